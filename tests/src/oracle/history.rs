@@ -38,6 +38,12 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// Whether it adds to a counter.
+    #[must_use]
+    pub fn is_increment(&self) -> bool {
+        matches!(self.path, Some(Path::Count | Path::FieldCount(_)))
+    }
+
     /// What decides between live operations: the higher clock, then the higher replica id.
     pub(super) fn rank(&self) -> (u64, ReplicaId) {
         (self.stamp, self.dot.replica)

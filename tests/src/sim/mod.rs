@@ -8,7 +8,6 @@
 //! time to agree), or by a script that says which link delivers when.
 
 mod check;
-mod client;
 mod detector;
 mod drive;
 mod network;
@@ -20,8 +19,8 @@ mod shrink;
 mod tally;
 mod workload;
 mod world;
+mod writing;
 
-pub use client::{Reply, Request};
 pub use detector::Detector;
 pub use drive::{Report, run};
 pub use network::{Link, Weather};

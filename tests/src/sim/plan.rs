@@ -6,7 +6,8 @@
 use cahoots_gossip::engine::ReplicaConfig;
 
 use super::workload::Workload;
-use super::{Link, Random, Request};
+use super::{Link, Random};
+use crate::client::Request;
 
 /// One thing that happens. A step that does not apply (nothing runs there) is skipped.
 #[derive(Clone, Debug)]

@@ -5,8 +5,10 @@
 
 use cahoots_gossip::engine::ReplicaConfig;
 
+use super::World;
 use super::process::Waiting;
-use super::{Reply, World};
+use crate::client::{Reply, Request};
+use crate::commands::{Commands, number};
 use crate::oracle::{Action, Shown};
 
 /// A world in the hands of a script.
@@ -36,62 +38,12 @@ impl Script {
         Self { world }
     }
 
-    /// One operation at one host, in its open flush window.
-    ///
-    /// # Panics
-    /// If it is refused or does nothing: a script says what it means.
-    pub fn run(&mut self, host: char, key: &str, action: &Action) {
-        let replies = self.world.write(number(host), &[(key.into(), action.clone())]);
-        assert_eq!(replies, [Reply::Done], "{host}: {key} {action:?}");
-        self.world.check();
-    }
-
-    /// The same for several operations of one group.
+    /// Several operations of one group.
     pub fn group(&mut self, host: char, group: &[(&str, Action)]) -> Vec<Reply> {
-        let group: Vec<_> = group.iter().map(|(key, action)| ((*key).into(), action.clone())).collect();
+        let group: Vec<_> = group.iter().map(|(key, action)| Request((*key).into(), action.clone())).collect();
         let replies = self.world.write(number(host), &group);
         self.world.check();
         replies
-    }
-
-    /// SET.
-    pub fn set(&mut self, host: char, key: &str, value: &str) {
-        self.run(host, key, &Action::Set(value.into()));
-    }
-
-    /// INCRBY.
-    pub fn incr(&mut self, host: char, key: &str, delta: i64) {
-        self.run(host, key, &Action::Add(delta));
-    }
-
-    /// SADD.
-    pub fn sadd(&mut self, host: char, key: &str, member: &str) {
-        self.run(host, key, &Action::AddMember(member.into()));
-    }
-
-    /// SREM.
-    pub fn srem(&mut self, host: char, key: &str, member: &str) {
-        self.run(host, key, &Action::RemoveMember(member.into()));
-    }
-
-    /// HSET.
-    pub fn hset(&mut self, host: char, key: &str, field: &str, value: &str) {
-        self.run(host, key, &Action::SetField(field.into(), value.into()));
-    }
-
-    /// HINCRBY.
-    pub fn hincr(&mut self, host: char, key: &str, field: &str, delta: i64) {
-        self.run(host, key, &Action::AddField(field.into(), delta));
-    }
-
-    /// HDEL.
-    pub fn hdel(&mut self, host: char, key: &str, field: &str) {
-        self.run(host, key, &Action::RemoveField(field.into()));
-    }
-
-    /// DEL.
-    pub fn del(&mut self, host: char, key: &str) {
-        self.run(host, key, &Action::Delete);
     }
 
     /// Closes the flush window: what was done in it is one event, on its way to everybody.
@@ -153,12 +105,6 @@ impl Script {
         self.world.introduce();
     }
 
-    /// What a client of this host sees.
-    #[must_use]
-    pub fn shown(&self, host: char, key: &str) -> Shown {
-        self.world.shown(number(host), key)
-    }
-
     /// Lets everything run and insists that all agree soon, that nothing is lost, and that all show `expected`.
     ///
     /// # Panics
@@ -173,6 +119,14 @@ impl Script {
     }
 }
 
-fn number(host: char) -> usize {
-    usize::from(u8::try_from(host).expect("a letter") - b'a')
+impl Commands for Script {
+    fn run(&mut self, at: char, key: &str, action: &Action) {
+        let replies = self.world.write(number(at), &[Request(key.into(), action.clone())]);
+        assert_eq!(replies, [Reply::Done], "{at}: {key} {action:?}");
+        self.world.check();
+    }
+
+    fn shown(&self, at: char, key: &str) -> Shown {
+        self.world.shown(number(at), key)
+    }
 }

@@ -1,7 +1,5 @@
 //! From a failing run to a short one that still fails.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::drive::run;
 use super::plan::Plan;
 use super::{Link, Report};
@@ -11,10 +9,7 @@ use super::{Link, Report};
 /// # Errors
 /// The message of the panic that ended it.
 pub fn attempt(plan: &Plan) -> Result<Report, String> {
-    catch_unwind(AssertUnwindSafe(|| run(plan))).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
-    })
+    crate::attempt(|| run(plan))
 }
 
 /// Leaves out of a failing plan whatever it fails without. Returns the rest and its failure.

@@ -1,6 +1,7 @@
 //! What clients ask for in a run.
 
-use super::{Random, Request};
+use super::Random;
+use crate::client::Request;
 use crate::oracle::Action;
 
 /// A mix of keys and operations, some left out altogether.
@@ -53,7 +54,7 @@ impl Workload {
         let key = random.pick(&self.keys).clone();
         let class = key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h']));
         let action = self.action(class, random);
-        (key.into_bytes(), action)
+        Request(key.into_bytes(), action)
     }
 
     fn action(&mut self, class: char, random: &mut Random) -> Action {
