@@ -202,7 +202,9 @@ impl Store {
         for state in content.baselines {
             let path = Path::new(state.key.0, Class::from_code(state.class).expect("checked"), state.name.0);
             let (owner, birth, seen, total) = (state.owner, state.birth, state.seen, state.total);
-            bucket.baselines.merge(&path, Baseline { owner, birth, seen, total, reset: state.reset });
+            if bucket.baselines.merge(&path, Baseline { owner, birth, seen, total, reset: state.reset }) {
+                changes.push(path.key);
+            }
         }
         settle_baselines(bucket);
         let theirs: DotFun<()> = content.frontier.into_iter().map(|dot| (dot, ())).collect();
