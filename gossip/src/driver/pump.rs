@@ -61,13 +61,30 @@ fn feed(shared: &Shared, inbox: &Inbox) {
 
 /// Whether somebody who waits for replicas may have enough of them after this.
 pub(super) fn may_complete_a_wait(event: &Event) -> bool {
-    matches!(event, Event::AckAdvanced { .. } | Event::PeerInSync { .. })
+    matches!(event, Event::Acked { .. } | Event::InSync { .. })
 }
 
-/// Tells people about an event.
+/// Tells people about an event. Acknowledgements come by the thousand and are not news.
 pub(super) fn report(event: &Event) {
     match event {
-        Event::PeerInSync { id } => tracing::info!(%id, "in sync with a peer"),
-        _ => {}
+        Event::Acked { .. } => {}
+        Event::InSync { peer } => tracing::debug!(%peer, "in sync with a peer"),
+        Event::CatchingUp { peer } => tracing::info!(%peer, "catching up from a peer, bucket by bucket"),
+        Event::CaughtUp { peer, buckets } => tracing::info!(%peer, buckets, "caught up from a peer"),
+        Event::FingerprintMismatch { peer, ours, theirs } => tracing::error!(
+            %peer, ?ours, ?theirs,
+            "equal version vectors and different states: a bug or bad memory; reconciling"
+        ),
+        Event::IdentityConflict { peer } => {
+            tracing::error!(%peer, "someone else has minted events under this replica's id");
+        }
+        Event::OriginEarly { origin, ahead_ms } => {
+            tracing::warn!(%origin, ahead_ms, "holding back events of a replica whose clock is too far ahead");
+        }
+        Event::ClockAhead { ahead_ms: 0 } => tracing::info!("this machine's clock agrees with the cluster again"),
+        Event::ClockAhead { ahead_ms } => {
+            tracing::error!(ahead_ms, "this machine's clock is too far ahead of the cluster; writes are refused");
+        }
+        Event::Rejected { peer, reason } => tracing::warn!(%peer, reason, "refused what a peer sent"),
     }
 }
