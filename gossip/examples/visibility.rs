@@ -25,15 +25,15 @@ async fn main() {
     let mut times: Vec<Duration> = tasks.join_all().await.into_iter().flatten().collect();
     let elapsed = begun.elapsed();
     times.sort_unstable();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    let at = |per_mille: usize| times[(times.len() - 1) * per_mille / 1000];
     println!(
         "{} writes by {writers} writers: {:.0} a second; visible at a peer after median {:?}, p99 {:?}, p99.9 {:?}, max {:?}",
         times.len(),
         times.len() as f64 / elapsed.as_secs_f64(),
-        at(0.5),
-        at(0.99),
-        at(0.999),
-        at(1.0),
+        at(500),
+        at(990),
+        at(999),
+        at(1000),
     );
     println!("writing node: {:?}", nodes[0].counters());
 }

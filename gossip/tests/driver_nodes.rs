@@ -177,19 +177,23 @@ async fn a_shutdown_hands_everything_over_says_farewell_and_frees_the_port() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_that_finds_nobody_says_so_and_keeps_to_its_bound() {
     let nodes = cluster(2).await;
-    let [lonely, peer] = &nodes[..] else { unreachable!() };
+    let lonely = &nodes[0];
     let never = lonely.wait(u64::MAX, 1, None);
     let alone = start(config("alone", &[])).await;
     assert!(alone.shutdown(BOUND).await.handed_over, "a node that wrote nothing has nothing to hand over");
     let alone = start(config("alone", &[])).await;
     set(&alone, "key", "lost");
-    let asked = Instant::now();
-    assert!(!alone.shutdown(Duration::from_millis(50)).await.handed_over);
-    assert!(asked.elapsed() < BOUND);
+    assert!(!within("a shutdown with nobody to wait for", alone.shutdown(BOUND * 2)).await.handed_over);
+    let gone = start(config("gone", &[])).await;
+    let hopeful = start(config("hopeful", &[&gone])).await;
+    drop(gone);
+    set(&hopeful, "key", "lost");
+    let (asked, bound) = (Instant::now(), Duration::from_millis(50));
+    assert!(!within("a shutdown with its seed dead", hopeful.shutdown(bound)).await.handed_over);
+    assert!(asked.elapsed() >= bound);
 
     let (answer, _) = tokio::join!(within("dismissal", never), lonely.shutdown(Duration::from_millis(50)));
     assert_eq!(answer, 0, "whoever waits for the impossible is answered when the node stops");
-    drop(peer);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -287,7 +291,7 @@ async fn changes_of_both_sides_reach_a_subscriber() {
     let mut keys = std::collections::BTreeSet::new();
     while keys.len() < 2 {
         match within("a change", changes.next()).await {
-            Some(cahoots_gossip::engine::Change::Key(key)) => keys.insert(key.to_vec()),
+            Some(cahoots_gossip::store::Change::Key(key)) => keys.insert(key.to_vec()),
             other => panic!("{other:?}"),
         };
     }

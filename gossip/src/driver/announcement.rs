@@ -5,7 +5,10 @@
 use cahoots_crdt::ReplicaId;
 
 use crate::Limits;
-use crate::wire::PROTOCOL_VERSION;
+
+/// Raised when members of the old and the new one must not be peers although each can read the other's datagrams. (Of
+/// other datagrams the envelope refuses even the membership messages inside.)
+const PROTOCOL_VERSION: &str = "1";
 
 const ID: &str = "id";
 const VERSION: &str = "version";
@@ -21,7 +24,7 @@ pub(super) struct Announcement {
     pub(super) id: ReplicaId,
     /// Of the software, for people to read.
     pub(super) version: String,
-    /// Of the datagrams. Peers of another one cannot understand each other.
+    /// Of what peers expect of each other; see [`PROTOCOL_VERSION`].
     pub(super) protocol: String,
     /// Of keys, values and clocks, which must be equal in a cluster: see [`Limits`].
     pub(super) limits: String,
@@ -46,7 +49,7 @@ impl Announcement {
         Self {
             id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            protocol: PROTOCOL_VERSION.to_string(),
+            protocol: PROTOCOL_VERSION.to_owned(),
             limits: limits_text(limits),
             zone,
             ready: true,

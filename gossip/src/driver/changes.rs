@@ -2,7 +2,7 @@
 
 use tokio::sync::broadcast;
 
-use crate::engine::Change;
+use crate::store::Change;
 
 /// Changes a subscriber may leave unread before it loses the oldest.
 ///

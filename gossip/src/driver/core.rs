@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use cahoots_crdt::ReplicaId;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use super::changes::{CHANGES_MAX, Changes};
@@ -22,7 +21,11 @@ use super::socket::Endpoint;
 use super::timer::Timer;
 use super::transport::Inbound;
 use super::waiters::Waiters;
-use crate::engine::{Change, Event, Now, Replica, Transmit};
+use crate::engine::{Event, Now, Replica, Transmit};
+use crate::store::Change;
+
+/// Between two looks at due timers while the socket is full, in microseconds.
+const BLOCKED_PAUSE_US: u64 = 1_000;
 
 /// The engine and what must change in step with it.
 pub(super) struct Core {
@@ -31,8 +34,6 @@ pub(super) struct Core {
     armed: Option<u64>,
     /// There while somebody listens.
     changes: Option<broadcast::Sender<Change>>,
-    /// The id the cluster knows us by.
-    announced: ReplicaId,
 }
 
 /// Everything the tasks and handles of one node have in common.
@@ -47,8 +48,6 @@ pub(super) struct Shared {
     pub(super) timer: Timer,
     /// Wakes the pump.
     pub(super) wake: Notify,
-    /// Wakes membership: the replica has taken another id.
-    pub(super) renamed: Notify,
     /// Wakes a shutdown that waits for the hand-over.
     pub(super) progress: Notify,
     pub(super) waiters: Waiters,
@@ -70,16 +69,14 @@ struct Turn {
 
 impl Shared {
     pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> Self {
-        let announced = replica.id();
         Self {
-            core: Mutex::new(Core { replica, armed: None, changes: None, announced }),
+            core: Mutex::new(Core { replica, armed: None, changes: None }),
             endpoint: RwLock::new(Some(Arc::new(endpoint))),
             unsent: Mutex::default(),
             blocked: AtomicBool::new(false),
             clock,
             timer,
             wake: Notify::new(),
-            renamed: Notify::new(),
             progress: Notify::new(),
             waiters: Waiters::default(),
             tally: Tally::default(),
@@ -109,46 +106,53 @@ impl Shared {
     /// The locked half of a step.
     fn turn(&self, core: &mut Core, now: Now) -> Turn {
         let replica = &mut core.replica;
-        if replica.poll_timeout().is_some_and(|at| at <= now.mono) {
-            replica.handle_timeout(now);
-        }
         let mut turn = Turn::default();
-        if !self.blocked.load(Ordering::Acquire) {
-            while turn.transmits.len() < BURST_MAX
-                && let Some(transmit) = replica.poll_transmit(now)
-            {
-                turn.transmits.push_back(transmit);
-            }
-            turn.more = turn.transmits.len() == BURST_MAX;
+        // What is written leaves first, so that a question about it, which may be due at the same time, comes after.
+        self.collect(replica, now, &mut turn);
+        if replica.poll_timeout() <= now.mono {
+            replica.handle_timeout(now);
+            self.collect(replica, now, &mut turn);
         }
         while let Some(event) = replica.poll_event() {
             turn.events.push(event);
         }
-        if turn.events.iter().any(super::pump::may_complete_a_wait) {
-            self.waiters.settle(|seq| replica.acked_by(seq));
-            self.progress.notify_waiters();
+        if turn.events.iter().any(|event| matches!(event, Event::Acked { .. })) {
+            self.recount(replica);
         }
         if let Some(listeners) = &core.changes {
             while let Some(change) = replica.poll_change() {
                 if listeners.send(change).is_err() {
-                    replica.changes(false);
+                    replica.record_changes(false);
                     core.changes = None;
                     break;
                 }
             }
         }
-        if core.announced != core.replica.id() {
-            core.announced = core.replica.id();
-            self.renamed.notify_one();
-        }
         self.arm(core, now);
         turn
+    }
+
+    /// Takes what the engine has to send, unless the socket is full anyway: the engine keeps state, not datagrams.
+    fn collect(&self, replica: &mut Replica, now: Now, turn: &mut Turn) {
+        if self.blocked() {
+            return;
+        }
+        while turn.transmits.len() < BURST_MAX
+            && let Some(transmit) = replica.poll_transmit(now)
+        {
+            turn.transmits.push_back(transmit);
+        }
+        turn.more = turn.transmits.len() == BURST_MAX;
     }
 
     /// Sets the timer when the next deadline is before what it is set to. One that has moved back is found out when the
     /// timer fires: a wake-up more, but no system call for every acknowledgement that moves a deadline.
     fn arm(&self, core: &mut Core, now: Now) {
-        let Some(deadline) = core.replica.poll_timeout() else { return };
+        let mut deadline = core.replica.poll_timeout();
+        if self.blocked() {
+            // What is due may be due to sending, which has to wait for the socket: no use in looking at once.
+            deadline = deadline.max(now.mono + BLOCKED_PAUSE_US);
+        }
         if core.armed.is_none_or(|armed| deadline < armed || armed <= now.mono) {
             self.timer.arm(Duration::from_micros(deadline.saturating_sub(now.mono)));
             core.armed = Some(deadline);
@@ -166,6 +170,12 @@ impl Shared {
         if turn.more {
             self.wake.notify_one();
         }
+    }
+
+    /// Looks whether those who wait for replicas have enough of them now.
+    pub(super) fn recount(&self, replica: &Replica) {
+        self.waiters.settle(|seq| replica.acked_by(seq));
+        self.progress.notify_waiters();
     }
 
     fn send(&self, queue: &mut VecDeque<Transmit>) {
@@ -230,7 +240,7 @@ impl Shared {
     pub(super) fn subscribe(&self) -> Changes {
         let mut core = self.core();
         if core.changes.is_none() {
-            core.replica.changes(true);
+            core.replica.record_changes(true);
         }
         let sender = core.changes.get_or_insert_with(|| broadcast::Sender::new(CHANGES_MAX));
         Changes { receiver: sender.subscribe() }

@@ -176,10 +176,6 @@ impl Membership {
                 }
                 // A name resolved: no need to wait.
                 Ok(()) = seeds.changed() => contact_at = Instant::now(),
-                () = self.shared.renamed.notified() => {
-                    self.announcement.id = self.shared.core().replica.id();
-                    self.announce(chitchat).await;
-                }
                 command = commands.recv() => match command {
                     Some(Command::Ready(ready)) => {
                         self.announcement.ready = ready;
@@ -201,8 +197,9 @@ impl Membership {
         let seen: Vec<_> =
             live.borrow_and_update().iter().filter(|(id, _)| **id != own).map(|(id, state)| seen(id, state)).collect();
         let steps = self.roster.update(Instant::now(), &seen);
-        self.shared.members.send_replace(self.roster.members());
         self.take(steps);
+        // Last, so that whoever sees a member as a peer may rely on the engine to see it too.
+        self.shared.members.send_replace(self.roster.members());
     }
 
     fn take(&self, steps: Vec<Step>) {
@@ -229,6 +226,8 @@ impl Membership {
                     Step::Refuse { .. } => {}
                 }
             }
+            // A peer that is back may have acknowledged long ago.
+            self.shared.recount(replica);
         });
     }
 

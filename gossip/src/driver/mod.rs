@@ -18,7 +18,7 @@
 //! | --- | --- | --- |
 //! | datagrams waiting for the socket to become writable | [`UNSENT_MAX`] | not taken from the engine, which keeps the state and sends again |
 //! | membership messages waiting for chitchat | [`MEMBERSHIP_INBOX_MAX`] | the new one is dropped and counted; chitchat repeats itself |
-//! | changes a subscriber has not read | [`CHANGES_MAX`] | the oldest are dropped, the subscriber reads [`Change::Lost`](crate::engine::Change::Lost) |
+//! | changes a subscriber has not read | [`CHANGES_MAX`] | the oldest are dropped, the subscriber reads [`Change::Lost`](crate::store::Change::Lost) |
 //! | members that went down and may come back | [`DOWN_MAX`] | the one longest away is forgotten; it comes back through its own seeds |
 //!
 //! # Without Linux

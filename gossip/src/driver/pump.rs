@@ -39,7 +39,7 @@ fn feed(shared: &Shared, inbox: &Inbox) {
         for (from, datagram) in inbox.iter() {
             match replica.handle_datagram(now, from, datagram) {
                 Ok(Received::Membership(payload)) => membership.push((from, payload)),
-                Ok(_) => {}
+                Ok(Received::Engine) => {}
                 // What and why is the engine's to count.
                 Err(_) => refused += 1,
             }
@@ -57,11 +57,6 @@ fn feed(shared: &Shared, inbox: &Inbox) {
             shared.tally.membership_dropped.add(1);
         }
     }
-}
-
-/// Whether somebody who waits for replicas may have enough of them after this.
-pub(super) fn may_complete_a_wait(event: &Event) -> bool {
-    matches!(event, Event::Acked { .. } | Event::InSync { .. })
 }
 
 /// Tells people about an event. Acknowledgements come by the thousand and are not news.
