@@ -27,6 +27,8 @@ pub struct Transmit {
 const SENDER_BYTES: usize = 8;
 /// Kept free for an acknowledgement: tag and seq.
 const ACK_BYTES: usize = 11;
+/// Tag and seq of the question how far a peer is.
+const TAIL_BYTES: usize = 11;
 /// Tag, origin, seq and length of an event at most.
 const EVENT_HEAD_BYTES: usize = 1 + 8 + 10 + 3;
 
@@ -93,6 +95,11 @@ impl Replica {
             payload.bytes.extend_from_slice(&message);
         }
         peer.push_events(now.mono, me, upto, flight_max, &self.log, &mut payload, &mut self.counters.chunks_sent);
+        let tail = Message::Tail { seq: peer.sent };
+        if peer.tail_now && payload.fits(TAIL_BYTES) {
+            peer.tail_now = false;
+            payload.push(&tail);
+        }
         self.counters.chunks_sent += peer.send_chunks(id, &self.log, &self.transfers, &mut payload);
         self.counters.events_resent += peer.serve_jobs(&self.log, &mut payload);
         payload.bytes_max += ACK_BYTES;
@@ -112,7 +119,6 @@ impl Replica {
                     peer.tail_due = None;
                     continue;
                 }
-                peer.tell(&Message::Tail { seq });
                 peer.note_tail(now.mono);
                 self.counters.tails_probed += 1;
             }
@@ -136,7 +142,7 @@ impl Replica {
 
 impl Peer {
     fn has_output(&self, now: Now, upto: u64) -> bool {
-        let asked = !self.control.is_empty() || !self.chunks.is_empty() || !self.jobs.is_empty();
+        let asked = self.tail_now || !self.control.is_empty() || !self.chunks.is_empty() || !self.jobs.is_empty();
         asked || (self.live && self.sent < upto) || self.ack_due.is_some_and(|due| due <= now.mono)
     }
 
