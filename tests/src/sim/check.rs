@@ -116,7 +116,7 @@ impl World {
 
     /// Replicas with equal version vectors hold equal states: also at different times of one run.
     fn check_state_follows_vector(&mut self, host: usize) {
-        let process = self.process(host);
+        let process = self.process_mut(host);
         let store = process.engine.store();
         if store.has_open_window() || store.buckets_ahead() > 0 {
             return;
@@ -136,10 +136,10 @@ impl World {
         if position == 0 {
             return;
         }
-        let holders = self.seen.last.iter().filter(|(peer, had)| {
-            let now = self.running(**peer).map(|at| self.process(at).engine.store().version_vector().get(id));
-            let has = now.unwrap_or_else(|| had.get(&id).copied().unwrap_or(0));
-            **peer != id && has >= position
+        let holders = self.incarnations().filter(|(peer, _)| {
+            let now = self.running(*peer).map(|at| self.process(at).engine.store().version_vector().get(id));
+            let then = || self.seen.last.get(peer).and_then(|had| had.get(&id)).copied().unwrap_or(0);
+            *peer != id && now.unwrap_or_else(then) >= position
         });
         let (claimed, holders) = (process.engine.acked_by(position), holders.count());
         assert!(
@@ -153,12 +153,14 @@ impl World {
     /// A bucket may stay ahead of the others for good: what a holder that died in the middle of a transfer had of
     /// the rest is lost. But then it is ahead everywhere.
     #[must_use]
-    pub fn agree(&self) -> bool {
+    pub fn agree(&mut self) -> bool {
         let mut states = self.alive().into_iter().map(|host| {
-            let engine = &self.process(host).engine;
-            let store = engine.store();
-            let state = (vector(engine), store.buckets_ahead(), engine.status().fingerprint.get());
-            (!store.has_open_window()).then_some(state)
+            let engine = &mut self.process_mut(host).engine;
+            if engine.store().has_open_window() {
+                return None;
+            }
+            let (vector, ahead) = (vector(engine), engine.store().buckets_ahead());
+            Some((vector, ahead, engine.status().fingerprint.get()))
         });
         let first = states.next().flatten();
         first.is_some() && states.all(|other| other == first)
@@ -178,7 +180,7 @@ impl World {
     /// The tally with the counters of those that still run.
     pub(super) fn final_tally(&mut self) -> Tally {
         let mut tally = self.tally.clone();
-        self.alive().into_iter().for_each(|host| tally.bury(&self.process(host).engine));
+        self.alive().into_iter().for_each(|host| tally.bury(&mut self.process_mut(host).engine));
         tally
     }
 }

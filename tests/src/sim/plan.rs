@@ -4,6 +4,7 @@
 //! that over many seeds rare combinations get runs of their own instead of drowning in an average.
 
 use cahoots_gossip::engine::ReplicaConfig;
+use cahoots_gossip::wire::ClusterKey;
 
 use super::workload::Workload;
 use super::{Link, Random};
@@ -137,9 +138,21 @@ impl Plan {
     }
 }
 
+/// Small bounds as often as the usual ones: a laggard below the log's floor, a full buffer, a window of one datagram.
 fn draw_config(random: &mut Random) -> ReplicaConfig {
-    let _ = random;
-    ReplicaConfig::default()
+    let mut config = ReplicaConfig::default();
+    config.log_bytes_max = *random.pick(&[0, 2_000, 20_000, 64 << 20, 64 << 20]);
+    config.datagram_bytes_max = *random.pick(&[1_200, 1_200, 1_400]);
+    config.flush_gap_us = *random.pick(&[0, 200, 200, 5_000]);
+    config.gossip_interval_us = *random.pick(&[50_000, 1_000_000, 1_000_000]);
+    config.flight_bytes_max = *random.pick(&[4_000, 256 << 10]);
+    config.held_bytes_max = *random.pick(&[0, 1_000, 64 << 20]);
+    config.transfer_bytes = *random.pick(&[1, 5_000, 256 << 10]);
+    config.patience_us = *random.pick(&[1_000_000, 30_000_000]);
+    if random.percent(30.0) {
+        config.key = Some(ClusterKey::new([7; 32]));
+    }
+    config
 }
 
 fn draw_link(random: &mut Random) -> Link {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::engine::{Change, Event, Now, Replica, ReplicaConfig};
+use cahoots_gossip::engine::{Event, Now, Replica, ReplicaConfig};
+use cahoots_gossip::store::Change;
 
 use crate::oracle::Shown;
 
@@ -61,7 +62,7 @@ impl Process {
     pub(super) fn start(config: ReplicaConfig, id: ReplicaId, clocks: Clocks, world: u64, watched: bool) -> Self {
         let mut engine = Replica::new(config, id, clocks.read(world));
         if watched {
-            engine.changes(true);
+            engine.record_changes(true);
         }
         Self {
             engine,
@@ -80,7 +81,7 @@ impl Process {
         if self.stopped {
             return None;
         }
-        self.engine.poll_timeout().map(|mono| mono.saturating_sub(self.clocks.mono_ahead))
+        Some(self.engine.poll_timeout().saturating_sub(self.clocks.mono_ahead))
     }
 
     pub(super) fn enqueue(&mut self, waiting: Waiting) -> bool {

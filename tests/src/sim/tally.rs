@@ -25,6 +25,8 @@ pub struct Tally {
     pub to_nobody: u64,
     /// Datagrams that did not fit into the socket of a stopped process.
     pub socket_overflows: u64,
+    /// Datagrams refused because membership had not announced their sender yet, or no longer knew it.
+    pub from_unknown: u64,
     /// Damaged datagrams refused.
     pub refused: u64,
     /// Change notifications heard.
@@ -45,7 +47,9 @@ impl Tally {
     }
 
     /// Adds the counters of a process that is about to be gone.
-    pub(super) fn bury(&mut self, engine: &Replica) {
-        let _ = engine;
+    pub(super) fn bury(&mut self, engine: &mut Replica) {
+        for (name, count) in engine.status().counters.entries() {
+            *self.counters.entry(name).or_default() += count;
+        }
     }
 }

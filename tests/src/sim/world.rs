@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::ReplicaId;
 use cahoots_gossip::engine::{Event, Received, ReplicaConfig};
+use cahoots_gossip::wire::Refusal;
 
 use super::detector::{Appointment, Detector};
 use super::network::Network;
@@ -189,9 +190,9 @@ impl World {
 
     /// Kills the process: its memory and what waits in its socket are gone.
     pub fn crash(&mut self, host: usize) {
-        if let Some(process) = self.hosts[host].process.take() {
-            self.tally.bury(&process.engine);
+        if let Some(mut process) = self.hosts[host].process.take() {
             self.seen.bury(&process.engine);
+            self.tally.bury(&mut process.engine);
             self.tally.crashes += 1;
             self.stir();
         }
@@ -262,6 +263,7 @@ impl World {
         match outcome {
             Ok(Received::Membership(_)) => panic!("nobody sends membership messages here"),
             Ok(_) => assert!(!waiting.damaged, "a damaged datagram was accepted: {:02x?}", waiting.datagram),
+            Err(Refusal::UnknownPeer) if !waiting.damaged => self.tally.from_unknown += 1,
             Err(refusal) => {
                 assert!(waiting.damaged, "a sound datagram was refused: {refusal}");
                 self.tally.refused += 1;
