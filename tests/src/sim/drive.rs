@@ -127,6 +127,7 @@ impl World {
         }
         let took = self.now - begun;
         self.check();
+        self.advance(self.detector.delay.1); // everybody has been announced to everybody
         for host in self.alive() {
             let now = self.read_clocks(host);
             self.process_mut(host).engine.hurry_acks(now); // as WAIT does

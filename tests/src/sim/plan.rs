@@ -146,7 +146,7 @@ fn draw_config(random: &mut Random) -> ReplicaConfig {
     config.flush_gap_us = *random.pick(&[0, 200, 200, 5_000]);
     config.gossip_interval_us = *random.pick(&[50_000, 1_000_000, 1_000_000]);
     config.flight_bytes_max = *random.pick(&[4_000, 256 << 10]);
-    config.held_bytes_max = *random.pick(&[0, 1_000, 64 << 20]);
+    config.held_bytes_max = *random.pick(&[4_000, 64 << 20, 64 << 20]);
     config.transfer_bytes = *random.pick(&[1, 5_000, 256 << 10]);
     config.patience_us = *random.pick(&[1_000_000, 30_000_000]);
     if random.percent(30.0) {

@@ -24,7 +24,8 @@ pub fn attempt(plan: &Plan) -> Result<Report, String> {
 pub fn shrink(plan: Plan, mut failure: String) -> (Plan, String) {
     let (mut plan, begun) = (plan, Instant::now());
     let kind: String = failure.chars().filter(|letter| !letter.is_ascii_digit()).take(24).collect();
-    let same = |other: &str| other.chars().filter(|letter| !letter.is_ascii_digit()).take(24).collect::<String>() == kind;
+    let same =
+        |other: &str| other.chars().filter(|letter| !letter.is_ascii_digit()).take(24).collect::<String>() == kind;
     let calm = Plan { link: Link::default(), ..plan.clone() };
     if let Err(other) = attempt(&calm)
         && same(&other)
