@@ -27,6 +27,8 @@ pub struct Tally {
     pub socket_overflows: u64,
     /// Datagrams refused because membership had not announced their sender yet, or no longer knew it.
     pub from_unknown: u64,
+    /// Datagrams refused because they were meant for a process that ran at this address before.
+    pub to_predecessor: u64,
     /// Damaged datagrams refused.
     pub refused: u64,
     /// Change notifications heard.

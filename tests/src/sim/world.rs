@@ -264,6 +264,7 @@ impl World {
             Ok(Received::Membership(_)) => panic!("nobody sends membership messages here"),
             Ok(_) => assert!(!waiting.damaged, "a damaged datagram was accepted: {:02x?}", waiting.datagram),
             Err(Refusal::UnknownPeer) if !waiting.damaged => self.tally.from_unknown += 1,
+            Err(Refusal::OtherReceiver) if !waiting.damaged => self.tally.to_predecessor += 1,
             Err(refusal) => {
                 assert!(waiting.damaged, "a sound datagram was refused: {refusal}");
                 self.tally.refused += 1;
