@@ -176,19 +176,23 @@ impl<'a> Reply<'a> {
     }
 
     /// An array of the bulk strings that `each` hands over, however many.
-    ///
-    /// The count stands before the elements, so they are moved once to make room for it.
-    pub fn array_of(&mut self, each: impl FnOnce(&mut dyn FnMut(&[u8]))) {
-        let start = self.out.len();
-        let mut len = 0usize;
-        each(&mut |bytes| {
+    pub fn array_of<R>(&mut self, each: impl FnOnce(&mut dyn FnMut(&[u8])) -> R) -> R {
+        let (start, mut len) = (self.out.len(), 0);
+        let result = each(&mut |bytes| {
             len += 1;
             self.bulk(bytes);
         });
-        let elements = self.out.len();
-        self.array(len);
-        let header = self.out.len() - elements;
-        self.out[start..].rotate_right(header);
+        self.in_front(start, |reply| reply.array(len));
+        result
+    }
+
+    /// Writes what belongs in front of everything written since [`len`](Self::len) was `start`: a count or a cursor
+    /// that is known only afterwards. The bytes since then are moved once.
+    pub fn in_front(&mut self, start: usize, write: impl FnOnce(&mut Self)) {
+        let end = self.out.len();
+        write(self);
+        let written = self.out.len() - end;
+        self.out[start..].rotate_right(written);
     }
 
     fn header(&mut self, kind: u8, value: impl itoa::Integer) {
