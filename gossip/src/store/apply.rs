@@ -1,0 +1,194 @@
+//! Applying an event of another replica.
+//!
+//! An event is one unit: decoded whole, checked, held back until all it names is applied here, and then applied in
+//! every bucket that does not have it yet. Cost: the size of the event plus the cells it removes.
+
+use cahoots_crdt::{Dot, Observed, VersionVector};
+
+use super::baseline::{Baseline, Baselines};
+use super::bucket::{Bucket, put_count, put_register, remove_cells};
+use super::cell::{Class, Count, Dots, Path, Register, hash_of};
+use super::entry::Entry;
+use super::event::{Body, Change, EventError, KeyChanges, Part};
+use super::fingerprint::Fingerprint;
+use super::{Store, bucket_of};
+use crate::Hlc;
+
+/// What became of an event that was offered to the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is part of the state now.
+    Now,
+    /// It was already.
+    Known,
+    /// It waits for these events; nothing was touched.
+    Waits(Vec<Missing>),
+    /// It is of the future by this store's wall clock, by so many milliseconds over the bound; nothing was touched.
+    Early {
+        /// How far its clock is ahead of the wall.
+        ahead_ms: u64,
+    },
+    /// It carries this replica's own id and a seq never minted here: the id is in use twice.
+    OwnId,
+}
+
+/// An event that another one refers to and that is not applied here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The bucket in which it is referred to.
+    pub bucket: usize,
+    /// The event.
+    pub dot: Dot,
+}
+
+impl Store {
+    /// Applies event `event` with this body, if it is the next of its origin and everything it names is here.
+    ///
+    /// # Errors
+    /// The body is malformed or breaks a rule; nothing was touched.
+    pub fn apply(&mut self, event: Dot, body: &[u8], wall_ms: u64) -> Result<Applied, EventError> {
+        let body = Body::decode(body, event, &self.limits)?;
+        if event.replica == self.id {
+            return Ok(if event.seq <= self.sealed_seq() { Applied::Known } else { Applied::OwnId });
+        }
+        let known = self.vv.get(event.replica);
+        if event.seq <= known {
+            return Ok(Applied::Known);
+        }
+        let missing = self.missing(event, &body);
+        if !missing.is_empty() {
+            return Ok(Applied::Waits(missing));
+        }
+        if let Some(ahead_ms) = self.too_early(body.clock, wall_ms) {
+            return Ok(Applied::Early { ahead_ms });
+        }
+        for part in &body.parts {
+            let index = usize::from(part.bucket);
+            if self.seen(index, event.replica) < event.seq {
+                self.apply_part(index, event, part, body.clock);
+            }
+        }
+        self.vv.raise(event.replica, event.seq);
+        self.clock = self.clock.max(body.clock);
+        Ok(Applied::Now)
+    }
+
+    /// By how much `clock` is ahead of the wall, if that is beyond the bound.
+    pub(super) fn too_early(&self, clock: Hlc, wall_ms: u64) -> Option<u64> {
+        let ahead_ms = clock.wall_ms().saturating_sub(wall_ms);
+        (ahead_ms > self.limits.clock_ahead_ms_max).then_some(ahead_ms)
+    }
+
+    fn missing(&self, event: Dot, body: &Body<'_>) -> Vec<Missing> {
+        let previous = Dot::new(event.replica, event.seq - 1);
+        let gap = (!self.vv.covers(previous)).then_some(Missing { bucket: 0, dot: previous });
+        let named = body
+            .dependencies(event.replica)
+            .filter(|(bucket, _)| self.seen(*bucket, event.replica) < event.seq)
+            .filter(|(bucket, dot)| self.seen(*bucket, dot.replica) < dot.seq)
+            .map(|(bucket, dot)| Missing { bucket, dot });
+        gap.into_iter().chain(named).collect()
+    }
+
+    fn apply_part(&mut self, index: usize, event: Dot, part: &Part<'_>, clock: Hlc) {
+        let sealed = Dot::new(self.id, self.vv.get(self.id));
+        let is_open = |dot: Dot| dot.replica == sealed.replica && dot.seq > sealed.seq;
+        let bucket = &mut self.buckets[index];
+        if let Some(context) = &part.cleared {
+            let context = Context::new(event, context);
+            let keys: Vec<Box<[u8]>> = bucket.iter().map(|(key, _)| key.into()).collect();
+            for key in keys {
+                bucket.alter(hash_of(&key), &key, |entry, baselines, fingerprint| {
+                    context.delete(&key, entry, baselines, fingerprint, is_open);
+                });
+                self.changes.push(&key);
+            }
+        }
+        for KeyChanges { key, changes } in &part.keys {
+            let hash = hash_of(key.0);
+            bucket.alter(hash, key.0, |entry, baselines, fingerprint| {
+                for change in changes {
+                    apply_change(change, (hash, key.0), event, clock, entry, baselines, fingerprint, is_open);
+                }
+            });
+            self.changes.push(key.0);
+        }
+        let named: Dots = part.names.iter().copied().collect();
+        bucket.advance_frontier(index, &named, event);
+        debug_assert_eq!(part.keys.iter().find(|key| bucket_of(hash_of(key.key.0)) != index), None);
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one bucket, borrowed side by side")]
+fn apply_change(
+    change: &Change<'_>,
+    (hash, key): (u64, &[u8]),
+    event: Dot,
+    clock: Hlc,
+    entry: &mut Entry,
+    baselines: &mut Baselines,
+    fingerprint: &mut Fingerprint,
+    is_open: impl Fn(Dot) -> bool + Copy,
+) {
+    let place = |code: u8, name| Path::within(hash, key, Class::from_code(code).expect("checked"), name);
+    let at = |behind: u64| Hlc::new(clock.get() - behind);
+    match *change {
+        Change::Delete { ref context } => {
+            Context::new(event, context).delete(key, entry, baselines, fingerprint, is_open);
+        }
+        Change::Remove { class, name, ref context } => {
+            let path = place(class, name.0);
+            if entry.element(path.class, path.name).is_some() {
+                let context = Context::new(event, context);
+                let element = entry.element_mut(path.class, path.name);
+                remove_cells(&path, element, baselines, fingerprint, is_open, |dot| context.covers(dot));
+                entry.drop_if_empty(path.class, path.name);
+            }
+        }
+        Change::Reset { class, name, owner, birth, seen, total } => {
+            let baseline = Baseline { owner, birth, seen, total, reset: event };
+            Bucket::merge_baseline(entry, baselines, fingerprint, &place(class, name.0), baseline, is_open);
+        }
+        Change::Assign { class, name, clock_behind, value } => {
+            let path = place(class, name.0);
+            let register = Register { clock: at(clock_behind), value: value.0.into() };
+            put_register(&path, entry.element_mut(path.class, path.name), fingerprint, event, register);
+        }
+        Change::Count { class, name, clock_behind, birth, total } => {
+            let path = place(class, name.0);
+            let count = Count { clock: at(clock_behind), birth, total };
+            put_count(&path, entry.element_mut(path.class, path.name), baselines, fingerprint, event, count);
+        }
+    }
+}
+
+/// What one change of an event supersedes: the dots written down, and all earlier events of the origin.
+struct Context {
+    event: Dot,
+    foreign: VersionVector,
+}
+
+impl Context {
+    fn new(event: Dot, foreign: &[Dot]) -> Self {
+        Self { event, foreign: foreign.iter().map(|dot| (dot.replica, dot.seq)).collect() }
+    }
+
+    fn delete(
+        &self,
+        key: &[u8],
+        entry: &mut Entry,
+        baselines: &Baselines,
+        fingerprint: &mut Fingerprint,
+        is_open: impl Fn(Dot) -> bool + Copy,
+    ) {
+        entry.alter(key, hash_of(key), |path, element| {
+            remove_cells(path, element, baselines, fingerprint, is_open, |dot| self.covers(dot));
+        });
+    }
+}
+
+impl Observed for Context {
+    fn covers(&self, dot: Dot) -> bool {
+        if dot.replica == self.event.replica { dot.seq < self.event.seq } else { self.foreign.covers(dot) }
+    }
+}

@@ -1,0 +1,164 @@
+//! What a cell holds, where it lies, and the few dots that stand for a context.
+
+use smallvec::SmallVec;
+
+use cahoots_crdt::{Dot, DotFun, Observed, ReplicaId};
+
+use crate::Hlc;
+
+/// The type of a key. A key whose cells are of several types shows the one of the highest clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Class {
+    /// A string: a register, plus increments.
+    Text = 0,
+    /// An add-wins set.
+    Set = 1,
+    /// A map of fields, each a register plus increments.
+    Hash = 2,
+}
+
+impl Class {
+    pub(super) fn from_code(code: u8) -> Option<Self> {
+        [Self::Text, Self::Set, Self::Hash].into_iter().find(|class| *class as u8 == code)
+    }
+}
+
+/// Where an element lies: a key, a type, and a name within it (empty for [`Class::Text`]).
+#[derive(Clone, Copy)]
+pub(super) struct Path<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) class: Class,
+    pub(super) name: &'a [u8],
+    /// Of all three: the start value of the element's fingerprints.
+    pub(super) hash: u64,
+}
+
+impl<'a> Path<'a> {
+    pub(super) fn new(key: &'a [u8], class: Class, name: &'a [u8]) -> Self {
+        Self::within(hash_of(key), key, class, name)
+    }
+
+    /// As [`Path::new`], for a key whose hash is known.
+    pub(super) fn within(key_hash: u64, key: &'a [u8], class: Class, name: &'a [u8]) -> Self {
+        let hash = mix(mix(key_hash, class as u64), hash_of(name));
+        Self { key, class, name, hash }
+    }
+}
+
+/// The hash of a key or a name. Every replica of every version computes the same: buckets depend on it.
+pub(super) fn hash_of(bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(bytes)
+}
+
+/// Folds `word` into `state` (the finalizer of splitmix64, by Steele, Lea and Flood).
+pub(super) fn mix(state: u64, word: u64) -> u64 {
+    let mut x = state.rotate_left(25) ^ word.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+/// A value assigned by one event. A set's member is one whose value is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Register {
+    pub(super) clock: Hlc,
+    pub(super) value: Box<[u8]>,
+}
+
+/// What one replica has added at one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) clock: Hlc,
+    /// The seq of the event that began this life of the slot; a reset that the owner has applied ends it.
+    pub(super) birth: u64,
+    /// The sum added since birth. 128 bits: it may leave the 64-bit range that the key's value keeps to.
+    pub(super) total: i128,
+}
+
+/// Everything live at one path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Element {
+    pub(super) value: DotFun<Register>,
+    /// One slot per replica that has added here. Boxed: most elements are never counted.
+    pub(super) counts: Option<Box<DotFun<Count>>>,
+}
+
+impl Element {
+    pub(super) fn is_empty(&self) -> bool {
+        self.value.is_empty() && self.counts.is_none()
+    }
+
+    pub(super) fn counts(&self) -> impl Iterator<Item = (Dot, &Count)> {
+        self.counts.iter().flat_map(|counts| counts.iter())
+    }
+
+    /// The slot of `owner`, if it is live.
+    pub(super) fn slot(&self, owner: ReplicaId) -> Option<(Dot, &Count)> {
+        self.counts().find(|(dot, _)| dot.replica == owner)
+    }
+
+    pub(super) fn put_count(&mut self, dot: Dot, count: Count) {
+        self.counts.get_or_insert_default().insert(dot, count);
+    }
+
+    pub(super) fn retain_counts(&mut self, keep: impl FnMut(Dot, &Count) -> bool) {
+        if let Some(counts) = &mut self.counts {
+            counts.retain(keep);
+            if counts.is_empty() {
+                self.counts = None;
+            }
+        }
+    }
+
+    /// The register that wins: highest clock, then highest replica id.
+    pub(super) fn winner(&self) -> Option<(Dot, &Register)> {
+        self.value.iter().max_by_key(|(dot, register)| (register.clock, dot.replica))
+    }
+
+    /// The highest clock of any live cell, with its writer.
+    pub(super) fn newest(&self) -> Option<(Hlc, ReplicaId)> {
+        let registers = self.value.iter().map(|(dot, register)| (register.clock, dot.replica));
+        registers.chain(self.counts().map(|(dot, count)| (count.clock, dot.replica))).max()
+    }
+}
+
+/// A few dots, at most one per replica: a bucket's frontier, or the foreign part of a context.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dots(SmallVec<[Dot; 1]>);
+
+impl Dots {
+    /// The seq for `replica`, 0 when it has none.
+    pub(super) fn get(&self, replica: ReplicaId) -> u64 {
+        self.0.iter().find(|dot| dot.replica == replica).map_or(0, |dot| dot.seq)
+    }
+
+    pub(super) fn raise(&mut self, dot: Dot) {
+        match self.0.iter_mut().find(|known| known.replica == dot.replica) {
+            Some(known) => known.seq = known.seq.max(dot.seq),
+            None => self.0.push(dot),
+        }
+    }
+
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(Dot) -> bool) {
+        self.0.retain(|dot| keep(*dot));
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = Dot> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl Observed for Dots {
+    fn covers(&self, dot: Dot) -> bool {
+        dot.seq <= self.get(dot.replica)
+    }
+}
+
+impl FromIterator<Dot> for Dots {
+    fn from_iter<I: IntoIterator<Item = Dot>>(iter: I) -> Self {
+        let mut dots = Self::default();
+        iter.into_iter().for_each(|dot| dots.raise(dot));
+        dots
+    }
+}

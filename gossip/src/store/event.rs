@@ -1,0 +1,211 @@
+//! The body of an event as it travels: what one flush window changed.
+//!
+//! Layout (postcard): the window's clock, then per bucket touched the frontier named, and per key the changes. Dots
+//! written by the event itself are implied (origin and seq stand outside), as is the own part of every context: the
+//! origin's previous seq. A decoded body borrows from the bytes it came in.
+//!
+//! Decoding checks everything that can be checked without the store, so that what is applied is well-formed.
+
+use serde::{Deserialize, Serialize};
+
+use cahoots_crdt::{Dot, ReplicaId};
+
+use super::bucket::{BUCKETS, bucket_of};
+use super::cell::{Class, hash_of};
+use crate::{Hlc, Limits};
+
+/// A name or value, borrowed from an event's bytes and written as one run of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Bytes<'a>(#[serde(borrow)] pub(super) &'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Body<'a> {
+    /// The highest clock in the event; cells carry how far they are behind it.
+    pub(super) clock: Hlc,
+    #[serde(borrow)]
+    pub(super) parts: Vec<Part<'a>>,
+}
+
+/// What an event does in one bucket.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Part<'a> {
+    pub(super) bucket: u16,
+    /// The bucket's frontier when the operations ran, the origin's own dot left out.
+    pub(super) names: Vec<Dot>,
+    /// Supersedes everything in the bucket that it covers.
+    pub(super) cleared: Option<Vec<Dot>>,
+    #[serde(borrow)]
+    pub(super) keys: Vec<KeyChanges<'a>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeyChanges<'a> {
+    #[serde(borrow)]
+    pub(super) key: Bytes<'a>,
+    pub(super) changes: Vec<Change<'a>>,
+}
+
+/// One change under a key. Within an event, changes that supersede come before those that write.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Change<'a> {
+    /// Supersedes everything under the key that `context` covers.
+    Delete { context: Vec<Dot> },
+    /// The same for one element.
+    Remove {
+        class: u8,
+        #[serde(borrow)]
+        name: Bytes<'a>,
+        context: Vec<Dot>,
+    },
+    /// A reset of a foreign counter slot; the reset's dot is the event's.
+    Reset {
+        class: u8,
+        #[serde(borrow)]
+        name: Bytes<'a>,
+        owner: ReplicaId,
+        birth: u64,
+        seen: u64,
+        total: i128,
+    },
+    /// Writes the origin's register.
+    Assign {
+        class: u8,
+        #[serde(borrow)]
+        name: Bytes<'a>,
+        clock_behind: u64,
+        #[serde(borrow)]
+        value: Bytes<'a>,
+    },
+    /// Writes the origin's counter slot.
+    Count {
+        class: u8,
+        #[serde(borrow)]
+        name: Bytes<'a>,
+        clock_behind: u64,
+        birth: u64,
+        total: i128,
+    },
+}
+
+impl Change<'_> {
+    fn place(&self) -> Option<(u8, &[u8])> {
+        match self {
+            Self::Delete { .. } => None,
+            Self::Remove { class, name, .. }
+            | Self::Reset { class, name, .. }
+            | Self::Assign { class, name, .. }
+            | Self::Count { class, name, .. } => Some((*class, name.0)),
+        }
+    }
+
+    fn context(&self) -> &[Dot] {
+        match self {
+            Self::Delete { context } | Self::Remove { context, .. } => context,
+            _ => &[],
+        }
+    }
+}
+
+/// Why the bytes of an event were refused. Nothing was touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventError {
+    /// Not the encoding of an event.
+    #[error("malformed event")]
+    Malformed,
+    /// A key, name or value longer than the cluster's limit.
+    #[error("event exceeds a limit")]
+    TooLong,
+    /// Well encoded, but no replica that keeps the rules writes it.
+    #[error("event breaks a rule: {0}")]
+    Illegal(&'static str),
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("an event is plain data")
+    }
+
+    /// Reads the body of event `dot`. O(size of the event).
+    pub(super) fn decode(bytes: &'a [u8], dot: Dot, limits: &Limits) -> Result<Self, EventError> {
+        let (body, rest) = postcard::take_from_bytes::<Self>(bytes).map_err(|_| EventError::Malformed)?;
+        if !rest.is_empty() {
+            return Err(EventError::Malformed);
+        }
+        if dot.seq == 0 {
+            return Err(EventError::Illegal("seq counts from 1"));
+        }
+        if !body.parts.is_sorted_by(|a, b| a.bucket < b.bucket) {
+            return Err(EventError::Illegal("buckets out of order"));
+        }
+        body.parts.iter().try_for_each(|part| part.check(dot, limits, body.clock))?;
+        Ok(body)
+    }
+
+    /// Every dot that the event refers to outside its origin, with the bucket it refers to it in.
+    pub(super) fn dependencies(&self, origin: ReplicaId) -> impl Iterator<Item = (usize, Dot)> + '_ {
+        self.parts.iter().flat_map(move |part| {
+            let cleared = part.cleared.iter().flatten().copied();
+            let changes = part.keys.iter().flat_map(|key| &key.changes).flat_map(|change| {
+                let reset = match change {
+                    Change::Reset { owner, seen, .. } => Some(Dot::new(*owner, *seen)),
+                    _ => None,
+                };
+                change.context().iter().copied().chain(reset)
+            });
+            let all = part.names.iter().copied().chain(cleared).chain(changes);
+            all.filter(move |dot| dot.replica != origin).map(|dot| (usize::from(part.bucket), dot))
+        })
+    }
+}
+
+impl Part<'_> {
+    fn check(&self, dot: Dot, limits: &Limits, clock: Hlc) -> Result<(), EventError> {
+        let bucket = usize::from(self.bucket);
+        if bucket >= BUCKETS {
+            return Err(EventError::Illegal("no such bucket"));
+        }
+        for key in &self.keys {
+            if key.key.0.len() > limits.name_bytes_max {
+                return Err(EventError::TooLong);
+            }
+            if bucket_of(hash_of(key.key.0)) != bucket {
+                return Err(EventError::Illegal("key outside its bucket"));
+            }
+            key.changes.iter().try_for_each(|change| check_change(change, dot, limits, clock))?;
+        }
+        Ok(())
+    }
+}
+
+fn check_change(change: &Change<'_>, dot: Dot, limits: &Limits, clock: Hlc) -> Result<(), EventError> {
+    if let Some((code, name)) = change.place() {
+        let class = Class::from_code(code).ok_or(EventError::Illegal("no such type"))?;
+        if name.len() > limits.name_bytes_max {
+            return Err(EventError::TooLong);
+        }
+        if class == Class::Text && !name.is_empty() {
+            return Err(EventError::Illegal("a text has no named parts"));
+        }
+    }
+    match *change {
+        Change::Assign { value, .. } if value.0.len() > limits.value_bytes_max => Err(EventError::TooLong),
+        Change::Assign { clock_behind, .. } | Change::Count { clock_behind, .. } if clock_behind > clock.get() => {
+            Err(EventError::Illegal("clock before time"))
+        }
+        Change::Count { birth, .. } if birth == 0 || birth > dot.seq => {
+            Err(EventError::Illegal("counter slot born after its event"))
+        }
+        Change::Reset { owner, birth, seen, .. } if owner == dot.replica || birth == 0 || birth > seen => {
+            Err(EventError::Illegal("reset of an impossible slot"))
+        }
+        _ => Ok(()),
+    }
+}

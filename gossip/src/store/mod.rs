@@ -1,0 +1,357 @@
+//! The key space: one causal CRDT over all keys, cut into buckets.
+//!
+//! Every change is a cell written under a dot, or a context that supersedes cells; reads are views on the live
+//! cells. The store knows nothing of peers, sockets or time: clocks come in with each write, events and bucket
+//! transfers go in and out as bytes.
+//!
+//! Invariants:
+//! - **Prefix.** Of each origin exactly the events `1..=seq` are applied, bucket by bucket: `vv` holds for all
+//!   buckets, `ahead` for those that a transfer brought further.
+//! - **State is a function of the version vector**: equal vectors mean equal fingerprints, once the window is sealed.
+//! - A context names no event that is not applied (events wait for what they name), so there is no table of
+//!   removals still to come.
+//!
+//! Sources: Almeida, Shoker, Baquero, *Delta State Replicated Data Types* (2016) for dot stores under one causal
+//! context; Baquero, Almeida, Lerche, *The problem with embedded CRDT counters and a solution* (2016) for resets.
+
+mod apply;
+mod baseline;
+mod bucket;
+mod cell;
+mod changes;
+mod entry;
+mod event;
+mod fingerprint;
+mod scan;
+mod transfer;
+mod view;
+mod window;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+
+use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
+
+use crate::{Hlc, Limits};
+use bucket::{Bucket, bucket_of};
+use cell::hash_of;
+use event::{Body, Bytes, Change as EventChange, KeyChanges, Part};
+use window::{Record, Window};
+
+pub use apply::{Applied, Missing};
+pub use bucket::BUCKETS;
+pub use cell::Class;
+pub use changes::Change;
+pub use event::EventError;
+pub use fingerprint::Fingerprint;
+pub use transfer::{Joined, TransferError};
+pub use view::{NotCounted, View};
+pub use writer::{WriteError, Writer};
+
+/// A sealed local event: its seq and its body as it travels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Position among this replica's events.
+    pub seq: u64,
+    /// The encoded body.
+    pub body: Vec<u8>,
+}
+
+/// A replica's copy of the key space.
+#[derive(Debug)]
+pub struct Store {
+    id: ReplicaId,
+    limits: Limits,
+    /// What holds in every bucket. The own entry is the last sealed seq.
+    vv: VersionVector,
+    /// What holds beyond `vv` in buckets that a transfer brought further.
+    ahead: BTreeMap<usize, VersionVector>,
+    buckets: Vec<Bucket>,
+    clock: Hlc,
+    window: Option<Window>,
+    /// The size beyond which a window is closed before the next group begins.
+    window_bytes_max: usize,
+    sealed: VecDeque<Sealed>,
+    /// By how many milliseconds the wall clock is too far ahead of the cluster's for writing; 0 = it is not.
+    clock_ahead_ms: u64,
+    changes: changes::Changes,
+}
+
+impl Store {
+    /// An empty store that mints its events as `id`. `window_bytes_max` is what fits one datagram.
+    #[must_use]
+    pub fn new(id: ReplicaId, limits: Limits, window_bytes_max: usize) -> Self {
+        Self {
+            id,
+            limits,
+            vv: VersionVector::new(),
+            ahead: BTreeMap::new(),
+            buckets: std::iter::repeat_with(Bucket::default).take(BUCKETS).collect(),
+            clock: Hlc::default(),
+            window: None,
+            window_bytes_max,
+            sealed: VecDeque::new(),
+            clock_ahead_ms: 0,
+            changes: changes::Changes::default(),
+        }
+    }
+
+    /// The replica this store mints events for.
+    #[must_use]
+    pub fn id(&self) -> ReplicaId {
+        self.id
+    }
+
+    /// How many keys there are. O(buckets).
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buckets.iter().map(Bucket::len).sum()
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the cluster has agreed to hold.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The highest clock written or seen.
+    #[must_use]
+    pub fn clock(&self) -> Hlc {
+        self.clock
+    }
+
+    /// What holds in every bucket.
+    #[must_use]
+    pub fn version_vector(&self) -> &VersionVector {
+        &self.vv
+    }
+
+    /// How many buckets a transfer has brought beyond [`Store::version_vector`].
+    #[must_use]
+    pub fn buckets_ahead(&self) -> usize {
+        self.ahead.len()
+    }
+
+    /// The seq that carries all writes made so far: the open one if a window is open. 0 = nothing was written.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.window.as_ref().map_or_else(|| self.sealed_seq(), |window| window.seq)
+    }
+
+    /// The seq of the last sealed own event.
+    #[must_use]
+    pub fn sealed_seq(&self) -> u64 {
+        self.vv.get(self.id)
+    }
+
+    /// Whether local changes wait for their window to be sealed.
+    #[must_use]
+    pub fn has_open_window(&self) -> bool {
+        self.window.is_some()
+    }
+
+    /// Whether event `dot` is applied in the bucket of `key`; of the own events, sealed ones.
+    #[must_use]
+    pub fn covers(&self, key: &[u8], dot: Dot) -> bool {
+        self.seen(bucket_of(hash_of(key)), dot.replica) >= dot.seq
+    }
+
+    /// How many baselines are kept: what resets took from counter slots whose owners may still add to them.
+    #[must_use]
+    pub fn baselines(&self) -> usize {
+        self.buckets.iter().map(|bucket| bucket.baselines.len()).sum()
+    }
+
+    /// How many keys have live cells of more than one type.
+    #[must_use]
+    pub fn clashes(&self) -> usize {
+        self.buckets.iter().flat_map(Bucket::iter).filter(|(_, entry)| entry.clashes()).count()
+    }
+
+    /// The fingerprint of the whole key space. Seals the window first. O(buckets).
+    pub fn fingerprint(&mut self) -> Fingerprint {
+        self.seal();
+        let mut sum = Fingerprint::default();
+        self.buckets.iter().for_each(|bucket| sum.add(bucket.fingerprint));
+        sum
+    }
+
+    /// A hash of the version vector, the buckets ahead of it included. Seals the window first.
+    pub fn version_hash(&mut self) -> u128 {
+        self.seal();
+        self.settle();
+        let bytes = postcard::to_allocvec(&(&self.vv, &self.ahead)).expect("plain data");
+        xxhash_rust::xxh3::xxh3_128(&bytes)
+    }
+
+    /// Forbids writing while the wall clock is this far ahead of the cluster's; 0 permits it.
+    pub fn set_clock_ahead(&mut self, ms: u64) {
+        self.clock_ahead_ms = ms;
+    }
+
+    /// The next sealed local event that has not been taken yet.
+    pub fn poll_sealed(&mut self) -> Option<Sealed> {
+        self.sealed.pop_front()
+    }
+
+    /// Starts or ends the recording of changed keys; see [`Store::poll_change`].
+    pub fn record_changes(&mut self, on: bool) {
+        self.changes.record(on);
+    }
+
+    /// The next recorded change, local or remote, oldest first.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.changes.poll()
+    }
+
+    /// Closes the flush window: its changes become one event, numbered, fingerprinted and ready to be sent.
+    pub fn seal(&mut self) {
+        let Some(mut window) = self.window.take() else { return };
+        window.arrange();
+        let event = Dot::new(self.id, window.seq);
+        let body = self.body_of(&window, event).encode();
+        self.fingerprint_open_cells(&window, event);
+        for (index, names) in &window.names {
+            self.buckets[*index].advance_frontier(*index, names, event);
+        }
+        self.vv.raise(self.id, window.seq);
+        self.sealed.push_back(Sealed { seq: window.seq, body });
+    }
+
+    fn body_of<'a>(&'a self, window: &'a Window, event: Dot) -> Body<'a> {
+        let clock = self.clock;
+        let mut records = window.records.iter().peekable();
+        let mut parts = Vec::with_capacity(window.names.len());
+        for (index, names) in &window.names {
+            let cleared = window.cleared.iter().find(|(it, _)| it == index).map(|(_, dots)| dots.iter().collect());
+            let mut keys: Vec<KeyChanges<'a>> = Vec::new();
+            while let Some((hash, key, record)) = records.next_if(|(hash, ..)| bucket_of(*hash) == *index) {
+                let Some(change) = self.change_of(*hash, key, record, event, clock) else { continue };
+                match keys.last_mut().filter(|last| last.key.0 == &**key) {
+                    Some(last) => last.changes.push(change),
+                    None => keys.push(KeyChanges { key: Bytes(key), changes: vec![change] }),
+                }
+            }
+            let bucket = u16::try_from(*index).expect("BUCKETS fits 16 bits");
+            parts.push(Part { bucket, names: names.iter().collect(), cleared, keys });
+        }
+        Body { clock, parts }
+    }
+
+    /// `None` for a write that a later operation of the same window took back.
+    fn change_of<'a>(
+        &'a self,
+        hash: u64,
+        key: &[u8],
+        record: &'a Record,
+        event: Dot,
+        clock: Hlc,
+    ) -> Option<EventChange<'a>> {
+        let element = |class, name| self.buckets[bucket_of(hash)].get(hash, key)?.element(class, name);
+        let behind = |at: Hlc| clock.get() - at.get();
+        Some(match record {
+            Record::Delete { context } => EventChange::Delete { context: context.iter().collect() },
+            Record::Remove { class, name, context } => {
+                EventChange::Remove { class: *class as u8, name: Bytes(name), context: context.iter().collect() }
+            }
+            Record::Reset { class, name, owner, birth, seen, total } => EventChange::Reset {
+                class: *class as u8,
+                name: Bytes(name),
+                owner: *owner,
+                birth: *birth,
+                seen: *seen,
+                total: *total,
+            },
+            Record::Assign { class, name } => {
+                let register = element(*class, name)?.value.get(event)?;
+                let value = Bytes(&register.value);
+                let clock_behind = behind(register.clock);
+                EventChange::Assign { class: *class as u8, name: Bytes(name), clock_behind, value }
+            }
+            Record::Count { class, name } => {
+                let count = element(*class, name)?.counts.as_ref()?.get(event)?;
+                let (birth, total, clock_behind) = (count.birth, count.total, behind(count.clock));
+                EventChange::Count { class: *class as u8, name: Bytes(name), clock_behind, birth, total }
+            }
+        })
+    }
+
+    /// Adds the window's own cells to the fingerprints: with the event sealed they are part of the state.
+    fn fingerprint_open_cells(&mut self, window: &Window, event: Dot) {
+        for (hash, key, record) in &window.records {
+            let (Record::Assign { class, name } | Record::Count { class, name }) = record else { continue };
+            let bucket = &mut self.buckets[bucket_of(*hash)];
+            let path = cell::Path::within(*hash, key, *class, name);
+            let Some(element) = bucket.get(*hash, key).and_then(|entry| entry.element(*class, name)) else { continue };
+            let print = match record {
+                Record::Assign { .. } => {
+                    element.value.get(event).map(|register| Fingerprint::of_register(&path, event, register))
+                }
+                _ => {
+                    let count = element.counts.as_ref().and_then(|counts| counts.get(event));
+                    count.map(|count| Fingerprint::of_count(&path, event, count, &bucket.baselines))
+                }
+            };
+            print.into_iter().for_each(|print| bucket.fingerprint.add(print));
+        }
+    }
+
+    /// How far the events of `replica` are applied in `bucket`.
+    fn seen(&self, bucket: usize, replica: ReplicaId) -> u64 {
+        let ahead = self.ahead.get(&bucket).map_or(0, |vv| vv.get(replica));
+        ahead.max(self.vv.get(replica))
+    }
+
+    /// The version vector of one bucket.
+    fn bucket_vv(&self, bucket: usize) -> VersionVector {
+        let mut vv = self.vv.clone();
+        if let Some(ahead) = self.ahead.get(&bucket) {
+            vv.merge(ahead);
+        }
+        vv
+    }
+
+    /// Moves what every bucket has into the common vector, and forgets buckets that are ahead no more.
+    fn settle(&mut self) {
+        if self.ahead.len() == BUCKETS {
+            let mut least = self.bucket_vv(0);
+            for bucket in 1..BUCKETS {
+                let vv = self.bucket_vv(bucket);
+                least = least.iter().map(|(replica, seq)| (replica, seq.min(vv.get(replica)))).collect();
+            }
+            self.vv = least;
+        }
+        let vv = &self.vv;
+        for ahead in self.ahead.values_mut() {
+            // Kept in one form, so that equal states have equal hashes: entries beyond the common vector only.
+            *ahead = ahead.iter().filter(|(replica, seq)| *seq > vv.get(*replica)).collect();
+        }
+        self.ahead.retain(|_, ahead| !ahead.is_empty());
+    }
+
+    /// Drops the baselines of slots of `owner` that nothing needs any more.
+    ///
+    /// `acked` is what the owner had applied when it said so, and `owner_seq` its own last seq at that moment,
+    /// an open one counted; nothing is dropped before everything up to it is applied here. Says how many went,
+    /// or `None` if it is too early to tell.
+    pub fn collect_baselines(&mut self, owner: ReplicaId, acked: &VersionVector, owner_seq: u64) -> Option<usize> {
+        if self.vv.get(owner) < owner_seq {
+            return None;
+        }
+        Some(self.buckets.iter_mut().map(|bucket| bucket.collect(owner, |reset| acked.covers(reset))).sum())
+    }
+
+    /// Whether the fingerprints kept equal those computed from scratch: true, or there is a bug or bad memory.
+    #[must_use]
+    pub fn fingerprints_are_exact(&mut self) -> bool {
+        self.seal();
+        self.buckets.iter().enumerate().all(|(index, bucket)| bucket.recompute(index) == bucket.fingerprint)
+    }
+}
