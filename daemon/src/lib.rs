@@ -10,6 +10,7 @@
 pub mod command;
 #[doc(hidden)]
 pub mod engine;
+pub mod cli;
 pub mod config;
 pub mod resp;
 pub mod server;

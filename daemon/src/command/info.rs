@@ -7,7 +7,7 @@ use super::exec::{Exec, Flow, Outcome};
 use crate::resp::Args;
 
 /// The version of Redis whose behaviour is promised: clients switch features on by it.
-pub const REDIS_VERSION: &str = "7.0.15";
+pub(super) const REDIS_VERSION: &str = "7.0.15";
 
 type Section = fn(&mut String, &mut Exec<'_>) -> std::fmt::Result;
 
