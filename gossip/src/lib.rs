@@ -11,6 +11,8 @@
 #![forbid(unsafe_code)]
 
 pub mod engine;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod store;
 pub mod wire;
 

@@ -1,1 +1,339 @@
-//! x
+//! The replication protocol as a state machine.
+//!
+//! [`Replica`] holds the store and all that is known of the peers. Whoever drives it passes in writes, datagrams, the
+//! passing of time and news of membership, then sends what [`Replica::poll_transmit`] gives, until there is nothing
+//! more, and sleeps until [`Replica::poll_timeout`].
+//!
+//! How a change travels, from the common case to the rarest:
+//! 1. A flush window is sealed into an event and sent, once, to every live peer ([`transmit`]).
+//! 2. A peer that sees a gap asks for what is missing at once ([`pull`]); it acknowledges what it has applied. When
+//!    an acknowledgement is overdue it is asked how far it is, so that a lost tail shows.
+//! 3. Digests are exchanged with random peers, dead ones included now and then ([`anti_entropy`]). Who lacks
+//!    something asks for it.
+//! 4. What a log no longer reaches is fetched bucket by bucket ([`reconcile`]).
+//!
+//! Whatever is missing, the one who lacks it asks for it: the sender keeps no queue per peer, only a position in its
+//! log, and a slow or dead peer costs it nothing.
+
+mod anti_entropy;
+mod assembly;
+mod config;
+mod delivery;
+mod log;
+mod peer;
+mod pull;
+mod receive;
+mod reconcile;
+mod status;
+mod transmit;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use cahoots_crdt::{Dot, ReplicaId};
+
+use crate::store::{Change, Store, Writer};
+use crate::wire::{Envelope, Message};
+use assembly::Assemblies;
+use delivery::Held;
+use log::Log;
+use peer::Peer;
+use pull::Pull;
+use reconcile::{Reconciliation, Transfers};
+
+pub use config::{Now, ReplicaConfig};
+pub use receive::Received;
+pub use status::{Counters, Event, PeerStatus, Status};
+pub use transmit::Transmit;
+
+/// Events queued for the driver; beyond this the oldest are dropped.
+const EVENTS_MAX: usize = 1024;
+
+/// One replica: its copy of the key space, and the protocol that keeps it equal to the others'.
+#[derive(Debug)]
+pub struct Replica {
+    config: ReplicaConfig,
+    envelope: Envelope,
+    store: Store,
+    log: Log,
+    peers: BTreeMap<ReplicaId, Peer>,
+    held: Held,
+    pulls: BTreeMap<ReplicaId, Pull>,
+    assemblies: Assemblies,
+    transfers: Transfers,
+    reconciliation: Option<Reconciliation>,
+    /// Requests for transfers made so far: the next one's number.
+    requests: u64,
+
+    /// When the open window is to be sealed.
+    flush_due: Option<u64>,
+    flushed_at: Option<u64>,
+    round_due: u64,
+    rounds: u64,
+    random: u64,
+
+    clock_ahead_ms: u64,
+    conflict_told: bool,
+    events: VecDeque<Event>,
+    counters: Counters,
+}
+
+impl Replica {
+    /// An empty replica that mints its events as `id`, which must never have been used before.
+    #[must_use]
+    pub fn new(config: ReplicaConfig, id: ReplicaId, now: Now) -> Self {
+        let envelope = Envelope::new(&config.cluster, config.key.as_ref(), id);
+        let window_bytes_max = transmit::event_bytes_max(&config, &envelope);
+        Self {
+            store: Store::new(id, config.limits.clone(), window_bytes_max),
+            log: Log::new(config.log_bytes_max),
+            peers: BTreeMap::new(),
+            held: Held::new(config.held_bytes_max),
+            pulls: BTreeMap::new(),
+            assemblies: Assemblies::new(config.assembly_bytes_max),
+            transfers: Transfers::new(config.transfer_bytes_max),
+            reconciliation: None,
+            requests: 0,
+            flush_due: None,
+            flushed_at: None,
+            round_due: now.mono + config.gossip_interval_us,
+            rounds: 0,
+            random: id.get(),
+            clock_ahead_ms: 0,
+            conflict_told: false,
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            envelope,
+            config,
+        }
+    }
+
+    /// The id under which this replica mints its events.
+    #[must_use]
+    pub fn id(&self) -> ReplicaId {
+        self.store.id()
+    }
+
+    /// The copy of the key space, to read from.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What it was told at its start.
+    #[must_use]
+    pub fn config(&self) -> &ReplicaConfig {
+        &self.config
+    }
+
+    /// Runs one group of writes: whatever `operations` does reaches the peers as one event. `bytes` estimates the
+    /// keys and values written, 0 if unknown.
+    pub fn write<R>(&mut self, now: Now, bytes: usize, operations: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        let result = self.store.write(now.wall, bytes, operations);
+        if self.store.has_open_window() && self.flush_due.is_none() {
+            let earliest = self.flushed_at.map_or(0, |at| at + self.config.flush_gap_us);
+            self.flush_due = Some(now.mono.max(earliest));
+        }
+        result
+    }
+
+    /// The seq of the event that carries all own writes so far, an open one included; 0 before the first.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.store.position()
+    }
+
+    /// Seals the open window now.
+    pub fn flush(&mut self, now: Now) {
+        if self.store.has_open_window() {
+            self.store.seal();
+            self.flushed_at = Some(now.mono);
+        }
+        self.flush_due = None;
+        self.log_sealed();
+    }
+
+    /// How many live peers have applied own events up to `seq`.
+    #[must_use]
+    pub fn acked_by(&self, seq: u64) -> usize {
+        self.peers.values().filter(|peer| peer.live && peer.acked >= seq).count()
+    }
+
+    /// Asks every live peer that has not acknowledged all own events to do so at once.
+    pub fn hurry_acks(&mut self, now: Now) {
+        self.flush(now);
+        let seq = self.store.sealed_seq();
+        for peer in self.peers.values_mut().filter(|peer| peer.live && peer.acked < seq) {
+            peer.tail_due = Some(now.mono); // asked after the events have left
+        }
+    }
+
+    /// Whether some live peer has every own event, or there is none to have.
+    #[must_use]
+    pub fn drained(&self) -> bool {
+        let seq = self.position();
+        seq == 0 || self.peers.values().any(|peer| peer.live && peer.acked >= seq)
+    }
+
+    /// Membership announces a live peer, or that one has moved.
+    pub fn peer_up(&mut self, now: Now, id: ReplicaId, addr: SocketAddr) {
+        if id == self.id() {
+            return;
+        }
+        let sealed = self.store.sealed_seq();
+        let peer = self.peers.entry(id).or_insert_with(|| Peer::new(addr, sealed));
+        peer.addr = addr;
+        if !peer.live {
+            peer.live = true;
+            peer.drop_queues(sealed);
+        }
+        self.send_digest(now, id);
+    }
+
+    /// Membership holds a peer to be dead. It stays known, and is tried now and then.
+    pub fn peer_down(&mut self, _now: Now, id: ReplicaId) {
+        let sealed = self.store.sealed_seq();
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.live = false;
+            peer.drop_queues(sealed);
+        }
+        self.transfers.forget(id);
+    }
+
+    /// A peer has left for good, or its id was replaced: it is forgotten. Its data stays.
+    pub fn peer_gone(&mut self, id: ReplicaId) {
+        self.peers.remove(&id);
+        self.transfers.forget(id);
+        self.assemblies.forget(id);
+        self.reconciliation.take_if(|it| it.peer == id);
+    }
+
+    /// The datagram around a message of the membership protocol.
+    #[must_use]
+    pub fn seal_membership(&mut self, payload: &[u8]) -> Vec<u8> {
+        self.envelope.wrap(crate::wire::Kind::Membership, payload)
+    }
+
+    /// Lets time pass: does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.probe_tails(now);
+        self.retry_pulls(now);
+        self.retry_assemblies(now);
+        self.retry_reconciliation(now);
+        if now.mono >= self.round_due {
+            self.gossip_round(now);
+        }
+    }
+
+    /// When [`Replica::handle_timeout`] or [`Replica::poll_transmit`] has something to do, in microseconds of the
+    /// monotonic clock. May be in the past.
+    #[must_use]
+    pub fn poll_timeout(&self) -> u64 {
+        let live = self.peers.values().filter(|peer| peer.live);
+        let peers = live.flat_map(|peer| [peer.tail_due, peer.ack_due]).flatten();
+        let pulls = self.pulls.values().map(|pull| pull.due);
+        let others = [self.flush_due, self.assemblies.due(), self.reconciliation.as_ref().map(|it| it.due)];
+        peers.chain(pulls).chain(others.into_iter().flatten()).fold(self.round_due, u64::min)
+    }
+
+    /// The next thing the driver may want to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Starts or ends the recording of changed keys for [`Replica::poll_change`].
+    pub fn record_changes(&mut self, on: bool) {
+        self.store.record_changes(on);
+    }
+
+    /// The next changed key, whoever changed it.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.store.poll_change()
+    }
+
+    /// This replica's account of itself. Seals the window.
+    pub fn status(&mut self) -> Status {
+        let fingerprint = self.store.fingerprint();
+        self.log_sealed();
+        let seq = self.store.sealed_seq();
+        let peers = self.peers.iter().map(|(id, peer)| PeerStatus {
+            id: *id,
+            addr: peer.addr,
+            live: peer.live,
+            acked: peer.acked,
+            lag_events: seq.saturating_sub(peer.acked),
+            agrees: peer.agrees,
+            rtt_us: peer.rtt_us(),
+        });
+        Status {
+            id: self.id(),
+            seq,
+            version_vector: self.store.version_vector().clone(),
+            buckets_ahead: self.store.buckets_ahead(),
+            fingerprint,
+            keys: self.store.len(),
+            clashes: self.store.clashes(),
+            baselines: self.store.baselines(),
+            log_bytes: self.log.bytes(),
+            held_bytes: self.held.bytes(),
+            catching_up: self.reconciliation.is_some(),
+            clock_ahead_ms: self.clock_ahead_ms,
+            peers: peers.collect(),
+            counters: self.counters.clone(),
+        }
+    }
+
+    /// Checks, at the cost of a pass over everything, that fingerprints were kept exactly.
+    #[must_use]
+    pub fn fingerprints_are_exact(&mut self) -> bool {
+        let exact = self.store.fingerprints_are_exact();
+        self.log_sealed();
+        exact
+    }
+
+    /// Moves events that the store has sealed into the log, from where they are sent.
+    fn log_sealed(&mut self) {
+        let me = self.id();
+        while let Some(sealed) = self.store.poll_sealed() {
+            self.counters.events_minted += 1;
+            self.log.append(Dot::new(me, sealed.seq), sealed.body.into());
+        }
+        if !self.store.has_open_window() {
+            self.flush_due = None;
+        }
+    }
+
+    fn tell(&mut self, peer: ReplicaId, message: &Message<'_>) {
+        if self.peers.get_mut(&peer).is_some_and(|peer| !peer.tell(message)) {
+            self.counters.messages_dropped += 1;
+        }
+    }
+
+    fn emit(&mut self, event: Event) {
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// Says once that this replica's id is in use elsewhere.
+    fn identity_conflict(&mut self, peer: ReplicaId) {
+        if !self.conflict_told {
+            self.conflict_told = true;
+            self.emit(Event::IdentityConflict { peer });
+        }
+    }
+
+    fn rto_us(&self, peer: ReplicaId) -> u64 {
+        self.peers.get(&peer).map_or(100_000, Peer::rto_us)
+    }
+
+    /// A number below `bound`: splitmix64, started from the id. Only chooses whom to talk to.
+    fn random_below(&mut self, bound: usize) -> usize {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut x = self.random;
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((x ^ (x >> 31)) % bound as u64).expect("below a usize")
+    }
+}

@@ -77,17 +77,18 @@ impl Baselines {
         count.total.wrapping_sub(self.effective(path, dot, count).map_or(0, |baseline| baseline.total))
     }
 
-    /// Keeps, of this and any known baseline of the slot, the one that observed more.
-    pub(super) fn merge(&mut self, path: &Path<'_>, baseline: Baseline) {
+    /// Keeps, of this and any known baseline of the slot, the one that observed more; says whether it is this.
+    pub(super) fn merge(&mut self, path: &Path<'_>, baseline: Baseline) -> bool {
         let hash = mix(path.hash, baseline.owner.get());
         match self.table.find_mut(hash, |it| it.is_at(path, baseline.owner)) {
             Some(known) if known.baseline.seen < baseline.seen => known.baseline = baseline,
-            Some(_) => {}
+            Some(_) => return false,
             None => {
                 let located = Located { key: path.key.into(), class: path.class, name: path.name.into(), baseline };
                 self.table.insert_unique(hash, located, |it| mix(it.path().hash, it.baseline.owner.get()));
             }
         }
+        true
     }
 
     /// Drops the baseline of the slot of `owner` if it belongs to a life before `birth`: no cell of an earlier

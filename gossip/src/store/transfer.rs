@@ -23,6 +23,9 @@ use super::event::Bytes;
 use super::fingerprint::Fingerprint;
 use crate::{Hlc, Limits};
 
+/// More events than any replica mints: keeps forged vectors away from the end of the number range.
+const SEQ_MAX: u64 = 1 << 62;
+
 #[derive(Serialize, Deserialize)]
 struct Header {
     /// The sender's common version vector; a bucket's own is this plus what it is ahead.
@@ -202,7 +205,9 @@ impl Store {
         for state in content.baselines {
             let path = Path::new(state.key.0, Class::from_code(state.class).expect("checked"), state.name.0);
             let (owner, birth, seen, total) = (state.owner, state.birth, state.seen, state.total);
-            bucket.baselines.merge(&path, Baseline { owner, birth, seen, total, reset: state.reset });
+            if bucket.baselines.merge(&path, Baseline { owner, birth, seen, total, reset: state.reset }) {
+                changes.push(path.key);
+            }
         }
         settle_baselines(bucket);
         let theirs: DotFun<()> = content.frontier.into_iter().map(|dot| (dot, ())).collect();
@@ -328,6 +333,9 @@ fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, Vec<BucketSta
         }
         let mut vv = header.vv.clone();
         vv.merge(&state.ahead);
+        if vv.iter().any(|(_, seq)| seq > SEQ_MAX) {
+            return Err(TransferError::Illegal("more events than there can be"));
+        }
         state.content.iter().try_for_each(|content| check(content, usize::from(state.bucket), &vv, limits))?;
         states.push(state);
     }

@@ -1,1 +1,7 @@
-//! x
+//! What travels: the envelope around every datagram, and the engine's messages inside it.
+
+mod envelope;
+mod message;
+
+pub use envelope::{ClusterKey, Envelope, Kind, Refusal};
+pub(crate) use message::{Blob, Bytes, Message};

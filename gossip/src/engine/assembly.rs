@@ -1,0 +1,282 @@
+//! Blobs too large for a datagram, put together from chunks.
+//!
+//! The receiver decides the pace: it asks for a window of missing chunks, and for the next when those have come, or
+//! again after a while. The window doubles when all of it came and halves when some did not. Memory is bounded; what
+//! does not fit or stops growing is given up, and asked for again later.
+
+use std::collections::BTreeMap;
+
+use cahoots_crdt::{Dot, ReplicaId};
+
+use super::{Now, Replica};
+use crate::wire::{Blob, Message};
+
+/// Bytes of a chunk, the last of a blob excepted. Part of the protocol; leaves room in 1200 bytes for all headers.
+pub(super) const CHUNK_BYTES: usize = 1024;
+/// Chunks of a large event that are sent unasked.
+pub(super) const EAGER_CHUNKS: u32 = 16;
+const WINDOW_LEAST: u32 = 8;
+const WINDOW_MOST: u32 = 256;
+/// Ranges in one request: as many as fit a datagram.
+const RANGES_MAX: usize = 64;
+/// Beyond this many events a sender, and room for one transfer, nothing is put together at a time.
+const ASSEMBLIES_MAX: usize = 256;
+/// A blob none of whose chunks came for so long has stopped growing, in microseconds.
+const GROWTH_US: u64 = 3_000_000;
+
+pub(super) fn chunk_count(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(CHUNK_BYTES)).expect("limits keep blobs below 4 GiB")
+}
+
+/// The bytes of chunk `index`, which exists.
+pub(super) fn chunk_of(bytes: &[u8], index: u32) -> &[u8] {
+    let start = index as usize * CHUNK_BYTES;
+    &bytes[start..bytes.len().min(start + CHUNK_BYTES)]
+}
+
+#[derive(Debug)]
+struct Assembly {
+    /// Who sends it.
+    from: ReplicaId,
+    data: Vec<u8>,
+    /// One flag per chunk.
+    here: Vec<bool>,
+    missing: u32,
+    /// Chunks below this were asked for, or come unasked.
+    asked: u32,
+    window: u32,
+    /// When to ask again.
+    due: u64,
+    progress_at: u64,
+}
+
+impl Assembly {
+    fn new(from: ReplicaId, total: usize, eager: u32, now: u64) -> Self {
+        let chunks = chunk_count(total);
+        Self {
+            from,
+            data: vec![0; total],
+            here: vec![false; chunks as usize],
+            missing: chunks,
+            asked: eager.min(chunks),
+            window: 4 * WINDOW_LEAST,
+            due: now,
+            progress_at: now,
+        }
+    }
+
+    /// Takes a chunk in; says whether it was missing.
+    fn put(&mut self, now: u64, index: u32, data: &[u8]) -> bool {
+        let start = index as usize * CHUNK_BYTES;
+        let known = self.here.get(index as usize);
+        if known != Some(&false) || data.len() != CHUNK_BYTES.min(self.data.len() - start) {
+            return false;
+        }
+        self.data[start..start + data.len()].copy_from_slice(data);
+        self.here[index as usize] = true;
+        self.missing -= 1;
+        self.progress_at = now;
+        true
+    }
+
+    fn all_asked_are_here(&self) -> bool {
+        self.here[..self.asked as usize].iter().all(|here| *here)
+    }
+
+    /// The next window of missing chunks, as ranges; raises `asked` to its end.
+    fn next_window(&mut self) -> Vec<(u32, u32)> {
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        let mut left = self.window;
+        for (index, here) in (0..).zip(&self.here) {
+            if *here {
+                continue;
+            }
+            let full = ranges.len() == RANGES_MAX;
+            match ranges.last_mut().filter(|(first, count)| first + count == index) {
+                Some((_, count)) => *count += 1,
+                None if full => break,
+                None => ranges.push((index, 1)),
+            }
+            self.asked = self.asked.max(index + 1);
+            left -= 1;
+            if left == 0 {
+                break;
+            }
+        }
+        ranges
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Assemblies {
+    blobs: BTreeMap<Blob, Assembly>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Assemblies {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { blobs: BTreeMap::new(), bytes: 0, bytes_max }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.blobs.is_empty()
+    }
+
+    pub(super) fn contains_event(&self, event: Dot) -> bool {
+        !self.blobs.is_empty() && self.blobs.contains_key(&Blob::Event { origin: event.replica, seq: event.seq })
+    }
+
+    pub(super) fn due(&self) -> Option<u64> {
+        self.blobs.values().map(|it| it.due).min()
+    }
+
+    /// Whether chunks of `blob` came lately.
+    pub(super) fn is_growing(&self, blob: Blob, now: u64) -> bool {
+        self.blobs.get(&blob).is_some_and(|it| now.saturating_sub(it.progress_at) < GROWTH_US)
+    }
+
+    pub(super) fn forget(&mut self, peer: ReplicaId) {
+        let gone: Vec<Blob> = self.blobs.iter().filter(|(_, it)| it.from == peer).map(|(blob, _)| *blob).collect();
+        gone.iter().for_each(|blob| drop(self.remove(*blob)));
+    }
+
+    pub(super) fn remove(&mut self, blob: Blob) -> Option<Vec<u8>> {
+        let assembly = self.blobs.remove(&blob)?;
+        self.bytes -= assembly.data.len();
+        Some(assembly.data)
+    }
+}
+
+impl Replica {
+    /// A chunk has arrived.
+    pub(super) fn on_chunk(&mut self, now: Now, sender: ReplicaId, blob: Blob, index: u32, total: u32, data: &[u8]) {
+        let total = total as usize;
+        if !self.expects(now, sender, blob, total) {
+            return;
+        }
+        if !self.assemblies.blobs.contains_key(&blob) {
+            let full = self.assemblies.bytes + total > self.assemblies.bytes_max;
+            if full || self.assemblies.blobs.len() == ASSEMBLIES_MAX {
+                self.counters.blobs_dropped += 1;
+                return;
+            }
+            let mut assembly = Assembly::new(sender, total, EAGER_CHUNKS, now.mono);
+            assembly.due = now.mono + self.rto_us(sender);
+            self.assemblies.bytes += total;
+            self.assemblies.blobs.insert(blob, assembly);
+        }
+        let Some(assembly) = self.assemblies.blobs.get_mut(&blob).filter(|it| it.data.len() == total) else { return };
+        if !assembly.put(now.mono, index, data) {
+            return;
+        }
+        assembly.from = sender;
+        if assembly.missing > 0 {
+            if assembly.all_asked_are_here() {
+                assembly.window = (assembly.window * 2).min(WINDOW_MOST);
+                self.ask_chunks(now, blob);
+            }
+            return;
+        }
+        let Some(bytes) = self.assemblies.remove(blob) else { return };
+        self.counters.blobs_assembled += 1;
+        match blob {
+            Blob::Event { origin, seq } => self.on_event(now, sender, Dot::new(origin, seq), &bytes),
+            Blob::Transfer { .. } => self.on_transfer(now, sender, &bytes),
+        }
+    }
+
+    /// Whether a blob of this size is of use.
+    fn expects(&mut self, now: Now, sender: ReplicaId, blob: Blob, total: usize) -> bool {
+        match blob {
+            _ if total == 0 => false,
+            Blob::Transfer { request } => {
+                total <= self.assemblies.bytes_max
+                    && self.reconciliation.as_ref().is_some_and(|it| it.peer == sender && it.request == request)
+            }
+            Blob::Event { origin, seq } => {
+                let event = Dot::new(origin, seq);
+                if seq <= self.store.version_vector().get(origin) || self.held.contains(event) {
+                    self.counters.events_known += 1;
+                    if let Some(peer) = self.peers.get_mut(&sender).filter(|_| origin == sender) {
+                        peer.owe_ack(now.mono, false);
+                    }
+                    return false;
+                }
+                // Contexts and headers may double what a group writes, hardly more.
+                total <= 2 * self.config.limits.group_bytes_max + (1 << 20)
+            }
+        }
+    }
+
+    fn ask_chunks(&mut self, now: Now, blob: Blob) {
+        let Some(assembly) = self.assemblies.blobs.get_mut(&blob) else { return };
+        let from = assembly.from;
+        let ranges = assembly.next_window();
+        assembly.due = now.mono + self.peers.get(&from).map_or(100_000, super::Peer::rto_us);
+        self.tell(from, &Message::GetChunks { blob, ranges });
+    }
+
+    pub(super) fn retry_assemblies(&mut self, now: Now) {
+        let due: Vec<Blob> =
+            self.assemblies.blobs.iter().filter(|(_, it)| it.due <= now.mono).map(|it| *it.0).collect();
+        for blob in due {
+            let Some(assembly) = self.assemblies.blobs.get_mut(&blob) else { continue };
+            if now.mono.saturating_sub(assembly.progress_at) > self.config.patience_us {
+                self.assemblies.remove(blob);
+                self.counters.blobs_dropped += 1;
+                continue;
+            }
+            assembly.window = (assembly.window / 2).max(WINDOW_LEAST);
+            self.ask_chunks(now, blob);
+        }
+    }
+
+    /// A peer asks for chunks.
+    pub(super) fn on_get_chunks(&mut self, sender: ReplicaId, blob: Blob, ranges: &[(u32, u32)]) {
+        let Some(peer) = self.peers.get_mut(&sender) else { return };
+        for (first, count) in ranges {
+            peer.queue_chunks(blob, (*first..first.saturating_add(*count)).take(WINDOW_MOST as usize));
+        }
+    }
+
+    /// A peer no longer has what it was asked for.
+    pub(super) fn on_no_blob(&mut self, now: Now, sender: ReplicaId, blob: Blob) {
+        if self.assemblies.blobs.get(&blob).is_some_and(|it| it.from == sender) {
+            self.assemblies.remove(blob);
+            self.counters.blobs_dropped += 1;
+        }
+        if let Blob::Transfer { request } = blob
+            && let Some(it) = self.reconciliation.as_mut().filter(|it| it.peer == sender && it.request == request)
+        {
+            it.due = now.mono;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_in_any_order_and_twice_make_the_blob() {
+        let blob: Vec<u8> = (0..5 * CHUNK_BYTES + 7).map(|it| (it % 251) as u8).collect();
+        let mut assembly = Assembly::new(ReplicaId::new(1), blob.len(), 2, 0);
+        assert_eq!(assembly.next_window(), [(0, 6)]);
+        for index in [5, 0, 3, 3, 1, 4, 2] {
+            assembly.put(1, index, chunk_of(&blob, index));
+        }
+        assert_eq!(assembly.missing, 0);
+        assert_eq!(assembly.data, blob);
+    }
+
+    #[test]
+    fn a_chunk_of_a_wrong_place_or_size_is_not_taken() {
+        let mut assembly = Assembly::new(ReplicaId::new(1), CHUNK_BYTES + 1, 2, 0);
+        assert!(!assembly.put(0, 2, &[0]));
+        assert!(!assembly.put(0, 1, &[0, 0]));
+        assert!(!assembly.put(0, 0, &[0]));
+        assert!(assembly.put(0, 1, &[9]));
+        assert_eq!(assembly.next_window(), [(0, 1)]);
+    }
+}

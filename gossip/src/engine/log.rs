@@ -1,0 +1,118 @@
+//! Recent events of every origin, for peers that lag.
+//!
+//! Bounded in bytes over all origins; the oldest to arrive go first. Cutting is an optimisation, never a matter of
+//! correctness: whoever needs what was cut catches up by buckets.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use cahoots_crdt::{Dot, ReplicaId};
+
+/// What an event costs beside its body.
+const ENTRY_BYTES: usize = 48;
+
+#[derive(Debug, Default)]
+struct Origin {
+    /// Events `1..=floor` are not here.
+    floor: u64,
+    events: VecDeque<Arc<[u8]>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Log {
+    origins: BTreeMap<ReplicaId, Origin>,
+    /// Whose event came when, oldest first. May name events that a takeover has dropped already.
+    arrivals: VecDeque<ReplicaId>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Log {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { origins: BTreeMap::new(), arrivals: VecDeque::new(), bytes: 0, bytes_max }
+    }
+
+    /// Appends the next event of an origin. One that does not follow on the last starts the origin's log anew.
+    pub(super) fn append(&mut self, event: Dot, body: Arc<[u8]>) {
+        if self.last(event.replica) + 1 != event.seq {
+            self.restart(event.replica, event.seq - 1);
+        }
+        self.bytes += body.len() + ENTRY_BYTES;
+        self.origins.entry(event.replica).or_default().events.push_back(body);
+        self.arrivals.push_back(event.replica);
+        while self.bytes > self.bytes_max {
+            let Some(oldest) = self.arrivals.pop_front() else { break };
+            let Some(origin) = self.origins.get_mut(&oldest) else { continue };
+            if let Some(body) = origin.events.pop_front() {
+                origin.floor += 1;
+                self.bytes -= body.len() + ENTRY_BYTES;
+            }
+        }
+    }
+
+    /// A transfer has gone past a gap: what the log of `origin` holds does not join up with what comes next.
+    pub(super) fn restart(&mut self, origin: ReplicaId, floor: u64) {
+        let origin = self.origins.entry(origin).or_default();
+        self.bytes -= origin.events.drain(..).map(|body| body.len() + ENTRY_BYTES).sum::<usize>();
+        origin.floor = floor;
+    }
+
+    /// The body of an event, if the log reaches back to it.
+    pub(super) fn get(&self, event: Dot) -> Option<&Arc<[u8]>> {
+        let origin = self.origins.get(&event.replica)?;
+        let at = event.seq.checked_sub(origin.floor + 1)?;
+        origin.events.get(usize::try_from(at).ok()?)
+    }
+
+    /// The last event of `origin` that the log knows of.
+    pub(super) fn last(&self, origin: ReplicaId) -> u64 {
+        self.origins.get(&origin).map_or(0, |it| it.floor + it.events.len() as u64)
+    }
+
+    /// Events of `origin` up to this one are not in the log.
+    pub(super) fn floor(&self, origin: ReplicaId) -> u64 {
+        self.origins.get(&origin).map_or(0, |it| it.floor)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: ReplicaId = ReplicaId::new(1);
+    const B: ReplicaId = ReplicaId::new(2);
+
+    fn body() -> Arc<[u8]> {
+        vec![0; 100].into()
+    }
+
+    #[test]
+    fn the_oldest_events_go_when_the_bound_is_reached_whoever_wrote_them() {
+        let mut log = Log::new(3 * (100 + ENTRY_BYTES));
+        log.append(Dot::new(A, 1), body());
+        log.append(Dot::new(B, 1), body());
+        log.append(Dot::new(A, 2), body());
+        assert_eq!((log.floor(A), log.floor(B)), (0, 0));
+        log.append(Dot::new(A, 3), body());
+        assert_eq!((log.floor(A), log.floor(B)), (1, 0));
+        log.append(Dot::new(A, 4), body());
+        assert_eq!((log.floor(A), log.floor(B)), (1, 1));
+        assert!(log.get(Dot::new(A, 1)).is_none());
+        assert!(log.get(Dot::new(A, 2)).is_some());
+        assert_eq!(log.bytes(), 3 * (100 + ENTRY_BYTES));
+    }
+
+    #[test]
+    fn an_event_past_a_gap_starts_the_log_anew() {
+        let mut log = Log::new(1 << 20);
+        log.append(Dot::new(A, 1), body());
+        log.append(Dot::new(A, 5), body());
+        assert_eq!((log.floor(A), log.last(A)), (4, 5));
+        assert!(log.get(Dot::new(A, 1)).is_none());
+        assert_eq!(log.bytes(), 100 + ENTRY_BYTES);
+    }
+}

@@ -1,0 +1,134 @@
+//! Asking for events: for gaps that show on arrival, for what digests reveal, for what other events name.
+//!
+//! At most one request per origin is under way. It is repeated, from another peer each time, until everything up to
+//! its target is here; whoever serves it sends a bounded burst and says how far it got.
+
+use cahoots_crdt::{Dot, ReplicaId};
+
+use super::peer::Job;
+use super::{Now, Replica};
+use crate::wire::Message;
+
+/// Bytes served for one request; the asker asks on when they have come.
+const BURST_BYTES: usize = 128 << 10;
+/// Requests without progress before it is left to the next digest.
+const TRIES_MAX: u32 = 12;
+
+#[derive(Debug)]
+pub(super) struct Pull {
+    from: ReplicaId,
+    /// Events up to here are known to exist.
+    target: u64,
+    /// When to ask again.
+    pub(super) due: u64,
+    tries: u32,
+    /// How far things were at the last request.
+    had: u64,
+}
+
+impl Replica {
+    /// Events of `origin` up to `upto` exist, and `from` has them: asks for those that are not here.
+    pub(super) fn pull(&mut self, now: Now, origin: ReplicaId, from: ReplicaId, upto: u64) {
+        if origin == self.id() {
+            if upto > self.position_sealed() {
+                self.identity_conflict(from);
+            }
+            return;
+        }
+        let have = self.have(origin);
+        if upto <= have {
+            return;
+        }
+        if let Some(pull) = self.pulls.get_mut(&origin) {
+            pull.target = pull.target.max(upto);
+            return;
+        }
+        self.counters.gaps_asked += 1;
+        self.pulls.insert(origin, Pull { from, target: upto, due: now.mono, tries: 0, had: have });
+        self.ask(now, origin);
+    }
+
+    /// Asks for what is missing now, of the peer chosen for it.
+    fn ask(&mut self, now: Now, origin: ReplicaId) {
+        let have = self.have(origin);
+        let Some(pull) = self.pulls.get_mut(&origin) else { return };
+        if pull.target <= have {
+            self.pulls.remove(&origin);
+            return;
+        }
+        let (from, upto) = (pull.from, pull.target);
+        pull.had = have;
+        let wait = self.peers.get(&from).map_or(100_000, super::Peer::rto_us) << pull.tries.min(5);
+        pull.due = now.mono + wait.min(2_000_000);
+        self.counters.wants_sent += 1;
+        self.tell(from, &Message::Want { origin, after: have, upto });
+    }
+
+    pub(super) fn retry_pulls(&mut self, now: Now) {
+        let due: Vec<ReplicaId> = self.pulls.iter().filter(|(_, pull)| pull.due <= now.mono).map(|it| *it.0).collect();
+        for origin in due {
+            let have = self.have(origin);
+            let live: Vec<ReplicaId> = self
+                .peers
+                .iter()
+                .filter(|(id, peer)| peer.live && (**id == origin || peer.versions.get(origin) > have))
+                .map(|(id, _)| *id)
+                .collect();
+            let Some(pull) = self.pulls.get_mut(&origin) else { continue };
+            pull.tries = if have > pull.had { 0 } else { pull.tries + 1 };
+            if pull.tries > TRIES_MAX {
+                self.pulls.remove(&origin);
+                continue;
+            }
+            if pull.tries > 0 && !live.is_empty() {
+                pull.from = live[pull.tries as usize % live.len()];
+            }
+            self.ask(now, origin);
+        }
+    }
+
+    /// Forgets the request for events of `origin` once everything it was for is here.
+    pub(super) fn settle_pull(&mut self, origin: ReplicaId) {
+        let applied = self.store.version_vector().get(origin);
+        if self.pulls.get(&origin).is_some_and(|pull| pull.target <= applied) {
+            self.pulls.remove(&origin);
+        }
+    }
+
+    /// A peer asks for events.
+    pub(super) fn on_want(&mut self, sender: ReplicaId, origin: ReplicaId, after: u64, upto: u64) {
+        let have = self.store.version_vector().get(origin);
+        let upto = upto.min(have);
+        if after >= upto {
+            return;
+        }
+        let next = after + 1;
+        if self.log.get(Dot::new(origin, next)).is_none() {
+            // After a transfer has taken over, the log may end before what is applied, and begin anew later.
+            let floor = if self.log.last(origin) >= next { self.log.floor(origin) } else { have };
+            self.tell(sender, &Message::BelowFloor { origin, floor });
+        } else if let Some(peer) = self.peers.get_mut(&sender) {
+            peer.queue_job(Job { origin, next, upto, bytes_left: BURST_BYTES });
+        }
+    }
+
+    /// A peer has served what it will of a request: asks on, for the rest or for what was lost on the way.
+    pub(super) fn on_served(&mut self, now: Now, sender: ReplicaId, origin: ReplicaId, _upto: u64) {
+        let have = self.have(origin);
+        if let Some(pull) = self.pulls.get_mut(&origin).filter(|pull| pull.from == sender) {
+            pull.tries = if have > pull.had { 0 } else { pull.tries + 1 };
+            if pull.tries <= 1 {
+                self.ask(now, origin); // without progress the timer decides
+            }
+        }
+    }
+
+    /// A peer's log does not reach back to what was wanted.
+    pub(super) fn on_below_floor(&mut self, now: Now, sender: ReplicaId, origin: ReplicaId, floor: u64) {
+        if floor <= self.have(origin) {
+            return;
+        }
+        self.pulls.remove(&origin);
+        self.reconcile(now, sender);
+    }
+}

@@ -1,0 +1,202 @@
+//! What a replica tells about itself: events for whoever drives it, and a status for whoever asks.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use cahoots_crdt::{ReplicaId, VersionVector};
+
+use crate::store::Fingerprint;
+use crate::wire::Refusal;
+
+/// Something its driver may want to log, count or pass on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer has applied more of this replica's events than before.
+    Acked {
+        /// The peer.
+        peer: ReplicaId,
+        /// It has applied own events up to here.
+        seq: u64,
+    },
+    /// A peer and this replica have the same state.
+    InSync {
+        /// The peer.
+        peer: ReplicaId,
+    },
+    /// Equal version vectors and different states: a bug or bad memory. The buckets are reconciled.
+    FingerprintMismatch {
+        /// The peer.
+        peer: ReplicaId,
+        /// The fingerprint here.
+        ours: Fingerprint,
+        /// The fingerprint there.
+        theirs: Fingerprint,
+    },
+    /// Catching up from a peer by buckets has begun: its log does not reach back far enough.
+    CatchingUp {
+        /// The peer.
+        peer: ReplicaId,
+    },
+    /// One pass over the buckets of a peer is done.
+    CaughtUp {
+        /// The peer.
+        peer: ReplicaId,
+        /// How many buckets differed and were joined.
+        buckets: usize,
+    },
+    /// Someone has events of this replica's id that it never minted: two processes use one id, or its disk lied.
+    IdentityConflict {
+        /// Who told.
+        peer: ReplicaId,
+    },
+    /// Events of an origin are held back because its clock is too far ahead.
+    OriginEarly {
+        /// The origin.
+        origin: ReplicaId,
+        /// By how many milliseconds.
+        ahead_ms: u64,
+    },
+    /// This replica's own clock is too far ahead of the cluster's (0: no longer); writing is refused meanwhile.
+    ClockAhead {
+        /// By how many milliseconds.
+        ahead_ms: u64,
+    },
+    /// An event or transfer of a peer was refused: it breaks a rule that every replica keeps.
+    Rejected {
+        /// Who sent it.
+        peer: ReplicaId,
+        /// What was wrong.
+        reason: String,
+    },
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// How often things happened since the start.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+            /// Datagrams refused, by reason.
+            pub refused: BTreeMap<Refusal, u64>,
+        }
+
+        impl Counters {
+            /// Names and values, in the order of declaration; refusals not included.
+            #[must_use]
+            pub fn entries(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams sent.
+    datagrams_sent,
+    /// Bytes of datagrams sent.
+    bytes_sent,
+    /// Datagrams received and understood.
+    datagrams_received,
+    /// Bytes of those.
+    bytes_received,
+    /// Own events minted.
+    events_minted,
+    /// Events of others applied.
+    events_applied,
+    /// Events received that were applied already.
+    events_known,
+    /// Events that had to wait for others.
+    events_held,
+    /// Events that no longer fitted the bound on waiting ones, or waited too long; they are asked for again.
+    events_dropped,
+    /// Times a gap in an origin's events was noticed and asked for.
+    gaps_asked,
+    /// Requests for events sent, for gaps and after digests.
+    wants_sent,
+    /// Times a peer was asked how far it is, its acknowledgement overdue.
+    tails_probed,
+    /// Digests sent.
+    digests_sent,
+    /// Version vectors sent, because digests differed.
+    versions_sent,
+    /// Events sent because a peer asked for them.
+    events_resent,
+    /// Chunks of blobs sent.
+    chunks_sent,
+    /// Blobs put together.
+    blobs_assembled,
+    /// Blobs given up for lack of progress or room.
+    blobs_dropped,
+    /// Passes over the buckets of a peer begun.
+    reconciliations,
+    /// Buckets joined from transfers.
+    buckets_joined,
+    /// Buckets found equal in transfers.
+    buckets_equal,
+    /// Buckets that had changed when the transfer arrived.
+    buckets_stale,
+    /// Events and transfers refused because they break a rule.
+    rejected,
+    /// Equal version vectors with unequal fingerprints.
+    fingerprint_mismatches,
+    /// Baselines of resets dropped because nothing needs them any more.
+    baselines_collected,
+    /// Control messages dropped because a peer's queue was full.
+    messages_dropped,
+}
+
+/// A peer as this replica sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerStatus {
+    /// Its id.
+    pub id: ReplicaId,
+    /// Where datagrams for it go.
+    pub addr: SocketAddr,
+    /// Whether membership holds it to be alive.
+    pub live: bool,
+    /// It has applied this replica's events up to here.
+    pub acked: u64,
+    /// How many of this replica's events it still lacks.
+    pub lag_events: u64,
+    /// Whether its state was equal when digests were last compared; `None` before the first.
+    pub agrees: Option<bool>,
+    /// Smoothed round-trip time in microseconds, acknowledgement delay included.
+    pub rtt_us: Option<u64>,
+}
+
+/// A replica's account of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Its id.
+    pub id: ReplicaId,
+    /// Its last sealed event.
+    pub seq: u64,
+    /// What it has applied in every bucket.
+    pub version_vector: VersionVector,
+    /// Buckets that catching up has brought further than that.
+    pub buckets_ahead: usize,
+    /// The fingerprint of its state.
+    pub fingerprint: Fingerprint,
+    /// Live keys.
+    pub keys: usize,
+    /// Keys whose cells are of several types.
+    pub clashes: usize,
+    /// Baselines kept.
+    pub baselines: usize,
+    /// Bytes of the log of recent events.
+    pub log_bytes: usize,
+    /// Bytes of events that wait for others.
+    pub held_bytes: usize,
+    /// Whether it is catching up by buckets.
+    pub catching_up: bool,
+    /// Milliseconds by which its clock is too far ahead for writing; 0 = it is not.
+    pub clock_ahead_ms: u64,
+    /// Peers, in order of their ids.
+    pub peers: Vec<PeerStatus>,
+    /// What happened so far.
+    pub counters: Counters,
+}

@@ -1,0 +1,252 @@
+//! What leaves: datagrams put together for one peer at a time.
+//!
+//! A datagram is self-contained: whole messages to its end, mostly whole events. Own events go to every live peer
+//! once, in order, as far as the flight bound allows; what was asked for goes beside them.
+
+use std::net::SocketAddr;
+
+use cahoots_crdt::{Dot, ReplicaId};
+
+use super::assembly::{CHUNK_BYTES, EAGER_CHUNKS, chunk_count, chunk_of};
+use super::config::{Now, ReplicaConfig};
+use super::peer::Peer;
+use super::reconcile::Transfers;
+use super::{Event, Log, Replica};
+use crate::wire::{Blob, Bytes, Envelope, Kind, Message};
+
+/// A datagram to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where to.
+    pub to: SocketAddr,
+    /// Its bytes.
+    pub datagram: Vec<u8>,
+}
+
+/// The sender's id at the head of a payload.
+const SENDER_BYTES: usize = 8;
+/// Kept free for an acknowledgement: tag and seq.
+const ACK_BYTES: usize = 11;
+/// Tag, origin, seq and length of an event at most.
+const EVENT_HEAD_BYTES: usize = 1 + 8 + 10 + 3;
+
+/// The body of an event that fits a datagram of its own.
+pub(super) fn event_bytes_max(config: &ReplicaConfig, envelope: &Envelope) -> usize {
+    config.datagram_bytes_max - envelope.overhead_bytes() - SENDER_BYTES - ACK_BYTES - EVENT_HEAD_BYTES
+}
+
+/// A payload being filled.
+struct Payload {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+}
+
+impl Payload {
+    fn is_empty(&self) -> bool {
+        self.bytes.len() == SENDER_BYTES
+    }
+
+    fn fits(&self, bytes: usize) -> bool {
+        self.bytes.len() + bytes <= self.bytes_max
+    }
+
+    fn push(&mut self, message: &Message<'_>) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.bytes = postcard::to_extend(message, bytes).expect("a message is plain data");
+    }
+}
+
+impl Replica {
+    /// The next datagram to send, if any. To be called until there is none.
+    pub fn poll_transmit(&mut self, now: Now) -> Option<Transmit> {
+        if self.flush_due.is_some_and(|due| due <= now.mono) {
+            self.flush(now);
+        }
+        self.log_sealed();
+        let me = self.id();
+        let upto = self.position_sealed();
+        let ids: Vec<ReplicaId> =
+            self.peers.iter().filter(|(_, it)| it.has_output(now, upto)).map(|it| *it.0).collect();
+        for id in ids {
+            let payload = Payload {
+                bytes: me.get().to_be_bytes().to_vec(),
+                bytes_max: self.config.datagram_bytes_max - self.envelope.overhead_bytes(),
+            };
+            let Some((to, payload)) = self.fill(now, id, payload) else { continue };
+            let datagram = self.envelope.wrap(Kind::Engine, &payload);
+            self.counters.datagrams_sent += 1;
+            self.counters.bytes_sent += datagram.len() as u64;
+            debug_assert!(datagram.len() <= self.config.datagram_bytes_max);
+            return Some(Transmit { to, datagram });
+        }
+        None
+    }
+
+    fn fill(&mut self, now: Now, id: ReplicaId, mut payload: Payload) -> Option<(SocketAddr, Vec<u8>)> {
+        let me = self.id();
+        let applied = self.store.version_vector().get(id);
+        let upto = self.position_sealed();
+        let flight_max = self.config.flight_bytes_max;
+        let peer = self.peers.get_mut(&id)?;
+        payload.bytes_max -= ACK_BYTES;
+        while let Some(message) = peer.control.pop_front_if(|message| payload.fits(message.len())) {
+            payload.bytes.extend_from_slice(&message);
+        }
+        peer.push_events(now.mono, me, upto, flight_max, &self.log, &mut payload, &mut self.counters.chunks_sent);
+        self.counters.chunks_sent += peer.send_chunks(id, &self.log, &self.transfers, &mut payload);
+        self.counters.events_resent += peer.serve_jobs(&self.log, &mut payload);
+        payload.bytes_max += ACK_BYTES;
+        if peer.ack_due.is_some_and(|due| due <= now.mono || !payload.is_empty()) {
+            payload.push(&Message::Ack { upto: applied });
+            peer.note_ack_sent();
+        }
+        (!payload.is_empty()).then_some((peer.addr, payload.bytes))
+    }
+
+    /// Asks peers whose acknowledgement is overdue how far they are.
+    pub(super) fn probe_tails(&mut self, now: Now) {
+        let seq = self.position_sealed();
+        for peer in self.peers.values_mut().filter(|peer| peer.live) {
+            if peer.tail_due.is_some_and(|due| due <= now.mono) {
+                if peer.acked >= seq {
+                    peer.tail_due = None;
+                    continue;
+                }
+                peer.tell(&Message::Tail { seq });
+                peer.note_tail(now.mono);
+                self.counters.tails_probed += 1;
+            }
+        }
+    }
+
+    pub(super) fn note_ack(&mut self, now: Now, peer: ReplicaId, upto: u64) {
+        if upto > self.position_sealed() {
+            self.identity_conflict(peer);
+            return;
+        }
+        if self.peers.get_mut(&peer).is_some_and(|it| it.note_ack(now.mono, upto)) {
+            self.emit(Event::Acked { peer, seq: upto });
+        }
+    }
+
+    pub(super) fn position_sealed(&self) -> u64 {
+        self.store.sealed_seq()
+    }
+}
+
+impl Peer {
+    fn has_output(&self, now: Now, upto: u64) -> bool {
+        let asked = !self.control.is_empty() || !self.chunks.is_empty() || !self.jobs.is_empty();
+        asked || (self.live && self.sent < upto) || self.ack_due.is_some_and(|due| due <= now.mono)
+    }
+
+    /// Own events that were not sent to it yet.
+    #[expect(clippy::too_many_arguments, reason = "parts of the replica, borrowed side by side")]
+    fn push_events(
+        &mut self,
+        now: u64,
+        me: ReplicaId,
+        upto: u64,
+        flight_max: usize,
+        log: &Log,
+        payload: &mut Payload,
+        chunks_sent: &mut u64,
+    ) {
+        while self.live && self.sent < upto && self.flight_bytes < flight_max {
+            let event = Dot::new(me, self.sent + 1);
+            let Some(body) = log.get(event) else {
+                // It lags below the log. It will notice, and catch up by buckets.
+                self.sent = upto;
+                return;
+            };
+            if body.len() <= self.single_bytes_max(payload) {
+                if !payload.fits(body.len() + EVENT_HEAD_BYTES) {
+                    return;
+                }
+                payload.push(&Message::Event { origin: me, seq: event.seq, body: Bytes(body) });
+                self.note_sent(now, event.seq, body.len());
+                continue;
+            }
+            if !payload.is_empty() {
+                return;
+            }
+            let blob = Blob::Event { origin: me, seq: event.seq };
+            push_chunk(blob, self.sent_chunks, body, payload);
+            *chunks_sent += 1;
+            self.sent_chunks += 1;
+            if self.sent_chunks == chunk_count(body.len()).min(EAGER_CHUNKS) {
+                self.note_sent(now, event.seq, body.len().min(EAGER_CHUNKS as usize * CHUNK_BYTES));
+            }
+            return;
+        }
+    }
+
+    /// Chunks it asked for; says how many.
+    fn send_chunks(&mut self, id: ReplicaId, log: &Log, transfers: &Transfers, payload: &mut Payload) -> u64 {
+        if !payload.is_empty() {
+            return 0;
+        }
+        while let Some((blob, chunk)) = self.chunks.pop_front() {
+            let bytes = match blob {
+                Blob::Event { origin, seq } => log.get(Dot::new(origin, seq)).map(|body| &**body),
+                Blob::Transfer { request } => transfers.get(id, request),
+            };
+            match bytes {
+                Some(bytes) if chunk < chunk_count(bytes.len()) => {
+                    push_chunk(blob, chunk, bytes, payload);
+                    return 1;
+                }
+                Some(_) => {}
+                None => {
+                    self.chunks.retain(|(it, _)| *it != blob);
+                    payload.push(&Message::NoBlob { blob });
+                    return 0;
+                }
+            }
+        }
+        0
+    }
+
+    /// Events it asked for; says how many.
+    fn serve_jobs(&mut self, log: &Log, payload: &mut Payload) -> u64 {
+        let mut sent = 0;
+        while let Some(job) = self.jobs.front_mut() {
+            let event = Dot::new(job.origin, job.next);
+            let body = log.get(event).filter(|_| job.next <= job.upto && job.bytes_left > 0);
+            let Some(body) = body else {
+                let served = Message::Served { origin: job.origin, upto: job.next - 1 };
+                if !payload.fits(served.encode().len()) {
+                    return sent;
+                }
+                payload.push(&served);
+                self.jobs.pop_front();
+                continue;
+            };
+            if body.len() + EVENT_HEAD_BYTES + SENDER_BYTES <= payload.bytes_max {
+                if !payload.fits(body.len() + EVENT_HEAD_BYTES) {
+                    return sent;
+                }
+                payload.push(&Message::Event { origin: job.origin, seq: job.next, body: Bytes(body) });
+            } else {
+                // Its first chunk says how large it is; the peer asks for the others.
+                if !payload.is_empty() {
+                    return sent;
+                }
+                push_chunk(Blob::Event { origin: job.origin, seq: job.next }, 0, body, payload);
+            }
+            job.next += 1;
+            job.bytes_left = job.bytes_left.saturating_sub(body.len());
+            sent += 1;
+        }
+        sent
+    }
+
+    fn single_bytes_max(&self, payload: &Payload) -> usize {
+        payload.bytes_max - SENDER_BYTES - EVENT_HEAD_BYTES
+    }
+}
+
+fn push_chunk(blob: Blob, index: u32, bytes: &[u8], payload: &mut Payload) {
+    let total = u32::try_from(bytes.len()).expect("limits keep blobs below 4 GiB");
+    payload.push(&Message::Chunk { blob, index, total, data: Bytes(chunk_of(bytes, index)) });
+}

@@ -1,0 +1,93 @@
+//! Bodies of the fuzz targets: what must hold whatever bytes come. The corpora replay through them in the tests.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use cahoots_crdt::{Dot, ReplicaId};
+
+use crate::engine::{Now, Replica, ReplicaConfig};
+use crate::store::{Class, Store};
+use crate::wire::{Envelope, Kind};
+
+const ME: ReplicaId = ReplicaId::new(1);
+const PEER: ReplicaId = ReplicaId::new(2);
+const NOW: Now = Now { mono: 1_000_000, wall: 1_700_000_000_000 };
+
+fn replica() -> Replica {
+    let mut replica = Replica::new(ReplicaConfig::default(), ME, NOW);
+    replica.peer_up(NOW, PEER, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+    replica.write(NOW, 0, |w| {
+        let _ = w.set(b"text", b"value");
+        let _ = w.add(b"count", 3);
+        let _ = w.insert(b"set", Class::Set, b"member", b"");
+        let _ = w.insert(b"hash", Class::Hash, b"field", b"value");
+    });
+    replica.flush(NOW);
+    replica
+}
+
+/// Datagrams as they come from the network: refused, or handled without harm. The first byte says how the rest is
+/// cut; each piece arrives raw, and again as a payload in an envelope that holds, so that the messages are reached.
+pub fn datagrams(data: &[u8]) {
+    let Some((size, rest)) = data.split_first() else { return };
+    let mut replica = replica();
+    let mut envelope = Envelope::new(&replica.config().cluster, None, PEER);
+    let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let mut now = NOW;
+    for piece in rest.chunks(usize::from(*size).max(8)) {
+        let _ = replica.handle_datagram(now, from, piece);
+        let payload = [&PEER.get().to_be_bytes()[..], piece].concat();
+        let _ = replica.handle_datagram(now, from, &envelope.wrap(Kind::Engine, &payload));
+        now.mono += 300_000;
+        replica.handle_timeout(now);
+        for _ in 0..64 {
+            let Some(transmit) = replica.poll_transmit(now) else { break };
+            assert!(transmit.datagram.len() <= replica.config().datagram_bytes_max);
+        }
+    }
+    assert!(replica.fingerprints_are_exact());
+}
+
+/// The body of an event: refused, or applied so that every invariant holds.
+pub fn event(data: &[u8]) {
+    let mut store = replica_store();
+    for seq in 1..=2 {
+        let _ = store.apply(Dot::new(PEER, seq), data, NOW.wall);
+    }
+    read_everything(&store);
+    assert!(store.fingerprints_are_exact());
+}
+
+/// A bucket transfer: refused, or joined so that every invariant holds; and joining it twice changes nothing.
+pub fn transfer(data: &[u8]) {
+    let mut store = replica_store();
+    if store.join_transfer(data, NOW.wall).is_ok() {
+        let fingerprint = store.fingerprint();
+        let again = store.join_transfer(data, NOW.wall);
+        assert!(again.is_ok() && store.fingerprint() == fingerprint);
+    }
+    read_everything(&store);
+    assert!(store.fingerprints_are_exact());
+}
+
+fn replica_store() -> Store {
+    let mut store = Store::new(ME, crate::Limits::default(), 1024);
+    store.write(NOW.wall, 0, |w| {
+        let _ = w.set(b"text", b"5");
+        let _ = w.add(b"text", 3);
+    });
+    store.seal();
+    store
+}
+
+fn read_everything(store: &Store) {
+    let mut cursor = 0;
+    loop {
+        cursor = store.scan(cursor, 10, |_, view| {
+            let _ = (view.text(), view.count(), view.len());
+            view.iter().for_each(|(name, _)| assert!(view.contains(name)));
+        });
+        if cursor == 0 {
+            return;
+        }
+    }
+}

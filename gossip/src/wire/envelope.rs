@@ -1,0 +1,225 @@
+//! The envelope: which cluster and version a datagram belongs to, and the proof that it arrived as it was sent.
+//!
+//! ```text
+//! magic 4 | version 1 | flags 1 | cluster 8 |              checksum 8 | kind 1 | payload     without a cluster key
+//! magic 4 | version 1 | flags 1 | cluster 8 | nonce 24 | ( kind 1 | payload ) sealed, tag 16     with one
+//! ```
+//!
+//! With a key everything after the nonce is sealed by XChaCha20-Poly1305, the bytes before it authenticated. The
+//! nonce is the sender's replica id and a counter: ids are drawn at random for each incarnation, so it never repeats
+//! under one key. Datagrams may be replayed: every message of the engine is idempotent.
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use cahoots_crdt::ReplicaId;
+
+const MAGIC: [u8; 4] = *b"\xCAhts";
+/// Raised with every change of the layout here or of the messages inside.
+const VERSION: u8 = 1;
+const FLAG_SEALED: u8 = 1;
+const HEADER_BYTES: usize = 14;
+const CHECKSUM_BYTES: usize = 8;
+const NONCE_BYTES: usize = 24;
+const TAG_BYTES: usize = 16;
+
+/// The secret that members of a cluster share.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClusterKey([u8; 32]);
+
+impl ClusterKey {
+    /// The key with these 32 bytes.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl std::fmt::Debug for ClusterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClusterKey(..)")
+    }
+}
+
+/// For whom the payload of a datagram is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The membership protocol of the driver.
+    Membership,
+    /// The replication engine.
+    Engine,
+}
+
+/// Why a datagram was refused. Nothing was touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Not a datagram of cahoots, or cut short.
+    #[error("not a cahoots datagram")]
+    Foreign,
+    /// Of another version of the protocol.
+    #[error("protocol version differs")]
+    Version,
+    /// Of another cluster.
+    #[error("other cluster")]
+    OtherCluster,
+    /// Sealed while this replica has no key, or the other way round.
+    #[error("sealed by a cluster key on one side only")]
+    KeyMismatch,
+    /// Altered on its way, or sealed by another key.
+    #[error("checksum or seal does not hold")]
+    Corrupt,
+    /// Arrived whole, but holds no sequence of messages.
+    #[error("malformed message")]
+    Malformed,
+    /// Sent by a replica that membership has not announced.
+    #[error("sender is no known peer")]
+    UnknownPeer,
+}
+
+/// Wraps and unwraps the datagrams of one replica.
+pub struct Envelope {
+    cluster: u64,
+    cipher: Option<XChaCha20Poly1305>,
+    sender: ReplicaId,
+    /// Of the next nonce.
+    counter: u64,
+}
+
+impl Envelope {
+    /// The envelope of replica `sender` in the cluster of this name, sealed if there is a key.
+    #[must_use]
+    pub fn new(cluster: &str, key: Option<&ClusterKey>, sender: ReplicaId) -> Self {
+        let cipher = key.map(|key| XChaCha20Poly1305::new(&key.0.into()));
+        Self { cluster: xxh3_64(cluster.as_bytes()), cipher, sender, counter: 0 }
+    }
+
+    /// How many bytes [`Envelope::wrap`] adds to a payload.
+    #[must_use]
+    pub fn overhead_bytes(&self) -> usize {
+        HEADER_BYTES + 1 + if self.cipher.is_some() { NONCE_BYTES + TAG_BYTES } else { CHECKSUM_BYTES }
+    }
+
+    /// The datagram that carries `payload`.
+    #[must_use]
+    pub fn wrap(&mut self, kind: Kind, payload: &[u8]) -> Vec<u8> {
+        let mut datagram = Vec::with_capacity(payload.len() + self.overhead_bytes());
+        datagram.extend_from_slice(&MAGIC);
+        datagram.extend_from_slice(&[VERSION, if self.cipher.is_some() { FLAG_SEALED } else { 0 }]);
+        datagram.extend_from_slice(&self.cluster.to_le_bytes());
+        let Some(cipher) = &self.cipher else {
+            datagram.extend_from_slice(&[0; CHECKSUM_BYTES]);
+            datagram.push(kind as u8);
+            datagram.extend_from_slice(payload);
+            let sum = xxh3_64_with_seed(&datagram[HEADER_BYTES + CHECKSUM_BYTES..], self.cluster);
+            datagram[HEADER_BYTES..HEADER_BYTES + CHECKSUM_BYTES].copy_from_slice(&sum.to_le_bytes());
+            return datagram;
+        };
+        let mut nonce = [0; NONCE_BYTES];
+        nonce[..8].copy_from_slice(&self.sender.get().to_le_bytes());
+        nonce[8..16].copy_from_slice(&self.counter.to_le_bytes());
+        self.counter += 1;
+        let plain = [&[kind as u8], payload].concat();
+        let sealed = cipher.encrypt(&XNonce::from(nonce), Payload { msg: &plain, aad: &datagram });
+        let sealed = sealed.expect("a datagram is far below the cipher's limit");
+        datagram.extend_from_slice(&nonce);
+        datagram.extend_from_slice(&sealed);
+        datagram
+    }
+
+    /// The payload of a datagram, and for whom it is.
+    ///
+    /// # Errors
+    /// It is not of this cluster, version and key, or not as it was sent.
+    pub fn unwrap(&self, datagram: &[u8]) -> Result<(Kind, Vec<u8>), Refusal> {
+        let (header, rest) = datagram.split_at_checked(HEADER_BYTES).ok_or(Refusal::Foreign)?;
+        if header[..4] != MAGIC {
+            return Err(Refusal::Foreign);
+        }
+        if header[4] != VERSION {
+            return Err(Refusal::Version);
+        }
+        if header[6..] != self.cluster.to_le_bytes() {
+            return Err(Refusal::OtherCluster);
+        }
+        if header[5] != if self.cipher.is_some() { FLAG_SEALED } else { 0 } {
+            return Err(Refusal::KeyMismatch);
+        }
+        let plain = match &self.cipher {
+            None => {
+                let (sum, plain) = rest.split_at_checked(CHECKSUM_BYTES).ok_or(Refusal::Foreign)?;
+                if xxh3_64_with_seed(plain, self.cluster).to_le_bytes() != sum {
+                    return Err(Refusal::Corrupt);
+                }
+                plain.to_vec()
+            }
+            Some(cipher) => {
+                let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(Refusal::Foreign)?;
+                let payload = Payload { msg: sealed, aad: header };
+                cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| Refusal::Corrupt)?
+            }
+        };
+        let kind = match plain.first() {
+            Some(0) => Kind::Membership,
+            Some(1) => Kind::Engine,
+            _ => return Err(Refusal::Malformed),
+        };
+        Ok((kind, plain[1..].to_vec()))
+    }
+}
+
+impl std::fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Envelope").field("cluster", &self.cluster).field("sealed", &self.cipher.is_some()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(cluster: &str, key: Option<u8>) -> Envelope {
+        let key = key.map(|byte| ClusterKey::new([byte; 32]));
+        Envelope::new(cluster, key.as_ref(), ReplicaId::new(7))
+    }
+
+    #[test]
+    fn what_is_wrapped_unwraps_with_and_without_a_key() {
+        for key in [None, Some(1)] {
+            let mut envelope = envelope("c", key);
+            let datagram = envelope.wrap(Kind::Engine, b"payload");
+            assert_eq!(datagram.len(), 7 + envelope.overhead_bytes());
+            assert_eq!(envelope.unwrap(&datagram), Ok((Kind::Engine, b"payload".to_vec())));
+        }
+    }
+
+    #[test]
+    fn every_single_bit_flip_and_every_truncation_is_refused() {
+        for key in [None, Some(1)] {
+            let mut envelope = envelope("c", key);
+            let datagram = envelope.wrap(Kind::Membership, b"payload");
+            for bit in 0..datagram.len() * 8 {
+                let mut altered = datagram.clone();
+                altered[bit / 8] ^= 1 << (bit % 8);
+                assert!(envelope.unwrap(&altered).is_err(), "bit {bit} flipped unnoticed");
+            }
+            for length in 0..datagram.len() {
+                assert!(envelope.unwrap(&datagram[..length]).is_err(), "cut to {length} bytes unnoticed");
+            }
+        }
+    }
+
+    #[test]
+    fn another_cluster_another_key_and_another_version_are_told_apart() {
+        let mut mine = envelope("c", Some(1));
+        let datagram = mine.wrap(Kind::Engine, b"x");
+        assert_eq!(envelope("d", Some(1)).unwrap(&datagram), Err(Refusal::OtherCluster));
+        assert_eq!(envelope("c", Some(2)).unwrap(&datagram), Err(Refusal::Corrupt));
+        assert_eq!(envelope("c", None).unwrap(&datagram), Err(Refusal::KeyMismatch));
+        let mut newer = datagram;
+        newer[4] += 1;
+        assert_eq!(mine.unwrap(&newer), Err(Refusal::Version));
+        assert_eq!(mine.unwrap(b"GET / HTTP/1.1"), Err(Refusal::Foreign));
+    }
+}

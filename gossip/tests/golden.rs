@@ -1,0 +1,110 @@
+//! What travels, byte for byte. A change here is a change of the wire format: raise `VERSION` in
+//! `wire/envelope.rs`, run with `CAHOOTS_BLESS=1`, and commit both together.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use cahoots_gossip::engine::{Now, Replica, ReplicaConfig};
+use cahoots_gossip::store::{BUCKETS, Class, Store};
+use cahoots_gossip::wire::ClusterKey;
+use cahoots_gossip::{Dot, Limits, ReplicaId};
+
+const A: ReplicaId = ReplicaId::new(0xA);
+const B: ReplicaId = ReplicaId::new(0xB);
+const WALL: u64 = 1_700_000_000_000;
+
+fn assert_golden(name: &str, bytes: &[u8]) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("CAHOOTS_BLESS").is_some() {
+        std::fs::write(&path, bytes).expect("golden file is writable");
+    }
+    let golden = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(golden == bytes, "{} differs: the wire format has changed", path.display());
+}
+
+/// Two stores that know each other's writes, and have touched every kind of cell.
+fn stores() -> (Store, Store) {
+    let mut a = Store::new(A, Limits::default(), 1024);
+    let mut b = Store::new(B, Limits::default(), 1024);
+    b.write(WALL, 0, |w| {
+        w.add(b"hits", 7).expect("admitted");
+        w.add_field(b"cart", b"milk", 2).expect("admitted");
+        w.insert(b"tags", Class::Set, b"old", b"").expect("admitted");
+        w.set(b"note", b"written by b").expect("admitted");
+    });
+    b.seal();
+    let event = b.poll_sealed().expect("sealed");
+    a.apply(Dot::new(B, event.seq), &event.body, WALL).expect("legal");
+    a.write(WALL + 1, 0, |w| {
+        w.set(b"note", b"written by a").expect("admitted");
+        w.delete(b"hits").expect("admitted");
+        w.add(b"hits", -1).expect("admitted");
+        w.insert(b"cart", Class::Hash, b"milk", b"none").expect("admitted");
+        w.remove(b"tags", Class::Set, b"old").expect("admitted");
+        w.insert(b"tags", Class::Set, b"new", b"").expect("admitted");
+    });
+    (a, b)
+}
+
+#[test]
+fn an_event_with_every_kind_of_change_keeps_its_bytes_and_applies() {
+    let (mut a, mut b) = stores();
+    a.seal();
+    let event = a.poll_sealed().expect("sealed");
+    assert_golden("event.bin", &event.body);
+    b.apply(Dot::new(A, event.seq), &event.body, WALL).expect("legal");
+    assert_eq!(a.fingerprint(), b.fingerprint());
+    assert_eq!(b.view(b"hits").and_then(|view| view.text()).as_deref(), Some(&b"-1"[..]));
+}
+
+#[test]
+fn clearing_everything_keeps_its_bytes_and_applies() {
+    let (mut a, mut b) = stores();
+    a.write(WALL + 2, 0, |w| w.clear()).expect("admitted");
+    a.seal();
+    let event = a.poll_sealed().expect("sealed");
+    assert_golden("clear.bin", &event.body);
+    b.apply(Dot::new(A, event.seq), &event.body, WALL).expect("legal");
+    assert!(b.is_empty());
+    assert_eq!(a.fingerprint(), b.fingerprint());
+}
+
+#[test]
+fn a_transfer_of_all_buckets_keeps_its_meaning() {
+    // The order of keys within a bucket is that of a hash table, so the golden bytes are read, not compared.
+    let (mut a, mut b) = stores();
+    let (transfer, next) = a.encode_transfer(0, &vec![0; BUCKETS], usize::MAX);
+    assert_eq!(next, BUCKETS);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/transfer.bin");
+    if std::env::var_os("CAHOOTS_BLESS").is_some() {
+        std::fs::write(&path, &transfer).expect("golden file is writable");
+    }
+    let golden = std::fs::read(&path).expect("golden file is there");
+    assert_eq!(golden.len(), transfer.len(), "the wire format has changed");
+    b.join_transfer(&golden, WALL).expect("legal");
+    assert_eq!(a.fingerprint(), b.fingerprint());
+}
+
+#[test]
+fn datagrams_keep_their_bytes_with_and_without_a_key() {
+    for (name, key) in [("datagrams.bin", None), ("datagrams-sealed.bin", Some(ClusterKey::new([7; 32])))] {
+        let mut config = ReplicaConfig::default();
+        config.cluster = "golden".into();
+        config.key = key;
+        let mut now = Now { mono: 0, wall: WALL };
+        let mut a = Replica::new(config, A, now);
+        a.peer_up(now, B, SocketAddr::from(([127, 0, 0, 1], 7102)));
+        let mut stream = Vec::new();
+        for step in 0..4_u8 {
+            a.write(now, 0, |w| w.set(b"key", &vec![step; usize::from(step) * 700])).expect("admitted");
+            while let Some(transmit) = a.poll_transmit(now) {
+                stream.extend(u16::try_from(transmit.datagram.len()).expect("short").to_le_bytes());
+                stream.extend(transmit.datagram);
+            }
+            now.mono += 400_000;
+            now.wall += 400;
+            a.handle_timeout(now);
+        }
+        assert_golden(name, &stream);
+    }
+}

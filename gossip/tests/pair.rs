@@ -1,0 +1,231 @@
+//! Two replicas on a perfect network in virtual time: each mechanism of the engine by itself.
+
+use std::net::SocketAddr;
+
+use cahoots_gossip::ReplicaId;
+use cahoots_gossip::engine::{Counters, Now, Replica, ReplicaConfig};
+use cahoots_gossip::store::{Class, Writer};
+
+const WALL: u64 = 1_700_000_000_000;
+
+struct Pair {
+    now: Now,
+    replicas: Vec<Replica>,
+    /// Whether datagrams from one to the other arrive.
+    open: [[bool; 2]; 2],
+}
+
+fn addr(index: usize) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 1000 + u16::try_from(index).expect("two")))
+}
+
+fn id(index: usize) -> ReplicaId {
+    ReplicaId::new(index as u64 + 1)
+}
+
+impl Pair {
+    fn new(config: &ReplicaConfig) -> Self {
+        let now = Now { mono: 0, wall: WALL };
+        let mut replicas: Vec<Replica> = (0..2).map(|index| Replica::new(config.clone(), id(index), now)).collect();
+        replicas[0].peer_up(now, id(1), addr(1));
+        replicas[1].peer_up(now, id(0), addr(0));
+        Self { now, replicas, open: [[true; 2]; 2] }
+    }
+
+    /// Delivers until nothing is under way.
+    fn settle(&mut self) {
+        loop {
+            let mut sent = Vec::new();
+            for (from, replica) in self.replicas.iter_mut().enumerate() {
+                while let Some(transmit) = replica.poll_transmit(self.now) {
+                    assert!(transmit.datagram.len() <= 1200);
+                    sent.push((from, transmit));
+                }
+            }
+            if sent.is_empty() {
+                return;
+            }
+            for (from, transmit) in sent {
+                let to = usize::from(transmit.to.port() - 1000);
+                if self.open[from][to] {
+                    self.replicas[to].handle_datagram(self.now, addr(from), &transmit.datagram).expect("accepted");
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, micros: u64) {
+        let end = self.now.mono + micros;
+        self.settle();
+        while self.now.mono < end {
+            let due = self.replicas.iter().map(Replica::poll_timeout).min().expect("two");
+            self.now.mono = due.clamp(self.now.mono + 1, end);
+            self.now.wall = WALL + self.now.mono / 1000;
+            for replica in &mut self.replicas {
+                replica.handle_timeout(self.now);
+            }
+            self.settle();
+        }
+    }
+
+    fn write<R>(&mut self, at: usize, operations: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        self.replicas[at].write(self.now, 0, operations)
+    }
+
+    fn set(&mut self, at: usize, key: &str, value: &[u8]) {
+        self.write(at, |w| w.set(key.as_bytes(), value)).expect("admitted");
+    }
+
+    fn add(&mut self, at: usize, key: &str, delta: i64) {
+        self.write(at, |w| w.add(key.as_bytes(), delta)).expect("admitted");
+    }
+
+    fn text(&self, at: usize, key: &str) -> Option<String> {
+        let view = self.replicas[at].store().view(key.as_bytes())?;
+        Some(String::from_utf8(view.text()?.into_owned()).expect("text"))
+    }
+
+    fn counters(&mut self, at: usize) -> Counters {
+        self.replicas[at].status().counters
+    }
+
+    fn assert_equal(&mut self) {
+        let [a, b] = &mut self.replicas[..] else { unreachable!("two") };
+        let (a, b) = (a.status(), b.status());
+        assert_eq!(a.version_vector, b.version_vector);
+        assert_eq!(a.fingerprint, b.fingerprint);
+        assert!(self.replicas.iter_mut().all(Replica::fingerprints_are_exact));
+    }
+}
+
+#[test]
+fn a_write_reaches_the_peer_in_one_datagram_and_is_acknowledged() {
+    let mut pair = Pair::new(&ReplicaConfig::default());
+    pair.run(10_000);
+    let sent = pair.counters(0).datagrams_sent;
+    pair.set(0, "k", b"v");
+    assert_eq!(pair.replicas[0].acked_by(1), 0);
+    pair.settle();
+    assert_eq!(pair.text(1, "k").as_deref(), Some("v"));
+    pair.run(5_000);
+    assert_eq!(pair.counters(0).datagrams_sent, sent + 1);
+    assert_eq!(pair.replicas[0].acked_by(1), 1);
+    assert!(pair.replicas[0].drained());
+    pair.assert_equal();
+}
+
+#[test]
+fn a_million_increments_of_one_key_in_a_window_are_one_event() {
+    let mut pair = Pair::new(&ReplicaConfig::default());
+    for _ in 0..1_000_000 {
+        pair.add(0, "hits", 1);
+    }
+    pair.run(10_000);
+    assert_eq!(pair.text(1, "hits").as_deref(), Some("1000000"));
+    assert_eq!(pair.counters(0).events_minted, 1);
+}
+
+#[test]
+fn a_value_larger_than_a_datagram_arrives_whole() {
+    let mut pair = Pair::new(&ReplicaConfig::default());
+    let value: Vec<u8> = (0..1_000_000_u32).map(|it| u8::try_from(it % 26).expect("small") + b'a').collect();
+    pair.set(0, "large", &value);
+    pair.set(0, "after", b"1");
+    pair.run(1_000_000);
+    assert_eq!(pair.text(1, "large").map(String::into_bytes), Some(value));
+    assert_eq!(pair.text(1, "after").as_deref(), Some("1"));
+    assert_eq!(pair.counters(1).blobs_assembled, 1);
+    pair.assert_equal();
+}
+
+#[test]
+fn a_lost_tail_is_noticed_and_asked_for() {
+    let mut pair = Pair::new(&ReplicaConfig::default());
+    pair.run(10_000);
+    pair.open[0][1] = false;
+    pair.set(0, "k", b"v");
+    pair.run(1_000);
+    pair.open[0][1] = true;
+    pair.run(150_000);
+    assert_eq!(pair.text(1, "k").as_deref(), Some("v"));
+    assert!(pair.counters(0).tails_probed > 0);
+    assert!(pair.counters(1).gaps_asked > 0);
+}
+
+#[test]
+fn a_peer_below_the_floor_of_the_log_catches_up_by_buckets_and_deletes_stay_deleted() {
+    let mut config = ReplicaConfig::default();
+    config.log_bytes_max = 4096;
+    let mut pair = Pair::new(&config);
+    pair.set(0, "gone", b"1");
+    pair.write(0, |w| w.insert(b"set", Class::Set, b"m", b"")).expect("admitted");
+    pair.run(10_000);
+    pair.open = [[false; 2]; 2];
+    pair.write(0, |w| w.delete(b"gone")).expect("admitted");
+    pair.add(0, "hits", 5);
+    pair.add(1, "hits", 2);
+    for at in 0..2000 {
+        pair.set(0, &format!("key{at}"), format!("value{at}").as_bytes());
+        pair.run(300);
+    }
+    pair.open = [[true; 2]; 2];
+    pair.run(10_000_000);
+    assert!(pair.counters(1).buckets_joined > 0);
+    assert_eq!(pair.text(1, "gone"), None);
+    assert_eq!(pair.text(1, "hits").as_deref(), Some("7"));
+    assert_eq!(pair.text(0, "hits").as_deref(), Some("7"));
+    assert_eq!(pair.text(1, "key1999").as_deref(), Some("value1999"));
+    pair.assert_equal();
+    assert_eq!(pair.replicas[0].store().len(), 2002);
+}
+
+#[test]
+fn a_reset_takes_exactly_what_it_observed_and_its_baselines_are_collected() {
+    let mut pair = Pair::new(&ReplicaConfig::default());
+    pair.add(1, "k", 10);
+    pair.run(10_000);
+    pair.write(0, |w| w.delete(b"k")).expect("admitted");
+    pair.add(1, "k", 1);
+    pair.run(10_000);
+    assert_eq!((pair.text(0, "k").as_deref(), pair.text(1, "k").as_deref()), (Some("1"), Some("1")));
+    pair.assert_equal();
+    assert_eq!(pair.replicas[0].store().baselines(), 1);
+    pair.write(1, |w| w.delete(b"k")).expect("admitted");
+    pair.run(5_000_000);
+    assert_eq!(pair.replicas[0].store().baselines(), 0);
+    assert_eq!(pair.replicas[1].store().baselines(), 0);
+}
+
+#[test]
+fn clearing_everything_spares_what_was_written_concurrently() {
+    let mut pair = Pair::new(&ReplicaConfig::default());
+    for at in 0..300 {
+        pair.set(0, &format!("key{at}"), b"v");
+        pair.add(1, &format!("count{at}"), 3);
+    }
+    pair.run(1_000_000);
+    assert_eq!(pair.replicas[0].store().len(), 600);
+    assert_eq!(pair.write(0, |w| w.clear()), Ok(600));
+    pair.set(1, "key7", b"new");
+    pair.add(1, "count7", 1);
+    pair.run(1_000_000);
+    assert_eq!(pair.replicas[0].store().len(), 2);
+    assert_eq!(pair.text(0, "key7").as_deref(), Some("new"));
+    assert_eq!(pair.text(0, "count7").as_deref(), Some("1"));
+    pair.assert_equal();
+}
+
+#[test]
+fn an_idle_pair_exchanges_only_digests() {
+    let mut pair = Pair::new(&ReplicaConfig::default());
+    for at in 0..1000 {
+        pair.set(0, &format!("key{at}"), b"v");
+    }
+    pair.run(5_000_000);
+    let before = pair.counters(0);
+    pair.run(10_000_000);
+    let after = pair.counters(0);
+    assert_eq!(after.datagrams_sent - before.datagrams_sent, after.digests_sent - before.digests_sent);
+    assert!((9..=11).contains(&(after.digests_sent - before.digests_sent)));
+    assert!(pair.replicas.iter_mut().all(|it| it.status().peers[0].agrees == Some(true)));
+}
