@@ -12,6 +12,8 @@ pub mod command;
 pub mod engine;
 pub mod cli;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod resp;
 pub mod server;
 pub mod session;
