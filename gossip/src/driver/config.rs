@@ -1,0 +1,272 @@
+//! What a node needs to know to start, and why it may refuse.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use cahoots_crdt::ReplicaId;
+use thiserror::Error;
+
+use crate::engine::ReplicaConfig;
+
+/// Bytes of a node's name. It travels in every membership digest, once per member.
+const NAME_BYTES_MAX: usize = 128;
+
+/// What a node is, where it listens, and whom it asks first.
+///
+/// ```
+/// use cahoots_gossip::driver::NodeConfig;
+///
+/// let mut config = NodeConfig::new("alpha", "127.0.0.1:7700".parse().unwrap());
+/// config.seeds = vec!["127.0.0.1:7701".into(), "db.internal:7700".into()];
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NodeConfig {
+    /// The node's name, unique in its cluster and the same after a restart: 1 to 128 bytes, no control characters.
+    pub name: String,
+    /// The UDP address to bind, IPv4 or IPv6. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The address peers reach this node at. Default: the listen address, or, when that is unspecified (`0.0.0.0`,
+    /// `[::]`), the address the machine would use to reach the first seed. Port 0 stands for the bound port.
+    pub advertise: Option<SocketAddr>,
+    /// Whom to ask for the cluster, as `address:port` or `name:port`. They need not be up, and may name this node.
+    /// Names are resolved again and again, so a headless service or a round-robin record is a fine seed.
+    pub seeds: Vec<String>,
+    /// Where this node stands: shown in [`Member`](crate::driver::Member), with no meaning of its own.
+    pub zone: Option<String>,
+    /// The id to continue under. Default: a fresh random one, which is right unless storage provably holds
+    /// everything this id ever told anyone.
+    pub id: Option<ReplicaId>,
+    /// Allows an address other than loopback without a cluster key: anybody who reaches the port can then read and
+    /// write everything.
+    pub insecure: bool,
+    /// Time between two rounds of membership gossip. Default 250 ms: a member is known after two to three rounds.
+    pub gossip_interval: Duration,
+    /// Time without a sign of life after which a peer counts as down. Default 4 s: five times what a busy machine or
+    /// a short loss of packets has been seen to hold back, and still quick enough for a failover.
+    pub failure_timeout: Duration,
+    /// Cluster name and key, limits, sizes: what the engine itself needs.
+    pub replica: ReplicaConfig,
+}
+
+impl NodeConfig {
+    /// A node of this name on this address, everything else as documented at the fields.
+    pub fn new(name: impl Into<String>, listen: SocketAddr) -> Self {
+        Self {
+            name: name.into(),
+            listen,
+            advertise: None,
+            seeds: Vec::new(),
+            zone: None,
+            id: None,
+            insecure: false,
+            gossip_interval: Duration::from_millis(250),
+            failure_timeout: Duration::from_secs(4),
+            replica: ReplicaConfig::default(),
+        }
+    }
+
+    /// Everything that can be refused before a socket exists.
+    pub(super) fn check(&self) -> Result<(), StartError> {
+        if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || self.name.chars().any(char::is_control) {
+            return Err(StartError::Name { name: self.name.clone() });
+        }
+        if let Some(seed) = self.seeds.iter().find(|seed| !is_host_and_port(seed)) {
+            return Err(StartError::Seed { seed: seed.clone() });
+        }
+        if self.replica.key.is_none() && !self.insecure && !self.listen.ip().is_loopback() {
+            return Err(StartError::Unprotected { listen: self.listen });
+        }
+        if self.gossip_interval.is_zero() || self.failure_timeout < self.gossip_interval * 4 {
+            return Err(StartError::Timing {
+                gossip_interval: self.gossip_interval,
+                failure_timeout: self.failure_timeout,
+            });
+        }
+        if let Some(advertise) = self.advertise.filter(|advertise| advertise.ip().is_unspecified()) {
+            return Err(StartError::Advertise { listen: self.listen, advertise: Some(advertise) });
+        }
+        Ok(())
+    }
+
+    /// The address to announce, once `bound` is known. Never an unspecified one.
+    pub(super) fn advertised(&self, bound: SocketAddr) -> Result<SocketAddr, StartError> {
+        let mut address = match self.advertise {
+            Some(advertise) => advertise,
+            None if bound.ip().is_unspecified() => {
+                let ip = self
+                    .routed_source(bound.is_ipv4())
+                    .ok_or(StartError::Advertise { listen: self.listen, advertise: None })?;
+                SocketAddr::new(ip, 0)
+            }
+            None => bound,
+        };
+        if address.port() == 0 {
+            address.set_port(bound.port());
+        }
+        Ok(address)
+    }
+
+    /// The address the kernel would send from: towards the first seed given by address, else by its default route.
+    fn routed_source(&self, v4: bool) -> Option<IpAddr> {
+        let seeds = self.seeds.iter().filter_map(|seed| seed.parse::<SocketAddr>().ok());
+        // Addresses reserved for documentation: nothing is sent, connecting a UDP socket only asks the routing table.
+        let outside: IpAddr =
+            if v4 { Ipv4Addr::new(192, 0, 2, 1).into() } else { Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into() };
+        seeds.filter(|seed| seed.is_ipv4() == v4).chain([SocketAddr::new(outside, 9)]).find_map(|target| {
+            let any: IpAddr = if v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
+            socket.connect(target).ok()?;
+            let ip = socket.local_addr().ok()?.ip();
+            (!ip.is_unspecified()).then_some(ip)
+        })
+    }
+}
+
+/// `host:port` or `[v6]:port`, without resolving anything.
+fn is_host_and_port(seed: &str) -> bool {
+    if seed.parse::<SocketAddr>().is_ok() {
+        return true;
+    }
+    seed.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains(':') && port.parse::<u16>().is_ok_and(|port| port != 0)
+    })
+}
+
+/// Why a node did not start. Nothing is left running.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The name is empty, too long, or holds control characters.
+    #[error("the node name {name:?} must have 1 to {NAME_BYTES_MAX} bytes and no control characters")]
+    Name {
+        /// As configured.
+        name: String,
+    },
+    /// A seed is neither an address nor a name with a port.
+    #[error("the seed {seed:?} is not of the form address:port or name:port")]
+    Seed {
+        /// As configured.
+        seed: String,
+    },
+    /// The failure timeout leaves no room for a few gossip rounds.
+    #[error(
+        "the failure timeout ({failure_timeout:?}) must be at least four gossip intervals ({gossip_interval:?}, not zero)"
+    )]
+    Timing {
+        /// As configured.
+        gossip_interval: Duration,
+        /// As configured.
+        failure_timeout: Duration,
+    },
+    /// Without a cluster key everybody who reaches the port may read and write.
+    #[error(
+        "listening on {listen} without a cluster key would let anyone on the network read and write; \
+         set a key, listen on a loopback address, or allow it explicitly with the insecure option"
+    )]
+    Unprotected {
+        /// As configured.
+        listen: SocketAddr,
+    },
+    /// Peers could not reach the node: the address to announce is unspecified, or cannot be found.
+    #[error(
+        "no address to announce to peers: listening on {listen}, advertising {}; set the advertise address to one that peers can reach",
+        .advertise.map_or_else(|| "nothing, and the machine has no route to a seed or to the outside".to_owned(), |a| a.to_string())
+    )]
+    Advertise {
+        /// As configured.
+        listen: SocketAddr,
+        /// As configured.
+        advertise: Option<SocketAddr>,
+    },
+    /// Another process has the port.
+    #[error("the UDP address {listen} is in use by another process")]
+    AddressInUse {
+        /// As configured.
+        listen: SocketAddr,
+    },
+    /// The socket could not be made or bound.
+    #[error("cannot bind the UDP address {listen}")]
+    Bind {
+        /// As configured.
+        listen: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The timer could not be made.
+    #[error("cannot make a timer")]
+    Timer {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No tokio runtime is current, or it runs without I/O or time.
+    #[error("a node must be started inside a tokio runtime")]
+    NoRuntime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(listen: &str) -> NodeConfig {
+        NodeConfig::new("n", listen.parse().unwrap())
+    }
+
+    #[test]
+    fn without_a_key_only_loopback_or_an_explicit_wish_is_accepted() {
+        assert!(config("127.0.0.1:0").check().is_ok());
+        assert!(config("[::1]:0").check().is_ok());
+        let mut open = config("0.0.0.0:0");
+        let error = open.check().unwrap_err();
+        assert!(matches!(error, StartError::Unprotected { .. }));
+        let text = error.to_string();
+        assert!(text.contains("0.0.0.0:0") && text.contains("insecure") && text.contains("key"), "{text}");
+        open.insecure = true;
+        assert!(open.check().is_ok());
+    }
+
+    #[test]
+    fn seeds_need_a_host_and_a_port() {
+        for (seed, fine) in [
+            ("10.0.0.1:7700", true),
+            ("[::1]:7700", true),
+            ("db.internal:7700", true),
+            ("db.internal", false),
+            (":7700", false),
+            ("::1:x", false),
+            ("db:0", false),
+            ("db:77000", false),
+        ] {
+            let mut config = config("127.0.0.1:0");
+            config.seeds = vec![seed.into()];
+            assert_eq!(config.check().is_ok(), fine, "{seed}");
+        }
+    }
+
+    #[test]
+    fn an_unspecified_address_is_never_announced() {
+        let mut node = config("0.0.0.0:0");
+        node.insecure = true;
+        node.seeds = vec!["127.0.0.1:7700".into()];
+        let bound = "0.0.0.0:4444".parse().unwrap();
+        assert_eq!(node.advertised(bound).unwrap(), "127.0.0.1:4444".parse().unwrap());
+        node.advertise = Some("0.0.0.0:1".parse().unwrap());
+        assert!(matches!(node.check(), Err(StartError::Advertise { .. })));
+        node.advertise = Some("10.1.2.3:0".parse().unwrap());
+        assert_eq!(node.advertised(bound).unwrap(), "10.1.2.3:4444".parse().unwrap());
+    }
+
+    #[test]
+    fn names_and_timing_are_checked() {
+        let mut node = config("127.0.0.1:0");
+        node.name = "x".repeat(NAME_BYTES_MAX + 1);
+        assert!(matches!(node.check(), Err(StartError::Name { .. })));
+        node.name = "a\nb".into();
+        assert!(matches!(node.check(), Err(StartError::Name { .. })));
+        node.name = "x".repeat(NAME_BYTES_MAX);
+        assert!(node.check().is_ok());
+        node.failure_timeout = node.gossip_interval;
+        assert!(matches!(node.check(), Err(StartError::Timing { .. })));
+    }
+}

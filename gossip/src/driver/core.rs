@@ -1,0 +1,270 @@
+//! What the parts of a node share: the engine behind its lock, and the ways out of it.
+//!
+//! Whoever has given the engine something to do calls [`Shared::drive`]: it runs due timers, collects what is to be
+//! sent, and arms the timer for the next deadline, all under the lock; then, with the lock released, it sends. So a
+//! write made on an idle node is on its way before the call that made it returns, with no task woken in between.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+
+use super::changes::{CHANGES_MAX, Changes};
+use super::clock::Clock;
+use super::counters::Tally;
+use super::pump::{BURST_MAX, UNSENT_MAX};
+use super::roster::Member;
+use super::socket::Endpoint;
+use super::timer::Timer;
+use super::transport::Inbound;
+use super::waiters::Waiters;
+use crate::engine::{Event, Now, Replica, Transmit};
+use crate::store::Change;
+
+/// Between two looks at due timers while the socket is full, in microseconds.
+const BLOCKED_PAUSE_US: u64 = 1_000;
+
+/// The engine and what must change in step with it.
+pub(super) struct Core {
+    pub(super) replica: Replica,
+    /// What the timer is set to, in the engine's microseconds.
+    armed: Option<u64>,
+    /// There while somebody listens.
+    changes: Option<broadcast::Sender<Change>>,
+}
+
+/// Everything the tasks and handles of one node have in common.
+pub(super) struct Shared {
+    core: Mutex<Core>,
+    /// Gone once the node has stopped.
+    endpoint: RwLock<Option<Arc<Endpoint>>>,
+    unsent: Mutex<VecDeque<Transmit>>,
+    /// The socket was full; the pump waits for it.
+    blocked: AtomicBool,
+    pub(super) clock: Clock,
+    pub(super) timer: Timer,
+    /// Wakes the pump.
+    pub(super) wake: Notify,
+    /// Wakes a shutdown that waits for the hand-over.
+    pub(super) progress: Notify,
+    pub(super) waiters: Waiters,
+    pub(super) tally: Tally,
+    /// Where membership messages go while chitchat runs.
+    pub(super) membership: Mutex<Option<mpsc::Sender<Inbound>>>,
+    /// Hears to whom membership has answered, while this node says farewell.
+    farewells: Mutex<Option<mpsc::Sender<SocketAddr>>>,
+    pub(super) members: watch::Sender<Vec<Member>>,
+}
+
+/// What is left to do once the lock is released.
+#[derive(Default)]
+struct Turn {
+    transmits: VecDeque<Transmit>,
+    events: Vec<Event>,
+    more: bool,
+}
+
+impl Shared {
+    pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> Self {
+        Self {
+            core: Mutex::new(Core { replica, armed: None, changes: None }),
+            endpoint: RwLock::new(Some(Arc::new(endpoint))),
+            unsent: Mutex::default(),
+            blocked: AtomicBool::new(false),
+            clock,
+            timer,
+            wake: Notify::new(),
+            progress: Notify::new(),
+            waiters: Waiters::default(),
+            tally: Tally::default(),
+            membership: Mutex::new(None),
+            farewells: Mutex::new(None),
+            members: watch::Sender::default(),
+        }
+    }
+
+    /// The engine, for reading or for something that gives it nothing to do.
+    pub(super) fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().expect("a call into the engine panicked half way, and its state cannot be trusted any more")
+    }
+
+    /// Gives the engine something to do, and sees to what follows from it.
+    pub(super) fn drive<R>(&self, f: impl FnOnce(&mut Replica, Now) -> R) -> R {
+        let mut core = self.core();
+        // Read under the lock, so that the engine's time never runs backwards.
+        let now = self.clock.now();
+        let result = f(&mut core.replica, now);
+        let turn = self.turn(&mut core, now);
+        drop(core);
+        self.finish(turn);
+        result
+    }
+
+    /// The locked half of a step.
+    fn turn(&self, core: &mut Core, now: Now) -> Turn {
+        let replica = &mut core.replica;
+        let mut turn = Turn::default();
+        // What is written leaves first, so that a question about it, which may be due at the same time, comes after.
+        self.collect(replica, now, &mut turn);
+        if replica.poll_timeout() <= now.mono {
+            replica.handle_timeout(now);
+            self.collect(replica, now, &mut turn);
+        }
+        while let Some(event) = replica.poll_event() {
+            turn.events.push(event);
+        }
+        if turn.events.iter().any(|event| matches!(event, Event::Acked { .. })) {
+            self.recount(replica);
+        }
+        if let Some(listeners) = &core.changes {
+            while let Some(change) = replica.poll_change() {
+                if listeners.send(change).is_err() {
+                    replica.record_changes(false);
+                    core.changes = None;
+                    break;
+                }
+            }
+        }
+        self.arm(core, now);
+        turn
+    }
+
+    /// Takes what the engine has to send, unless the socket is full anyway: the engine keeps state, not datagrams.
+    fn collect(&self, replica: &mut Replica, now: Now, turn: &mut Turn) {
+        if self.blocked() {
+            return;
+        }
+        while turn.transmits.len() < BURST_MAX
+            && let Some(transmit) = replica.poll_transmit(now)
+        {
+            turn.transmits.push_back(transmit);
+        }
+        turn.more = turn.transmits.len() == BURST_MAX;
+    }
+
+    /// Sets the timer when the next deadline is before what it is set to. One that has moved back is found out when the
+    /// timer fires: a wake-up more, but no system call for every acknowledgement that moves a deadline.
+    fn arm(&self, core: &mut Core, now: Now) {
+        let mut deadline = core.replica.poll_timeout();
+        if self.blocked() {
+            // What is due may be due to sending, which has to wait for the socket: no use in looking at once.
+            deadline = deadline.max(now.mono + BLOCKED_PAUSE_US);
+        }
+        if core.armed.is_none_or(|armed| deadline < armed || armed <= now.mono) {
+            self.timer.arm(Duration::from_micros(deadline.saturating_sub(now.mono)));
+            core.armed = Some(deadline);
+        }
+    }
+
+    /// The unlocked half of a step.
+    fn finish(&self, mut turn: Turn) {
+        if !turn.transmits.is_empty() {
+            self.send(&mut turn.transmits);
+        }
+        for event in turn.events {
+            super::pump::report(&event);
+        }
+        if turn.more {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Looks whether those who wait for replicas have enough of them now.
+    pub(super) fn recount(&self, replica: &Replica) {
+        self.waiters.settle(|seq| replica.acked_by(seq));
+        self.progress.notify_waiters();
+    }
+
+    fn send(&self, queue: &mut VecDeque<Transmit>) {
+        let Some(endpoint) = self.endpoint() else { return };
+        if endpoint.send(queue, &self.tally) {
+            return;
+        }
+        self.tally.send_blocked.add(1);
+        let mut unsent = self.unsent();
+        let room = UNSENT_MAX.saturating_sub(unsent.len());
+        self.tally.datagrams_dropped.add(queue.len().saturating_sub(room));
+        unsent.extend(queue.drain(..).take(room));
+        drop(unsent);
+        self.blocked.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Whether the pump must wait for the socket to take more.
+    pub(super) fn blocked(&self) -> bool {
+        self.blocked.load(Ordering::Acquire)
+    }
+
+    /// Sends what had to wait. Called by the pump when the socket is writable.
+    pub(super) fn unblock(&self, endpoint: &Endpoint) {
+        if endpoint.send(&mut self.unsent(), &self.tally) {
+            self.blocked.store(false, Ordering::Release);
+        }
+    }
+
+    /// The timer has fired: it is set to nothing now.
+    pub(super) fn disarmed(&self) {
+        self.core().armed = None;
+    }
+
+    /// Seals and sends one membership message, now or not at all.
+    pub(super) fn send_membership(&self, to: SocketAddr, payload: &[u8]) {
+        let Some(endpoint) = self.endpoint() else { return };
+        let datagram = self.core().replica.seal_membership(payload);
+        if datagram.len() > super::socket::UDP_PAYLOAD_BYTES_MAX {
+            self.tally.membership_oversize.add(1);
+        } else if endpoint.send_one(to, &datagram, &self.tally) {
+            self.tally.membership_sent.add(1);
+        } else {
+            self.tally.membership_dropped.add(1);
+        }
+    }
+
+    /// Starts or stops reporting to whom membership answers.
+    pub(super) fn report_farewells(&self, to: Option<mpsc::Sender<SocketAddr>>) {
+        *self.farewells.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
+
+    /// An answer of membership has gone to `to`, with everything this node announces that was new there.
+    pub(super) fn told(&self, to: SocketAddr) {
+        if let Some(farewells) = &*self.farewells.lock().unwrap_or_else(PoisonError::into_inner) {
+            // A full channel means that enough is known.
+            let _ = farewells.try_send(to);
+        }
+    }
+
+    /// A new listener to changes; the first one makes the engine report them.
+    pub(super) fn subscribe(&self) -> Changes {
+        let mut core = self.core();
+        if core.changes.is_none() {
+            core.replica.record_changes(true);
+        }
+        let sender = core.changes.get_or_insert_with(|| broadcast::Sender::new(CHANGES_MAX));
+        Changes { receiver: sender.subscribe() }
+    }
+
+    pub(super) fn endpoint(&self) -> Option<Arc<Endpoint>> {
+        self.endpoint.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Nothing is sent from here on, and nobody waits any more. The port is free once the tasks have ended.
+    pub(super) fn close(&self) {
+        self.endpoint.write().unwrap_or_else(PoisonError::into_inner).take();
+        // A program that panics inside the engine may still drop its node.
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        core.changes = None;
+        let replica = &core.replica;
+        self.waiters.dismiss(|seq| replica.acked_by(seq));
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.endpoint.read().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    fn unsent(&self) -> MutexGuard<'_, VecDeque<Transmit>> {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,51 @@
+//! The driver: one UDP port, one clock and one membership protocol around an [`engine::Replica`](crate::engine::Replica).
+//!
+//! The engine is a state machine; everything it refuses to know lives here. A [`Node`] binds one UDP socket and
+//! keeps four things going:
+//!
+//! - the *pump* reads datagrams, runs timers, and sends what the engine wants sent;
+//! - *membership* runs `chitchat` through the same socket and inside the same envelope, and tells the engine which
+//!   peers live where;
+//! - the *resolver* keeps the addresses of seeds fresh;
+//! - callers reach the engine through [`Node::with`], from any thread, and their writes leave at once.
+//!
+//! The engine stands behind one mutex, held for short synchronous work only: never across a system call that could
+//! wait, never across an `await`. Datagrams are collected under the lock and sent after it is released.
+//!
+//! # What is bounded, and what happens at the bound
+//!
+//! | what | bound | past it |
+//! | --- | --- | --- |
+//! | datagrams waiting for the socket to become writable | [`UNSENT_MAX`] | not taken from the engine, which keeps the state and sends again |
+//! | membership messages waiting for chitchat | [`MEMBERSHIP_INBOX_MAX`] | the new one is dropped and counted; chitchat repeats itself |
+//! | changes a subscriber has not read | [`CHANGES_MAX`] | the oldest are dropped, the subscriber reads [`Change::Lost`](crate::store::Change::Lost) |
+//! | members that went down and may come back | [`DOWN_MAX`] | the one longest away is forgotten; it comes back through its own seeds |
+//!
+//! # Without Linux
+//!
+//! Deadlines below a millisecond need `timerfd`; elsewhere tokio's timer rounds them up to a millisecond. Nothing
+//! else differs.
+
+mod announcement;
+mod changes;
+mod clock;
+mod config;
+mod core;
+mod counters;
+mod membership;
+mod node;
+mod pump;
+mod roster;
+mod seeds;
+mod socket;
+mod timer;
+mod transport;
+mod waiters;
+
+pub use changes::{CHANGES_MAX, Changes};
+pub use config::{NodeConfig, StartError};
+pub use counters::Counters;
+pub use node::{Drained, Node};
+pub use pump::UNSENT_MAX;
+pub use roster::{DOWN_MAX, Member, MemberState, PeerRefusal};
+pub use transport::MEMBERSHIP_INBOX_MAX;

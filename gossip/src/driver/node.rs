@@ -1,0 +1,285 @@
+//! The handle a program holds: start, use, stop.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cahoots_crdt::ReplicaId;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::changes::Changes;
+use super::clock::Clock;
+use super::config::{NodeConfig, StartError};
+use super::core::Shared;
+use super::counters::Counters;
+use super::membership::{Command, Membership};
+use super::pump::pump;
+use super::roster::Member;
+use super::seeds::Seeds;
+use super::socket::Endpoint;
+use super::timer::Timer;
+use crate::engine::{Now, Replica};
+
+/// Time a shutdown takes for its farewell even when the hand-over has used up the bound.
+const FAREWELL_TIME: Duration = Duration::from_millis(500);
+
+/// A replica in a cluster: the engine, its socket and its membership.
+///
+/// Clones are handles to the same node. When the last one is dropped the node stops at once, as if it had been killed:
+/// use [`shutdown`](Self::shutdown) to hand over what only this node has.
+///
+/// ```
+/// use cahoots_gossip::driver::{Node, NodeConfig};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let node = Node::start(NodeConfig::new("alpha", "127.0.0.1:0".parse()?)).await?;
+/// node.with(|replica, now| replica.write(now, 10, |writer| writer.set(b"greeting", b"hello"))).expect("a small value");
+/// let drained = node.shutdown(std::time::Duration::from_secs(1)).await;
+/// assert!(!drained.handed_over, "there was no peer to take it");
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Node {
+    handle: Arc<Running>,
+}
+
+/// What a [`Node::shutdown`] achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Whether every event of this replica is applied at one live peer at least, or there was no event to hand over.
+    pub handed_over: bool,
+    /// How many live peers have every event of this replica.
+    pub complete_at: usize,
+}
+
+/// The last handle's end is the node's.
+struct Running {
+    shared: Arc<Shared>,
+    local: SocketAddr,
+    has_seeds: bool,
+    commands: mpsc::Sender<Command>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    drained: tokio::sync::Mutex<Option<Drained>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shared.close();
+        for task in self.take_tasks() {
+            task.abort();
+        }
+    }
+}
+
+impl Running {
+    fn take_tasks(&self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Node {
+    /// Binds the socket and starts the node on the current tokio runtime. It looks for its cluster from then on and is
+    /// usable at once, alone.
+    ///
+    /// # Errors
+    /// See [`StartError`]; after one nothing is left running.
+    #[allow(clippy::unused_async, reason = "a start that comes to wait for something must not change its signature")]
+    pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
+        config.check()?;
+        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let endpoint = Endpoint::bind(config.listen)?;
+        let local = endpoint.local_addr();
+        let advertised = config.advertised(local)?;
+        let timer = Timer::new().map_err(|source| StartError::Timer { source })?;
+        let clock = Clock::start();
+        let id = config.id.unwrap_or_else(random_id);
+        let replica = Replica::new(config.replica.clone(), id, clock.now());
+        let shared = Arc::new(Shared::new(replica, endpoint, clock, timer));
+        let endpoint = shared.endpoint().expect("the node has not been stopped yet");
+        let (seeds, names) = Seeds::new(&config.seeds);
+        let seeds = Arc::new(seeds);
+        let membership = Membership::new(Arc::clone(&shared), Arc::clone(&seeds), &config, local, advertised);
+        let (commands, orders) = mpsc::channel(COMMANDS_MAX);
+        let tasks = vec![
+            runtime.spawn(pump(Arc::clone(&shared), endpoint)),
+            runtime.spawn(membership.run(orders)),
+            runtime.spawn(async move { seeds.keep_fresh(names).await }),
+        ];
+        tracing::info!(name = config.name, %local, %advertised, "node started");
+        let drained = tokio::sync::Mutex::new(None);
+        let has_seeds = !config.seeds.is_empty();
+        Ok(Self { handle: Arc::new(Running { shared, local, has_seeds, commands, tasks: Mutex::new(tasks), drained }) })
+    }
+
+    /// The id of this node's replica.
+    #[must_use]
+    pub fn id(&self) -> ReplicaId {
+        self.shared().core().replica.id()
+    }
+
+    /// The bound address.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.handle.local
+    }
+
+    /// Runs `f` on the engine and sees to what follows: due timers, datagrams, changes.
+    ///
+    /// Call it from any thread, and keep `f` short: everything this node does waits for it. What `f` wrote is on its
+    /// way to the peers when this returns, or at the end of the flush window under load.
+    ///
+    /// # Panics
+    /// When an earlier `f` panicked: the state it left half-written is not replicated.
+    pub fn with<R>(&self, f: impl FnOnce(&mut Replica, Now) -> R) -> R {
+        self.shared().drive(f)
+    }
+
+    /// Runs `f` on the engine for reading: like [`with`](Self::with), less the look at what is to be sent.
+    ///
+    /// # Panics
+    /// As [`with`](Self::with).
+    pub fn read<R>(&self, f: impl FnOnce(&Replica) -> R) -> R {
+        f(&self.shared().core().replica)
+    }
+
+    /// Waits until `replicas` live peers have applied this replica's own events `1..=seq`, at most for `timeout`;
+    /// returns how many have. The open flush window is sealed first. Cancel safe.
+    ///
+    /// A peer that only *received* the events does not count. With [`Replica::position`] as `seq` this is the `WAIT`
+    /// command of Redis. Without a timeout it waits for as long as the node runs.
+    pub async fn wait(&self, seq: u64, replicas: usize, timeout: Option<Duration>) -> usize {
+        let shared = self.shared();
+        let entered = shared.drive(|replica, now| {
+            let have = replica.acked_by(seq);
+            if have < replicas {
+                // Peers collect their acknowledgements for a while unless asked.
+                replica.hurry_acks(now);
+            }
+            // Entered under the lock, so that no acknowledgement slips in between.
+            if have >= replicas || shared.is_closed() { Err(have) } else { Ok(shared.waiters.enter(seq, replicas)) }
+        });
+        let mut waiting = match entered {
+            Ok(waiting) => waiting,
+            Err(have) => return have,
+        };
+        let Some(timeout) = timeout else { return waiting.answer().await };
+        match tokio::time::timeout(timeout, waiting.answer()).await {
+            Ok(have) => have,
+            Err(_) => self.read(|replica| replica.acked_by(seq)),
+        }
+    }
+
+    /// Everybody known in the cluster: this node first, then peers, those that went down, those refused.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        self.shared().members.borrow().clone()
+    }
+
+    /// Waits until `condition` holds for the [`members`](Self::members), and returns them. Cancel safe.
+    pub async fn members_when(&self, mut condition: impl FnMut(&[Member]) -> bool) -> Vec<Member> {
+        let mut members = self.shared().members.subscribe();
+        members.wait_for(|members| condition(members)).await.expect("the sender lives as long as this node").clone()
+    }
+
+    /// Subscribes to the keys that change from now on, here or at a peer.
+    #[must_use]
+    pub fn subscribe(&self) -> Changes {
+        self.shared().subscribe()
+    }
+
+    /// What the driver has counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.shared().tally.snapshot()
+    }
+
+    /// Announces whether this node serves clients. A node announces that it does when it starts.
+    pub async fn announce_ready(&self, ready: bool) {
+        // Nobody to tell once the node has stopped.
+        let _ = self.handle.commands.send(Command::Ready(ready)).await;
+    }
+
+    /// Stops the node: hands every event to a live peer, tells the peers that it leaves, ends its tasks and frees the
+    /// port. Takes at most `bound` plus half a second.
+    ///
+    /// What is written meanwhile is handed over as well, if it comes early enough; writes after the end stay local and
+    /// reach nobody. A second call returns what the first one achieved.
+    pub async fn shutdown(&self, bound: Duration) -> Drained {
+        let mut done = self.handle.drained.lock().await;
+        if let Some(drained) = *done {
+            return drained;
+        }
+        let deadline = Instant::now() + bound;
+        let shared = self.shared();
+        let handed_over = async {
+            loop {
+                let progress = shared.progress.notified();
+                let complete = shared.drive(|replica, now| {
+                    let drained = replica.position() == 0 || replica.drained();
+                    if !drained {
+                        replica.hurry_acks(now);
+                    }
+                    drained
+                });
+                if complete {
+                    return;
+                }
+                progress.await;
+            }
+        };
+        // Without a seed and without ever having met anybody there is nobody to wait for.
+        if self.handle.has_seeds || self.members().len() > 1 {
+            let _ = tokio::time::timeout_at(deadline, handed_over).await;
+        }
+        let drained = shared.drive(|replica, _| {
+            let (position, complete_at) = (replica.position(), replica.acked_by(replica.position()));
+            Drained { handed_over: position == 0 || complete_at > 0, complete_at }
+        });
+        let (left, farewell) = oneshot::channel();
+        let leave = async {
+            if self.handle.commands.send(Command::Leave(left)).await.is_ok() {
+                let _ = farewell.await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL_TIME, leave).await;
+        shared.close();
+        for task in self.handle.take_tasks() {
+            task.abort();
+            // Ended by the abort, or by itself; its part of the socket is dropped either way.
+            let _ = task.await;
+        }
+        *done = Some(drained);
+        drained
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("local", &self.handle.local).finish_non_exhaustive()
+    }
+}
+
+/// Orders to membership under way at once. Each caller waits for its turn.
+const COMMANDS_MAX: usize = 8;
+
+/// A replica id nobody else has.
+fn random_id() -> ReplicaId {
+    loop {
+        let id = SysRng.try_next_u64().expect("no system that runs this is without randomness");
+        // Zero stands for "no id" in some logs and formats.
+        if id != 0 {
+            return ReplicaId::new(id);
+        }
+    }
+}

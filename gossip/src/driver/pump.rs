@@ -1,0 +1,85 @@
+//! The loop that feeds the engine datagrams and time.
+
+use std::sync::{Arc, PoisonError};
+
+use super::core::Shared;
+use super::socket::{Endpoint, Inbox};
+use crate::engine::{Event, Received};
+
+/// Datagrams taken from the engine in one step. A step holds the engine's lock, so this bounds what a reader waits
+/// behind it; what is left is taken in the next one.
+pub(super) const BURST_MAX: usize = 64;
+
+/// Datagrams that wait for a full socket to become writable. While any does, none are taken from the engine, so this is
+/// reached only by bursts that were already under way in other threads; what does not fit is dropped and counted.
+pub const UNSENT_MAX: usize = 1024;
+
+/// Runs until the task is aborted.
+pub(super) async fn pump(shared: Arc<Shared>, endpoint: Arc<Endpoint>) {
+    let mut inbox = Inbox::new();
+    // A deadline or a datagram may be there from before the first wait.
+    shared.drive(|_, _| ());
+    loop {
+        tokio::select! {
+            () = endpoint.readable() => {}
+            () = shared.timer.fired() => shared.disarmed(),
+            () = shared.wake.notified() => {}
+            () = endpoint.writable(), if shared.blocked() => shared.unblock(&endpoint),
+        }
+        endpoint.receive(&mut inbox, &shared.tally);
+        feed(&shared, &inbox);
+    }
+}
+
+/// Hands a burst to the engine under one lock, and membership messages on to chitchat.
+fn feed(shared: &Shared, inbox: &Inbox) {
+    let mut refused = 0;
+    let membership = shared.drive(|replica, now| {
+        let mut membership = Vec::new();
+        for (from, datagram) in inbox.iter() {
+            match replica.handle_datagram(now, from, datagram) {
+                Ok(Received::Membership(payload)) => membership.push((from, payload)),
+                Ok(Received::Engine) => {}
+                // What and why is the engine's to count.
+                Err(_) => refused += 1,
+            }
+        }
+        membership
+    });
+    shared.tally.datagrams_refused.add(refused);
+    if membership.is_empty() {
+        return;
+    }
+    let inbox = shared.membership.lock().unwrap_or_else(PoisonError::into_inner);
+    for message in membership {
+        shared.tally.membership_received.add(1);
+        if inbox.as_ref().is_none_or(|inbox| inbox.try_send(message).is_err()) {
+            shared.tally.membership_dropped.add(1);
+        }
+    }
+}
+
+/// Tells people about an event. Acknowledgements come by the thousand and are not news.
+pub(super) fn report(event: &Event) {
+    match event {
+        Event::Acked { .. } => {}
+        Event::InSync { peer } => tracing::debug!(%peer, "in sync with a peer"),
+        Event::CatchingUp { peer } => tracing::info!(%peer, "catching up from a peer, bucket by bucket"),
+        Event::CaughtUp { peer, buckets } => tracing::info!(%peer, buckets, "caught up from a peer"),
+        Event::FingerprintMismatch { peer, ours, theirs } => tracing::error!(
+            %peer, ?ours, ?theirs,
+            "equal version vectors and different states: a bug or bad memory; reconciling"
+        ),
+        Event::IdentityConflict { peer } => {
+            tracing::error!(%peer, "someone else has minted events under this replica's id");
+        }
+        Event::OriginEarly { origin, ahead_ms } => {
+            tracing::warn!(%origin, ahead_ms, "holding back events of a replica whose clock is too far ahead");
+        }
+        Event::ClockAhead { ahead_ms: 0 } => tracing::info!("this machine's clock agrees with the cluster again"),
+        Event::ClockAhead { ahead_ms } => {
+            tracing::error!(ahead_ms, "this machine's clock is too far ahead of the cluster; writes are refused");
+        }
+        Event::Rejected { peer, reason } => tracing::warn!(%peer, reason, "refused what a peer sent"),
+    }
+}

@@ -1,0 +1,526 @@
+//! Which members are peers: the rules, apart from sockets and gossip.
+//!
+//! Chitchat says who is alive under which name, incarnation and address, and what each announces. The roster turns
+//! successive such views into steps for the engine (a peer is up, down, gone) and into refusals, so that
+//!
+//! - one replica id is at most one peer, at one address;
+//! - of one name only the newest incarnation counts, and the id of an incarnation it replaced is gone;
+//! - a member that announces our own id, our own name, other limits or another protocol is no peer, visibly;
+//! - a peer that left said so and is forgotten; one that vanished stays known, for it may be back in days.
+//!
+//! It refuses to know how anything is sent; time comes in as an argument.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use cahoots_crdt::ReplicaId;
+
+use super::announcement::{Announcement, Unreadable};
+
+/// Members that went down and are kept for their return. One costs about 200 bytes and, at a low rate, datagrams to
+/// where it was.
+pub const DOWN_MAX: usize = 1024;
+
+/// How long a member that went down is kept. Whoever is away for longer comes back through its own seeds.
+const DOWN_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A member of the cluster, this node included, as seen from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// The replica it runs.
+    pub id: ReplicaId,
+    /// Where it says it can be reached.
+    pub addr: SocketAddr,
+    /// Grows with every start of the member: its start time in milliseconds since 1970.
+    pub incarnation: u64,
+    /// Whether it is this node.
+    pub is_self: bool,
+    /// Whether it is a peer.
+    pub state: MemberState,
+    /// The version of its software.
+    pub version: String,
+    /// Where it says it stands.
+    pub zone: Option<String>,
+    /// Whether it says it serves clients.
+    pub ready: bool,
+}
+
+/// How a member stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemberState {
+    /// Alive, and a peer (or this node).
+    Live,
+    /// Was a peer, and has shown no sign of life for the failure timeout.
+    Down,
+    /// Alive, and not a peer.
+    Refused(PeerRefusal),
+}
+
+/// Why a live member is not used as a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerRefusal {
+    /// It goes by our name.
+    OwnName,
+    /// It runs under our replica id: a copied volume, or a restored image.
+    OwnId,
+    /// A newer member goes by the same name.
+    DuplicateName,
+    /// Another peer runs under the same replica id.
+    DuplicateId,
+    /// It speaks another version of the protocol.
+    Protocol {
+        /// What it announced.
+        theirs: String,
+    },
+    /// It enforces other limits.
+    Limits {
+        /// What it announced.
+        theirs: String,
+    },
+    /// Its announcement makes no sense.
+    Malformed,
+}
+
+impl fmt::Display for PeerRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OwnName => f.write_str("it goes by the name of this node"),
+            Self::OwnId => f.write_str("it runs under the replica id of this node (a copied volume?)"),
+            Self::DuplicateName => f.write_str("a newer live member goes by the same name"),
+            Self::DuplicateId => f.write_str("another live peer runs under the same replica id (a copied volume?)"),
+            Self::Protocol { theirs } => write!(f, "it speaks protocol version {theirs}"),
+            Self::Limits { theirs } => write!(f, "its limits differ from ours: {theirs}"),
+            Self::Malformed => f.write_str("its announcement is malformed"),
+        }
+    }
+}
+
+impl PeerRefusal {
+    /// Whether a restart looks like this for as long as the old incarnation has not been found dead.
+    fn may_be_a_ghost(&self) -> bool {
+        matches!(self, Self::OwnName | Self::OwnId | Self::DuplicateName | Self::DuplicateId)
+    }
+}
+
+/// A live member as chitchat shows it.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) name: String,
+    pub(super) incarnation: u64,
+    pub(super) addr: SocketAddr,
+    pub(super) announcement: Result<Announcement, Unreadable>,
+}
+
+/// What follows from a view, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Up { name: String, id: ReplicaId, addr: SocketAddr },
+    Down { name: String, id: ReplicaId },
+    Gone { name: String, id: ReplicaId, why: &'static str },
+    Refuse { name: String, addr: SocketAddr, refusal: PeerRefusal },
+}
+
+/// The members as of the last view.
+pub(super) struct Roster {
+    /// This node, as it announces itself.
+    me: Member,
+    announced: Announcement,
+    /// How long a duplicate may be the shadow of a restart.
+    grace: Duration,
+    up: BTreeMap<ReplicaId, Member>,
+    down: BTreeMap<ReplicaId, (Member, Instant)>,
+    refused: BTreeMap<(String, u64, SocketAddr), Refused>,
+}
+
+struct Refused {
+    member: Member,
+    refusal: PeerRefusal,
+    since: Instant,
+    told: bool,
+}
+
+impl Roster {
+    pub(super) fn new(me: (&str, u64, SocketAddr), announced: Announcement, grace: Duration) -> Self {
+        let me = member((me.0, me.1, me.2), &announced, MemberState::Live, true);
+        Self { me, announced, grace, up: BTreeMap::new(), down: BTreeMap::new(), refused: BTreeMap::new() }
+    }
+
+    /// Takes over what this node announces now, and its incarnation.
+    pub(super) fn announce(&mut self, incarnation: u64, announced: Announcement) {
+        let addr = self.me.addr;
+        self.me = member((&self.me.name.clone(), incarnation, addr), &announced, MemberState::Live, true);
+        self.announced = announced;
+    }
+
+    /// Everybody: this node, peers, those that went down, those refused.
+    pub(super) fn members(&self) -> Vec<Member> {
+        let down = self.down.values().map(|(member, _)| member);
+        let refused = self.refused.values().map(|refused| &refused.member);
+        [&self.me].into_iter().chain(self.up.values()).chain(down).chain(refused).cloned().collect()
+    }
+
+    /// Where the members that went down were last.
+    pub(super) fn down_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.down.values().map(|(member, _)| member.addr)
+    }
+
+    /// Where the peers are.
+    pub(super) fn up_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.up.values().map(|member| member.addr)
+    }
+
+    /// When the same view would give other steps.
+    pub(super) fn recheck_at(&self) -> Option<Instant> {
+        self.refused.values().filter(|refused| !refused.told).map(|refused| refused.since + self.grace).min()
+    }
+
+    /// Works out what a view of the live members, this node left out, changes.
+    pub(super) fn update(&mut self, now: Instant, seen: &[Seen]) -> Vec<Step> {
+        let mut verdict = self.judge(seen);
+        let mut steps = Vec::new();
+        self.retire(now, &mut verdict, &mut steps);
+        for (id, member) in verdict.peers {
+            if let Some((former, _)) = self.down.remove(&id)
+                && former.name != member.name
+            {
+                tracing::info!(%id, from = former.name, to = member.name, "a replica came back under another name");
+            }
+            let known = self.up.insert(id, member.clone());
+            if known.is_none_or(|known| known.addr != member.addr) {
+                steps.push(Step::Up { name: member.name, id, addr: member.addr });
+            }
+        }
+        self.refuse(now, verdict.refused, &mut steps);
+        steps
+    }
+
+    /// Sorts the live members into peers, leavers and refused ones.
+    fn judge(&self, seen: &[Seen]) -> Verdict {
+        let mut verdict = Verdict::default();
+        let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
+        for seen in seen {
+            let incarnation = newest.entry(&seen.name).or_default();
+            *incarnation = seen.incarnation.max(*incarnation);
+        }
+        for seen in seen {
+            let origin = (seen.name.as_str(), seen.incarnation, seen.addr);
+            let announcement = match &seen.announcement {
+                Ok(announcement) => announcement,
+                Err(Unreadable::Incomplete) => continue,
+                Err(Unreadable::Malformed) => {
+                    let unknown = Announcement { id: ReplicaId::new(0), ..self.announced.clone() };
+                    verdict.refuse(origin, &unknown, PeerRefusal::Malformed);
+                    continue;
+                }
+            };
+            if announcement.leaving {
+                verdict.left.insert(announcement.id);
+                continue;
+            }
+            let refusal = if seen.name == self.me.name {
+                Some(PeerRefusal::OwnName)
+            } else if announcement.id == self.me.id {
+                Some(PeerRefusal::OwnId)
+            } else if newest.get(seen.name.as_str()).is_some_and(|newest| *newest > seen.incarnation) {
+                Some(PeerRefusal::DuplicateName)
+            } else if announcement.protocol != self.announced.protocol {
+                Some(PeerRefusal::Protocol { theirs: announcement.protocol.clone() })
+            } else if announcement.limits != self.announced.limits {
+                Some(PeerRefusal::Limits { theirs: announcement.limits.clone() })
+            } else {
+                None
+            };
+            match refusal {
+                Some(refusal) => verdict.refuse(origin, announcement, refusal),
+                None => self.choose(&mut verdict, origin, announcement),
+            }
+        }
+        verdict
+    }
+
+    /// One replica id is one peer: the one we have, else the newest.
+    fn choose(&self, verdict: &mut Verdict, origin: (&str, u64, SocketAddr), announcement: &Announcement) {
+        let id = announcement.id;
+        let new = member(origin, announcement, MemberState::Live, false);
+        let Some(other) = verdict.peers.get(&id) else {
+            verdict.peers.insert(id, new);
+            return;
+        };
+        let ours = self.up.get(&id).map(|up| up.name.as_str());
+        let rank = |member: &Member| (Some(member.name.as_str()) == ours, member.incarnation, member.addr);
+        let loser =
+            if rank(&new) > rank(other) { verdict.peers.insert(id, new).expect("it was just looked at") } else { new };
+        verdict.refused.push((loser, PeerRefusal::DuplicateId));
+    }
+
+    /// Takes out the peers the view no longer has.
+    fn retire(&mut self, now: Instant, verdict: &mut Verdict, steps: &mut Vec<Step>) {
+        let names: BTreeSet<&str> = verdict.peers.values().map(|member| member.name.as_str()).collect();
+        let refused: BTreeSet<ReplicaId> = verdict.refused.iter().map(|(member, _)| member.id).collect();
+        let missing: Vec<_> = self.up.keys().filter(|id| !verdict.peers.contains_key(id)).copied().collect();
+        for id in missing {
+            let mut member = self.up.remove(&id).expect("the id was read from this map");
+            let why = if verdict.left.contains(&id) {
+                "it left"
+            } else if names.contains(member.name.as_str()) {
+                "a new incarnation replaced it"
+            } else if refused.contains(&id) {
+                "it is refused"
+            } else {
+                member.state = MemberState::Down;
+                steps.push(Step::Down { name: member.name.clone(), id });
+                self.down.insert(id, (member, now));
+                continue;
+            };
+            steps.push(Step::Gone { name: member.name, id, why });
+        }
+        let forgotten: Vec<_> = self
+            .down
+            .iter()
+            .filter(|(id, _)| !verdict.peers.contains_key(id))
+            .filter_map(|(id, (member, since))| {
+                let why = if verdict.left.contains(id) {
+                    "it left"
+                } else if names.contains(member.name.as_str()) {
+                    "a new incarnation replaced it"
+                } else if now.duration_since(*since) >= DOWN_AGE_MAX {
+                    "it was away too long"
+                } else {
+                    return None;
+                };
+                Some((*id, why))
+            })
+            .collect();
+        for (id, why) in forgotten {
+            self.forget(id, why, steps);
+        }
+        while self.down.len() > DOWN_MAX {
+            let oldest = self.down.iter().min_by_key(|(_, (_, since))| *since).map(|(id, _)| *id);
+            self.forget(oldest.expect("the map is not empty"), "too many members are down", steps);
+        }
+    }
+
+    fn forget(&mut self, id: ReplicaId, why: &'static str, steps: &mut Vec<Step>) {
+        if let Some((member, _)) = self.down.remove(&id) {
+            steps.push(Step::Gone { name: member.name, id, why });
+        }
+    }
+
+    /// Keeps account of who is refused, and tells it once.
+    fn refuse(&mut self, now: Instant, refused: Vec<(Member, PeerRefusal)>, steps: &mut Vec<Step>) {
+        let mut former = std::mem::take(&mut self.refused);
+        for (member, refusal) in refused {
+            let key = (member.name.clone(), member.incarnation, member.addr);
+            let known = former.remove(&key).filter(|known| known.refusal == refusal);
+            let (since, mut told) = known.map_or((now, false), |known| (known.since, known.told));
+            if !told && (!refusal.may_be_a_ghost() || now.duration_since(since) >= self.grace) {
+                told = true;
+                let refusal = refusal.clone();
+                steps.push(Step::Refuse { name: member.name.clone(), addr: member.addr, refusal });
+            }
+            self.refused.insert(key, Refused { member, refusal, since, told });
+        }
+    }
+}
+
+#[derive(Default)]
+struct Verdict {
+    peers: BTreeMap<ReplicaId, Member>,
+    left: BTreeSet<ReplicaId>,
+    refused: Vec<(Member, PeerRefusal)>,
+}
+
+impl Verdict {
+    fn refuse(&mut self, origin: (&str, u64, SocketAddr), announcement: &Announcement, refusal: PeerRefusal) {
+        self.refused.push((member(origin, announcement, MemberState::Refused(refusal.clone()), false), refusal));
+    }
+}
+
+fn member(origin: (&str, u64, SocketAddr), of: &Announcement, state: MemberState, is_self: bool) -> Member {
+    Member {
+        name: origin.0.to_owned(),
+        id: of.id,
+        addr: origin.2,
+        incarnation: origin.1,
+        is_self,
+        state,
+        version: of.version.clone(),
+        zone: of.zone.clone(),
+        ready: of.ready,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    const GRACE: Duration = Duration::from_secs(8);
+
+    fn announcement(id: u64) -> Announcement {
+        Announcement::new(ReplicaId::new(id), &Limits::default(), None)
+    }
+
+    fn roster() -> Roster {
+        Roster::new(("me", 100, addr(1)), announcement(1), GRACE)
+    }
+
+    fn addr(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    fn seen(name: &str, incarnation: u64, port: u16, id: u64) -> Seen {
+        Seen { name: name.into(), incarnation, addr: addr(port), announcement: Ok(announcement(id)) }
+    }
+
+    fn up(name: &str, id: u64, port: u16) -> Step {
+        Step::Up { name: name.into(), id: ReplicaId::new(id), addr: addr(port) }
+    }
+
+    fn down(name: &str, id: u64) -> Step {
+        Step::Down { name: name.into(), id: ReplicaId::new(id) }
+    }
+
+    fn gone(name: &str, id: u64, why: &'static str) -> Step {
+        Step::Gone { name: name.into(), id: ReplicaId::new(id), why }
+    }
+
+    fn refuse(name: &str, port: u16, refusal: PeerRefusal) -> Step {
+        Step::Refuse { name: name.into(), addr: addr(port), refusal }
+    }
+
+    #[test]
+    fn a_member_comes_goes_down_and_comes_back_at_another_address() {
+        let (mut roster, now) = (roster(), Instant::now());
+        assert_eq!(roster.update(now, &[seen("a", 5, 2, 2)]), [up("a", 2, 2)]);
+        assert_eq!(roster.update(now, &[seen("a", 5, 2, 2)]), []);
+        assert_eq!(roster.update(now, &[]), [down("a", 2)]);
+        assert_eq!(roster.down_addresses().collect::<Vec<_>>(), [addr(2)]);
+        assert_eq!(roster.update(now, &[]), []);
+        assert_eq!(roster.update(now, &[seen("a", 6, 3, 2)]), [up("a", 2, 3)]);
+        assert_eq!(roster.down_addresses().count(), 0);
+    }
+
+    #[test]
+    fn a_restart_under_a_new_id_makes_the_old_id_gone_whether_it_was_up_or_down() {
+        let (mut roster, now) = (roster(), Instant::now());
+        roster.update(now, &[seen("a", 5, 2, 2)]);
+        let both = [seen("a", 5, 2, 2), seen("a", 6, 2, 3)];
+        assert_eq!(roster.update(now, &both), [gone("a", 2, "a new incarnation replaced it"), up("a", 3, 2)]);
+        roster.update(now, &[]);
+        let restarted = roster.update(now, &[seen("a", 7, 2, 4)]);
+        assert_eq!(restarted, [gone("a", 3, "a new incarnation replaced it"), up("a", 4, 2)]);
+    }
+
+    #[test]
+    fn a_restart_under_the_same_id_never_takes_the_peer_away() {
+        let (mut roster, now) = (roster(), Instant::now());
+        roster.update(now, &[seen("a", 5, 2, 2)]);
+        assert_eq!(roster.update(now, &[seen("a", 5, 2, 2), seen("a", 6, 3, 2)]), [up("a", 2, 3)]);
+        assert_eq!(roster.update(now, &[seen("a", 6, 3, 2)]), []);
+    }
+
+    #[test]
+    fn a_leaver_is_gone_for_good() {
+        let (mut roster, now) = (roster(), Instant::now());
+        let mut a = seen("a", 5, 2, 2);
+        roster.update(now, std::slice::from_ref(&a));
+        a.announcement.as_mut().unwrap().leaving = true;
+        assert_eq!(roster.update(now, &[a]), [gone("a", 2, "it left")]);
+        assert_eq!(roster.update(now, &[]), []);
+        assert_eq!(roster.members().len(), 1);
+    }
+
+    #[test]
+    fn a_member_with_our_id_or_name_is_never_a_peer_and_told_once_when_it_stays() {
+        let (mut roster, now) = (roster(), Instant::now());
+        let clones = [seen("b", 5, 2, 1), seen("me", 6, 3, 9)];
+        assert_eq!(roster.update(now, &clones), []);
+        assert_eq!(roster.recheck_at(), Some(now + GRACE));
+        let told = roster.update(now + GRACE, &clones);
+        assert_eq!(told, [refuse("b", 2, PeerRefusal::OwnId), refuse("me", 3, PeerRefusal::OwnName)]);
+        assert_eq!(roster.update(now + GRACE * 2, &clones), []);
+        assert_eq!(roster.recheck_at(), None);
+        let states: Vec<_> = roster.members().into_iter().map(|member| member.state).collect();
+        assert!(states.contains(&MemberState::Refused(PeerRefusal::OwnId)), "{states:?}");
+    }
+
+    #[test]
+    fn the_shadow_of_a_restart_is_not_reported() {
+        let (mut roster, now) = (roster(), Instant::now());
+        assert_eq!(roster.update(now, &[seen("a", 5, 2, 2), seen("a", 6, 3, 3)]), [up("a", 3, 3)]);
+        assert_eq!(roster.update(now + GRACE / 2, &[seen("a", 6, 3, 3)]), []);
+        assert_eq!(roster.recheck_at(), None);
+    }
+
+    #[test]
+    fn two_members_that_stay_under_one_name_are_reported_and_the_newest_is_the_peer() {
+        let (mut roster, now) = (roster(), Instant::now());
+        let both = [seen("a", 5, 2, 2), seen("a", 6, 3, 3)];
+        roster.update(now, &both);
+        assert_eq!(roster.update(now + GRACE, &both), [refuse("a", 2, PeerRefusal::DuplicateName)]);
+    }
+
+    #[test]
+    fn of_two_members_with_one_id_the_first_stays_the_peer() {
+        let (mut roster, now) = (roster(), Instant::now());
+        roster.update(now, &[seen("b", 5, 3, 2)]);
+        let both = [seen("a", 9, 2, 2), seen("b", 5, 3, 2)];
+        assert_eq!(roster.update(now, &both), []);
+        assert_eq!(roster.update(now + GRACE, &both), [refuse("a", 2, PeerRefusal::DuplicateId)]);
+        // The first one dies: the other takes its place.
+        assert_eq!(roster.update(now + GRACE, &[seen("a", 9, 2, 2)]), [up("a", 2, 2)]);
+    }
+
+    #[test]
+    fn other_limits_or_another_protocol_are_refused_at_once() {
+        let (mut roster, now) = (roster(), Instant::now());
+        let (mut a, mut b) = (seen("a", 5, 2, 2), seen("b", 5, 3, 3));
+        roster.update(now, &[a.clone()]);
+        a.announcement.as_mut().unwrap().limits = "value=1".into();
+        b.announcement.as_mut().unwrap().protocol = "77".into();
+        assert_eq!(
+            roster.update(now, &[a, b]),
+            [
+                gone("a", 2, "it is refused"),
+                refuse("a", 2, PeerRefusal::Limits { theirs: "value=1".into() }),
+                refuse("b", 3, PeerRefusal::Protocol { theirs: "77".into() }),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_incomplete_announcement_is_waited_for() {
+        let (mut roster, now) = (roster(), Instant::now());
+        let mut a = seen("a", 5, 2, 2);
+        a.announcement = Err(Unreadable::Incomplete);
+        assert_eq!(roster.update(now, &[a]), []);
+        assert_eq!(roster.members().len(), 1);
+    }
+
+    #[test]
+    fn past_the_bound_the_member_longest_away_is_forgotten() {
+        let (mut roster, start) = (roster(), Instant::now());
+        for n in 0..=u16::try_from(DOWN_MAX).unwrap() {
+            let now = start + Duration::from_secs(n.into());
+            roster.update(now, &[seen(&format!("m{n}"), 1, 2, u64::from(n) + 2)]);
+            let steps = roster.update(now, &[]);
+            if usize::from(n) == DOWN_MAX {
+                assert!(steps.contains(&gone("m0", 2, "too many members are down")), "{steps:?}");
+            } else {
+                assert_eq!(steps.len(), 1);
+            }
+        }
+        assert_eq!(roster.down.len(), DOWN_MAX);
+        let much_later = start + DOWN_AGE_MAX + Duration::from_secs(DOWN_MAX as u64 + 1);
+        assert_eq!(roster.update(much_later, &[]).len(), DOWN_MAX);
+        assert!(roster.down.is_empty());
+    }
+}
