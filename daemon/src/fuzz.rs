@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use crate::command::{Exec, Stop};
-use crate::engine::{Now, Replica, ReplicaConfig, ReplicaId};
 use crate::resp::Parser;
 use crate::server::{Limits, Server, Stats};
 use crate::session::Session;
+use cahoots_gossip::ReplicaId;
+use cahoots_gossip::engine::{Now, Replica, ReplicaConfig};
 
 /// What one client did to a fresh replica.
 struct Outcome {
@@ -41,7 +42,8 @@ fn run(stream: &[u8], piece: usize) -> Outcome {
     'stream: for piece in stream.chunks(piece) {
         input.extend_from_slice(piece);
         loop {
-            let (done, stop) = Exec::new(&mut replica, now, &mut session, &server, &mut replies).run(&mut parser, &mut input);
+            let (done, stop) =
+                Exec::new(&mut replica, now, &mut session, &server, &mut replies).run(&mut parser, &mut input);
             input.drain(..done);
             match stop {
                 Stop::Drained => break,

@@ -7,10 +7,8 @@
 //! A *client* is a program on the local socket; a *peer* is another replica. A *frame* is one command as RESP has it.
 #![forbid(unsafe_code)]
 
-pub mod command;
-#[doc(hidden)]
-pub mod engine;
 pub mod cli;
+pub mod command;
 pub mod config;
 #[doc(hidden)]
 pub mod fuzz;

@@ -214,7 +214,8 @@ fn a_blocked_wait_blocks_its_own_connection_only_and_ends_with_it() {
 fn clients_may_come_over_tcp_where_that_is_wanted() {
     let daemon = Process::cahoots(&["--tcp", "127.0.0.1:0"]);
     let port = info(&mut daemon.client(), "tcp_port");
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", u16::try_from(port).expect("a port"))).expect("it listens");
+    let mut stream =
+        std::net::TcpStream::connect(("127.0.0.1", u16::try_from(port).expect("a port"))).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     stream.write_all(b"PING\r\nQUIT\r\n").expect("it reads");
     let mut replies = String::new();

@@ -27,7 +27,8 @@ fn stderr(output: &Output) -> String {
 
 /// The value and the source `cahoots config` gives for a setting.
 fn setting(text: &str, name: &str) -> (String, String) {
-    let line = text.lines().find(|line| line.starts_with(&format!("{name} ="))).unwrap_or_else(|| panic!("no {name}: {text}"));
+    let line =
+        text.lines().find(|line| line.starts_with(&format!("{name} ="))).unwrap_or_else(|| panic!("no {name}: {text}"));
     let (value, source) = line.split_once(" # ").expect("a source");
     (value.split_once('=').expect("a value").1.trim().to_owned(), source.to_owned())
 }
@@ -41,7 +42,8 @@ fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
 
 #[test]
 fn a_flag_wins_over_a_variable_over_the_file_over_the_default() {
-    let (_directory, path) = file("cluster = \"of file\"\nnode = \"of file\"\nlog-level = \"debug\"\nseed = [\"f:1\"]\n");
+    let (_directory, path) =
+        file("cluster = \"of file\"\nnode = \"of file\"\nlog-level = \"debug\"\nseed = [\"f:1\"]\n");
     let mut command = config();
     command.arg("--config").arg(&path);
     command.env("CAHOOTS_NODE", "of variable").env("CAHOOTS_LOG_LEVEL", "warn").env("CAHOOTS_SEED", "a:1,b:2");

@@ -466,7 +466,8 @@ fn the_command_table_is_that_of_redis() {
 }
 
 fn value_at(map: &Value, name: &str) -> Value {
-    map.parts().chunks(2).find(|pair| pair[0].text() == name).unwrap_or_else(|| panic!("no {name} in {map:?}"))[1].clone()
+    map.parts().chunks(2).find(|pair| pair[0].text() == name).unwrap_or_else(|| panic!("no {name} in {map:?}"))[1]
+        .clone()
 }
 
 #[test]
@@ -508,14 +509,31 @@ fn commands() -> impl Strategy<Value = Vec<Vec<String>>> {
         1 => Just("-9223372036854775808"), 1 => Just("007"), 1 => Just("9223372036854775800"), 1 => Just("1.5"),
     ];
     let keyed = prop_oneof![
-        Just("GET"), Just("INCR"), Just("DECR"), Just("DEL"), Just("TYPE"), Just("STRLEN"), Just("GETDEL"),
-        Just("SMEMBERS"), Just("SCARD"), Just("HGETALL"), Just("HLEN"), Just("HKEYS"), Just("HVALS"), Just("EXISTS"),
+        Just("GET"),
+        Just("INCR"),
+        Just("DECR"),
+        Just("DEL"),
+        Just("TYPE"),
+        Just("STRLEN"),
+        Just("GETDEL"),
+        Just("SMEMBERS"),
+        Just("SCARD"),
+        Just("HGETALL"),
+        Just("HLEN"),
+        Just("HKEYS"),
+        Just("HVALS"),
+        Just("EXISTS"),
     ];
-    let valued = prop_oneof![
-        Just("SET"), Just("SETNX"), Just("GETSET"), Just("APPEND"), Just("INCRBY"), Just("DECRBY"),
-    ];
+    let valued =
+        prop_oneof![Just("SET"), Just("SETNX"), Just("GETSET"), Just("APPEND"), Just("INCRBY"), Just("DECRBY"),];
     let named = prop_oneof![
-        Just("SADD"), Just("SREM"), Just("SISMEMBER"), Just("HGET"), Just("HDEL"), Just("HEXISTS"), Just("HMGET"),
+        Just("SADD"),
+        Just("SREM"),
+        Just("SISMEMBER"),
+        Just("HGET"),
+        Just("HDEL"),
+        Just("HEXISTS"),
+        Just("HMGET"),
     ];
     let owned = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect::<Vec<_>>();
     let option = prop_oneof![Just("NX"), Just("XX"), Just("GET"), Just("KEEPTTL")];

@@ -62,7 +62,8 @@ fn of_many_daemons_started_at_once_on_one_left_over_file_one_gets_it() {
     let begun = std::time::Instant::now();
     while running > 1 {
         assert!(begun.elapsed() < process::PATIENCE, "{running} daemons run on one socket");
-        running = daemons.iter_mut().filter_map(|daemon| daemon.try_wait().expect("ours").is_none().then_some(())).count();
+        running =
+            daemons.iter_mut().filter_map(|daemon| daemon.try_wait().expect("ours").is_none().then_some(())).count();
         std::thread::yield_now();
     }
     assert_eq!(running, 1);

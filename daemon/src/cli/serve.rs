@@ -12,8 +12,9 @@ use tracing::{info, warn};
 
 use super::{CliResult, EXIT_NOT_HANDED_OVER, log, print};
 use crate::config::{Config, Flags, read_key};
-use crate::engine::{ClusterKey, Node, NodeConfig};
 use crate::server::{Listeners, Server, Stats};
+use cahoots_gossip::driver::{Node, NodeConfig};
+use cahoots_gossip::wire::ClusterKey;
 
 /// Longest time a stopping node takes to hand its writes to a peer. Well within the ten seconds that service managers
 /// and container runtimes wait before they kill.
@@ -102,7 +103,11 @@ fn announce(server: &Server) {
 fn shell_word(path: &Path) -> String {
     let path = path.to_string_lossy();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%".contains(&byte);
-    if !path.is_empty() && path.bytes().all(plain) { path.into_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
+    if !path.is_empty() && path.bytes().all(plain) {
+        path.into_owned()
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
 }
 
 /// How many clients there are files for, after asking for as many as allowed; at most `wanted`.
@@ -117,7 +122,12 @@ fn clients_with_files(wanted: usize) -> usize {
     };
     let clients = usize::try_from(granted.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).clamp(1, wanted);
     if clients < wanted {
-        warn!(clients, wanted, files = granted, "fewer clients than configured: the limit on open files allows no more");
+        warn!(
+            clients,
+            wanted,
+            files = granted,
+            "fewer clients than configured: the limit on open files allows no more"
+        );
     }
     clients
 }

@@ -4,9 +4,10 @@
 //! `cahoots members` print them, and `--json` passes them on.
 
 use super::exec::{Exec, Flow, Outcome, Pause};
-use crate::engine::{Member, MemberState, Status};
 use crate::resp::{Args, Reply};
 use crate::server::Server;
+use cahoots_gossip::driver::{Member, MemberState};
+use cahoots_gossip::engine::Status;
 
 pub(super) fn cahoots(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     exec.subcommand(args)
@@ -94,7 +95,7 @@ pub fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
             MemberState::Live => ("live", None),
             MemberState::Down => ("down", None),
             MemberState::Refused(reason) => ("refused", Some(reason.to_string())),
-            #[allow(unreachable_patterns)]
+            // A state this daemon does not know yet.
             _ => ("unknown", None),
         };
         for (name, value) in [

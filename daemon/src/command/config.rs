@@ -12,9 +12,8 @@ pub(super) fn config(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
 pub(super) fn get(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let patterns: Vec<Vec<u8>> = args.from(2).iter().map(<[u8]>::to_ascii_lowercase).collect();
     let parameters = parameters(exec.server);
-    let matching = parameters
-        .iter()
-        .filter(|(name, _)| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes())));
+    let matching =
+        parameters.iter().filter(|(name, _)| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes())));
     exec.reply.map(matching.clone().count());
     for (name, value) in matching {
         exec.reply.bulk(name.as_bytes());

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use crate::engine::WriteError;
+use cahoots_gossip::store::WriteError;
 
 /// A refusal. Its text is the whole error reply, in Redis's own words wherever Redis has some.
 ///

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::error::CommandError;
 use super::table;
-use crate::engine::{Class, Now, Replica, Store, View, WriteError, Writer};
 use crate::resp::{Args, Parser, Reply};
 use crate::server::{Server, Tally};
 use crate::session::Session;
+use cahoots_gossip::engine::{Now, Replica};
+use cahoots_gossip::store::{Class, Store, View, WriteError, Writer};
 
 /// What the connection does after a command.
 #[derive(Debug, PartialEq, Eq)]

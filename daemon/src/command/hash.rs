@@ -4,8 +4,8 @@ use super::error::CommandError;
 use super::exec::{Exec, Flow, Outcome, admit, int_arg, typed};
 use super::set;
 use super::{scan, scan::Target};
-use crate::engine::{Class, WriteError};
 use crate::resp::Args;
+use cahoots_gossip::store::{Class, WriteError};
 
 pub(super) fn hset(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let added = put(exec, args, "hset")?;
@@ -111,8 +111,7 @@ pub(super) fn hincrby(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let (key, field, delta) = (args.at(1), args.at(2), int_arg(&args[3])?);
     typed(exec.replica.store(), key, Class::Hash)?;
     let bytes = key.len() + field.len() + size_of::<i64>();
-    let sum =
-        exec.write(bytes, |writer| writer.add_field(key, field, delta)).map_err(CommandError::of_field)?;
+    let sum = exec.write(bytes, |writer| writer.add_field(key, field, delta)).map_err(CommandError::of_field)?;
     exec.reply.integer(sum);
     Ok(Flow::Continue)
 }

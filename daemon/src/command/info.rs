@@ -26,7 +26,9 @@ const SECTIONS: [(&str, Section); 9] = [
 pub(super) fn info(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let wanted = args.from(1);
     let everything = wanted.is_empty()
-        || wanted.iter().any(|word| [&b"all"[..], b"default", b"everything"].iter().any(|all| word.eq_ignore_ascii_case(all)));
+        || wanted
+            .iter()
+            .any(|word| [&b"all"[..], b"default", b"everything"].iter().any(|all| word.eq_ignore_ascii_case(all)));
     let mut text = String::with_capacity(2048);
     for (name, write) in SECTIONS {
         if everything || wanted.iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes())) {

@@ -3,8 +3,8 @@
 use super::error::CommandError;
 use super::exec::{Exec, Flow, Outcome, admit};
 use super::glob;
-use crate::engine::{Class, WriteError};
 use crate::resp::Args;
+use cahoots_gossip::store::{Class, WriteError};
 
 /// Keys asked for in one step of a walk over all of them.
 const WALK_KEYS: usize = 1024;
@@ -78,7 +78,8 @@ pub(super) fn dbsize(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
 pub(super) fn flush(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     match args.get(1) {
         None => {}
-        Some(mode) if args.len() == 2 && (mode.eq_ignore_ascii_case(b"sync") || mode.eq_ignore_ascii_case(b"async")) => {}
+        Some(mode)
+            if args.len() == 2 && (mode.eq_ignore_ascii_case(b"sync") || mode.eq_ignore_ascii_case(b"async")) => {}
         Some(_) => return Err(CommandError::Syntax),
     }
     exec.write(0, |writer| writer.clear())?;

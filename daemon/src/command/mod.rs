@@ -8,6 +8,7 @@
 //! Nothing here knows sockets: [`Exec::run`] takes bytes and appends bytes.
 
 mod client;
+mod cluster;
 mod command_info;
 mod config;
 mod connection;
@@ -18,14 +19,13 @@ mod hash;
 mod info;
 mod keyspace;
 mod scan;
+mod server_time;
 mod set;
 mod string;
-mod server_time;
 mod table;
 mod wait;
-mod cluster;
 
 pub use cluster::{write_members, write_status};
-pub use table::Command;
 pub use error::CommandError;
 pub use exec::{Exec, Flow, Pause, Stop};
+pub use table::Command;

@@ -2,10 +2,10 @@
 
 use super::error::CommandError;
 use super::exec::{Exec, Flow, Outcome, int_arg, typed};
-use super::keyspace::class_name;
 use super::glob;
-use crate::engine::Class;
+use super::keyspace::class_name;
 use crate::resp::{Args, Reply, unsigned};
+use cahoots_gossip::store::Class;
 
 /// Elements of one step unless COUNT says otherwise, as in Redis.
 const COUNT_DEFAULT: usize = 10;

@@ -2,8 +2,8 @@
 
 use super::exec::{Exec, Flow, Outcome, admit, typed};
 use super::{scan, scan::Target};
-use crate::engine::{Class, WriteError};
 use crate::resp::Args;
+use cahoots_gossip::store::{Class, WriteError};
 
 pub(super) fn sadd(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let (key, members) = (args.at(1), args.from(2));

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use super::error::CommandError;
 use super::exec::{Exec, Flow, Outcome, admit, int_arg, typed};
-use crate::engine::Class;
 use crate::resp::Args;
+use cahoots_gossip::store::Class;
 
 pub(super) fn get(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let view = typed(exec.replica.store(), &args[1], Class::Text)?;

@@ -167,7 +167,10 @@ mod tests {
             ("node = \"a\"\nlisten = \"nowhere\"\n", "/etc/cahoots.toml:2: listen: invalid socket address syntax"),
             ("nodes = \"a\"\n", "/etc/cahoots.toml:1: nodes: unknown field `nodes`, expected one of `node`"),
             ("\n\nnode = 3\n", "/etc/cahoots.toml:3: node: invalid type: integer `3`, expected a string"),
-            ("seed = [\n  \"a:1\",\n  2,\n]\n", "/etc/cahoots.toml:3: seed: invalid type: integer `2`, expected a string"),
+            (
+                "seed = [\n  \"a:1\",\n  2,\n]\n",
+                "/etc/cahoots.toml:3: seed: invalid type: integer `2`, expected a string",
+            ),
             ("socket-mode = \"888\"", "/etc/cahoots.toml:1: socket-mode: `888` is no octal mode"),
             ("log-level = \"loud\"", "/etc/cahoots.toml:1: log-level: unknown variant `loud`, expected one of `off`"),
             ("node = \"a\"\nnode = \"b\"\n", "/etc/cahoots.toml:2: node: duplicate key"),

@@ -38,7 +38,9 @@ pub enum KeyFileError {
         mode: u32,
     },
     /// It holds something else.
-    #[error("the key file {path:?} must hold 64 hex digits or 32 bytes, nothing else; `cahoots keygen --out FILE` makes one")]
+    #[error(
+        "the key file {path:?} must hold 64 hex digits or 32 bytes, nothing else; `cahoots keygen --out FILE` makes one"
+    )]
     NotAKey {
         /// The file.
         path: PathBuf,

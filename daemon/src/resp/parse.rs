@@ -178,7 +178,8 @@ impl Parser {
                     Some(b'*') => {}
                     Some(_) => return self.parse_inline(buffer),
                 }
-                let Some((count, next)) = self.line(buffer, ProtocolError::CountTooLong, ProtocolError::InvalidCount)?
+                let Some((count, next)) =
+                    self.line(buffer, ProtocolError::CountTooLong, ProtocolError::InvalidCount)?
                 else {
                     return Ok(None);
                 };

@@ -23,9 +23,9 @@ use tracing::debug;
 
 use super::Server;
 use crate::command::{Exec, Pause, Stop, write_members, write_status};
-use crate::engine::Node;
 use crate::resp::{Parser, Reply};
 use crate::session::Session;
+use cahoots_gossip::driver::Node;
 
 /// Bytes of one read. Large enough that a deep pipeline is executed in few turns, small enough that one client holds
 /// the replica for well under a millisecond.
@@ -226,7 +226,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let stall = self.server.limits.output_stall;
         while self.output_at < self.output.len() {
-            let write = poll_fn(|context| Pin::new(&mut self.stream).poll_write(context, &self.output[self.output_at..]));
+            let write =
+                poll_fn(|context| Pin::new(&mut self.stream).poll_write(context, &self.output[self.output_at..]));
             let written = tokio::time::timeout(stall, write).await.map_err(|_| End::Stalled(stall))??;
             if written == 0 {
                 return Err(io::Error::from(io::ErrorKind::WriteZero).into());

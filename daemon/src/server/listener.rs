@@ -13,11 +13,11 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use super::Server;
 use super::connection::{Connection, Scratch};
 use super::socket_file::{SocketError, SocketFile};
-use super::Server;
-use crate::engine::Node;
 use crate::session::Session;
+use cahoots_gossip::driver::Node;
 
 /// How long accepting rests when the process has no file descriptor left: it cannot succeed before one is closed.
 const EXHAUSTED_REST: Duration = Duration::from_millis(50);

@@ -116,7 +116,8 @@ impl SocketFile {
         let listener = UnixListener::bind(&path);
         rustix::process::umask(umask);
         let listener = listener.map_err(SocketError::io("bind", &path))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(SocketError::io("set the mode of", &path))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+            .map_err(SocketError::io("set the mode of", &path))?;
         let made = fs::symlink_metadata(&path).map_err(SocketError::io("look at", &path))?;
         Ok((listener, Self { path, identity: (made.dev(), made.ino()) }))
     }
@@ -169,7 +170,8 @@ fn lock_directory(path: &Path) -> Result<File, SocketError> {
     if !file.metadata().map_err(SocketError::io("look at", directory))?.is_dir() {
         return Err(SocketError::NoDirectory { directory: directory.to_owned() });
     }
-    flock(&file, FlockOperation::LockExclusive).map_err(|error| SocketError::io("lock the directory", directory)(error.into()))?;
+    flock(&file, FlockOperation::LockExclusive)
+        .map_err(|error| SocketError::io("lock the directory", directory)(error.into()))?;
     Ok(file)
 }
 

@@ -60,7 +60,9 @@ impl Process {
             Ok(child) => child,
             Err(error) => {
                 assert!(std::env::var_os("CAHOOTS_REQUIRE_REDIS").is_none(), "redis-server does not start: {error}");
-                eprintln!("\n*** SKIPPED: redis-server does not start ({error}); nothing was compared with Redis ***\n");
+                eprintln!(
+                    "\n*** SKIPPED: redis-server does not start ({error}); nothing was compared with Redis ***\n"
+                );
                 return None;
             }
         };
