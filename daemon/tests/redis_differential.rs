@@ -581,6 +581,30 @@ fn any_sequence_of_commands_is_answered_the_same() {
 }
 
 #[test]
+fn any_pattern_matches_the_same_keys() {
+    let Some(pair) = Pair::start(None) else { return };
+    let pair = std::cell::RefCell::new(pair);
+    let mut runner = TestRunner::new(Config { cases: 500, failure_persistence: None, ..Config::default() });
+    // Not the empty key: for Redis it matches `*` but not `**`.
+    let keys = prop::collection::vec("[-ab\\]\\[^*?\\\\_]{1,4}", 1..20);
+    let pattern = prop::collection::vec("[-ab\\]\\[^*?\\\\_]{0,6}", 1..20);
+    let outcome = runner.run(&(keys, pattern), |(keys, patterns)| {
+        let mut pair = pair.borrow_mut();
+        pair.call(&["FLUSHALL"]);
+        let set: Vec<&str> = std::iter::once("MSET").chain(keys.iter().flat_map(|key| [&**key, "v"])).collect();
+        pair.call(&set);
+        for pattern in patterns {
+            let [redis, cahoots] = pair.call(&["KEYS", &pattern]);
+            prop_assert_eq!(redis, cahoots, "pattern {:?} of {:?}", pattern, keys);
+        }
+        Ok(())
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+#[test]
 fn a_pipeline_of_ten_thousand_commands_is_answered_in_order() {
     let daemon = Process::cahoots(&[]);
     let mut client = daemon.client();
