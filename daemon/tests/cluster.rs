@@ -91,7 +91,8 @@ fn status_and_members_tell_who_is_there_and_how_far() {
     let peer = &status["peers"][0];
     assert_eq!((&peer["node"], &peer["acked"], &peer["lag_events"]), (&"n1".into(), &status["seq"], &0.into()));
     let members = ask(&daemons[0], "members");
-    let names: Vec<_> = members.as_array().expect("members").iter().map(|member| (&member["node"], &member["state"])).collect();
+    let names: Vec<_> =
+        members.as_array().expect("members").iter().map(|member| (&member["node"], &member["state"])).collect();
     assert_eq!(names, [(&"n0".into(), &"live".into()), (&"n1".into(), &"live".into())]);
     for (what, words) in [("status", ["n1", "HAS OF OUR EVENTS", "1 of 1"]), ("members", ["n0", "n1", "this node"])] {
         let output = cahoots().arg(what).arg("--socket").arg(&daemons[0].socket).output().expect("the binary runs");
@@ -132,7 +133,8 @@ fn what_was_acknowledged_before_a_sigterm_under_load_is_on_a_peer_after_it() {
         let (mut acknowledged, mut line) = (0u64, String::new());
         loop {
             line.clear();
-            if stream.write_all(b"INCR n\r\n").is_err() || lines.read_line(&mut line).is_err() || !line.ends_with('\n') {
+            if stream.write_all(b"INCR n\r\n").is_err() || lines.read_line(&mut line).is_err() || !line.ends_with('\n')
+            {
                 return acknowledged;
             }
             acknowledged = line[1..].trim_end().parse().expect("a count");

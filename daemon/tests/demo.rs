@@ -45,7 +45,10 @@ fn the_demo_heals_and_leaves_nothing_behind() {
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let after = text.split("all three have one state:").nth(1).expect("the outcome");
     for name in ["a", "b", "c"] {
-        assert!(after.contains(&format!("{name}: visits 111  cart bread eggs milk   user city London, name Ada")), "{text}");
+        assert!(
+            after.contains(&format!("{name}: visits 111  cart bread eggs milk   user city London, name Ada")),
+            "{text}"
+        );
     }
     assert_nothing_is_left(directory.path(), &processes(&text));
 }

@@ -489,7 +489,7 @@ fn hello_and_info_say_what_clients_look_for() {
     let names = |info: &str| -> Vec<String> {
         info.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.to_owned()).collect()
     };
-    let (redis, ours) = (names(&redis), names(&ours.split("# Cahoots").next().unwrap_or_default().to_owned()));
+    let (redis, ours) = (names(&redis), names(ours.split("# Cahoots").next().unwrap_or_default()));
     for name in ours.iter().filter(|name| !["cahoots_version", "cut_connections"].contains(&&***name)) {
         assert!(redis.contains(name), "{name} is no field of Redis's INFO");
     }

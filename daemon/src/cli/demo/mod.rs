@@ -148,16 +148,22 @@ impl Demo {
         if views.windows(2).any(|pair| pair[0] != pair[1]) {
             return Err("the replicas say that they agree, and show different values".into());
         }
-        say("\nEvery increment counts, once: 10 + 1 + 100. The milk that a removed and b added again meanwhile is there: a\n\
+        say(
+            "\nEvery increment counts, once: 10 + 1 + 100. The milk that a removed and b added again meanwhile is there: a\n\
              removed the milk it had seen, not the milk it had not. The two fields of the user stand side by side.\n\n\
-             To have such a cluster yourself: cahoots serve --help\n");
+             To have such a cluster yourself: cahoots serve --help\n",
+        );
         Ok(())
     }
 
     /// Writes through one replica, and says so.
     fn write(&mut self, at: usize, command: &str) -> Result<(), Failure> {
         let reply = self.nodes[at].call(command)?;
-        say(&format!("  {}> {command:24} {}\n", NAMES[at], if reply == "OK" { "OK".into() } else { reply.to_string() }));
+        say(&format!(
+            "  {}> {command:24} {}\n",
+            NAMES[at],
+            if reply == "OK" { "OK".into() } else { reply.to_string() }
+        ));
         Ok(())
     }
 
