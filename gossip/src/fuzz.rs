@@ -6,7 +6,7 @@ use cahoots_crdt::{Dot, ReplicaId};
 
 use crate::engine::{Now, Replica, ReplicaConfig};
 use crate::store::{Class, Store};
-use crate::wire::{Envelope, Kind};
+use crate::wire::{Envelope, Kind, Message};
 
 const ME: ReplicaId = ReplicaId::new(1);
 const PEER: ReplicaId = ReplicaId::new(2);
@@ -35,7 +35,7 @@ pub fn datagrams(data: &[u8]) {
     let mut now = NOW;
     for piece in rest.chunks(usize::from(*size).max(8)) {
         let _ = replica.handle_datagram(now, from, piece);
-        let payload = [&PEER.get().to_be_bytes()[..], piece].concat();
+        let payload = [&Message::head(PEER, ME)[..], piece].concat();
         let _ = replica.handle_datagram(now, from, &envelope.wrap(Kind::Engine, &payload));
         now.mono += 300_000;
         replica.handle_timeout(now);

@@ -18,17 +18,23 @@ struct HeldEvent {
     since: u64,
 }
 
+impl HeldEvent {
+    fn cost(&self) -> usize {
+        self.body.len() + ENTRY_BYTES
+    }
+}
+
 /// Events that came before what they follow or name. Bounded in bytes; what does not fit is asked for again.
 #[derive(Debug)]
 pub(super) struct Held {
-    events: BTreeMap<Dot, HeldEvent>,
+    origins: BTreeMap<ReplicaId, BTreeMap<u64, HeldEvent>>,
     bytes: usize,
     bytes_max: usize,
 }
 
 impl Held {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { events: BTreeMap::new(), bytes: 0, bytes_max }
+        Self { origins: BTreeMap::new(), bytes: 0, bytes_max }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -36,50 +42,70 @@ impl Held {
     }
 
     pub(super) fn contains(&self, event: Dot) -> bool {
-        self.events.contains_key(&event)
+        self.origins.get(&event.replica).is_some_and(|events| events.contains_key(&event.seq))
     }
 
-    /// The first event of `origin` that waits.
-    fn first_of(&self, origin: ReplicaId) -> Option<u64> {
-        self.events.range(Dot::new(origin, 0)..=Dot::new(origin, u64::MAX)).next().map(|(dot, _)| dot.seq)
+    fn len(&self) -> usize {
+        self.origins.values().map(BTreeMap::len).sum()
     }
 
     fn origins(&self) -> Vec<ReplicaId> {
-        let mut origins: Vec<_> = self.events.keys().map(|dot| dot.replica).collect();
-        origins.dedup();
-        origins
+        self.origins.keys().copied().collect()
     }
 
-    /// Says whether there was room.
+    /// Says whether there was room. What is further from its turn makes room for what is nearer.
     fn insert(&mut self, event: Dot, body: &[u8], from: ReplicaId, since: u64) -> bool {
-        let bytes = body.len() + ENTRY_BYTES;
-        if self.bytes + bytes > self.bytes_max {
-            return false;
+        self.remove(event);
+        let held = HeldEvent { body: body.into(), from, since };
+        let nearer = |events: &BTreeMap<u64, HeldEvent>| events.range(..event.seq).count();
+        while self.bytes + held.cost() > self.bytes_max {
+            let ahead = self.origins.get(&event.replica).map_or(0, nearer);
+            let longest = self.origins.iter().max_by_key(|(_, events)| events.len());
+            let Some((origin, events)) = longest.filter(|(_, events)| events.len() > ahead + 1) else { return false };
+            let last = Dot::new(*origin, *events.last_key_value().expect("no origin without events").0);
+            self.remove(last);
         }
-        if self.events.insert(event, HeldEvent { body: body.into(), from, since }).is_none() {
-            self.bytes += bytes;
-        }
+        self.bytes += held.cost();
+        self.origins.entry(event.replica).or_default().insert(event.seq, held);
         true
     }
 
     fn remove(&mut self, event: Dot) -> Option<HeldEvent> {
-        let held = self.events.remove(&event)?;
-        self.bytes -= held.body.len() + ENTRY_BYTES;
+        let events = self.origins.get_mut(&event.replica)?;
+        let held = events.remove(&event.seq)?;
+        self.bytes -= held.cost();
+        if events.is_empty() {
+            self.origins.remove(&event.replica);
+        }
         Some(held)
     }
 
-    /// Drops what `drop` chooses; says how many.
-    fn drop_where(&mut self, mut drop: impl FnMut(Dot, &HeldEvent) -> bool) -> usize {
-        let before = self.events.len();
-        let bytes = &mut self.bytes;
-        self.events.retain(|dot, held| {
-            let gone = drop(*dot, held);
-            if gone {
-                *bytes -= held.body.len() + ENTRY_BYTES;
-            }
-            !gone
+    /// Drops the events of `origin` up to `seq`.
+    fn drop_upto(&mut self, origin: ReplicaId, seq: u64) {
+        let Some(events) = self.origins.get_mut(&origin) else { return };
+        while let Some(first) = events.first_entry().filter(|first| *first.key() <= seq) {
+            self.bytes -= first.remove().cost();
+        }
+        if events.is_empty() {
+            self.origins.remove(&origin);
+        }
+    }
+
+    /// Drops the events that came before `time`; says how many.
+    fn drop_older(&mut self, time: u64) -> usize {
+        let (mut dropped, bytes) = (0, &mut self.bytes);
+        self.origins.retain(|_, events| {
+            events.retain(|_, held| {
+                let keep = held.since >= time;
+                if !keep {
+                    *bytes -= held.cost();
+                    dropped += 1;
+                }
+                keep
+            });
+            !events.is_empty()
         });
-        before - self.events.len()
+        dropped
     }
 }
 
@@ -109,6 +135,7 @@ impl Replica {
             Ok(applied) => applied,
             Err(error) => {
                 self.counters.rejected += 1;
+                self.reach.clear();
                 self.emit(Event::Rejected { peer: sender, reason: format!("event {event:?}: {error}") });
                 return false;
             }
@@ -141,11 +168,13 @@ impl Replica {
         if self.held.contains(event) {
             return false;
         }
+        let before = self.held.len();
         let held = self.held.insert(event, body, sender, now.mono);
-        if held {
-            self.counters.events_held += 1;
-        } else {
-            self.counters.events_dropped += 1;
+        self.counters.events_held += u64::from(held);
+        let dropped = before + 1 - self.held.len();
+        if dropped > 0 {
+            self.reach.clear();
+            self.counters.events_dropped += dropped as u64;
         }
         held
     }
@@ -156,7 +185,7 @@ impl Replica {
             let mut progress = false;
             for origin in self.held.origins() {
                 let applied = self.store.version_vector().get(origin);
-                self.held.drop_where(|dot, _| dot.replica == origin && dot.seq <= applied);
+                self.held.drop_upto(origin, applied);
                 let mut next = Dot::new(origin, applied + 1);
                 while let Some(held) = self.held.remove(next) {
                     if !self.offer(now, held.from, next, &held.body) {
@@ -177,22 +206,54 @@ impl Replica {
     pub(super) fn review_held(&mut self, now: Now) {
         self.release_held(now);
         let patience = self.config.patience_us;
-        let dropped = self.held.drop_where(|_, held| now.mono.saturating_sub(held.since) > patience);
-        self.counters.events_dropped += dropped as u64;
+        let dropped = self.held.drop_older(now.mono.saturating_sub(patience));
+        if dropped > 0 {
+            self.reach.clear();
+            self.counters.events_dropped += dropped as u64;
+        }
     }
 
     /// Up to where the events of `origin` are here without a gap: applied, held or being put together.
-    pub(super) fn have(&self, origin: ReplicaId) -> u64 {
-        let mut seq = self.store.version_vector().get(origin);
-        if self.held.first_of(origin).is_none() && self.assemblies.is_empty() {
-            return seq;
-        }
+    pub(super) fn have(&mut self, origin: ReplicaId) -> u64 {
+        let applied = self.store.version_vector().get(origin);
+        let mut seq = self.reach.get(&origin).map_or(applied, |reach| applied.max(*reach));
         loop {
             let next = Dot::new(origin, seq + 1);
             if !self.held.contains(next) && !self.assemblies.contains_event(next) {
-                return seq;
+                break;
             }
             seq += 1;
         }
+        if seq > applied {
+            self.reach.insert(origin, seq);
+        } else {
+            self.reach.remove(&origin);
+        }
+        seq
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: ReplicaId = ReplicaId::new(1);
+    const B: ReplicaId = ReplicaId::new(2);
+
+    #[test]
+    fn when_there_is_no_room_what_is_furthest_from_its_turn_goes() {
+        let mut held = Held::new(3 * (10 + ENTRY_BYTES));
+        for seq in [5, 3, 4] {
+            assert!(held.insert(Dot::new(A, seq), &[0; 10], A, 0));
+        }
+        assert!(!held.insert(Dot::new(A, 6), &[0; 10], A, 0), "nothing is further away than this");
+        assert!(held.insert(Dot::new(A, 2), &[0; 10], A, 0));
+        assert!(!held.contains(Dot::new(A, 5)));
+        assert!(held.insert(Dot::new(B, 9), &[0; 10], B, 0), "the first of its origin");
+        assert!(!held.contains(Dot::new(A, 4)));
+        assert_eq!((held.len(), held.bytes()), (3, 3 * (10 + ENTRY_BYTES)));
+        held.drop_upto(A, 3);
+        held.drop_older(1);
+        assert_eq!((held.len(), held.bytes()), (0, 0));
     }
 }

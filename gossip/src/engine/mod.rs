@@ -58,6 +58,8 @@ pub struct Replica {
     log: Log,
     peers: BTreeMap<ReplicaId, Peer>,
     held: Held,
+    /// Where looking for the first gap of an origin may begin. Cleared whenever something held is given up.
+    reach: BTreeMap<ReplicaId, u64>,
     pulls: BTreeMap<ReplicaId, Pull>,
     assemblies: Assemblies,
     transfers: Transfers,
@@ -89,6 +91,7 @@ impl Replica {
             log: Log::new(config.log_bytes_max),
             peers: BTreeMap::new(),
             held: Held::new(config.held_bytes_max),
+            reach: BTreeMap::new(),
             pulls: BTreeMap::new(),
             assemblies: Assemblies::new(config.assembly_bytes_max),
             transfers: Transfers::new(config.transfer_bytes_max),
@@ -205,6 +208,7 @@ impl Replica {
         self.peers.remove(&id);
         self.transfers.forget(id);
         self.assemblies.forget(id);
+        self.reach.clear();
         self.reconciliation.take_if(|it| it.peer == id);
     }
 

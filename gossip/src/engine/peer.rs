@@ -50,6 +50,8 @@ pub(super) struct Peer {
     /// When to ask how far it is.
     pub(super) tail_due: Option<u64>,
     tail_tries: u32,
+    /// Whether to ask in the next datagram, behind the events in it.
+    pub(super) tail_now: bool,
 
     smoothed_us: Option<u64>,
     variance_us: u64,
@@ -91,6 +93,7 @@ impl Peer {
             flight_bytes: 0,
             tail_due: None,
             tail_tries: 0,
+            tail_now: false,
             smoothed_us: None,
             variance_us: 0,
             sample: None,
@@ -115,6 +118,7 @@ impl Peer {
         self.flight.clear();
         self.flight_bytes = 0;
         self.tail_due = None;
+        self.tail_now = false;
         self.ack_due = None;
         self.control.clear();
         self.chunks.clear();
@@ -172,8 +176,9 @@ impl Peer {
         true
     }
 
-    /// Notes that it was asked how far it is: the next time is twice as far away.
+    /// Has it asked how far it is: the next time is twice as far away.
     pub(super) fn note_tail(&mut self, now: u64) {
+        self.tail_now = true;
         self.tail_tries = (self.tail_tries + 1).min(10);
         self.sample = None; // an answer to this could not be told from one to the event itself
         self.tail_due = Some(now + (self.rto_us() << self.tail_tries).min(RTO_MOST_US));

@@ -39,7 +39,10 @@ impl Replica {
         if kind == Kind::Membership {
             return Ok(Received::Membership(payload));
         }
-        let (sender, messages) = Message::decode_all(&payload).ok_or(Refusal::Malformed)?;
+        let ((sender, receiver), messages) = Message::decode_all(&payload).ok_or(Refusal::Malformed)?;
+        if receiver != self.id() {
+            return Err(Refusal::OtherReceiver);
+        }
         if !self.peers.contains_key(&sender) {
             return Err(Refusal::UnknownPeer);
         }

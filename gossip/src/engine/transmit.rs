@@ -23,16 +23,18 @@ pub struct Transmit {
     pub datagram: Vec<u8>,
 }
 
-/// The sender's id at the head of a payload.
-const SENDER_BYTES: usize = 8;
+/// The ids of sender and receiver at the head of a payload.
+const HEAD_BYTES: usize = 16;
 /// Kept free for an acknowledgement: tag and seq.
 const ACK_BYTES: usize = 11;
+/// Tag and seq of the question how far a peer is.
+const TAIL_BYTES: usize = 11;
 /// Tag, origin, seq and length of an event at most.
 const EVENT_HEAD_BYTES: usize = 1 + 8 + 10 + 3;
 
 /// The body of an event that fits a datagram of its own.
 pub(super) fn event_bytes_max(config: &ReplicaConfig, envelope: &Envelope) -> usize {
-    config.datagram_bytes_max - envelope.overhead_bytes() - SENDER_BYTES - ACK_BYTES - EVENT_HEAD_BYTES
+    config.datagram_bytes_max - envelope.overhead_bytes() - HEAD_BYTES - ACK_BYTES - EVENT_HEAD_BYTES
 }
 
 /// A payload being filled.
@@ -43,7 +45,7 @@ struct Payload {
 
 impl Payload {
     fn is_empty(&self) -> bool {
-        self.bytes.len() == SENDER_BYTES
+        self.bytes.len() == HEAD_BYTES
     }
 
     fn fits(&self, bytes: usize) -> bool {
@@ -69,7 +71,7 @@ impl Replica {
             self.peers.iter().filter(|(_, it)| it.has_output(now, upto)).map(|it| *it.0).collect();
         for id in ids {
             let payload = Payload {
-                bytes: me.get().to_be_bytes().to_vec(),
+                bytes: Message::head(me, id),
                 bytes_max: self.config.datagram_bytes_max - self.envelope.overhead_bytes(),
             };
             let Some((to, payload)) = self.fill(now, id, payload) else { continue };
@@ -93,6 +95,11 @@ impl Replica {
             payload.bytes.extend_from_slice(&message);
         }
         peer.push_events(now.mono, me, upto, flight_max, &self.log, &mut payload, &mut self.counters.chunks_sent);
+        let tail = Message::Tail { seq: peer.sent };
+        if peer.tail_now && payload.fits(TAIL_BYTES) {
+            peer.tail_now = false;
+            payload.push(&tail);
+        }
         self.counters.chunks_sent += peer.send_chunks(id, &self.log, &self.transfers, &mut payload);
         self.counters.events_resent += peer.serve_jobs(&self.log, &mut payload);
         payload.bytes_max += ACK_BYTES;
@@ -112,7 +119,6 @@ impl Replica {
                     peer.tail_due = None;
                     continue;
                 }
-                peer.tell(&Message::Tail { seq });
                 peer.note_tail(now.mono);
                 self.counters.tails_probed += 1;
             }
@@ -136,7 +142,7 @@ impl Replica {
 
 impl Peer {
     fn has_output(&self, now: Now, upto: u64) -> bool {
-        let asked = !self.control.is_empty() || !self.chunks.is_empty() || !self.jobs.is_empty();
+        let asked = self.tail_now || !self.control.is_empty() || !self.chunks.is_empty() || !self.jobs.is_empty();
         asked || (self.live && self.sent < upto) || self.ack_due.is_some_and(|due| due <= now.mono)
     }
 
@@ -222,7 +228,7 @@ impl Peer {
                 self.jobs.pop_front();
                 continue;
             };
-            if body.len() + EVENT_HEAD_BYTES + SENDER_BYTES <= payload.bytes_max {
+            if body.len() + EVENT_HEAD_BYTES + HEAD_BYTES <= payload.bytes_max {
                 if !payload.fits(body.len() + EVENT_HEAD_BYTES) {
                     return sent;
                 }
@@ -242,7 +248,7 @@ impl Peer {
     }
 
     fn single_bytes_max(&self, payload: &Payload) -> usize {
-        payload.bytes_max - SENDER_BYTES - EVENT_HEAD_BYTES
+        payload.bytes_max - HEAD_BYTES - EVENT_HEAD_BYTES
     }
 }
 

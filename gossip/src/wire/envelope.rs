@@ -73,6 +73,9 @@ pub enum Refusal {
     /// Arrived whole, but holds no sequence of messages.
     #[error("malformed message")]
     Malformed,
+    /// Meant for another replica: one that had this address before, most likely.
+    #[error("meant for another replica")]
+    OtherReceiver,
     /// Sent by a replica that membership has not announced.
     #[error("sender is no known peer")]
     UnknownPeer,

@@ -1,7 +1,8 @@
 //! The engine's messages.
 //!
-//! A payload is the sender's id and then messages to its end, each by postcard. All of them are idempotent and none
-//! depends on another having arrived.
+//! A payload is the sender's id, the receiver's, and then messages to its end, each by postcard. All of them are
+//! idempotent and none depends on another having arrived. The receiver is named because an address outlives a replica:
+//! what was meant for the one before must not be taken by the one that came after.
 
 use serde::{Deserialize, Serialize};
 
@@ -83,15 +84,20 @@ impl<'a> Message<'a> {
         postcard::to_allocvec(self).expect("a message is plain data")
     }
 
-    /// Splits a payload into the sender and its messages; `None` if it is malformed anywhere.
-    pub(crate) fn decode_all(payload: &'a [u8]) -> Option<(ReplicaId, Vec<Self>)> {
-        let (sender, mut rest) = postcard::take_from_bytes::<ReplicaId>(payload).ok()?;
+    /// The head of a payload from `sender` to `receiver`.
+    pub(crate) fn head(sender: ReplicaId, receiver: ReplicaId) -> Vec<u8> {
+        postcard::to_allocvec(&(sender, receiver)).expect("ids are plain data")
+    }
+
+    /// Splits a payload into sender, receiver and messages; `None` if it is malformed anywhere.
+    pub(crate) fn decode_all(payload: &'a [u8]) -> Option<((ReplicaId, ReplicaId), Vec<Self>)> {
+        let (head, mut rest) = postcard::take_from_bytes(payload).ok()?;
         let mut messages = Vec::new();
         while !rest.is_empty() {
             let (message, tail) = postcard::take_from_bytes(rest).ok()?;
             messages.push(message);
             rest = tail;
         }
-        Some((sender, messages))
+        Some((head, messages))
     }
 }
