@@ -45,19 +45,28 @@ impl Held {
         self.origins.get(&event.replica).is_some_and(|events| events.contains_key(&event.seq))
     }
 
+    fn len(&self) -> usize {
+        self.origins.values().map(BTreeMap::len).sum()
+    }
+
     fn origins(&self) -> Vec<ReplicaId> {
         self.origins.keys().copied().collect()
     }
 
-    /// Says whether there was room.
+    /// Says whether there was room. What is further from its turn makes room for what is nearer.
     fn insert(&mut self, event: Dot, body: &[u8], from: ReplicaId, since: u64) -> bool {
-        let bytes = body.len() + ENTRY_BYTES;
-        if self.bytes + bytes > self.bytes_max {
-            return false;
-        }
         self.remove(event);
-        self.origins.entry(event.replica).or_default().insert(event.seq, HeldEvent { body: body.into(), from, since });
-        self.bytes += bytes;
+        let held = HeldEvent { body: body.into(), from, since };
+        let nearer = |events: &BTreeMap<u64, HeldEvent>| events.range(..event.seq).count();
+        while self.bytes + held.cost() > self.bytes_max {
+            let ahead = self.origins.get(&event.replica).map_or(0, nearer);
+            let longest = self.origins.iter().max_by_key(|(_, events)| events.len());
+            let Some((origin, events)) = longest.filter(|(_, events)| events.len() > ahead + 1) else { return false };
+            let last = Dot::new(*origin, *events.last_key_value().expect("no origin without events").0);
+            self.remove(last);
+        }
+        self.bytes += held.cost();
+        self.origins.entry(event.replica).or_default().insert(event.seq, held);
         true
     }
 
@@ -159,12 +168,13 @@ impl Replica {
         if self.held.contains(event) {
             return false;
         }
+        let before = self.held.len();
         let held = self.held.insert(event, body, sender, now.mono);
-        if held {
-            self.counters.events_held += 1;
-        } else {
+        self.counters.events_held += u64::from(held);
+        let dropped = before + 1 - self.held.len();
+        if dropped > 0 {
             self.reach.clear();
-            self.counters.events_dropped += 1;
+            self.counters.events_dropped += dropped as u64;
         }
         held
     }
@@ -220,5 +230,30 @@ impl Replica {
             self.reach.remove(&origin);
         }
         seq
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: ReplicaId = ReplicaId::new(1);
+    const B: ReplicaId = ReplicaId::new(2);
+
+    #[test]
+    fn when_there_is_no_room_what_is_furthest_from_its_turn_goes() {
+        let mut held = Held::new(3 * (10 + ENTRY_BYTES));
+        for seq in [5, 3, 4] {
+            assert!(held.insert(Dot::new(A, seq), &[0; 10], A, 0));
+        }
+        assert!(!held.insert(Dot::new(A, 6), &[0; 10], A, 0), "nothing is further away than this");
+        assert!(held.insert(Dot::new(A, 2), &[0; 10], A, 0));
+        assert!(!held.contains(Dot::new(A, 5)));
+        assert!(held.insert(Dot::new(B, 9), &[0; 10], B, 0), "the first of its origin");
+        assert!(!held.contains(Dot::new(A, 4)));
+        assert_eq!((held.len(), held.bytes()), (3, 3 * (10 + ENTRY_BYTES)));
+        held.drop_upto(A, 3);
+        held.drop_older(1);
+        assert_eq!((held.len(), held.bytes()), (0, 0));
     }
 }

@@ -1,0 +1,31 @@
+//! `cahoots members`: who is in the cluster, as the local node sees it.
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::query::query;
+use super::table::table;
+use super::{CliResult, print};
+use crate::config::Locate;
+
+pub(super) fn members(locate: Locate, json: bool) -> CliResult {
+    let members = query(&locate.socket()?, &["CAHOOTS", "MEMBERS"])?;
+    print(&if json { format!("{members:#}\n") } else { describe(&members) });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe(members: &Value) -> String {
+    let rows: Vec<_> = members.as_array().map_or(&[][..], Vec::as_slice).iter().map(row).collect();
+    table(["NODE", "ADDRESS", "STATE", "REPLICA", "VERSION", ""], &rows)
+}
+
+fn row(member: &Value) -> [String; 6] {
+    let text = |name: &str| member[name].as_str().unwrap_or("").to_owned();
+    let note = match (&member["self"], &member["ready"]) {
+        (Value::Bool(true), _) => "this node".to_owned(),
+        (_, Value::Bool(false)) if text("reason").is_empty() => "not ready".to_owned(),
+        _ => text("reason"),
+    };
+    [text("node"), text("address"), text("state"), text("id"), text("version"), note]
+}

@@ -1,0 +1,98 @@
+//! The command line.
+
+mod config;
+mod demo;
+mod keygen;
+mod log;
+mod members;
+mod query;
+mod serve;
+mod status;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{Flags, Locate};
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 failed, the reason is on stderr; 2 the command line makes no sense; \
+3 serve stopped, but some writes of this node are on no other live node.";
+
+/// Replicated state at memory speed, for local programs that speak Redis's protocol over a Unix socket.
+#[derive(Debug, Parser)]
+#[command(name = "cahoots", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node of the cluster
+    #[command(after_help = EXIT_CODES)]
+    Serve(Box<Flags>),
+    /// Print the configuration `serve` would run with, and where each value comes from
+    Config(Box<Flags>),
+    /// Tell how far the local node and its peers are
+    Status(Query),
+    /// List the members of the cluster as the local node sees them
+    Members(Query),
+    /// Start three replicas, cut the network between them, write on both sides, heal it, and show what became of it
+    Demo,
+    /// Make a cluster key: 64 hex digits on stdout, or in a new file only its owner can read
+    Keygen {
+        /// Write the key to this new file instead
+        #[arg(long, value_name = "FILE")]
+        out: Option<std::path::PathBuf>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Query {
+    #[command(flatten)]
+    locate: Locate,
+    /// Print JSON for programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a command ends with: an exit code, or a reason for people.
+pub type CliResult = Result<ExitCode, Box<dyn std::error::Error + Send + Sync>>;
+
+/// `serve` stopped and some writes are on no other live node.
+pub const EXIT_NOT_HANDED_OVER: u8 = 3;
+
+impl Cli {
+    /// The command line and environment of this process. Ends the process if they make no sense, or ask for help.
+    #[must_use]
+    pub fn from_process() -> (Self, ArgMatches) {
+        let matches = Self::command().get_matches();
+        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        (cli, matches)
+    }
+
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// It could not be done; the error says why.
+    pub fn run(self, matches: &ArgMatches) -> CliResult {
+        let (_, matches) = matches.subcommand().ok_or("no command")?;
+        match self.command {
+            Command::Serve(flags) => serve::serve(*flags, matches),
+            Command::Config(flags) => config::config(*flags, matches),
+            Command::Status(query) => status::status(query.locate, query.json),
+            Command::Members(query) => members::members(query.locate, query.json),
+            Command::Demo => demo::demo(),
+            Command::Keygen { out } => keygen::keygen(out.as_deref()),
+        }
+    }
+}
+
+/// Prints to stdout. Someone who stops reading (`| head`) is no failure of ours.
+fn print(text: &str) {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}

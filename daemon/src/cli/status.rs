@@ -1,0 +1,80 @@
+//! `cahoots status`: how far the local node and its peers are.
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::query::query;
+use super::table::{duration, table};
+use super::{CliResult, print};
+use crate::config::Locate;
+
+pub(super) fn status(locate: Locate, json: bool) -> CliResult {
+    let status = query(&locate.socket()?, &["CAHOOTS", "STATUS"])?;
+    print(&if json { format!("{status:#}\n") } else { describe(&status) });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe(status: &Value) -> String {
+    let text = |name: &str| status[name].as_str().unwrap_or("?").to_owned();
+    let number = |name: &str| status[name].as_u64().unwrap_or(0);
+    let mut lines = format!(
+        "node     {} of cluster {}, replica {}, version {}, up {}\n\
+         listens  to clients at {}, to peers at {}\n\
+         holds    {} keys, fingerprint {}\n\
+         wrote    {} events\n",
+        text("node"),
+        text("cluster"),
+        text("id"),
+        text("version"),
+        duration(number("uptime_seconds")),
+        text("socket"),
+        text("listen"),
+        number("keys"),
+        text("fingerprint"),
+        number("seq"),
+    );
+    if status["catching_up"] == Value::Bool(true) {
+        lines.push_str("         catching up with a peer, bucket by bucket\n");
+    }
+    match number("clock_ahead_ms") {
+        0 => {}
+        ms => lines.push_str(&format!("         REFUSES WRITES: its clock is {ms} ms ahead of the cluster's\n")),
+    }
+    match number("type_clashes") {
+        0 => {}
+        keys => lines.push_str(&format!("         {keys} keys were made with different types on different nodes\n")),
+    }
+    lines.push('\n');
+    let peers = status["peers"].as_array().map_or(&[][..], Vec::as_slice);
+    if peers.is_empty() {
+        lines.push_str("no peers known\n");
+        return lines;
+    }
+    let seq = number("seq");
+    let rows: Vec<_> = peers.iter().map(|peer| row(peer, seq)).collect();
+    lines.push_str(&table(["PEER", "ADDRESS", "LIVE", "HAS OF OUR EVENTS", "LAG", "SAME STATE", "ROUND TRIP"], &rows));
+    lines
+}
+
+fn row(peer: &Value, seq: u64) -> [String; 7] {
+    let yes = |value: &Value| match value.as_bool() {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "?",
+    };
+    let name = match peer["node"].as_str() {
+        None | Some("") => peer["id"].as_str().unwrap_or("?"),
+        Some(name) => name,
+    };
+    let micros = peer["rtt_us"].as_u64();
+    [
+        name.to_owned(),
+        peer["address"].as_str().unwrap_or("?").to_owned(),
+        yes(&peer["live"]).to_owned(),
+        format!("{} of {seq}", peer["acked"]),
+        peer["lag_events"].to_string(),
+        yes(&peer["agrees"]).to_owned(),
+        micros.map_or_else(|| "?".to_owned(), |micros| format!("{}.{:03} ms", micros / 1000, micros % 1000)),
+    ]
+}

@@ -1,0 +1,59 @@
+//! What a command answers when it does not do what was asked.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+use cahoots_gossip::store::WriteError;
+
+/// A refusal. Its text is the whole error reply, in Redis's own words wherever Redis has some.
+///
+/// A command that is refused has changed nothing.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// The key holds a value of another type.
+    #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
+    WrongType,
+    /// An argument, or the value counted on, is no 64-bit integer.
+    #[error("ERR value is not an integer or out of range")]
+    NotInteger,
+    /// The field counted on is no 64-bit integer.
+    #[error("ERR hash value is not an integer")]
+    FieldNotInteger,
+    /// The options contradict each other or are unknown.
+    #[error("ERR syntax error")]
+    Syntax,
+    /// A number of arguments the command does not take.
+    #[error("ERR wrong number of arguments for '{0}' command")]
+    Arity(Cow<'static, str>),
+    /// The engine refused the write.
+    #[error("ERR {0}")]
+    Write(WriteError),
+    /// Anything else: the whole reply, its code word first.
+    #[error("{0}")]
+    Other(Cow<'static, str>),
+}
+
+impl CommandError {
+    /// A refusal in these words.
+    pub(super) const fn text(text: &'static str) -> Self {
+        Self::Other(Cow::Borrowed(text))
+    }
+
+    /// The refusal of a write that counts on a field of a hash.
+    pub(super) fn of_field(error: WriteError) -> Self {
+        match error {
+            WriteError::NotInteger => Self::FieldNotInteger,
+            other => Self::Write(other),
+        }
+    }
+}
+
+impl From<WriteError> for CommandError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::NotInteger => Self::NotInteger,
+            other => Self::Write(other),
+        }
+    }
+}

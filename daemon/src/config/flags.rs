@@ -1,0 +1,118 @@
+//! Flags and variables. Every flag has a variable: `--log-level` is `CAHOOTS_LOG_LEVEL`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use super::value::{LogFormat, LogLevel, SocketMode};
+
+/// The variable that stands for flag `name`.
+pub(super) fn variable(name: &str) -> String {
+    format!("CAHOOTS_{}", name.replace('-', "_").to_ascii_uppercase())
+}
+
+/// What `serve` and `config` take.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Flags {
+    /// Read a TOML file; its keys are named like these flags
+    #[arg(long, env = "CAHOOTS_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Name of this node, unique in its cluster [default: the machine's name]
+    #[arg(long, env = "CAHOOTS_NODE", value_name = "NAME")]
+    pub node: Option<String>,
+
+    /// Name of the cluster; nodes of another one are not listened to [default: cahoots]
+    #[arg(long, env = "CAHOOTS_CLUSTER", value_name = "NAME")]
+    pub cluster: Option<String>,
+
+    /// Unix socket for clients [default: $XDG_RUNTIME_DIR/cahoots/cahoots.sock, or /tmp/cahoots-UID/cahoots.sock]
+    #[arg(long, env = "CAHOOTS_SOCKET", value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+
+    /// Permissions of the socket, octal: who may write to it is a client [default: 0600, this user only]
+    #[arg(long, env = "CAHOOTS_SOCKET_MODE", value_name = "MODE")]
+    pub socket_mode: Option<SocketMode>,
+
+    /// UDP address for peers; port 0 takes a free one [default: 127.0.0.1:7101]
+    #[arg(long, env = "CAHOOTS_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+
+    /// Address peers are told, if it is not the one listened on
+    #[arg(long, env = "CAHOOTS_ADVERTISE", value_name = "ADDRESS")]
+    pub advertise: Option<SocketAddr>,
+
+    /// A peer to ask for the cluster, as host:port; may be given several times
+    #[arg(long, env = "CAHOOTS_SEED", value_name = "HOST:PORT", value_delimiter = ',')]
+    pub seed: Option<Vec<String>>,
+
+    /// Keep everything in memory; the default, and the only choice in this version
+    #[arg(
+        long,
+        env = "CAHOOTS_IN_MEMORY",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+        hide_possible_values = true
+    )]
+    pub in_memory: Option<bool>,
+
+    /// Also take clients at this TCP address; loopback only
+    #[arg(long, env = "CAHOOTS_TCP", value_name = "ADDRESS")]
+    pub tcp: Option<SocketAddr>,
+
+    /// File with the cluster's key: 64 hex digits or 32 bytes, readable by this user only
+    #[arg(long, env = "CAHOOTS_KEY_FILE", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+
+    /// Allow addresses others can reach although nothing protects them: --listen without a key, --tcp beyond loopback
+    #[arg(
+        long,
+        env = "CAHOOTS_INSECURE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+        hide_possible_values = true
+    )]
+    pub insecure: Option<bool>,
+
+    /// What a line of the log on stderr looks like [default: text]
+    #[arg(long, env = "CAHOOTS_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// What is worth a line [default: info]
+    #[arg(long, env = "CAHOOTS_LOG_LEVEL", value_name = "LEVEL")]
+    pub log_level: Option<LogLevel>,
+}
+
+/// What commands take that only need to find the local daemon.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Locate {
+    /// Read the socket's path from this TOML file
+    #[arg(long, env = "CAHOOTS_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Unix socket of the daemon [default: as for serve]
+    #[arg(long, env = "CAHOOTS_SOCKET", value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+impl Locate {
+    /// The socket's path: as `serve` with the same flags, variables and file would have it.
+    ///
+    /// # Errors
+    /// The file cannot be read or understood.
+    pub fn socket(self) -> Result<PathBuf, super::FileError> {
+        if let Some(socket) = self.socket {
+            return Ok(socket);
+        }
+        let table = self.config.map(|path| super::Table::read(&path)).transpose()?;
+        Ok(table.and_then(|table| table.socket).unwrap_or_else(crate::server::default_socket))
+    }
+}

@@ -1,0 +1,260 @@
+//! The configuration: four layers, and where each value comes from.
+//!
+//! A flag wins over a variable (`CAHOOTS_…`), a variable over the file, the file over the default. Every value carries
+//! its source, which `cahoots config` shows: a setting that does not do what was expected is nearly always one
+//! that was set somewhere else.
+
+mod file;
+mod flags;
+mod key_file;
+mod value;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::ArgMatches;
+use thiserror::Error;
+
+pub use file::FileError;
+pub use flags::{Flags, Locate};
+pub use key_file::{KeyFileError, read_key, write_key};
+pub use value::{LogFormat, LogLevel, SocketMode};
+
+use crate::server::{Limits, default_socket};
+use file::Table;
+
+/// The UDP port peers use unless another is configured.
+const DEFAULT_PORT: u16 = 7101;
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A flag of the command line.
+    Flag(&'static str),
+    /// An environment variable.
+    Variable(String),
+    /// The configuration file.
+    File(PathBuf),
+    /// Nobody set it.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(f, "flag --{name}"),
+            Self::Variable(name) => write!(f, "variable {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Everything that can be configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The node's name.
+    pub node: Setting<String>,
+    /// The cluster's name: nodes of another one are not listened to.
+    pub cluster: Setting<String>,
+    /// The Unix socket clients connect to.
+    pub socket: Setting<PathBuf>,
+    /// Its permissions.
+    pub socket_mode: Setting<SocketMode>,
+    /// The UDP address for peers.
+    pub listen: Setting<SocketAddr>,
+    /// The address peers are told, if it is another.
+    pub advertise: Setting<Option<SocketAddr>>,
+    /// Peers to ask for the cluster.
+    pub seed: Setting<Vec<String>>,
+    /// Nothing is written to disk. The only choice in this version.
+    pub in_memory: Setting<bool>,
+    /// The TCP address for clients, if there is to be one.
+    pub tcp: Setting<Option<SocketAddr>>,
+    /// The file with the cluster's key.
+    pub key_file: Setting<Option<PathBuf>>,
+    /// Whether addresses others can reach may be left unprotected.
+    pub insecure: Setting<bool>,
+    /// What a line of the log looks like.
+    pub log_format: Setting<LogFormat>,
+    /// What is worth a line.
+    pub log_level: Setting<LogLevel>,
+    /// What clients may cost.
+    pub limits: Limits,
+    /// Which of the limits the file changes.
+    pub limits_source: Source,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is no storage yet.
+    #[error("in-memory = false ({source_of}): this version keeps data in memory only")]
+    Durable {
+        /// Who asked for it.
+        source_of: Source,
+    },
+    /// Anyone on the network could read and write.
+    #[error(
+        "listen = {listen} ({source_of}) can be reached from outside this machine, and there is no cluster key: anyone \
+         who reaches it could read and write. Give a key with --key-file (`cahoots keygen` makes one), listen on a \
+         loopback address, or allow it with --insecure"
+    )]
+    OpenToPeers {
+        /// As configured.
+        listen: SocketAddr,
+        /// Who configured it.
+        source_of: Source,
+    },
+    /// Anyone on the network could be a client.
+    #[error(
+        "tcp = {tcp} ({source_of}) can be reached from outside this machine, and clients are not asked who they are. \
+         Use a loopback address, or allow it with --insecure"
+    )]
+    OpenToClients {
+        /// As configured.
+        tcp: SocketAddr,
+        /// Who configured it.
+        source_of: Source,
+    },
+}
+
+impl Config {
+    /// Puts the layers together: what the command line and the environment say (`flags`, parsed from `matches`), what
+    /// the file they name says, and the defaults.
+    ///
+    /// # Errors
+    /// The file cannot be read or understood, or the whole makes no sense.
+    pub fn resolve(flags: Flags, matches: &ArgMatches) -> Result<Self, ConfigError> {
+        let (table, file) = match flags.config {
+            Some(path) => (Table::read(&path)?, path),
+            None => (Table::default(), PathBuf::new()),
+        };
+        let layers = Layers { matches, file };
+        let config = Self {
+            node: layers.pick("node", flags.node, table.node, hostname),
+            cluster: layers.pick("cluster", flags.cluster, table.cluster, || "cahoots".to_owned()),
+            socket: layers.pick("socket", flags.socket, table.socket, default_socket),
+            socket_mode: layers.pick("socket-mode", flags.socket_mode, table.socket_mode, SocketMode::default),
+            listen: layers.pick("listen", flags.listen, table.listen, || (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into()),
+            advertise: layers.pick("advertise", flags.advertise.map(Some), table.advertise.map(Some), || None),
+            seed: layers.pick("seed", flags.seed, table.seed, Vec::new),
+            in_memory: layers.pick("in-memory", flags.in_memory, table.in_memory, || true),
+            tcp: layers.pick("tcp", flags.tcp.map(Some), table.tcp.map(Some), || None),
+            key_file: layers.pick("key-file", flags.key_file.map(Some), table.key_file.map(Some), || None),
+            insecure: layers.pick("insecure", flags.insecure, table.insecure, || false),
+            log_format: layers.pick("log-format", flags.log_format, table.log_format, LogFormat::default),
+            log_level: layers.pick("log-level", flags.log_level, table.log_level, LogLevel::default),
+            limits_source: match &table.limits {
+                Some(_) => Source::File(layers.file.clone()),
+                None => Source::Default,
+            },
+            limits: table.limits.unwrap_or_default().over(Limits::default()),
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if !self.in_memory.value {
+            return Err(ConfigError::Durable { source_of: self.in_memory.source.clone() });
+        }
+        if self.insecure.value {
+            return Ok(());
+        }
+        let listen = self.listen.value;
+        if !listen.ip().is_loopback() && self.key_file.value.is_none() {
+            return Err(ConfigError::OpenToPeers { listen, source_of: self.listen.source.clone() });
+        }
+        match self.tcp.value {
+            Some(tcp) if !tcp.ip().is_loopback() => {
+                Err(ConfigError::OpenToClients { tcp, source_of: self.tcp.source.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The configuration as a file that would give the same one, each line with its source behind it.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut lines = Vec::new();
+        let mut line = |name: &str, value: Option<toml::Value>, source: &Source| {
+            // What is not set has no line in a file, but it is worth knowing that it could be.
+            lines.push(match value {
+                Some(value) => (format!("{name} = {value}"), source.to_string()),
+                None => (format!("# {name} is not set"), source.to_string()),
+            });
+        };
+        let text = |text: String| Some(toml::Value::String(text));
+        let path = |path: &PathBuf| text(path.to_string_lossy().into_owned());
+        line("node", text(self.node.value.clone()), &self.node.source);
+        line("cluster", text(self.cluster.value.clone()), &self.cluster.source);
+        line("socket", path(&self.socket.value), &self.socket.source);
+        line("socket-mode", text(self.socket_mode.value.to_string()), &self.socket_mode.source);
+        line("listen", text(self.listen.value.to_string()), &self.listen.source);
+        line("advertise", self.advertise.value.and_then(|address| text(address.to_string())), &self.advertise.source);
+        let seeds = self.seed.value.iter().cloned().map(toml::Value::String).collect();
+        line("seed", Some(toml::Value::Array(seeds)), &self.seed.source);
+        line("in-memory", Some(toml::Value::Boolean(self.in_memory.value)), &self.in_memory.source);
+        line("tcp", self.tcp.value.and_then(|address| text(address.to_string())), &self.tcp.source);
+        line("key-file", self.key_file.value.as_ref().and_then(path), &self.key_file.source);
+        line("insecure", Some(toml::Value::Boolean(self.insecure.value)), &self.insecure.source);
+        line("log-format", text(self.log_format.value.to_string()), &self.log_format.source);
+        line("log-level", text(self.log_level.value.to_string()), &self.log_level.source);
+        let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0);
+        let mut whole: String = lines.iter().map(|(line, source)| format!("{line:width$}  # {source}\n")).collect();
+        whole.push_str(&format!("\n[limits]  # {}\n", self.limits_source));
+        for (name, value) in file::LimitsTable::from(&self.limits).entries() {
+            whole.push_str(&format!("{name} = {value}\n"));
+        }
+        whole
+    }
+}
+
+/// The layers below a setting's own default.
+struct Layers<'a> {
+    matches: &'a ArgMatches,
+    file: PathBuf,
+}
+
+impl Layers<'_> {
+    fn pick<T>(
+        &self,
+        name: &'static str,
+        given: Option<T>,
+        in_file: Option<T>,
+        default: impl FnOnce() -> T,
+    ) -> Setting<T> {
+        if let Some(value) = given {
+            let source = match self.matches.value_source(&name.replace('-', "_")) {
+                Some(clap::parser::ValueSource::EnvVariable) => Source::Variable(flags::variable(name)),
+                _ => Source::Flag(name),
+            };
+            return Setting { value, source };
+        }
+        match in_file {
+            Some(value) => Setting { value, source: Source::File(self.file.clone()) },
+            None => Setting { value: default(), source: Source::Default },
+        }
+    }
+}
+
+/// The machine's name: what people call the node when there is one on each machine.
+fn hostname() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "cahoots".to_owned() } else { name }
+}

@@ -1,0 +1,72 @@
+//! Body of the fuzz target `resp`: what must hold whatever bytes a client sends. The corpus replays through it in the
+//! tests.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Instant;
+
+use crate::command::{Exec, Stop};
+use crate::resp::Parser;
+use crate::server::{Limits, Server, Stats};
+use crate::session::Session;
+use cahoots_gossip::ReplicaId;
+use cahoots_gossip::engine::{Now, Replica, ReplicaConfig};
+
+/// What one client did to a fresh replica.
+struct Outcome {
+    replies: Vec<u8>,
+    fingerprint: u128,
+}
+
+/// The first byte says how the rest is cut into reads. Whatever the rest is, nothing panics, and neither the replies nor
+/// what is stored depends on the cutting.
+pub fn resp(data: &[u8]) {
+    let Some((&cut, stream)) = data.split_first() else { return };
+    let whole = run(stream, stream.len().max(1));
+    let pieces = run(stream, usize::from(cut).max(1));
+    assert_eq!(whole.fingerprint, pieces.fingerprint, "how a stream is cut into reads changes nothing stored");
+    // INFO, CLIENT INFO and TIME tell the time and the memory in use.
+    let lower = stream.to_ascii_lowercase();
+    if memchr::memmem::find(&lower, b"info").is_none() && memchr::memmem::find(&lower, b"time").is_none() {
+        assert_eq!(whole.replies, pieces.replies, "nor any reply");
+    }
+}
+
+/// Executes `stream` in reads of `piece` bytes.
+fn run(stream: &[u8], piece: usize) -> Outcome {
+    let server = server();
+    let now = Now { mono: 0, wall: 1_700_000_000_000 };
+    let mut replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), now);
+    let mut session = Session::new(1, "fuzz", "fuzz");
+    let mut parser = Parser::new(server.limits.frame);
+    let (mut input, mut replies) = (Vec::new(), Vec::new());
+    'stream: for piece in stream.chunks(piece) {
+        input.extend_from_slice(piece);
+        loop {
+            let (done, stop) =
+                Exec::new(&mut replica, now, &mut session, &server, &mut replies).run(&mut parser, &mut input);
+            input.drain(..done);
+            match stop {
+                Stop::Drained => break,
+                // Answered by the connection; there is none.
+                Stop::Pause(_) => {}
+                // The buffer stays below the mark at which output pauses, or the input has no end.
+                Stop::OutputFull | Stop::Close | Stop::Cut => break 'stream,
+            }
+        }
+    }
+    replica.flush(now);
+    Outcome { replies, fingerprint: replica.status().fingerprint.get() }
+}
+
+fn server() -> Server {
+    Server {
+        node: "fuzz".to_owned(),
+        cluster: "fuzz".to_owned(),
+        socket: "fuzz.sock".into(),
+        tcp: None,
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+        limits: Limits::default(),
+        started: Instant::now(),
+        stats: Stats::default(),
+    }
+}

@@ -1,0 +1,12 @@
+//! RESP, the protocol Redis clients speak: frames in ([`Parser`]), replies out ([`Reply`]).
+//!
+//! Nothing here knows a command, a connection or the key space: bytes become arguments, values become bytes.
+
+mod inline;
+mod integer;
+mod parse;
+mod reply;
+
+pub use integer::{integer, unsigned};
+pub use parse::{Args, FrameLimits, Parser, ProtocolError};
+pub use reply::{Protocol, Reply};

@@ -1,0 +1,354 @@
+//! One client's connection: bytes in, commands executed, bytes out.
+//!
+//! - One read, one lock of the replica, one write: all complete frames of a read are executed together and answered
+//!   together.
+//! - A connection with nothing in flight owns no buffer: reads and replies go through a [`Scratch`] all connections
+//!   share, and only what is left over (half a frame, replies the client has not taken) is kept. Ten thousand idle
+//!   clients cost little more than their sockets.
+//! - Nothing is read while replies wait to be sent, so a client that never reads costs one read's worth of replies, and
+//!   is cut in the end.
+//!
+//! The bounds are those of [`Limits`](super::Limits).
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tracing::debug;
+
+use super::Server;
+use crate::command::{Exec, Pause, Stop, write_members, write_status};
+use crate::resp::{Parser, Reply};
+use crate::session::Session;
+use cahoots_gossip::driver::Node;
+
+/// Bytes of one read. Large enough that a deep pipeline is executed in few turns, small enough that one client holds
+/// the replica for well under a millisecond.
+const READ_BYTES: usize = 64 << 10;
+/// A reply buffer that outgrew this is given back once it is sent.
+const KEPT_BYTES: usize = 256 << 10;
+
+/// Buffers all connections share, used by one of them at a time and never across an `await`.
+pub(super) struct Scratch {
+    read: Box<[u8]>,
+    out: Vec<u8>,
+}
+
+impl Scratch {
+    pub(super) fn new() -> Self {
+        Self { read: vec![0; READ_BYTES].into_boxed_slice(), out: Vec::new() }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, Error)]
+pub(super) enum End {
+    #[error("closed")]
+    Closed,
+    #[error("cut: its first words were those of another protocol")]
+    ForeignProtocol,
+    #[error("cut: more than {0} bytes not executed yet")]
+    QueryTooLong(usize),
+    #[error("cut: clients together sent more than {0} bytes not executed yet")]
+    QueriesTooLong(usize),
+    #[error("cut: more than {0} bytes of replies")]
+    OutputTooLong(usize),
+    #[error("cut: took nothing of its replies for {0:?}")]
+    Stalled(std::time::Duration),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What follows a turn.
+enum Turn {
+    /// Another one, once the output is sent.
+    Again,
+    Pause(Pause),
+    Close,
+}
+
+pub(super) struct Connection<S> {
+    stream: S,
+    node: Node,
+    server: Arc<Server>,
+    scratch: Arc<Mutex<Scratch>>,
+    session: Session,
+    parser: Parser,
+    /// Bytes not executed yet, from `input_at` on.
+    input: Vec<u8>,
+    input_at: usize,
+    /// Whether complete frames may be among them.
+    input_ready: bool,
+    /// What of `input` is counted in [`Stats::query_bytes`](super::Stats).
+    input_counted: usize,
+    /// Replies not sent yet, from `output_at` on.
+    output: Vec<u8>,
+    output_at: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(
+        stream: S,
+        session: Session,
+        node: Node,
+        server: Arc<Server>,
+        scratch: Arc<Mutex<Scratch>>,
+    ) -> Self {
+        server.stats.clients.fetch_add(1, Relaxed);
+        let parser = Parser::new(server.limits.frame);
+        Self {
+            stream,
+            node,
+            server,
+            scratch,
+            session,
+            parser,
+            input: Vec::new(),
+            input_at: 0,
+            input_ready: false,
+            input_counted: 0,
+            output: Vec::new(),
+            output_at: 0,
+        }
+    }
+
+    /// Serves the client until it goes, or must.
+    pub(super) async fn serve(mut self) {
+        let Err(end) = self.turns().await;
+        match end {
+            End::Closed | End::Io(_) => {}
+            _ => {
+                self.server.stats.cut.fetch_add(1, Relaxed);
+            }
+        }
+        debug!(client = self.session.id, %end, "client gone");
+    }
+
+    async fn turns(&mut self) -> Result<std::convert::Infallible, End> {
+        loop {
+            let turn = poll_fn(|context| self.poll_turn(context)).await?;
+            self.flush().await?;
+            match turn {
+                Turn::Again => {}
+                Turn::Pause(pause) => self.pause(pause).await?,
+                Turn::Close => {
+                    self.stream.shutdown().await?;
+                    return Err(End::Closed);
+                }
+            }
+        }
+    }
+
+    /// Reads unless there is something to execute already, executes, and sends what the socket takes at once.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Result<Turn, End>> {
+        let shared = Arc::clone(&self.scratch);
+        let scratch = &mut *lock(&shared);
+        // Whatever ended the last turn early, its replies are nobody else's.
+        scratch.out.clear();
+        let stop = if self.input_ready {
+            let mut input = std::mem::take(&mut self.input);
+            let (done, stop) = self.execute(&mut input[self.input_at..], &mut scratch.out);
+            self.input = input;
+            self.consume(done);
+            stop
+        } else {
+            let read = ready!(self.poll_read(context, &mut scratch.read))?;
+            let read = &mut scratch.read[..read];
+            if self.input.is_empty() {
+                let (done, stop) = self.execute(read, &mut scratch.out);
+                self.keep(&read[done..])?;
+                stop
+            } else {
+                self.keep(read)?;
+                // Judged in the next turn, without reading.
+                self.input_ready = true;
+                return Poll::Ready(Ok(Turn::Again));
+            }
+        };
+        self.input_ready = stop != Stop::Drained && !self.input.is_empty();
+        let turn = match stop {
+            Stop::Drained | Stop::OutputFull => Turn::Again,
+            Stop::Pause(pause) => Turn::Pause(pause),
+            Stop::Close => Turn::Close,
+            Stop::Cut => return Poll::Ready(Err(End::ForeignProtocol)),
+        };
+        self.poll_send(context, &mut scratch.out)?;
+        Poll::Ready(Ok(turn))
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, End>> {
+        let mut buffer = ReadBuf::new(buffer);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        let read = buffer.filled().len();
+        if read == 0 {
+            return Poll::Ready(Err(End::Closed));
+        }
+        self.server.stats.bytes_in.fetch_add(read as u64, Relaxed);
+        Poll::Ready(Ok(read))
+    }
+
+    fn execute(&mut self, input: &mut [u8], out: &mut Vec<u8>) -> (usize, Stop) {
+        let Self { node, session, server, parser, .. } = self;
+        node.with(|replica, now| Exec::new(replica, now, session, server, out).run(parser, input))
+    }
+
+    /// Sends what the socket takes of `out` now; the rest becomes the connection's own.
+    fn poll_send(&mut self, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<(), End> {
+        let mut sent = 0;
+        while sent < out.len() {
+            match Pin::new(&mut self.stream).poll_write(context, &out[sent..]) {
+                Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Poll::Ready(Ok(written)) => sent += written,
+                Poll::Ready(Err(error)) => return Err(error.into()),
+                Poll::Pending => break,
+            }
+        }
+        self.server.stats.bytes_out.fetch_add(sent as u64, Relaxed);
+        let rest = out.len() - sent;
+        let fits = rest <= self.server.limits.output_bytes_max;
+        if fits {
+            self.output.extend_from_slice(&out[sent..]);
+        }
+        out.clear();
+        out.shrink_to(KEPT_BYTES);
+        if fits { Ok(()) } else { Err(End::OutputTooLong(self.server.limits.output_bytes_max)) }
+    }
+
+    /// Sends all that is left, however slowly the client takes it.
+    async fn flush(&mut self) -> Result<(), End> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let stall = self.server.limits.output_stall;
+        while self.output_at < self.output.len() {
+            let write =
+                poll_fn(|context| Pin::new(&mut self.stream).poll_write(context, &self.output[self.output_at..]));
+            let written = tokio::time::timeout(stall, write).await.map_err(|_| End::Stalled(stall))??;
+            if written == 0 {
+                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+            }
+            self.output_at += written;
+            self.server.stats.bytes_out.fetch_add(written as u64, Relaxed);
+        }
+        (self.output, self.output_at) = (Vec::new(), 0);
+        Ok(())
+    }
+
+    /// Answers what the replica alone cannot. Everything before it has been sent.
+    async fn pause(&mut self, pause: Pause) -> Result<(), End> {
+        let node = self.node.clone();
+        match pause {
+            Pause::Wait { seq, replicas, timeout } => {
+                let _blocked = Blocked::new(&self.server);
+                let mut wait = pin!(node.wait(seq, replicas, timeout));
+                let limit = self.server.limits.query_bytes_max;
+                let count = loop {
+                    // What the client sends meanwhile waits; it is read so that its going away is noticed.
+                    let room = self.input.len() - self.input_at + READ_BYTES <= limit;
+                    tokio::select! {
+                        biased;
+                        count = &mut wait => break count,
+                        read = poll_fn(|context| self.poll_keep(context)), if room => read?,
+                    }
+                };
+                Reply::new(&mut self.output, self.session.protocol).count(count);
+            }
+            Pause::Status => {
+                let (status, members) = (node.with(|replica, _| replica.status()), node.members());
+                let mut reply = Reply::new(&mut self.output, self.session.protocol);
+                write_status(&mut reply, &self.server, &status, &members);
+            }
+            Pause::Members => {
+                write_members(&mut Reply::new(&mut self.output, self.session.protocol), &node.members());
+            }
+        }
+        if !self.session.replies.settle() {
+            self.output.clear();
+        }
+        self.input_ready = !self.input.is_empty();
+        self.flush().await
+    }
+
+    fn poll_keep(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let shared = Arc::clone(&self.scratch);
+        let scratch = &mut *lock(&shared);
+        let read = ready!(self.poll_read(context, &mut scratch.read))?;
+        Poll::Ready(self.keep(&scratch.read[..read]))
+    }
+
+    /// Keeps bytes that cannot be executed yet.
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), End> {
+        if bytes.is_empty() {
+            self.parser.shrink();
+            return Ok(());
+        }
+        self.input.extend_from_slice(bytes);
+        self.count_input();
+        let limits = &self.server.limits;
+        if self.input.len() - self.input_at > limits.query_bytes_max {
+            return Err(End::QueryTooLong(limits.query_bytes_max));
+        }
+        if self.server.stats.query_bytes.load(Relaxed) > limits.query_bytes_total_max {
+            return Err(End::QueriesTooLong(limits.query_bytes_total_max));
+        }
+        Ok(())
+    }
+
+    /// Forgets the first `done` bytes that were kept.
+    fn consume(&mut self, done: usize) {
+        self.input_at += done;
+        if self.input_at == self.input.len() {
+            (self.input, self.input_at) = (Vec::new(), 0);
+            self.parser.shrink();
+        } else if self.input_at > self.input.len() / 2 {
+            // At most as many bytes are moved as were executed since the last time.
+            self.input.drain(..self.input_at);
+            self.input_at = 0;
+        }
+        self.count_input();
+    }
+
+    fn count_input(&mut self) {
+        let counter = &self.server.stats.query_bytes;
+        let (now, before) = (self.input.capacity(), self.input_counted);
+        if now >= before {
+            counter.fetch_add(now - before, Relaxed);
+        } else {
+            counter.fetch_sub(before - now, Relaxed);
+        }
+        self.input_counted = now;
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        self.server.stats.clients.fetch_sub(1, Relaxed);
+        self.server.stats.query_bytes.fetch_sub(self.input_counted, Relaxed);
+    }
+}
+
+/// A client in a `WAIT`, as long as it lives.
+struct Blocked(Arc<Server>);
+
+impl Blocked {
+    fn new(server: &Arc<Server>) -> Self {
+        server.stats.blocked.fetch_add(1, Relaxed);
+        Self(Arc::clone(server))
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.0.stats.blocked.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The scratch is valid whatever happened to its last user.
+fn lock(scratch: &Mutex<Scratch>) -> MutexGuard<'_, Scratch> {
+    scratch.lock().unwrap_or_else(PoisonError::into_inner)
+}

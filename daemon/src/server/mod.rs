@@ -1,0 +1,37 @@
+//! Serving clients: sockets, connections, and what all of them share.
+
+mod connection;
+mod limits;
+mod listener;
+mod socket_file;
+mod stats;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Instant;
+
+pub use limits::Limits;
+pub use listener::{ListenError, Listeners};
+pub use socket_file::{SocketError, SocketFile, default_socket};
+pub use stats::{Stats, Tally};
+
+/// What all connections share, and `INFO` tells.
+#[derive(Debug)]
+pub struct Server {
+    /// The node's name.
+    pub node: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// Where clients connect.
+    pub socket: PathBuf,
+    /// Where clients connect over TCP, if they may.
+    pub tcp: Option<SocketAddr>,
+    /// Where peers send their datagrams.
+    pub listen: SocketAddr,
+    /// What a connection may cost.
+    pub limits: Limits,
+    /// When the daemon started.
+    pub started: Instant,
+    /// What happened since.
+    pub stats: Stats,
+}

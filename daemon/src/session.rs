@@ -1,0 +1,85 @@
+//! What the daemon remembers of one client between its commands.
+
+use std::time::Instant;
+
+use crate::command::Command;
+use crate::resp::Protocol;
+
+/// One client's state. The bytes in flight are the connection's business, not this.
+#[derive(Debug)]
+pub struct Session {
+    /// Its number: never given twice while the daemon runs.
+    pub id: u64,
+    /// Where it came from: the socket's path, or its TCP address.
+    pub address: Box<str>,
+    /// Where it came in.
+    pub local_address: Box<str>,
+    /// When it came.
+    pub since: Instant,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// `CLIENT SETNAME`.
+    pub name: Box<[u8]>,
+    /// `CLIENT SETINFO LIB-NAME`.
+    pub library_name: Box<[u8]>,
+    /// `CLIENT SETINFO LIB-VER`.
+    pub library_version: Box<[u8]>,
+    /// `CLIENT REPLY`.
+    pub replies: Replies,
+    /// The event that carries its last write: what `WAIT` waits for. 0 before the first.
+    pub written: u64,
+    /// What it asked last.
+    pub last_command: Option<&'static Command>,
+}
+
+impl Session {
+    /// A client that has just come.
+    #[must_use]
+    pub fn new(id: u64, address: &str, local_address: &str) -> Self {
+        Self {
+            id,
+            address: address.into(),
+            local_address: local_address.into(),
+            since: Instant::now(),
+            protocol: Protocol::default(),
+            name: Box::default(),
+            library_name: Box::default(),
+            library_version: Box::default(),
+            replies: Replies::default(),
+            written: 0,
+            last_command: None,
+        }
+    }
+}
+
+/// Whether a client hears anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replies {
+    /// Every command is answered.
+    #[default]
+    On,
+    /// None is.
+    Off,
+    /// The command being executed asked for the next one not to be answered.
+    SkipNext,
+    /// The command being executed is not answered.
+    Skip,
+}
+
+impl Replies {
+    /// After a command: whether its reply is kept.
+    pub fn settle(&mut self) -> bool {
+        match *self {
+            Self::On => true,
+            Self::Off => false,
+            Self::SkipNext => {
+                *self = Self::Skip;
+                false
+            }
+            Self::Skip => {
+                *self = Self::On;
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The four layers of configuration, as `cahoots config` shows them, and what is refused.
+
+mod process;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use process::cahoots;
+
+fn config() -> Command {
+    let mut command = cahoots();
+    command.arg("config");
+    command
+}
+
+fn stdout(command: &mut Command) -> String {
+    let output = command.output().expect("the binary runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The value and the source `cahoots config` gives for a setting.
+fn setting(text: &str, name: &str) -> (String, String) {
+    let line =
+        text.lines().find(|line| line.starts_with(&format!("{name} ="))).unwrap_or_else(|| panic!("no {name}: {text}"));
+    let (value, source) = line.split_once(" # ").expect("a source");
+    (value.split_once('=').expect("a value").1.trim().to_owned(), source.to_owned())
+}
+
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("cahoots.toml");
+    fs::write(&path, text).expect("the file is written");
+    (directory, path)
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_over_the_file_over_the_default() {
+    let (_directory, path) =
+        file("cluster = \"of file\"\nnode = \"of file\"\nlog-level = \"debug\"\nseed = [\"f:1\"]\n");
+    let mut command = config();
+    command.arg("--config").arg(&path);
+    command.env("CAHOOTS_NODE", "of variable").env("CAHOOTS_LOG_LEVEL", "warn").env("CAHOOTS_SEED", "a:1,b:2");
+    command.args(["--log-level", "trace"]);
+    let text = stdout(&mut command);
+    let in_file = format!("file {}", path.display());
+    assert_eq!(setting(&text, "log-level"), ("\"trace\"".into(), "flag --log-level".into()));
+    assert_eq!(setting(&text, "node"), ("\"of variable\"".into(), "variable CAHOOTS_NODE".into()));
+    assert_eq!(setting(&text, "seed"), ("[\"a:1\", \"b:2\"]".into(), "variable CAHOOTS_SEED".into()));
+    assert_eq!(setting(&text, "cluster"), ("\"of file\"".into(), in_file));
+    assert_eq!(setting(&text, "socket-mode"), ("\"0600\"".into(), "default".into()));
+}
+
+#[test]
+fn what_config_prints_is_a_file_that_gives_the_same() {
+    let given = ["--node", "x", "--seed", "a:1", "--seed", "b:2", "--tcp", "127.0.0.1:6379", "--socket-mode", "660"];
+    let first = stdout(config().args(given).args(["--socket", "/run/\"odd\" name.sock", "--log-format=json"]));
+    let (_directory, path) = file(&first);
+    let second = stdout(config().arg("--config").arg(&path));
+    let values = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.split(" # ").next().unwrap_or_default().trim_end().to_owned()).collect()
+    };
+    assert_eq!(values(&first), values(&second));
+    assert!(second.contains(&format!("[limits]  # file {}", path.display())), "{second}");
+}
+
+#[test]
+fn the_file_can_be_named_by_a_variable() {
+    let (_directory, path) = file("in-memory = true\ninsecure = true\nlisten = \"0.0.0.0:7\"\n");
+    let text = stdout(config().env("CAHOOTS_CONFIG", &path));
+    assert_eq!(setting(&text, "listen").0, "\"0.0.0.0:7\"");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_its_place() {
+    let (_directory, bad) = file("node = \"a\"\nlisten = 7101\n");
+    let (_other, unknown) = file("node = \"a\"\nlistne = \"127.0.0.1:1\"\n");
+    let bad = bad.to_str().expect("a plain path");
+    let unknown = unknown.to_str().expect("a plain path");
+    for (args, code, words) in [
+        (&["--config", bad][..], 1, &[bad, ":2: listen: "][..]),
+        (&["--config", unknown], 1, &[unknown, ":2: listne: unknown field `listne`"]),
+        (&["--config", "/nowhere/x.toml"], 1, &["/nowhere/x.toml", "No such file"]),
+        (&["--listen", "0.0.0.0:1"], 1, &["flag --listen", "--key-file", "--insecure"]),
+        (&["--tcp", "0.0.0.0:1"], 1, &["flag --tcp", "--insecure"]),
+        (&["--in-memory=false"], 1, &["flag --in-memory", "in memory only"]),
+        (&["--listen", "nowhere"], 2, &["--listen"]),
+        (&["--socket-mode", "999"], 2, &["no octal mode"]),
+        (&["--log-level", "loud"], 2, &["loud", "debug"]),
+        // Not there yet, so not accepted and ignored either.
+        (&["--data-dir", "/tmp"], 2, &["--data-dir"]),
+        (&["--appendfsync", "always"], 2, &["--appendfsync"]),
+        (&["--http", "127.0.0.1:1"], 2, &["--http"]),
+    ] {
+        let output = config().args(args).output().expect("the binary runs");
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
+        for word in words {
+            assert!(stderr(&output).contains(word), "{args:?}: no {word:?} in {}", stderr(&output));
+        }
+    }
+    assert!(stdout(config().args(["--listen", "0.0.0.0:1", "--insecure"])).contains("insecure = true"));
+    assert!(stdout(config().args(["--listen", "0.0.0.0:1", "--key-file", "/k"])).contains("key-file = \"/k\""));
+}
+
+#[test]
+fn a_key_is_made_for_its_owner_only_and_refused_once_others_can_read_it() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("key");
+    let made = cahoots().args(["keygen", "--out"]).arg(&path).status().expect("the binary runs");
+    assert!(made.success());
+    assert_eq!(fs::metadata(&path).expect("the key").permissions().mode() & 0o777, 0o600);
+    let keys = [0, 1].map(|_| stdout(cahoots().arg("keygen")));
+    assert!(keys[0] != keys[1] && keys.iter().all(|key| key.trim_end().len() == 64), "{keys:?}");
+
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("the mode changes");
+    let mut serve = cahoots();
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--key-file"]).arg(&path);
+    let output = serve.arg("--socket").arg(directory.path().join("s")).output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("0640") && stderr(&output).contains("chmod 600"), "{}", stderr(&output));
+}
+
+/// Flags and subcommands are a promise: this is what they are. To accept a change: `CAHOOTS_BLESS=1 cargo test`.
+#[test]
+fn the_help_is_what_was_agreed() {
+    for (name, args) in [
+        ("help.txt", &["--help"][..]),
+        ("help-serve.txt", &["serve", "--help"]),
+        ("help-status.txt", &["status", "--help"]),
+        ("config.txt", &["config", "--node", "n", "--socket", "./n.sock"]),
+    ] {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+        let text = stdout(cahoots().args(args));
+        if std::env::var_os("CAHOOTS_BLESS").is_some() {
+            fs::write(&path, &text).expect("the golden file is written");
+        }
+        let golden = fs::read_to_string(&path).expect("the golden file");
+        assert_eq!(text, golden, "{}", path.display());
+    }
+}
