@@ -1,6 +1,4 @@
 //! Nodes on real sockets: they find each other, replicate, wait, leave, die and come back.
-#![cfg(feature = "driver")]
-
 mod driver_cluster;
 
 use std::time::{Duration, Instant};

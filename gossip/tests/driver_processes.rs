@@ -1,5 +1,5 @@
 //! Nodes in processes of their own, stopped and killed by signals.
-#![cfg(all(feature = "driver", unix))]
+#![cfg(unix)]
 
 mod driver_cluster;
 
