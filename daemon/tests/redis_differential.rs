@@ -489,7 +489,7 @@ fn hello_and_info_say_what_clients_look_for() {
     let names = |info: &str| -> Vec<String> {
         info.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.to_owned()).collect()
     };
-    let (redis, ours) = (names(&redis), names(&ours.split("# Cahoots").next().unwrap_or_default().to_owned()));
+    let (redis, ours) = (names(&redis), names(ours.split("# Cahoots").next().unwrap_or_default()));
     for name in ours.iter().filter(|name| !["cahoots_version", "cut_connections"].contains(&&***name)) {
         assert!(redis.contains(name), "{name} is no field of Redis's INFO");
     }
@@ -572,6 +572,30 @@ fn any_sequence_of_commands_is_answered_the_same() {
             if command[0] != "HELLO" {
                 prop_assert_eq!(redis, cahoots, "\n  command {:?}\n  left is Redis, right is ours", command);
             }
+        }
+        Ok(())
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn any_pattern_matches_the_same_keys() {
+    let Some(pair) = Pair::start(None) else { return };
+    let pair = std::cell::RefCell::new(pair);
+    let mut runner = TestRunner::new(Config { cases: 500, failure_persistence: None, ..Config::default() });
+    // Not the empty key: for Redis it matches `*` but not `**`.
+    let keys = prop::collection::vec("[-ab\\]\\[^*?\\\\_]{1,4}", 1..20);
+    let pattern = prop::collection::vec("[-ab\\]\\[^*?\\\\_]{0,6}", 1..20);
+    let outcome = runner.run(&(keys, pattern), |(keys, patterns)| {
+        let mut pair = pair.borrow_mut();
+        pair.call(&["FLUSHALL"]);
+        let set: Vec<&str> = std::iter::once("MSET").chain(keys.iter().flat_map(|key| [&**key, "v"])).collect();
+        pair.call(&set);
+        for pattern in patterns {
+            let [redis, cahoots] = pair.call(&["KEYS", &pattern]);
+            prop_assert_eq!(redis, cahoots, "pattern {:?} of {:?}", pattern, keys);
         }
         Ok(())
     });

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod config;
+mod demo;
 mod keygen;
 mod log;
 mod members;
@@ -38,6 +39,8 @@ enum Command {
     Status(Query),
     /// List the members of the cluster as the local node sees them
     Members(Query),
+    /// Start three replicas, cut the network between them, write on both sides, heal it, and show what became of it
+    Demo,
     /// Make a cluster key: 64 hex digits on stdout, or in a new file only its owner can read
     Keygen {
         /// Write the key to this new file instead
@@ -81,6 +84,7 @@ impl Cli {
             Command::Config(flags) => config::config(*flags, matches),
             Command::Status(query) => status::status(query.locate, query.json),
             Command::Members(query) => members::members(query.locate, query.json),
+            Command::Demo => demo::demo(),
             Command::Keygen { out } => keygen::keygen(out.as_deref()),
         }
     }

@@ -30,26 +30,44 @@ pub(super) enum QueryError {
 
 /// Sends one command to the daemon at `path`.
 pub(super) fn query(path: &Path, command: &[&str]) -> Result<Value, QueryError> {
-    let unreachable = |source| QueryError::Unreachable { path: path.to_owned(), source };
-    let mut stream = UnixStream::connect(path).map_err(unreachable)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(unreachable)?;
-    let mut request = b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n".to_vec();
-    request.extend_from_slice(format!("*{}\r\n", command.len()).as_bytes());
-    for word in command {
-        request.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+    LocalClient::connect(path)?.call(command)
+}
+
+/// A connection to the local daemon.
+pub(super) struct LocalClient {
+    path: PathBuf,
+    reader: BufReader<io::Take<UnixStream>>,
+}
+
+impl LocalClient {
+    pub(super) fn connect(path: &Path) -> Result<Self, QueryError> {
+        let connect = || {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Ok(stream)
+        };
+        let stream = connect().map_err(|source| QueryError::Unreachable { path: path.to_owned(), source })?;
+        let mut client = Self { path: path.to_owned(), reader: BufReader::new(stream.take(REPLY_BYTES_MAX)) };
+        client.call(&["HELLO", "3"])?;
+        Ok(client)
     }
-    let answer = stream.write_all(&request).and_then(|()| {
-        let mut reader = BufReader::new(stream.take(REPLY_BYTES_MAX));
-        match read_value(&mut reader, 0)? {
-            Ok(_hello) => read_value(&mut reader, 0),
-            refusal @ Err(_) => Ok(refusal),
+
+    /// Sends one command and reads its reply.
+    pub(super) fn call(&mut self, command: &[&str]) -> Result<Value, QueryError> {
+        let mut request = format!("*{}\r\n", command.len()).into_bytes();
+        for word in command {
+            request.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
         }
-    });
-    match answer {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(message)) => Err(QueryError::Refused { path: path.to_owned(), message }),
-        Err(source) => Err(QueryError::Silent { path: path.to_owned(), source }),
+        let reply = self.reader.get_mut().get_mut().write_all(&request).and_then(|()| {
+            self.reader.get_mut().set_limit(REPLY_BYTES_MAX);
+            read_value(&mut self.reader, 0)
+        });
+        match reply {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(message)) => Err(QueryError::Refused { path: self.path.clone(), message }),
+            Err(source) => Err(QueryError::Silent { path: self.path.clone(), source }),
+        }
     }
 }
 
@@ -74,9 +92,9 @@ fn read_value(reader: &mut impl BufRead, depth: usize) -> io::Result<Result<Valu
         b'#' => Value::Bool(rest == "t"),
         b'_' => Value::Null,
         b'$' => {
-            let mut bytes = Vec::new();
-            reader.by_ref().take(size()? + 2).read_to_end(&mut bytes)?;
-            let text = bytes.strip_suffix(b"\r\n").ok_or_else(malformed)?;
+            let (size, mut bytes) = (size()?, Vec::new());
+            let read = reader.by_ref().take(size + 2).read_to_end(&mut bytes)?;
+            let text = bytes.strip_suffix(b"\r\n").filter(|_| read as u64 == size + 2).ok_or_else(malformed)?;
             Value::String(String::from_utf8_lossy(text).into_owned())
         }
         b'*' | b'~' => (0..size()?).map(|_| inner(reader)).collect::<io::Result<Vec<_>>>()?.into(),

@@ -61,11 +61,8 @@ async fn run(config: Config, started: Instant) -> CliResult {
     listeners.serve(&node, &server, async { reason = stop().await }).await;
 
     info!(reason, "stopping");
-    // Without a live peer there is nobody to wait for.
-    let alone = node.with(|replica, _| replica.acked_by(0)) == 0;
-    let bound = if alone { Duration::ZERO } else { HAND_OVER_TIME };
     let drained = tokio::select! {
-        drained = node.shutdown(bound) => drained,
+        drained = node.shutdown(HAND_OVER_TIME) => drained,
         // Asked twice: whoever asks knows what it may cost.
         reason = stop() => {
             warn!(reason, "stopped before all writes were handed over");

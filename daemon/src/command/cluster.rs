@@ -33,7 +33,7 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
         reply.bulk(name.as_bytes());
         reply.integer(value.cast_signed());
     };
-    reply.map(18);
+    reply.map(19);
     text(reply, "version", env!("CARGO_PKG_VERSION"));
     text(reply, "node", &server.node);
     text(reply, "cluster", &server.cluster);
@@ -60,6 +60,11 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
     reply.map(counters.len());
     for (name, value) in counters {
         count(reply, name, value);
+    }
+    reply.bulk(b"datagrams_refused");
+    reply.map(status.counters.refused.len());
+    for (reason, value) in &status.counters.refused {
+        count(reply, &reason.to_string(), *value);
     }
     reply.bulk(b"peers");
     reply.array(status.peers.len());

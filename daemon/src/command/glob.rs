@@ -97,7 +97,9 @@ mod tests {
             ("h[^e]llo", "hello", false),
             ("h[a-b]llo", "hbllo", true),
             ("h[b-a]llo", "hallo", true),
-            ("[a-]", "-", true),
+            // A range up to `]`, then a class that is never closed.
+            ("[a-]", "_", true),
+            ("[a-]", "-", false),
             ("[\\]]", "]", true),
             ("[abc", "b", true),
             ("\\*", "*", true),

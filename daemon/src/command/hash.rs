@@ -5,7 +5,7 @@ use super::exec::{Exec, Flow, Outcome, admit, int_arg, typed};
 use super::set;
 use super::{scan, scan::Target};
 use crate::resp::Args;
-use cahoots_gossip::store::{Class, WriteError};
+use cahoots_gossip::store::{Class, View, WriteError};
 
 pub(super) fn hset(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let added = put(exec, args, "hset")?;
@@ -59,8 +59,8 @@ pub(super) fn hmget(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn hgetall(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let view = typed(exec.replica.store(), &args[1], Class::Hash)?;
-    exec.reply.map(view.as_ref().map_or(0, |view| view.len()));
-    for (field, value) in view.iter().flat_map(|view| view.iter()) {
+    exec.reply.map(view.as_ref().map_or(0, View::len));
+    for (field, value) in view.iter().flat_map(View::iter) {
         exec.reply.bulk(field);
         exec.reply.bulk(&value);
     }
@@ -71,8 +71,8 @@ pub(super) fn hgetall(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn hkeys(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let view = typed(exec.replica.store(), &args[1], Class::Hash)?;
-    exec.reply.array(view.as_ref().map_or(0, |view| view.len()));
-    for (field, _) in view.iter().flat_map(|view| view.iter()) {
+    exec.reply.array(view.as_ref().map_or(0, View::len));
+    for (field, _) in view.iter().flat_map(View::iter) {
         exec.reply.bulk(field);
     }
     let found = view.is_some();
@@ -82,8 +82,8 @@ pub(super) fn hkeys(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn hvals(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let view = typed(exec.replica.store(), &args[1], Class::Hash)?;
-    exec.reply.array(view.as_ref().map_or(0, |view| view.len()));
-    for (_, value) in view.iter().flat_map(|view| view.iter()) {
+    exec.reply.array(view.as_ref().map_or(0, View::len));
+    for (_, value) in view.iter().flat_map(View::iter) {
         exec.reply.bulk(&value);
     }
     let found = view.is_some();

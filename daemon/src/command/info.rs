@@ -173,6 +173,7 @@ fn cahoots(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
     write!(text, "log_bytes:{}\r\nheld_bytes:{}\r\n", status.log_bytes, status.held_bytes)?;
     write!(text, "catching_up:{}\r\n", u8::from(status.catching_up))?;
     write!(text, "clock_ahead_ms:{}\r\n", status.clock_ahead_ms)?;
+    write!(text, "datagrams_refused:{}\r\n", status.counters.refused.values().sum::<u64>())?;
     for (name, value) in status.counters.entries() {
         write!(text, "{name}:{value}\r\n")?;
     }

@@ -82,7 +82,7 @@ pub(super) fn flush(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
             if args.len() == 2 && (mode.eq_ignore_ascii_case(b"sync") || mode.eq_ignore_ascii_case(b"async")) => {}
         Some(_) => return Err(CommandError::Syntax),
     }
-    exec.write(0, |writer| writer.clear())?;
+    exec.write(0, |writer| writer.clear().map(drop))?;
     exec.reply.ok();
     Ok(Flow::Continue)
 }

@@ -3,7 +3,7 @@
 use super::exec::{Exec, Flow, Outcome, admit, typed};
 use super::{scan, scan::Target};
 use crate::resp::Args;
-use cahoots_gossip::store::{Class, WriteError};
+use cahoots_gossip::store::{Class, View, WriteError};
 
 pub(super) fn sadd(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let (key, members) = (args.at(1), args.from(2));
@@ -65,8 +65,8 @@ pub(super) fn smismember(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn smembers(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let view = typed(exec.replica.store(), &args[1], Class::Set)?;
-    exec.reply.set(view.as_ref().map_or(0, |view| view.len()));
-    for (member, _) in view.iter().flat_map(|view| view.iter()) {
+    exec.reply.set(view.as_ref().map_or(0, View::len));
+    for (member, _) in view.iter().flat_map(View::iter) {
         exec.reply.bulk(member);
     }
     let found = view.is_some();

@@ -8,11 +8,11 @@ use std::borrow::Cow;
 use super::error::CommandError;
 use super::exec::{Exec, Flow, Outcome, admit, int_arg, typed};
 use crate::resp::Args;
-use cahoots_gossip::store::Class;
+use cahoots_gossip::store::{Class, View};
 
 pub(super) fn get(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let view = typed(exec.replica.store(), &args[1], Class::Text)?;
-    exec.reply.maybe_bulk(view.as_ref().and_then(|view| view.text()).as_deref());
+    exec.reply.maybe_bulk(view.as_ref().and_then(View::text).as_deref());
     let found = view.is_some();
     exec.looked_up(found);
     Ok(Flow::Continue)
@@ -121,7 +121,7 @@ pub(super) fn mget(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     for key in keys.iter() {
         // A key of another type is no string, so there is none: MGET never fails.
         let view = exec.replica.store().view(key);
-        let text = view.as_ref().and_then(|view| view.text());
+        let text = view.as_ref().and_then(View::text);
         exec.reply.maybe_bulk(text.as_deref());
         let found = text.is_some();
         exec.looked_up(found);
@@ -131,7 +131,7 @@ pub(super) fn mget(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn mset(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let pairs = args.from(1);
-    if pairs.len() % 2 != 0 {
+    if !pairs.len().is_multiple_of(2) {
         return Err(CommandError::Arity("mset".into()));
     }
     exec.write(pairs.bytes(), |writer| {

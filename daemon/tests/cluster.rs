@@ -1,0 +1,194 @@
+//! Daemons of one cluster, as their clients see them.
+
+mod process;
+
+use std::time::{Duration, Instant};
+
+use process::{Client, PATIENCE, Process, cahoots};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// `cahoots status --json` or `members --json` at a daemon.
+fn ask(daemon: &Process, what: &str) -> Value {
+    let output = cahoots().args([what, "--json", "--socket"]).arg(&daemon.socket).output().expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn listen(daemon: &Process) -> String {
+    ask(daemon, "status")["listen"].as_str().expect("an address").to_owned()
+}
+
+/// Daemons that have all found each other.
+fn cluster(size: usize, args: &[&str]) -> Vec<Process> {
+    let mut daemons = vec![Process::cahoots(&[args, &["--node", "n0"]].concat())];
+    let seed = listen(&daemons[0]);
+    for at in 1..size {
+        let name = format!("n{at}");
+        daemons.push(Process::cahoots(&[args, &["--node", &name, "--seed", &seed]].concat()));
+    }
+    for daemon in &daemons {
+        let begun = Instant::now();
+        while live_peers(daemon) < size - 1 {
+            assert!(begun.elapsed() < PATIENCE, "{}", ask(daemon, "status"));
+        }
+    }
+    daemons
+}
+
+fn live_peers(daemon: &Process) -> usize {
+    let status = ask(daemon, "status");
+    status["peers"].as_array().expect("peers").iter().filter(|peer| peer["live"] == true).count()
+}
+
+#[test]
+fn what_is_written_at_one_is_read_at_the_others_once_wait_says_so() {
+    let daemons = cluster(3, &[]);
+    let mut clients: Vec<Client> = daemons.iter().map(Process::client).collect();
+    assert_eq!(clients[0].words("INCRBY hits 3").integer(), 3);
+    assert_eq!(clients[0].words("WAIT 2 10000").integer(), 2);
+    assert_eq!(clients[2].words("GET hits").text(), "3");
+    assert_eq!(clients[1].words("SADD cart milk").integer(), 1);
+    assert_eq!(clients[1].words("WAIT 2 10000").integer(), 2);
+    for client in &mut clients {
+        assert_eq!(client.words("SISMEMBER cart milk").integer(), 1);
+        assert!(client.words("INCR hits").integer() > 3);
+        assert_eq!(client.words("WAIT 2 10000").integer(), 2);
+    }
+    assert_eq!(clients[0].words("GET hits").text(), "6");
+}
+
+#[test]
+fn three_replicas_count_a_hundred_increments_each_to_three_hundred() {
+    let daemons = cluster(3, &[]);
+    let threads: Vec<_> = daemons
+        .iter()
+        .map(|daemon| {
+            let mut client = daemon.client();
+            std::thread::spawn(move || {
+                for _ in 0..100 {
+                    client.words("INCR n");
+                }
+                assert_eq!(client.words("WAIT 2 10000").integer(), 2);
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("every increment is taken"));
+    for daemon in &daemons {
+        assert_eq!(daemon.client().words("GET n").text(), "300");
+    }
+}
+
+#[test]
+fn status_and_members_tell_who_is_there_and_how_far() {
+    let daemons = cluster(2, &[]);
+    let mut client = daemons[0].client();
+    client.words("SET k v");
+    assert_eq!(client.words("WAIT 1 10000").integer(), 1);
+    let status = ask(&daemons[0], "status");
+    assert_eq!(status["node"], "n0");
+    assert_eq!(status["keys"], 1);
+    let peer = &status["peers"][0];
+    assert_eq!((&peer["node"], &peer["acked"], &peer["lag_events"]), (&"n1".into(), &status["seq"], &0.into()));
+    let members = ask(&daemons[0], "members");
+    let names: Vec<_> =
+        members.as_array().expect("members").iter().map(|member| (&member["node"], &member["state"])).collect();
+    assert_eq!(names, [(&"n0".into(), &"live".into()), (&"n1".into(), &"live".into())]);
+    for (what, words) in [("status", ["n1", "HAS OF OUR EVENTS", "1 of 1"]), ("members", ["n0", "n1", "this node"])] {
+        let output = cahoots().arg(what).arg("--socket").arg(&daemons[0].socket).output().expect("the binary runs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        for word in words {
+            assert!(text.contains(word), "no {word:?} in {text}");
+        }
+    }
+}
+
+#[test]
+fn wait_for_more_replicas_than_there_are_waits_for_its_timeout_and_the_write_stays() {
+    let daemons = cluster(2, &[]);
+    let mut client = daemons[0].client();
+    client.words("SET k v");
+    let begun = Instant::now();
+    assert_eq!(client.words("WAIT 2 300").integer(), 1);
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    assert_eq!(client.words("GET k").text(), "v");
+    daemons[1].signal(Signal::STOP);
+    client.words("SET k w");
+    assert_eq!(client.words("WAIT 1 300").integer(), 0);
+    daemons[1].signal(Signal::CONT);
+    assert_eq!(client.words("WAIT 1 10000").integer(), 1);
+    assert_eq!(daemons[1].client().words("GET k").text(), "w");
+}
+
+#[test]
+fn what_was_acknowledged_before_a_sigterm_under_load_is_on_a_peer_after_it() {
+    let mut daemons = cluster(2, &[]);
+    let client = daemons[0].client();
+    let stream = client.stream().try_clone().expect("another handle");
+    let writer = std::thread::spawn(move || {
+        // Counts what was answered, until the daemon goes.
+        use std::io::{BufRead, BufReader, Write};
+        let mut lines = BufReader::new(stream.try_clone().expect("another handle"));
+        let mut stream = stream;
+        let (mut acknowledged, mut line) = (0u64, String::new());
+        loop {
+            line.clear();
+            if stream.write_all(b"INCR n\r\n").is_err() || lines.read_line(&mut line).is_err() || !line.ends_with('\n')
+            {
+                return acknowledged;
+            }
+            acknowledged = line[1..].trim_end().parse().expect("a count");
+        }
+    });
+    // Well under way.
+    while client_count(&daemons[0]) < 500 {}
+    daemons[0].signal(Signal::TERM);
+    let status = daemons[0].wait();
+    let acknowledged = writer.join().expect("the writer ends");
+    assert_eq!(status.code(), Some(0));
+    assert!(acknowledged >= 500);
+    let there: u64 = daemons[1].client().words("GET n").text().parse().expect("a count");
+    // The last increment may have been done and not answered.
+    assert!(there == acknowledged || there == acknowledged + 1, "{acknowledged} acknowledged, {there} handed over");
+}
+
+fn client_count(daemon: &Process) -> u64 {
+    daemon.client().words("INCRBY n 0").integer().try_into().expect("a count")
+}
+
+#[test]
+fn a_stop_that_leaves_writes_on_no_other_node_says_so_by_its_exit_code() {
+    let mut alone = Process::cahoots(&[]);
+    alone.client().words("SET k v");
+    alone.signal(Signal::TERM);
+    assert_eq!(alone.wait().code(), Some(3));
+    let mut idle = Process::cahoots(&[]);
+    idle.client().words("GET k");
+    idle.signal(Signal::INT);
+    assert_eq!(idle.wait().code(), Some(0), "there was nothing to hand over");
+}
+
+#[test]
+fn nodes_with_one_key_meet_and_one_without_it_stays_outside() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let key = directory.path().join("key");
+    assert!(cahoots().args(["keygen", "--out"]).arg(&key).status().expect("the binary runs").success());
+    let daemons = cluster(2, &["--key-file", key.to_str().expect("a plain path")]);
+    let mut client = daemons[0].client();
+    client.words("SET secret v");
+    assert_eq!(client.words("WAIT 1 10000").integer(), 1);
+    // Refused datagrams are counted at those who refuse, so it is known that it has tried.
+    let stranger = Process::cahoots(&["--node", "stranger", "--seed", &listen(&daemons[0])]);
+    let refused = |client: &mut Client| -> u64 {
+        let info = client.words("INFO cahoots").text();
+        let line = info.lines().find_map(|line| line.strip_prefix("datagrams_refused:"));
+        line.expect("the counter").parse().expect("a number")
+    };
+    let begun = Instant::now();
+    while refused(&mut client) < 2 {
+        assert!(begun.elapsed() < PATIENCE, "the stranger's datagrams do not arrive");
+    }
+    assert_eq!(live_peers(&stranger), 0);
+    assert_eq!(live_peers(&daemons[0]), 1);
+    assert_eq!(stranger.client().words("DBSIZE").integer(), 0);
+}
