@@ -93,7 +93,12 @@ impl Daemon {
         let mut first = String::new();
         let read = BufReader::new(stdout).read_line(&mut first);
         let log = || std::fs::read_to_string(daemon.setup.log()).unwrap_or_default();
-        assert!(read.is_ok() && first.starts_with("socket: "), "{} does not start: {first:?}\n{}", daemon.setup.node, log());
+        assert!(
+            read.is_ok() && first.starts_with("socket: "),
+            "{} does not start: {first:?}\n{}",
+            daemon.setup.node,
+            log()
+        );
         let pong = daemon.client().words("PING");
         assert_eq!(pong, Value::text("PONG"));
         daemon

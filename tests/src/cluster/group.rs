@@ -88,10 +88,19 @@ impl Group {
             let states: Vec<_> = self.running().map(Daemon::status).collect();
             let of = |status: &Value| (status.at("applied").clone(), status.at("fingerprint").clone());
             let first = of(&states[0]);
-            let same = states.iter().all(|status| of(status).0 == first.0 && *status.at("catching_up") == Value::Boolean(false));
-            if same { Ok(states.iter().map(of).collect::<Vec<_>>()) } else { Err(format!("{:?}", states.iter().map(of).collect::<Vec<_>>())) }
+            let same = states
+                .iter()
+                .all(|status| of(status).0 == first.0 && *status.at("catching_up") == Value::Boolean(false));
+            if same {
+                Ok(states.iter().map(of).collect::<Vec<_>>())
+            } else {
+                Err(format!("{:?}", states.iter().map(of).collect::<Vec<_>>()))
+            }
         });
-        assert!(fingerprint.iter().all(|it| *it == fingerprint[0]), "equal versions, different states: {fingerprint:?}");
+        assert!(
+            fingerprint.iter().all(|it| *it == fingerprint[0]),
+            "equal versions, different states: {fingerprint:?}"
+        );
         let mut dumps = self.running().map(dump);
         let first = dumps.next().expect("one runs");
         assert!(dumps.all(|dump| dump == first), "equal fingerprints, different contents");
