@@ -5,7 +5,8 @@
 //! Since everybody spends only what is provably its own, no partition can bring the sum below the bound.
 //!
 //! Each replica writes one row: granted, spent, and handed to each peer, all growing. A later row of a replica holds
-//! everything the earlier did, so its dot supersedes the earlier one.
+//! everything the earlier did, so its dot supersedes the earlier one, and of two live rows of one replica (the delta in
+//! between being under way) the later counts.
 //!
 //! # Decision: no removal
 //!
@@ -86,7 +87,7 @@ impl BoundedCounter {
     /// [`Overflow`] when it does not fit 64 bits.
     pub fn value(&self) -> Result<u64, Overflow> {
         let (mut granted, mut spent) = (0_u128, 0_u128);
-        for (_, row) in self.rows.iter() {
+        for (_, row) in self.rows.latest() {
             granted = granted.checked_add(row.granted).ok_or(Overflow)?;
             spent = spent.checked_add(row.spent).ok_or(Overflow)?;
         }
@@ -100,7 +101,7 @@ impl BoundedCounter {
     /// [`Overflow`] when a total does not fit 128 bits.
     pub fn rights(&self, replica: ReplicaId) -> Result<u128, Overflow> {
         let (mut gained, mut gone) = (0_u128, 0_u128);
-        for (dot, row) in self.rows.iter() {
+        for (dot, row) in self.rows.latest() {
             if dot.replica == replica {
                 gained = gained.checked_add(row.granted).ok_or(Overflow)?;
                 gone = gone.checked_add(row.spent).ok_or(Overflow)?;

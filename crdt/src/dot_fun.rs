@@ -103,13 +103,15 @@ impl<V> DotFun<V> {
         self.cells[..end].last().filter(|cell| cell.0.replica == replica).map(|(dot, value)| (*dot, value))
     }
 
-    /// Drops every cell of which the same replica has a later one.
-    pub(crate) fn keep_latest_of_each_replica(&mut self) {
-        if self.cells.windows(2).any(|pair| pair[0].0.replica == pair[1].0.replica) {
-            let dots: SmallVec<[Dot; 8]> = self.cells.iter().map(|cell| cell.0).collect();
-            let mut next = dots.iter().skip(1);
-            self.cells.retain(|cell| next.next().is_none_or(|next| next.replica != cell.0.replica));
-        }
+    /// The cells of which the same replica has no later one.
+    ///
+    /// Whoever writes a cell has superseded its own earlier one in the same place. While the delta between the two is
+    /// under way both are live here, and both must stay, for joins to be associative; but only the latest counts.
+    pub(crate) fn latest(&self) -> impl Iterator<Item = (Dot, &V)> + '_ {
+        self.iter().enumerate().filter(|(at, (dot, _))| {
+            self.cells.get(at + 1).is_none_or(|next| next.0.replica != dot.replica)
+        })
+        .map(|(_, cell)| cell)
     }
 
     /// Puts `value` under `dot` where the cell of an earlier dot of the same replica, `old`, was.

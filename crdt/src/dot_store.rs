@@ -144,9 +144,6 @@ impl<V: Clone> DotStore for DotFun<V> {
 
     fn join(&mut self, my_context: &CausalContext, theirs: Self, their_context: &CausalContext) {
         Self::join(self, my_context, theirs, their_context);
-        // Whoever writes a cell has superseded its own earlier one in the same place. When the delta between the two is
-        // still under way, no context here says so; the order of the dots does.
-        self.keep_latest_of_each_replica();
     }
 
     fn forget(&mut self, context: &CausalContext) {

@@ -65,7 +65,14 @@ impl Tallies {
     /// The sum of all increments that no reset has observed.
     pub(crate) fn value(&self) -> Result<i128, Overflow> {
         let mut sum = 0_i128;
-        for (dot, tally) in self.cells.iter() {
+        let mut cells = self.cells.iter().peekable();
+        while let Some((dot, tally)) = cells.next() {
+            // The later cell of one birth contains the earlier one, whose superseding is still under way.
+            let is_contained =
+                |(next, other): &(Dot, &Tally)| next.replica == dot.replica && other.birth == tally.birth;
+            if cells.peek().is_some_and(is_contained) {
+                continue;
+            }
             let taken = self.baseline(dot.replica, tally.birth).map_or(0, |baseline| baseline.total);
             let rest = tally.total.checked_sub(taken).ok_or(Overflow)?;
             sum = sum.checked_add(rest).ok_or(Overflow)?;
