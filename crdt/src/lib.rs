@@ -14,6 +14,8 @@ mod dot;
 mod dot_fun;
 mod dot_map;
 mod dot_store;
+#[doc(hidden)]
+pub mod exercise;
 mod extremum_register;
 mod flag;
 mod g_set;
