@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use cahoots_benches::contenders::{DsonSet, Member, Set, local, member, pair, set};
 use cahoots_crdt::{AwSet, Causal};
+use crdts::Orswot;
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion};
-use crdts::Orswot;
 
 type Ours = Causal<AwSet<Member>>;
 type Theirs = Orswot<Member, u64>;
@@ -25,7 +25,7 @@ fn merge_of_one<S: Set>(group: &mut BenchmarkGroup<'_, WallTime>, size: u64) {
                 let change = other.add(3, member(next));
                 (change, other.clone())
             },
-            |(change, whole)| state.merge_change(change, &whole),
+            |(change, whole)| state.merge_change(change, whole),
             BatchSize::PerIteration,
         );
     });

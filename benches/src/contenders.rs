@@ -54,7 +54,7 @@ pub trait Set: Clone {
     /// Whether the member is in.
     fn contains(&self, member: &Member) -> bool;
     /// Merges the change alone where the library can; where it cannot, the `whole` state that holds it.
-    fn merge_change(&mut self, change: Self::Change, whole: &Self);
+    fn merge_change(&mut self, change: Self::Change, whole: Self);
     /// Adds many members, in the fastest way there is.
     fn extend(&mut self, members: impl Iterator<Item = (usize, Member)>) {
         for (replica, member) in members {
@@ -91,7 +91,7 @@ impl Set for Causal<AwSet<Member>> {
         self.store().contains(member)
     }
 
-    fn merge_change(&mut self, change: Self, _: &Self) {
+    fn merge_change(&mut self, change: Self, _: Self) {
         self.merge(change);
     }
 
@@ -141,8 +141,8 @@ impl Set for Orswot<Member, u64> {
 
     /// This crate has no deltas. (It has operations, which must arrive exactly once and in order; `apply` is timed in a
     /// row of its own.)
-    fn merge_change(&mut self, _: Self::Change, whole: &Self) {
-        self.merge(whole.clone());
+    fn merge_change(&mut self, _: Self::Change, whole: Self) {
+        self.merge(whole);
     }
 
     fn merge_state(&mut self, other: Self) {
@@ -220,7 +220,7 @@ impl Set for DsonSet {
         self.join_or_replace_with(block.store, &block.context);
     }
 
-    fn merge_change(&mut self, change: Self, _: &Self) {
+    fn merge_change(&mut self, change: Self, _: Self) {
         let Ok(()) = self.consume(change, &mut DummySentinel);
     }
 
@@ -261,9 +261,7 @@ pub fn pair<S: Set>(size: u64, different: u64) -> (S, S) {
 
 /// A counter, a register map: the other local operations.
 pub mod local {
-    use super::{
-        Causal, CausalDotStore, CmRDT, MvRegValue, MvRegister, OrMap, PnCounter, ReplicaId, id, identifier,
-    };
+    use super::{Causal, CausalDotStore, CmRDT, MvRegValue, MvRegister, OrMap, PnCounter, ReplicaId, id, identifier};
 
     /// Ours.
     pub type Counter = Causal<PnCounter>;

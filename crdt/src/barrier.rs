@@ -83,13 +83,7 @@ impl<P> CausalBarrier<P> {
     /// The barrier of `replica`, which holds back at most `held_max` parcels.
     #[must_use]
     pub fn new(replica: ReplicaId, held_max: usize) -> Self {
-        Self {
-            replica,
-            delivered: VersionVector::new(),
-            frontier: BTreeMap::new(),
-            held: BTreeMap::new(),
-            held_max,
-        }
+        Self { replica, delivered: VersionVector::new(), frontier: BTreeMap::new(), held: BTreeMap::new(), held_max }
     }
 
     /// Which parcels have been delivered or sent here.

@@ -218,8 +218,7 @@ impl<S: Wire> Delta for Causal<S> {
         let runs: Vec<Run> = removals.context.runs().collect();
         let runs_max = (bytes_max.saturating_sub(HEAD_BYTES_MAX) / RUN_BYTES_MAX).max(1);
         pieces.extend(
-            runs.chunks(runs_max)
-                .map(|runs| Self { store: S::default(), context: runs.iter().copied().collect() }),
+            runs.chunks(runs_max).map(|runs| Self { store: S::default(), context: runs.iter().copied().collect() }),
         );
         Ok(pieces)
     }

@@ -150,9 +150,8 @@ impl CausalContext {
         }
         let mut merged = Run { first, ..run };
         // Everything before `start` ends too early to touch the run.
-        let start = self.cloud.partition_point(|seen| {
-            (seen.replica, seen.last.saturating_add(1)) < (run.replica, first)
-        });
+        let start =
+            self.cloud.partition_point(|seen| (seen.replica, seen.last.saturating_add(1)) < (run.replica, first));
         let mut end = start;
         while let Some(seen) = self.cloud.get(end)
             && seen.replica == run.replica

@@ -108,10 +108,10 @@ impl<V> DotFun<V> {
     /// Whoever writes a cell has superseded its own earlier one in the same place. While the delta between the two is
     /// under way both are live here, and both must stay, for joins to be associative; but only the latest counts.
     pub(crate) fn latest(&self) -> impl Iterator<Item = (Dot, &V)> + '_ {
-        self.iter().enumerate().filter(|(at, (dot, _))| {
-            self.cells.get(at + 1).is_none_or(|next| next.0.replica != dot.replica)
-        })
-        .map(|(_, cell)| cell)
+        self.iter()
+            .enumerate()
+            .filter(|(at, (dot, _))| self.cells.get(at + 1).is_none_or(|next| next.0.replica != dot.replica))
+            .map(|(_, cell)| cell)
     }
 
     /// Puts `value` under `dot` where the cell of an earlier dot of the same replica, `old`, was.

@@ -150,7 +150,8 @@ impl<K: Eq + Hash, V: DotStore + Eq> Eq for DotMap<K, V> {}
 impl<K: Eq + Hash + Serialize, V> DotMap<K, V> {
     /// The entries in the order of their encoded keys.
     pub(crate) fn sorted(&self) -> Result<Vec<(Vec<u8>, &V)>, EncodeError> {
-        let mut entries = self.iter().map(|(key, value)| Ok((key_bytes(key)?, value))).collect::<Result<Vec<_>, _>>()?;
+        let mut entries =
+            self.iter().map(|(key, value)| Ok((key_bytes(key)?, value))).collect::<Result<Vec<_>, _>>()?;
         entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         Ok(entries)
     }

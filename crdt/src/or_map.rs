@@ -107,8 +107,8 @@ impl<K: Eq + Hash, V: DotStore> OrMap<K, V> {
     where
         K: Clone,
     {
-        let updated =
-            self.try_update(mutation, key, |value, mutation| Ok::<_, core::convert::Infallible>(change(value, mutation)));
+        let updated = self
+            .try_update(mutation, key, |value, mutation| Ok::<_, core::convert::Infallible>(change(value, mutation)));
         match updated {
             Ok(delta) => delta,
             Err(never) => match never {},
@@ -164,12 +164,7 @@ impl<K: Eq + Hash, V: DotStore> OrMap<K, V> {
 
 impl<K: Eq + Hash + Clone, V: DotStore> Causal<OrMap<K, V>> {
     /// Changes the value under `key`. See [`OrMap::update`].
-    pub fn update(
-        &mut self,
-        replica: ReplicaId,
-        key: K,
-        change: impl FnOnce(&mut V, &mut Mutation<'_>) -> V,
-    ) -> Self {
+    pub fn update(&mut self, replica: ReplicaId, key: K, change: impl FnOnce(&mut V, &mut Mutation<'_>) -> V) -> Self {
         self.mutate(replica, |map, mutation| map.update(mutation, key, change))
     }
 

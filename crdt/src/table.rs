@@ -190,7 +190,6 @@ impl<K: Eq + Hash, V> Default for DotMap<K, V> {
     }
 }
 
-
 impl<K: Eq + Hash + fmt::Debug, V: fmt::Debug> fmt::Debug for DotMap<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()

@@ -29,7 +29,6 @@
 //! have been seen; or when the owner has acknowledged the reset ([`Causal::collect`](crate::Causal::collect)). So there
 //! is one baseline for each counter removed and replica, not for each removal.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::{CausalContext, Dot, DotFun, DotStore, Mutation, Observed, Overflow, ReplicaId, Reset, VersionVector};
@@ -38,8 +37,8 @@ use crate::{CausalContext, Dot, DotFun, DotStore, Mutation, Observed, Overflow, 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tallies {
     pub(crate) cells: DotFun<Tally>,
-    /// Sorted by owner and birth. Boxed because most counters are never reset.
-    pub(crate) baselines: Option<Box<Vec<Baseline>>>,
+    /// Sorted by owner and birth. Empty, and nothing allocated, in a counter that was never reset.
+    pub(crate) baselines: Vec<Baseline>,
 }
 
 /// What one replica has added since `birth`.
@@ -87,30 +86,29 @@ impl Tallies {
             let dot = mutation.mint();
             let tally = Tally { birth: dot.seq, total: amount };
             self.cells.insert(dot, tally);
-            return Ok(Self { cells: DotFun::of(dot, tally), baselines: None });
+            return Ok(Self { cells: DotFun::of(dot, tally), baselines: Vec::new() });
         };
         let tally = Tally { birth, total: total.checked_add(amount).ok_or(Overflow)? };
         let dot = mutation.mint();
         mutation.supersede(earlier);
         self.cells.succeed(earlier, dot, tally);
-        Ok(Self { cells: DotFun::of(dot, tally), baselines: None })
+        Ok(Self { cells: DotFun::of(dot, tally), baselines: Vec::new() })
     }
 
     pub(crate) fn baselines(&self) -> &[Baseline] {
-        self.baselines.as_ref().map_or(&[], |baselines| baselines.as_slice())
+        &self.baselines
     }
 
     pub(crate) fn take_baseline(&mut self, new: Baseline) {
-        let baselines = self.baselines.get_or_insert_default();
-        match baselines.binary_search_by_key(&(new.owner, new.birth), |b| (b.owner, b.birth)) {
+        match self.baselines.binary_search_by_key(&(new.owner, new.birth), |b| (b.owner, b.birth)) {
             Ok(at) => {
-                let old = &mut baselines[at];
+                let old = &mut self.baselines[at];
                 // The same dot was seen by two resets: either event would do, the greater is the same everywhere.
                 if (new.seen, new.reset) > (old.seen, old.reset) {
                     *old = new;
                 }
             }
-            Err(at) => baselines.insert(at, new),
+            Err(at) => self.baselines.insert(at, new),
         }
     }
 
@@ -121,7 +119,8 @@ impl Tallies {
 
     /// Drops the cells that a baseline has reached.
     fn bury(&mut self) {
-        if let Some(baselines) = &self.baselines {
+        if !self.baselines.is_empty() {
+            let baselines = &self.baselines;
             self.cells.retain(|dot, tally| {
                 let reached = |b: &Baseline| b.owner == dot.replica && b.birth == tally.birth && b.seen >= dot.seq;
                 !baselines.iter().any(reached)
@@ -131,12 +130,9 @@ impl Tallies {
 
     /// Drops the baselines for which `is_settled` holds and whose birth has no live cell.
     fn settle(&mut self, is_settled: impl Fn(&Baseline, &Self) -> bool) {
-        let is_live = |b: &Baseline| {
-            self.cells.iter().any(|(dot, tally)| dot.replica == b.owner && tally.birth == b.birth)
-        };
-        let kept: Vec<Baseline> =
-            self.baselines().iter().filter(|b| is_live(b) || !is_settled(b, self)).copied().collect();
-        self.baselines = (!kept.is_empty()).then(|| Box::new(kept));
+        let is_live =
+            |b: &Baseline| self.cells.iter().any(|(dot, tally)| dot.replica == b.owner && tally.birth == b.birth);
+        self.baselines = self.baselines.iter().filter(|b| is_live(b) || !is_settled(b, self)).copied().collect();
     }
 }
 
@@ -157,11 +153,11 @@ impl DotStore for Tallies {
 
     fn join(&mut self, my_context: &CausalContext, theirs: Self, their_context: &CausalContext) {
         DotStore::join(&mut self.cells, my_context, theirs.cells, their_context);
-        if self.baselines.is_none() && theirs.baselines.is_none() {
+        if self.baselines.is_empty() && theirs.baselines.is_empty() {
             return;
         }
         // Baselines are joined by the greater dot seen; they are no matter of contexts.
-        for baseline in theirs.baselines.into_iter().flat_map(|baselines| baselines.into_iter()) {
+        for baseline in theirs.baselines {
             self.take_baseline(baseline);
         }
         self.bury();
@@ -221,7 +217,7 @@ impl Reset for Tallies {
             }
         }
         self.cells = DotFun::new();
-        for baseline in residue.baselines() {
+        for baseline in &residue.baselines {
             self.take_baseline(*baseline);
         }
         residue

@@ -161,7 +161,9 @@ fn each_limit_holds_at_its_edge() {
     let mut map: Causal<OrMap<u8, OrMap<u8, MvRegister<u8>>>> = Causal::new();
     let _sent = map.update(A, 1, |map, m| map.update(m, 2, |register, m| register.write(m, 3)));
     let bytes = map.encode().unwrap();
-    let decode = |depth_max| Causal::<OrMap<u8, OrMap<u8, MvRegister<u8>>>>::decode(&bytes, &Limits { depth_max, ..exact_depth() }).map(drop);
+    let decode = |depth_max| {
+        Causal::<OrMap<u8, OrMap<u8, MvRegister<u8>>>>::decode(&bytes, &Limits { depth_max, ..exact_depth() }).map(drop)
+    };
     assert_eq!((decode(2), decode(1)), (Ok(()), Err(DecodeError::TooDeep(1))));
 }
 

@@ -427,7 +427,7 @@ fn pieces_stay_under_the_budget_and_merge_in_any_order() {
     assert!(pieces.len() > 10);
     assert!(pieces.iter().all(|piece| piece.encode().unwrap().len() <= 200));
     pieces.reverse();
-    let mut joined = Causal::new();
+    let mut joined = Causal::<AwSet<u64>>::new();
     pieces.into_iter().for_each(|piece| joined.merge(piece));
     assert_eq!(joined, set);
 }

@@ -46,10 +46,15 @@ fn merges_of_one() {
     let mut other = state.clone();
     let mut next = 1 << 40;
     let ours = merge_of_one::<Ours>(100_000, 2_000);
-    let apply = median(9, 500, || {
-        next += 1;
-        Set::add(&mut other, 3, member(next))
-    }, |op| state.apply(op));
+    let apply = median(
+        9,
+        500,
+        || {
+            next += 1;
+            Set::add(&mut other, 3, member(next))
+        },
+        |op| state.apply(op),
+    );
     time("the same at 100000, against `apply` of an operation (exactly once, in order)", ours, Some(apply), None);
 }
 
@@ -68,7 +73,7 @@ fn merge_of_one<S: Set>(size: u64, per_batch: usize) -> f64 {
             // Only crdts looks at the whole; of a clone for each delta the others would not fit in memory.
             (change, if S::NAME == "crdts" { other.clone() } else { S::empty() })
         },
-        |(change, whole)| state.merge_change(change, &whole),
+        |(change, whole)| state.merge_change(change, whole),
     )
 }
 
@@ -79,8 +84,7 @@ fn local_operations() {
         time(&row("local add"), times[0], Some(times[1]), Some(times[2]));
         let times = [remove::<Ours>(replicas, 500), remove::<Theirs>(replicas, 500), remove::<DsonSet>(replicas, 5)];
         time(&row("local remove"), times[0], Some(times[1]), Some(times[2]));
-        let times =
-            [contains::<Ours>(replicas), contains::<Theirs>(replicas), contains::<DsonSet>(replicas)];
+        let times = [contains::<Ours>(replicas), contains::<Theirs>(replicas), contains::<DsonSet>(replicas)];
         time(&row("contains"), times[0], Some(times[1]), Some(times[2]));
 
         let (mut ours, mut theirs) = (local::Counter::new(), local::CrdtsCounter::new());
@@ -131,7 +135,8 @@ fn contains<S: Set>(replicas: usize) -> f64 {
 
 fn merges_of_all() {
     for different in [1_000, 50_000] {
-        let times = [merge_of_all::<Ours>(different), merge_of_all::<Theirs>(different), merge_of_all::<DsonSet>(different)];
+        let times =
+            [merge_of_all::<Ours>(different), merge_of_all::<Theirs>(different), merge_of_all::<DsonSet>(different)];
         let row = format!("merge two sets of 100000 that differ in {} %", different / 1_000);
         time(&row, times[0], Some(times[1]), Some(times[2]));
     }
@@ -139,10 +144,15 @@ fn merges_of_all() {
 
 fn merge_of_all<S: Set>(different: u64) -> f64 {
     let (left, right): (S, S) = pair(100_000, different);
-    let merged = median(7, 1, || (left.clone(), right.clone()), |(mut left, right)| {
-        left.merge_state(right);
-        left
-    });
+    let merged = median(
+        7,
+        1,
+        || (left.clone(), right.clone()),
+        |(mut left, right)| {
+            left.merge_state(right);
+            left
+        },
+    );
     let mut check = left;
     check.merge_state(right);
     assert_eq!(check.count() as u64, 100_000 + different);
@@ -183,12 +193,7 @@ fn delta<S: Set>(replicas: usize) -> f64 {
 
 /// The median over `batches` batches of the mean nanoseconds of `per_batch` runs of `work`. Neither making the input
 /// nor dropping the output is counted.
-fn median<I, O>(
-    batches: usize,
-    per_batch: usize,
-    mut input: impl FnMut() -> I,
-    mut work: impl FnMut(I) -> O,
-) -> f64 {
+fn median<I, O>(batches: usize, per_batch: usize, mut input: impl FnMut() -> I, mut work: impl FnMut(I) -> O) -> f64 {
     let mut times: Vec<f64> = (0..batches)
         .map(|_| {
             let inputs: Vec<I> = (0..per_batch).map(|_| input()).collect();
@@ -216,11 +221,7 @@ fn time(row: &str, ours: f64, theirs: Option<f64>, dsons: Option<f64>) {
 }
 
 fn bytes(row: &str, [ours, theirs, dsons]: [f64; 3]) {
-    println!(
-        "| {row} | {ours:.1} | {theirs:.1} | {dsons:.1} | {:.1} | {:.1} |",
-        theirs / ours,
-        dsons / ours
-    );
+    println!("| {row} | {ours:.1} | {theirs:.1} | {dsons:.1} | {:.1} | {:.1} |", theirs / ours, dsons / ours);
 }
 
 static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);

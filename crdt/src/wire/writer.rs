@@ -60,8 +60,7 @@ impl Writer {
     /// When it refuses to be serialised.
     pub fn payload<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         let before = self.body.len();
-        self.body =
-            postcard::to_extend(value, core::mem::take(&mut self.body)).map_err(EncodeError::Payload)?;
+        self.body = postcard::to_extend(value, core::mem::take(&mut self.body)).map_err(EncodeError::Payload)?;
         self.data += self.body.len() - before;
         Ok(())
     }

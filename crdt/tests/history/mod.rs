@@ -171,7 +171,7 @@ impl<S: Subject> World<S> {
             }
             Step::Pieces { nth, to, bytes_max, backwards } => {
                 if let Some(nth) = self.nth(*nth) {
-                    self.merge_pieces(*to, self.deltas[nth].clone(), 1 << nth, *bytes_max, *backwards);
+                    self.merge_pieces(*to, &self.deltas[nth].clone(), 1 << nth, *bytes_max, *backwards);
                 }
             }
             Step::State { from, to } => {
@@ -186,7 +186,7 @@ impl<S: Subject> World<S> {
             }
             Step::StateInPieces { from, to, bytes_max } => {
                 let (state, seen) = self.replicas[*from].clone();
-                self.merge_pieces(*to, state, seen, *bytes_max, false);
+                self.merge_pieces(*to, &state, seen, *bytes_max, false);
             }
         }
     }
@@ -234,13 +234,13 @@ impl<S: Subject> World<S> {
         self.check(to);
     }
 
-    fn merge_pieces(&mut self, to: usize, whole: Causal<S::Store>, seen: Seen, bytes_max: usize, backwards: bool) {
+    fn merge_pieces(&mut self, to: usize, whole: &Causal<S::Store>, seen: Seen, bytes_max: usize, backwards: bool) {
         let mut pieces = whole.clone().split(bytes_max).unwrap();
         let mut joined = Causal::<S::Store>::empty_delta();
         for piece in &pieces {
             joined.merge(piece.clone());
         }
-        assert_eq!(joined, whole, "the join of the pieces");
+        assert_eq!(&joined, whole, "the join of the pieces");
         if backwards {
             pieces.reverse();
         }

@@ -306,12 +306,8 @@ macro_rules! flag {
     };
 }
 
-flag!(
-    EwFlags,
-    EwFlag,
-    |view| view.latest(|_| true).iter().any(|(.., on)| *on),
-    |view, op| op != (EwFlags::oracle(view) == Value::On)
-);
+flag!(EwFlags, EwFlag, |view| view.latest(|_| true).iter().any(|(.., on)| *on), |view, op| op
+    != (EwFlags::oracle(view) == Value::On));
 
 fn marks(view: &View<bool>) -> Vec<bool> {
     let mut marks = view.unsuperseded(|_| true);
@@ -361,7 +357,11 @@ macro_rules! counter {
 
             fn read(store: &$counter) -> Value {
                 use cahoots_crdt::DotStore;
-                if store.is_live() { Value::Number(store.value_wide().unwrap().try_into().unwrap()) } else { Value::Nothing }
+                if store.is_live() {
+                    Value::Number(store.value_wide().unwrap().try_into().unwrap())
+                } else {
+                    Value::Nothing
+                }
             }
 
             fn clear(state: &mut Causal<$counter>, replica: ReplicaId) -> Option<Causal<$counter>> {
@@ -509,9 +509,7 @@ impl Subject for BoundedCounters {
         match op {
             EscrowOp::Increment(amount) => *amount > 0,
             EscrowOp::Decrement(amount) => *amount > 0 && Self::rights(view, author) >= *amount,
-            EscrowOp::Transfer(to, amount) => {
-                *amount > 0 && *to != author && Self::rights(view, author) >= *amount
-            }
+            EscrowOp::Transfer(to, amount) => *amount > 0 && *to != author && Self::rights(view, author) >= *amount,
         }
     }
 }
