@@ -1,6 +1,4 @@
 //! Nodes on real sockets: they find each other, replicate, wait, leave, die and come back.
-#![cfg(feature = "driver")]
-
 mod driver_cluster;
 
 use std::time::{Duration, Instant};
@@ -234,6 +232,68 @@ async fn honest_envelopes_with_rotten_membership_inside_are_counted_and_dropped(
     has_peers(&three, 2).await;
     assert_eq!(target.counters().membership_malformed, 4);
     assert_eq!(target.counters().membership_restarts, 0);
+}
+
+/// What chitchat puts into an ACK: what it claims to have heard of `member`.
+fn hostile_ack(member: &cahoots_gossip::driver::Member) -> Vec<u8> {
+    let mut delta = vec![0]; // the node
+    delta.extend(u16::try_from(member.name.len()).unwrap().to_le_bytes());
+    delta.extend(member.name.as_bytes());
+    delta.extend(member.incarnation.to_le_bytes());
+    let std::net::IpAddr::V4(ip) = member.addr.ip() else { panic!("these tests listen on IPv4") };
+    delta.push(4);
+    delta.extend(ip.octets());
+    delta.extend(member.addr.port().to_le_bytes());
+    delta.extend([0; 16]); // nothing collected, from version 0 on
+    delta.extend([1, 1, 0, b'k', 1, 0, b'v']); // k = v
+    delta.extend(1000_u64.to_le_bytes()); // as of version 1000
+    delta.push(0); // not deleted
+    delta.push(2); // and yet
+    delta.extend(500_u64.to_le_bytes()); // there is no version above 500
+    let mut ack = vec![0x53, 0xb0, 0, 2];
+    ack.push(2); // one block, not compressed
+    ack.extend(u16::try_from(delta.len()).unwrap().to_le_bytes());
+    ack.extend(delta);
+    ack.push(0);
+    ack
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_makes_chitchat_panic_costs_a_restart_of_membership_and_nothing_else() {
+    let nodes = cluster(2).await;
+    let [target, peer] = &nodes[..] else { unreachable!() };
+    let victim = target.members().into_iter().find(|member| !member.is_self).unwrap();
+    let sealed = peer.with(|replica, _| replica.seal_membership(&hostile_ack(&victim)));
+    std::net::UdpSocket::bind(loopback()).unwrap().send_to(&sealed, target.local_addr()).unwrap();
+    let incarnation = target.members()[0].incarnation;
+    let newer = |members: &[cahoots_gossip::driver::Member]| members[0].incarnation > incarnation;
+    within("a new incarnation", target.members_when(newer)).await;
+    assert_eq!(target.counters().membership_restarts, 1);
+    let again = |members: &[cahoots_gossip::driver::Member]| {
+        members.iter().any(|member| member.name == "n0" && member.incarnation > incarnation && live_peers(members) == 1)
+    };
+    within("the peer to see the new incarnation", peer.members_when(again)).await;
+    has_peers(target, 1).await;
+    set(target, "key", "after the restart");
+    reads(peer, "key", "after the restart").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_on_all_ipv6_addresses_that_announces_an_ipv4_one_has_ipv4_peers() {
+    let mut both = config("both", &[]);
+    both.listen = "[::]:0".parse().unwrap();
+    both.advertise = Some(loopback());
+    both.insecure = true;
+    let both = start(both).await;
+    let mut four = config("four", &[]);
+    four.seeds = vec![format!("127.0.0.1:{}", both.local_addr().port())];
+    let four = start(four).await;
+    has_peers(&both, 1).await;
+    has_peers(&four, 1).await;
+    set(&four, "to both", "1");
+    set(&both, "to four", "2");
+    reads(&both, "to both", "1").await;
+    reads(&four, "to four", "2").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,4 +43,4 @@ mod wait;
 pub use cluster::{write_members, write_status};
 pub use error::CommandError;
 pub use exec::{Exec, Flow, Pause, Stop};
-pub use table::Command;
+pub use table::{COMMANDS, COUNT, Command};

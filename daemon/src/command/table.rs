@@ -301,10 +301,10 @@ static CAHOOTS_SUBCOMMANDS: [Command; 2] = [
 ];
 
 /// How many commands there are, subcommands not counted.
-const COUNT: usize = 54;
+pub const COUNT: usize = 54;
 
 /// Every command.
-pub(super) static COMMANDS: [Command; COUNT] = [
+pub static COMMANDS: [Command; COUNT] = [
     Command::new("ping", -1, "fast", NO_KEY, connection::ping).about(
         "connection",
         "1.0.0",

@@ -15,9 +15,9 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 use super::changes::{CHANGES_MAX, Changes};
 use super::clock::Clock;
 use super::counters::Tally;
+use super::member::Member;
 use super::pump::{BURST_MAX, UNSENT_MAX};
-use super::roster::Member;
-use super::socket::Endpoint;
+use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::timer::Timer;
 use super::transport::Inbound;
 use super::waiters::Waiters;
@@ -214,12 +214,14 @@ impl Shared {
     pub(super) fn send_membership(&self, to: SocketAddr, payload: &[u8]) {
         let Some(endpoint) = self.endpoint() else { return };
         let datagram = self.core().replica.seal_membership(payload);
-        if datagram.len() > super::socket::UDP_PAYLOAD_BYTES_MAX {
+        if datagram.len() > UDP_PAYLOAD_BYTES_MAX {
             self.tally.membership_oversize.add(1);
-        } else if endpoint.send_one(to, &datagram, &self.tally) {
-            self.tally.membership_sent.add(1);
-        } else {
-            self.tally.membership_dropped.add(1);
+            return;
+        }
+        match endpoint.send_one(to, &datagram, &self.tally) {
+            Sent::Taken => self.tally.membership_sent.add(1),
+            Sent::Full => self.tally.membership_dropped.add(1),
+            Sent::Refused => {}
         }
     }
 
@@ -266,5 +268,62 @@ impl Shared {
 
     fn unsent(&self) -> MutexGuard<'_, VecDeque<Transmit>> {
         self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::ReplicaConfig;
+
+    fn shared() -> Shared {
+        let clock = Clock::start();
+        let replica = Replica::new(ReplicaConfig::default(), cahoots_crdt::ReplicaId::new(1), clock.now());
+        let endpoint = Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Shared::new(replica, endpoint, clock, Timer::new().unwrap())
+    }
+
+    fn transmits(to: SocketAddr, count: usize) -> VecDeque<Transmit> {
+        (0..count).map(|_| Transmit { to, datagram: vec![0; 10] }).collect()
+    }
+
+    /// Before tokio has polled a new socket once, it counts as full: a full socket without having to fill one.
+    #[tokio::test]
+    async fn a_full_socket_holds_back_the_engine_and_what_waits_is_bounded() {
+        let shared = shared();
+        let sink = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = sink.local_addr().unwrap();
+        shared.send(&mut transmits(to, UNSENT_MAX - 1));
+        assert!(shared.blocked());
+        shared.send(&mut transmits(to, 3));
+        assert_eq!(shared.unsent().len(), UNSENT_MAX);
+        assert_eq!((shared.tally.datagrams_dropped.get(), shared.tally.send_blocked.get()), (2, 2));
+
+        shared.drive(|replica, now| {
+            replica.peer_up(now, cahoots_crdt::ReplicaId::new(2), to);
+            replica.write(now, 1, |writer| writer.set(b"key", b"value")).unwrap();
+        });
+        assert_eq!(shared.unsent().len(), UNSENT_MAX, "nothing is taken from the engine while the socket is full");
+
+        let endpoint = shared.endpoint().unwrap();
+        while shared.blocked() {
+            endpoint.writable().await;
+            shared.unblock(&endpoint);
+        }
+        assert_eq!(shared.tally.datagrams_sent.get(), UNSENT_MAX as u64);
+        shared.drive(|_, _| ());
+        assert!(shared.tally.datagrams_sent.get() > UNSENT_MAX as u64, "then the engine is asked again");
+    }
+
+    #[tokio::test]
+    async fn a_closed_node_sends_nothing_and_keeps_no_port() {
+        let shared = shared();
+        let address = shared.endpoint().unwrap().local_addr();
+        shared.close();
+        assert!(shared.is_closed());
+        shared.send_membership(address, b"x");
+        shared.send(&mut transmits(address, 1));
+        assert_eq!(shared.tally.snapshot(), super::super::counters::Counters::default());
+        std::net::UdpSocket::bind(address).unwrap();
     }
 }

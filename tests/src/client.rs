@@ -1,0 +1,103 @@
+//! A client's side of a write: what a command checks before it writes, and what its reply must be.
+
+use cahoots_gossip::store::{Class, WriteError, Writer};
+
+use crate::oracle::{Action, Shown};
+
+/// One operation of a group: a key and what to do with it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request(pub Vec<u8>, pub Action);
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {:?}", String::from_utf8_lossy(&self.0), self.1)
+    }
+}
+
+/// What became of one operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// It changed something; recorded in the history.
+    Done,
+    /// It had nothing to do; nothing may be published for it.
+    Idle,
+    /// The key holds another class, or a text that is no number.
+    Refused,
+}
+
+/// One operation as the daemon's commands do it: the class first, then the write.
+///
+/// # Panics
+/// If the reply contradicts what the key showed before.
+pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
+    let before = Shown::read(writer, key);
+    if let (Some(needs), Some(class)) = (action.needs(), before.class())
+        && needs != class
+    {
+        return Reply::Refused;
+    }
+    match action {
+        Action::Set(value) => {
+            writer.set(key, value).expect("within the limits");
+            Reply::Done
+        }
+        Action::Add(delta) => counted(writer.add(key, *delta), text_of(&before), *delta),
+        Action::AddField(field, delta) => {
+            counted(writer.add_field(key, field, *delta), field_of(&before, field), *delta)
+        }
+        Action::AddMember(member) => {
+            let new = writer.insert(key, Class::Set, member, b"").expect("within the limits");
+            assert_eq!(
+                new,
+                !matches!(&before, Shown::Set(members) if members.contains(member)),
+                "{action:?}, {before:?}"
+            );
+            Reply::Done
+        }
+        Action::SetField(field, value) => {
+            let new = writer.insert(key, Class::Hash, field, value).expect("within the limits");
+            assert_eq!(new, field_of(&before, field).is_none(), "{action:?}, {before:?}");
+            Reply::Done
+        }
+        Action::RemoveMember(member) => {
+            let had = matches!(&before, Shown::Set(members) if members.contains(member));
+            removed(writer.remove(key, Class::Set, member), had)
+        }
+        Action::RemoveField(field) => {
+            let had = field_of(&before, field).is_some();
+            removed(writer.remove(key, Class::Hash, field), had)
+        }
+        Action::Delete => removed(writer.delete(key), before != Shown::Nothing),
+    }
+}
+
+fn removed(answer: Result<bool, WriteError>, had: bool) -> Reply {
+    let answer = answer.expect("clocks are right");
+    assert_eq!(answer, had, "a removal says whether there was something");
+    if answer { Reply::Done } else { Reply::Idle }
+}
+
+fn counted(answer: Result<i64, WriteError>, before: Option<&Vec<u8>>, delta: i64) -> Reply {
+    let number = match before {
+        None => Some(0),
+        // Concurrent increments may sum to more than 64 bits; such a number shows and cannot be added to.
+        Some(text) => std::str::from_utf8(text).ok().and_then(|text| text.parse::<i128>().ok()),
+    };
+    let sum = number.map(|number| i64::try_from(number).ok().and_then(|number| number.checked_add(delta)));
+    match (sum, answer) {
+        (Some(Some(sum)), Ok(answer)) => {
+            assert_eq!(answer, sum, "an increment says the new value");
+            Reply::Done
+        }
+        (Some(None), Err(WriteError::Overflow)) | (None, Err(WriteError::NotInteger)) => Reply::Refused,
+        (_, answer) => panic!("{before:?} + {delta} was answered {answer:?}"),
+    }
+}
+
+fn text_of(shown: &Shown) -> Option<&Vec<u8>> {
+    if let Shown::Text(text) = shown { Some(text) } else { None }
+}
+
+fn field_of<'a>(shown: &'a Shown, field: &[u8]) -> Option<&'a Vec<u8>> {
+    if let Shown::Hash(fields) = shown { fields.get(field) } else { None }
+}

@@ -1,0 +1,64 @@
+//! Histories told by hand: clients' commands at replicas called `a`, `b`, `c` ...
+
+use crate::oracle::{Action, Shown};
+
+/// Something a script can run commands at. Whatever happens is checked against the oracle at once.
+pub trait Commands {
+    /// Runs one operation.
+    ///
+    /// # Panics
+    /// If it is refused or does nothing: a script says what it means.
+    fn run(&mut self, at: char, key: &str, action: &Action);
+
+    /// What a client of this replica sees.
+    fn shown(&self, at: char, key: &str) -> Shown;
+
+    /// SET.
+    fn set(&mut self, at: char, key: &str, value: &str) {
+        self.run(at, key, &Action::Set(value.into()));
+    }
+
+    /// INCRBY.
+    fn incr(&mut self, at: char, key: &str, delta: i64) {
+        self.run(at, key, &Action::Add(delta));
+    }
+
+    /// SADD.
+    fn sadd(&mut self, at: char, key: &str, member: &str) {
+        self.run(at, key, &Action::AddMember(member.into()));
+    }
+
+    /// SREM.
+    fn srem(&mut self, at: char, key: &str, member: &str) {
+        self.run(at, key, &Action::RemoveMember(member.into()));
+    }
+
+    /// HSET.
+    fn hset(&mut self, at: char, key: &str, field: &str, value: &str) {
+        self.run(at, key, &Action::SetField(field.into(), value.into()));
+    }
+
+    /// HINCRBY.
+    fn hincr(&mut self, at: char, key: &str, field: &str, delta: i64) {
+        self.run(at, key, &Action::AddField(field.into(), delta));
+    }
+
+    /// HDEL.
+    fn hdel(&mut self, at: char, key: &str, field: &str) {
+        self.run(at, key, &Action::RemoveField(field.into()));
+    }
+
+    /// DEL.
+    fn del(&mut self, at: char, key: &str) {
+        self.run(at, key, &Action::Delete);
+    }
+}
+
+/// The number of the replica called by this letter.
+///
+/// # Panics
+/// If it is no small letter.
+#[must_use]
+pub fn number(letter: char) -> usize {
+    usize::from(u8::try_from(letter).expect("a letter") - b'a')
+}

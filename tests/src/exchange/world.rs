@@ -1,0 +1,390 @@
+//! All stores of one history, what is under way between them, and the checks.
+
+use std::collections::BTreeMap;
+
+use cahoots_crdt::{Dot, ReplicaId, VersionVector};
+use cahoots_gossip::store::BUCKETS;
+
+use super::Step;
+use super::replica::Replica;
+use crate::client::{Reply, Request, perform};
+use crate::oracle::{History, Knowledge, Shown};
+
+const EPOCH: u64 = 1_800_000_000_000;
+const FIRST_ID: u64 = 0xA0;
+
+enum Message {
+    Transfer { to: usize, bytes: Vec<u8> },
+    Ack { to: usize, owner: ReplicaId, acked: VersionVector, seq: u64 },
+}
+
+/// The stores of one history.
+pub struct World {
+    pub(super) replicas: Vec<Replica>,
+    history: History,
+    under_way: Vec<Message>,
+    wall: u64,
+    skew: Vec<u64>,
+    ids: u64,
+    window_bytes_max: usize,
+    /// Version vector -> (fingerprint, everything shown).
+    states: BTreeMap<Vec<(ReplicaId, u64)>, (u128, Vec<Shown>)>,
+    /// What stores that are gone had minted.
+    buried: BTreeMap<ReplicaId, u64>,
+    /// Transfers that were joined, and baselines dropped.
+    pub(super) joins: u64,
+    pub(super) collected: u64,
+}
+
+impl World {
+    /// So many empty stores; a flush window is closed by itself beyond `window_bytes_max`.
+    #[must_use]
+    pub fn new(replicas: usize, window_bytes_max: usize) -> Self {
+        let mut world = Self {
+            replicas: Vec::new(),
+            history: History::new(),
+            under_way: Vec::new(),
+            wall: EPOCH,
+            skew: vec![0; replicas],
+            ids: 0,
+            window_bytes_max,
+            states: BTreeMap::new(),
+            buried: BTreeMap::new(),
+            joins: 0,
+            collected: 0,
+        };
+        for _ in 0..replicas {
+            let id = world.fresh_id();
+            world.replicas.push(Replica::new(id, window_bytes_max));
+        }
+        world
+    }
+
+    /// A, B, C ... in the order of birth, so that reports read well.
+    fn fresh_id(&mut self) -> ReplicaId {
+        self.ids += 1;
+        ReplicaId::new(FIRST_ID + self.ids - 1)
+    }
+
+    /// How many events clients' operations have become.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.history.len()
+    }
+
+    /// What a client of this replica sees.
+    #[must_use]
+    pub fn shown(&self, replica: usize, key: &str) -> Shown {
+        Shown::read(&self.replicas[replica].store, key.as_bytes())
+    }
+
+    /// How many baselines a replica keeps.
+    #[must_use]
+    pub fn baselines(&self, replica: usize) -> usize {
+        self.replicas[replica].store.baselines()
+    }
+
+    /// Takes a step and checks everything.
+    ///
+    /// # Panics
+    /// If something does not hold.
+    pub fn take(&mut self, step: &Step) {
+        match step {
+            Step::Write(at, group) => drop(self.write(*at, group)),
+            Step::Clear(at) => self.clear(*at),
+            Step::Seal(at) => self.replicas[*at].seal(),
+            Step::Send(from, to, origin) => drop(self.send(*from, *to, *origin)),
+            Step::SendAll(from, to) => self.send_all(*from, *to),
+            Step::Resend(from, to, origin, number) => self.resend(*from, *to, *origin, *number),
+            Step::Ask(from, to, buckets) => {
+                let bytes = self.ask(*from, *to, buckets.start, buckets.end);
+                self.under_way.push(Message::Transfer { to: *to, bytes });
+            }
+            Step::Transfer(from, to) => {
+                let bytes = self.ask(*from, *to, 0, BUCKETS);
+                self.deliver(&Message::Transfer { to: *to, bytes });
+            }
+            Step::Arrive(number, again) => return self.arrive(*number, *again),
+            Step::Lose(number) if !self.under_way.is_empty() => {
+                let number = number % self.under_way.len();
+                drop(self.under_way.remove(number));
+            }
+            Step::Ack(from, to) => self.deliver(&self.ack(*from, *to)),
+            Step::SlowAck(from, to) => self.under_way.push(self.ack(*from, *to)),
+            Step::Cut(at, origin, keep) => self.cut(*at, *origin, *keep),
+            Step::Crash(at) => self.crash(*at),
+            Step::Tick(millis) => self.wall += millis,
+            Step::Skew(at, millis) => self.skew[*at] = *millis,
+            Step::Lose(_) => {}
+        }
+        step.touches().into_iter().flatten().for_each(|at| self.check(at));
+    }
+
+    pub(super) fn write(&mut self, at: usize, group: &[Request]) -> Vec<Reply> {
+        let knew: Vec<Knowledge> = group.iter().map(|Request(key, _)| self.knowledge(at, key)).collect();
+        let wall = self.wall + self.skew[at];
+        let replica = &mut self.replicas[at];
+        let before = replica.store.position();
+        let bytes = group.iter().map(|Request(key, action)| key.len() + action.bytes()).sum();
+        let answers: Vec<(Reply, u64)> = replica.store.write(wall, bytes, |writer| {
+            group.iter().map(|Request(key, action)| (perform(writer, key, action), writer.clock().get())).collect()
+        });
+        let dot = Dot::new(replica.id(), replica.store.position());
+        replica.collect_sealed();
+        let published = answers.iter().any(|(reply, _)| *reply == Reply::Done);
+        assert!(published || dot.seq == before, "{group:?} did nothing and became {dot:?}");
+        for ((Request(key, action), (reply, stamp)), knew) in group.iter().zip(&answers).zip(knew) {
+            if *reply == Reply::Done {
+                self.history.record(key, dot, action.clone(), *stamp, knew).unwrap_or_else(|why| panic!("{why}"));
+            }
+        }
+        answers.into_iter().map(|(reply, _)| reply).collect()
+    }
+
+    fn clear(&mut self, at: usize) {
+        let keys: Vec<Vec<u8>> = self.history.keys().map(<[u8]>::to_vec).collect();
+        let there = keys.into_iter().filter(|key| self.replicas[at].store.view(key).is_some());
+        let there: Vec<(Vec<u8>, Knowledge)> = there.map(|key| (key.clone(), self.knowledge(at, &key))).collect();
+        let wall = self.wall + self.skew[at];
+        let replica = &mut self.replicas[at];
+        let count = replica.store.write(wall, 0, |writer| writer.clear().expect("clocks are right"));
+        assert_eq!(count, there.len(), "FLUSHALL says how many keys there were");
+        let (dot, stamp) = (Dot::new(replica.id(), replica.store.position()), replica.store.clock().get());
+        replica.collect_sealed();
+        for (key, knew) in there {
+            let recorded = self.history.record(&key, dot, crate::oracle::Action::Delete, stamp, knew);
+            recorded.expect("a removal has no stamp to be wrong");
+        }
+    }
+
+    /// The id under which a replica lives now.
+    pub(super) fn id(&self, at: usize) -> ReplicaId {
+        self.replicas[at].id()
+    }
+
+    /// The id under which it began.
+    pub(super) fn first_id(&self, at: usize) -> ReplicaId {
+        ReplicaId::new(FIRST_ID + at as u64)
+    }
+
+    /// Hands all events of one origin from one log to another store, and checks everything.
+    pub(super) fn give(&mut self, from: usize, to: usize, origin: ReplicaId) {
+        while self.send_next(from, to, origin) {
+            self.check(to);
+        }
+    }
+
+    fn origin(&self, at: usize, number: usize) -> Option<ReplicaId> {
+        let logs = &self.replicas[at].logs;
+        logs.keys().nth(number % logs.len().max(1)).copied()
+    }
+
+    fn send(&mut self, from: usize, to: usize, origin: usize) -> bool {
+        self.origin(from, origin).is_some_and(|origin| self.send_next(from, to, origin))
+    }
+
+    fn send_next(&mut self, from: usize, to: usize, origin: ReplicaId) -> bool {
+        let next = self.replicas[to].store.version_vector().get(origin) + 1;
+        let Some(body) = self.replicas[from].logs.get(&origin).and_then(|log| log.get(next)).cloned() else {
+            return false;
+        };
+        origin != self.replicas[to].id() && self.replicas[to].offer(Dot::new(origin, next), &body, self.wall + 60_000)
+    }
+
+    fn send_all(&mut self, from: usize, to: usize) {
+        let mut moved = true;
+        while std::mem::take(&mut moved) {
+            let origins: Vec<ReplicaId> = self.replicas[from].logs.keys().copied().collect();
+            for origin in origins {
+                moved |= self.send_next(from, to, origin);
+            }
+        }
+    }
+
+    fn resend(&mut self, from: usize, to: usize, origin: usize, number: usize) {
+        let Some(origin) = self.origin(from, origin) else { return };
+        let log = &self.replicas[from].logs[&origin];
+        if log.bodies.is_empty() || origin == self.replicas[to].id() {
+            return;
+        }
+        let at = number % log.bodies.len();
+        let (dot, body) = (Dot::new(origin, log.floor + 1 + at as u64), log.bodies[at].clone());
+        self.replicas[to].offer(dot, &body, self.wall + 60_000);
+    }
+
+    /// The answer of `from` to a question of `to`.
+    fn ask(&mut self, from: usize, to: usize, first: usize, last: usize) -> Vec<u8> {
+        let theirs = self.replicas[to].store.bucket_fingerprints(first, last);
+        self.replicas[to].collect_sealed();
+        let (bytes, _) = self.replicas[from].store.encode_transfer(first, &theirs, usize::MAX);
+        self.replicas[from].collect_sealed();
+        bytes
+    }
+
+    fn ack(&self, from: usize, to: usize) -> Message {
+        let (owner, acked, seq) = self.replicas[from].ack();
+        Message::Ack { to, owner, acked, seq }
+    }
+
+    fn arrive(&mut self, number: usize, again: bool) {
+        if self.under_way.is_empty() {
+            return;
+        }
+        let number = number % self.under_way.len();
+        let message = self.under_way.swap_remove(number);
+        self.deliver(&message);
+        let (Message::Transfer { to, .. } | Message::Ack { to, .. }) = message;
+        self.check(to);
+        if again {
+            self.under_way.push(message);
+        }
+    }
+
+    fn deliver(&mut self, message: &Message) {
+        match message {
+            Message::Transfer { to, bytes } => {
+                let replica = &mut self.replicas[*to];
+                let joined = replica.store.join_transfer(bytes, self.wall + 60_000);
+                let joined = joined.expect("stores write what stores accept");
+                replica.collect_sealed();
+                replica.cut_overtaken_logs();
+                self.joins += joined.joined as u64;
+            }
+            Message::Ack { to, owner, acked, seq } => {
+                let store = &mut self.replicas[*to].store;
+                self.collected += store.collect_baselines(*owner, acked, *seq).unwrap_or(0) as u64;
+            }
+        }
+    }
+
+    fn cut(&mut self, at: usize, origin: usize, keep: usize) {
+        let Some(origin) = self.origin(at, origin) else { return };
+        let log = self.replicas[at].logs.get_mut(&origin).expect("it was just found");
+        let cut = log.bodies.len().saturating_sub(keep);
+        drop(log.bodies.drain(..cut));
+        log.floor += cut as u64;
+    }
+
+    fn crash(&mut self, at: usize) {
+        let gone = &self.replicas[at];
+        self.buried.insert(gone.id(), gone.store.position());
+        let id = self.fresh_id();
+        self.replicas[at] = Replica::new(id, self.window_bytes_max);
+        // What is under way to a process that died reaches its successor; what it does not understand it ignores.
+    }
+
+    fn knowledge(&self, at: usize, key: &[u8]) -> Knowledge {
+        let store = &self.replicas[at].store;
+        self.history.applied(key, Some(store.id()), |dot| store.covers(key, dot))
+    }
+
+    fn check(&mut self, at: usize) {
+        self.replicas[at].hear_changes();
+        let keys: Vec<Vec<u8>> = self.history.keys().map(<[u8]>::to_vec).collect();
+        let mut all = Vec::with_capacity(keys.len());
+        for key in &keys {
+            let applied = self.knowledge(at, key);
+            let replica = &self.replicas[at];
+            let shown = Shown::read(&replica.store, key);
+            let verdict = self.history.judge_order(key, &applied);
+            let verdict = verdict.and_then(|()| self.history.judge(key, &applied, &shown));
+            verdict.unwrap_or_else(|why| panic!("at {}: {why}", replica.id()));
+            let told = replica.mirror.get(key).unwrap_or(&Shown::Nothing);
+            assert_eq!(told, &shown, "{} did not tell its watcher of {}", replica.id(), String::from_utf8_lossy(key));
+            all.push(shown);
+        }
+        let there = all.iter().filter(|shown| **shown != Shown::Nothing).count();
+        assert_eq!(self.replicas[at].store.len(), there, "keys are counted right");
+        self.check_state(at, all);
+    }
+
+    /// Equal version vectors mean equal states, and fingerprints kept are those computed from scratch.
+    fn check_state(&mut self, at: usize, mut all: Vec<Shown>) {
+        let store = &mut self.replicas[at].store;
+        if store.has_open_window() {
+            return;
+        }
+        assert!(store.fingerprints_are_exact(), "the fingerprint of {} has drifted", store.id());
+        if store.buckets_ahead() > 0 {
+            return;
+        }
+        while all.last() == Some(&Shown::Nothing) {
+            all.pop(); // keys written later elsewhere
+        }
+        let vector: Vec<_> = store.version_vector().iter().collect();
+        let print = store.fingerprint().get();
+        let (first_print, first) = self.states.entry(vector.clone()).or_insert_with(|| (print, all.clone()));
+        let shown: Vec<&Shown> = all.iter().filter(|shown| **shown != Shown::Nothing).collect();
+        let first_shown: Vec<&Shown> = first.iter().filter(|shown| **shown != Shown::Nothing).collect();
+        assert_eq!(shown, first_shown, "{} shows something else than the first at {vector:?}", store.id());
+        assert_eq!(print, *first_print, "{} has another fingerprint than the first at {vector:?}", store.id());
+    }
+
+    /// Lets all stores exchange everything they have, logs first, and insists that they end equal.
+    ///
+    /// # Panics
+    /// If they do not, if something that a living store had is missing, or a baseline stays that nothing needs.
+    pub fn heal(&mut self) {
+        self.under_way.clear();
+        (0..self.replicas.len()).for_each(|at| self.replicas[at].seal());
+        let held: Vec<(Vec<u8>, Dot)> = self.held_by_somebody();
+        for _ in 0..3 {
+            for from in 0..self.replicas.len() {
+                for to in (0..self.replicas.len()).filter(|to| *to != from) {
+                    self.take(&Step::SendAll(from, to));
+                    if !self.equal(from, to) {
+                        self.take(&Step::Transfer(from, to));
+                    }
+                }
+            }
+        }
+        for from in 0..self.replicas.len() {
+            for (key, dot) in &held {
+                let has = dot.replica == self.replicas[from].id() || self.replicas[from].store.covers(key, *dot);
+                assert!(has, "{dot:?} was lost on its way to {}", self.replicas[from].id());
+            }
+            (0..self.replicas.len())
+                .for_each(|to| assert!(self.equal(from, to), "replicas {from} and {to} differ for good"));
+        }
+        for from in 0..self.replicas.len() {
+            (0..self.replicas.len()).filter(|to| *to != from).for_each(|to| self.take(&Step::Ack(from, to)));
+        }
+        self.check_baselines();
+    }
+
+    fn held_by_somebody(&self) -> Vec<(Vec<u8>, Dot)> {
+        let has =
+            |key: &[u8], dot: Dot| self.replicas.iter().any(|it| it.id() == dot.replica || it.store.covers(key, dot));
+        let events = self.history.events().filter(|(key, dot)| has(key, *dot));
+        events.map(|(key, dot)| (key.to_vec(), dot)).collect()
+    }
+
+    fn equal(&mut self, a: usize, b: usize) -> bool {
+        let mut state = |at: usize| {
+            let store = &mut self.replicas[at].store;
+            (store.version_hash(), store.fingerprint())
+        };
+        state(a) == state(b)
+    }
+
+    /// Once everybody has acknowledged everything, only counters of the dead keep baselines, and live counters.
+    fn check_baselines(&self) {
+        let least = self.replicas.iter().map(|it| it.store.baselines()).min().unwrap_or(0);
+        if self.buried.is_empty() {
+            for replica in &self.replicas {
+                let kept = replica.store.baselines();
+                assert!(
+                    kept <= self.counters_reset_alive(),
+                    "{} keeps {kept} baselines (least: {least})",
+                    replica.id()
+                );
+            }
+        }
+    }
+
+    /// An upper bound of what baselines may stay: a slot that is live and partly reset needs its own.
+    fn counters_reset_alive(&self) -> usize {
+        let keys: Vec<&[u8]> = self.history.keys().collect();
+        keys.iter().flat_map(|key| self.history.operations(key)).filter(|it| it.is_increment()).count()
+    }
+}

@@ -1,0 +1,129 @@
+//! The operations of clients, and what each of them supersedes.
+
+use std::fmt;
+
+use cahoots_gossip::store::Class;
+
+/// Text as bytes; keys, members, fields and values are all of this kind.
+pub type Name = Vec<u8>;
+
+/// One operation of a client on one key.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Action {
+    /// SET: supersedes everything observed of the key, whatever its class.
+    Set(Name),
+    /// INCRBY.
+    Add(i64),
+    /// SADD of one member.
+    AddMember(Name),
+    /// SREM of one member.
+    RemoveMember(Name),
+    /// HSET of one field.
+    SetField(Name, Name),
+    /// HINCRBY of one field.
+    AddField(Name, i64),
+    /// HDEL of one field.
+    RemoveField(Name),
+    /// DEL: like SET it supersedes everything observed of the key.
+    Delete,
+}
+
+/// Where inside a key an operation leaves something that can be live.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Path {
+    /// The assignments of a text.
+    Text,
+    /// The increments of a text.
+    Count,
+    /// A member of a set.
+    Member(Name),
+    /// The assignments of a field.
+    Field(Name),
+    /// The increments of a field.
+    FieldCount(Name),
+}
+
+impl Path {
+    /// The class that shows what lies here.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Text | Self::Count => Class::Text,
+            Self::Member(_) => Class::Set,
+            Self::Field(_) | Self::FieldCount(_) => Class::Hash,
+        }
+    }
+}
+
+impl Action {
+    /// Where the operation leaves something; nowhere if it only removes.
+    #[must_use]
+    pub fn leaves(&self) -> Option<Path> {
+        match self {
+            Self::Set(_) => Some(Path::Text),
+            Self::Add(_) => Some(Path::Count),
+            Self::AddMember(member) => Some(Path::Member(member.clone())),
+            Self::SetField(field, _) => Some(Path::Field(field.clone())),
+            Self::AddField(field, _) => Some(Path::FieldCount(field.clone())),
+            Self::RemoveMember(_) | Self::RemoveField(_) | Self::Delete => None,
+        }
+    }
+
+    /// Whether the operation supersedes what it observed at `path`.
+    #[must_use]
+    pub fn supersedes(&self, path: &Path) -> bool {
+        match self {
+            Self::Set(_) | Self::Delete => true,
+            Self::Add(_) | Self::AddField(..) => false,
+            Self::AddMember(name) | Self::RemoveMember(name) => matches!(path, Path::Member(other) if other == name),
+            Self::SetField(name, _) | Self::RemoveField(name) => {
+                matches!(path, Path::Field(other) | Path::FieldCount(other) if other == name)
+            }
+        }
+    }
+
+    /// The class a client must find (or find nothing) for this command to be allowed; `None`: any.
+    #[must_use]
+    pub fn needs(&self) -> Option<Class> {
+        match self {
+            Self::Set(_) | Self::Delete => None,
+            Self::Add(_) => Some(Class::Text),
+            Self::AddMember(_) | Self::RemoveMember(_) => Some(Class::Set),
+            Self::SetField(..) | Self::AddField(..) | Self::RemoveField(_) => Some(Class::Hash),
+        }
+    }
+
+    /// An upper estimate of the bytes the operation writes, besides the key.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Set(value) => value.len(),
+            Self::SetField(field, value) => field.len() + value.len(),
+            Self::AddMember(name) | Self::RemoveMember(name) | Self::RemoveField(name) => name.len(),
+            Self::AddField(field, _) => field.len() + 20,
+            Self::Add(_) => 20,
+            Self::Delete => 0,
+        }
+    }
+}
+
+/// Bytes as a test's reader wants them: the text, cut where it grows long.
+pub(crate) fn brief(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(24)]);
+    if bytes.len() > 24 { format!("{text}..({} bytes)", bytes.len()) } else { text.into_owned() }
+}
+
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Set(value) => write!(f, "SET {}", brief(value)),
+            Self::Add(delta) => write!(f, "INCRBY {delta}"),
+            Self::AddMember(member) => write!(f, "SADD {}", brief(member)),
+            Self::RemoveMember(member) => write!(f, "SREM {}", brief(member)),
+            Self::SetField(field, value) => write!(f, "HSET {} {}", brief(field), brief(value)),
+            Self::AddField(field, delta) => write!(f, "HINCRBY {} {delta}", brief(field)),
+            Self::RemoveField(field) => write!(f, "HDEL {}", brief(field)),
+            Self::Delete => write!(f, "DEL"),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! From the operations applied at a replica to the value it must show.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use cahoots_gossip::store::Class;
+
+use super::action::{Name, brief};
+use super::history::{Knowledge, Operation};
+use super::{Action, Path, Shown};
+
+/// Why a replica may not show what it shows.
+#[derive(Clone)]
+pub struct Complaint(String);
+
+impl Complaint {
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+pub(super) fn judge(key: &[u8], operations: &[Operation], applied: &Knowledge, shown: &Shown) -> Result<(), Complaint> {
+    let live: Vec<&Operation> = operations
+        .iter()
+        .filter(|operation| operation.path.is_some() && applied.has(operation.dot))
+        .filter(|operation| !operation.superseded_by.iter().any(|&by| applied.has(operations[by].dot)))
+        .collect();
+    let expected = expect(&live);
+    if *shown == expected {
+        return Ok(());
+    }
+    let key = brief(key);
+    Err(Complaint::new(format!("{key} shows {shown:?}, expected {expected:?}; live: {live:?}; applied: {applied:?}")))
+}
+
+/// The value that these live operations amount to.
+fn expect(live: &[&Operation]) -> Shown {
+    let newest = live.iter().max_by_key(|operation| operation.rank());
+    let Some(class) = newest.and_then(|operation| operation.path.as_ref()).map(Path::class) else {
+        return Shown::Nothing;
+    };
+    match class {
+        Class::Text => Shown::Text(counted(live, &Path::Text, &Path::Count)),
+        Class::Set => Shown::Set(live.iter().filter_map(|operation| member_of(operation)).cloned().collect()),
+        Class::Hash => {
+            let names: BTreeSet<&Name> = live.iter().filter_map(|operation| field_of(operation)).collect();
+            let value = |name: &Name| counted(live, &Path::Field(name.clone()), &Path::FieldCount(name.clone()));
+            Shown::Hash(names.into_iter().map(|name| (name.clone(), value(name))).collect::<BTreeMap<_, _>>())
+        }
+    }
+}
+
+/// A value that is an assignment plus increments: the winning live assignment, and every live increment.
+fn counted(live: &[&Operation], assigned: &Path, incremented: &Path) -> Name {
+    let at = |path| live.iter().filter(move |operation| operation.path.as_ref() == Some(path));
+    let assignment = at(assigned).max_by_key(|operation| operation.rank()).map(|operation| assigned_value(operation));
+    let increments: Vec<i128> = at(incremented).map(|operation| increment(operation)).collect();
+    let added: i128 = increments.iter().sum();
+    let Some(value) = assignment else { return added.to_string().into_bytes() };
+    match integer(value) {
+        Some(number) if !increments.is_empty() => (number + added).to_string().into_bytes(),
+        // A text that is no number hides the increments until it is replaced.
+        _ => value.clone(),
+    }
+}
+
+/// A 64-bit integer written as it would be printed.
+fn integer(text: &[u8]) -> Option<i128> {
+    let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (number.to_string().as_bytes() == text).then_some(i128::from(number))
+}
+
+fn increment(operation: &Operation) -> i128 {
+    match operation.action {
+        Action::Add(delta) | Action::AddField(_, delta) => delta.into(),
+        _ => unreachable!("only increments lie on a path of increments"),
+    }
+}
+
+fn assigned_value(operation: &Operation) -> &Name {
+    match &operation.action {
+        Action::Set(value) | Action::SetField(_, value) => value,
+        _ => unreachable!("only assignments lie on a path of assignments"),
+    }
+}
+
+fn member_of(operation: &Operation) -> Option<&Name> {
+    if let Action::AddMember(name) = &operation.action { Some(name) } else { None }
+}
+
+fn field_of(operation: &Operation) -> Option<&Name> {
+    match &operation.action {
+        Action::SetField(name, _) | Action::AddField(name, _) => Some(name),
+        _ => None,
+    }
+}

@@ -1,0 +1,204 @@
+//! Everything clients did in one run, in the order it happened, and who had observed what.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use cahoots_crdt::{Dot, ReplicaId};
+
+use super::action::{Action, Name};
+use super::expectation::{self, Complaint};
+use super::{Path, Shown};
+
+/// How far each replica's operations *on one key* have been applied somewhere.
+///
+/// Deliberately not the version vector of the library under test.
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
+pub struct Knowledge(BTreeMap<ReplicaId, u64>);
+
+impl Knowledge {
+    /// Whether the operations of this event are among those applied.
+    #[must_use]
+    pub fn has(&self, dot: Dot) -> bool {
+        self.0.get(&dot.replica).is_some_and(|seq| dot.seq <= *seq)
+    }
+}
+
+/// One operation a client was told had succeeded.
+pub struct Operation {
+    /// The event that carried it; several operations of one flush window share one.
+    pub dot: Dot,
+    /// What was asked for.
+    pub action: Action,
+    /// The writer's hybrid logical clock when it ran.
+    pub stamp: u64,
+    pub(super) path: Option<Path>,
+    knew: Knowledge,
+    /// Later operations on the key that observed and superseded this one.
+    pub(super) superseded_by: Vec<usize>,
+}
+
+impl Operation {
+    /// Whether it adds to a counter.
+    #[must_use]
+    pub fn is_increment(&self) -> bool {
+        matches!(self.path, Some(Path::Count | Path::FieldCount(_)))
+    }
+
+    /// What decides between live operations: the higher clock, then the higher replica id.
+    pub(super) fn rank(&self) -> (u64, ReplicaId) {
+        (self.stamp, self.dot.replica)
+    }
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} [{:?}]", self.action, self.dot)
+    }
+}
+
+#[derive(Default)]
+struct KeyHistory {
+    operations: Vec<Operation>,
+    /// Of each origin the events that touched this key, ascending, without repetition.
+    events: BTreeMap<ReplicaId, Vec<u64>>,
+}
+
+/// All operations of one run by key.
+#[derive(Default)]
+pub struct History {
+    keys: BTreeMap<Name, KeyHistory>,
+    operations: u64,
+}
+
+impl History {
+    /// A run in which nothing has happened.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many operations have been recorded.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.operations
+    }
+
+    /// Whether nothing has been recorded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.operations == 0
+    }
+
+    /// The keys that were ever written.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.keys().map(Vec::as_slice)
+    }
+
+    /// Every event with every key it touched.
+    pub fn events(&self) -> impl Iterator<Item = (&[u8], Dot)> {
+        self.keys.iter().flat_map(|(key, history)| {
+            let dots = history.events.iter().flat_map(|(&id, seqs)| seqs.iter().map(move |&seq| Dot::new(id, seq)));
+            dots.map(move |dot| (key.as_slice(), dot))
+        })
+    }
+
+    /// What a replica has applied of the operations on `key`, given its answer for single events.
+    ///
+    /// `own` is the replica's id: what it wrote itself it has applied, an open flush window included.
+    pub fn applied(&self, key: &[u8], own: Option<ReplicaId>, covers: impl Fn(Dot) -> bool) -> Knowledge {
+        let mut known = BTreeMap::new();
+        let Some(history) = self.keys.get(key) else { return Knowledge::default() };
+        for (&replica, events) in &history.events {
+            let seq = if own == Some(replica) {
+                events.last().copied()
+            } else {
+                events.iter().rev().copied().find(|&seq| covers(Dot::new(replica, seq)))
+            };
+            if let Some(seq) = seq {
+                known.insert(replica, seq);
+            }
+        }
+        Knowledge(known)
+    }
+
+    /// Records an operation that succeeded. `knew` is what its writer had applied of the key before it ran.
+    ///
+    /// # Errors
+    /// If the operation leaves something under a stamp that does not come after all its writer had observed.
+    ///
+    /// # Panics
+    /// If a replica counts its events downwards.
+    pub fn record(
+        &mut self,
+        key: &[u8],
+        dot: Dot,
+        action: Action,
+        stamp: u64,
+        knew: Knowledge,
+    ) -> Result<(), Complaint> {
+        let history = self.keys.entry(key.to_vec()).or_default();
+        let number = history.operations.len();
+        let path = action.leaves();
+        for earlier in &mut history.operations {
+            let observed = earlier.dot.replica == dot.replica || knew.has(earlier.dot);
+            if !observed {
+                continue;
+            }
+            if path.is_some() && earlier.path.is_some() && earlier.stamp >= stamp {
+                return Err(Complaint::new(format!(
+                    "{action:?} of {dot:?} is stamped {stamp}, the observed {earlier:?} {}",
+                    earlier.stamp
+                )));
+            }
+            if earlier.path.as_ref().is_some_and(|path| action.supersedes(path)) {
+                earlier.superseded_by.push(number);
+            }
+        }
+        let events = history.events.entry(dot.replica).or_default();
+        match events.last() {
+            Some(&last) => {
+                assert!(last <= dot.seq, "{dot:?} was minted after {last}: a replica's events are counted upwards");
+                if last < dot.seq {
+                    events.push(dot.seq);
+                }
+            }
+            None => events.push(dot.seq),
+        }
+        history.operations.push(Operation { dot, action, stamp, path, knew, superseded_by: Vec::new() });
+        self.operations += 1;
+        Ok(())
+    }
+
+    /// Whether what is applied is closed: with an operation everything its writer had observed of the key.
+    ///
+    /// # Errors
+    /// Names the operation and what it was applied without.
+    pub fn judge_order(&self, key: &[u8], applied: &Knowledge) -> Result<(), Complaint> {
+        let Some(history) = self.keys.get(key) else { return Ok(()) };
+        for operation in history.operations.iter().filter(|operation| applied.has(operation.dot)) {
+            for (replica, seq) in &operation.knew.0 {
+                if applied.0.get(replica).is_none_or(|have| have < seq) {
+                    return Err(Complaint::new(format!(
+                        "{operation:?} is applied without {replica}:{seq}, which its writer had observed"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a replica that has applied this much of `key` may show `shown`.
+    ///
+    /// # Errors
+    /// Says what was expected and which operations are live.
+    pub fn judge(&self, key: &[u8], applied: &Knowledge, shown: &Shown) -> Result<(), Complaint> {
+        let operations = self.keys.get(key).map_or(&[][..], |history| &history.operations);
+        expectation::judge(key, operations, applied, shown)
+    }
+
+    /// How much may differ from what one replica shows and another does, for reports: the operations on a key.
+    #[must_use]
+    pub fn operations(&self, key: &[u8]) -> &[Operation] {
+        self.keys.get(key).map_or(&[][..], |history| &history.operations)
+    }
+}

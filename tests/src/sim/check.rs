@@ -1,0 +1,186 @@
+//! The checker: looks at every replica through its public face and compares with the oracle.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use cahoots_crdt::{Dot, ReplicaId};
+use cahoots_gossip::engine::Replica;
+
+use super::process::read_all;
+use super::{Tally, World};
+use crate::oracle::{Knowledge, Shown};
+
+/// A version vector as plain data.
+pub(super) type Vector = Vec<(ReplicaId, u64)>;
+
+/// Everything that, once seen, must hold for the rest of the run.
+#[derive(Default)]
+pub(super) struct Registry {
+    /// Version vector -> (fingerprint, hash of everything shown).
+    states: BTreeMap<Vector, (u128, u64)>,
+    /// The last version vector seen of each incarnation, also of those that are gone.
+    last: BTreeMap<ReplicaId, BTreeMap<ReplicaId, u64>>,
+}
+
+impl Registry {
+    /// Remembers how far a process had got that is about to die.
+    pub(super) fn bury(&mut self, engine: &Replica) {
+        self.last.insert(engine.id(), vector(engine).into_iter().collect());
+    }
+
+    pub(super) fn states(&self) -> usize {
+        self.states.len()
+    }
+}
+
+fn vector(engine: &Replica) -> Vector {
+    engine.store().version_vector().iter().collect()
+}
+
+impl World {
+    pub(super) fn knowledge(&self, host: usize, key: &[u8]) -> Knowledge {
+        let engine = &self.process(host).engine;
+        self.history.applied(key, Some(engine.id()), |dot| engine.store().covers(key, dot))
+    }
+
+    /// Compares what one replica shows of one key with what the history says.
+    pub(super) fn judge(&mut self, host: usize, key: &[u8]) {
+        let applied = self.knowledge(host, key);
+        let shown = Shown::read(self.process(host).engine.store(), key);
+        self.tally.judged += 1;
+        let verdict = self.history.judge_order(key, &applied).and_then(|()| self.history.judge(key, &applied, &shown));
+        if let Err(complaint) = verdict {
+            panic!("host {host} ({}) at {} us: {complaint}", self.process(host).engine.id(), self.now);
+        }
+    }
+
+    /// Every key of every replica against the history, and everything else that must hold at all times.
+    ///
+    /// # Panics
+    /// If something does not hold.
+    pub fn check(&mut self) {
+        let keys: Vec<Vec<u8>> = self.history.keys().map(<[u8]>::to_vec).collect();
+        for host in self.alive() {
+            keys.iter().for_each(|key| self.judge(host, key));
+            self.check_listing(host);
+            self.check_progress(host);
+            self.check_state_follows_vector(host);
+            self.check_acks(host);
+        }
+        self.tally.checks += 1;
+    }
+
+    /// SCAN finds what exists, and a client that listens to changes knows it too.
+    fn check_listing(&self, host: usize) {
+        let process = self.process(host);
+        let all = read_all(&process.engine);
+        assert_eq!(all.len(), process.engine.store().len(), "host {host} counts its keys");
+        assert!(
+            all.keys().all(|key| self.history.keys().any(|known| known == key)),
+            "host {host} has a key nobody wrote"
+        );
+        if let Some(mirror) = &process.mirror {
+            for (key, shown) in &all {
+                let told = mirror.get(key).unwrap_or(&Shown::Nothing);
+                assert_eq!(told, shown, "host {host} did not tell its watcher of {}", String::from_utf8_lossy(key));
+            }
+            assert!(
+                mirror.keys().all(|key| all.contains_key(key)),
+                "host {host} did not tell its watcher of a removal"
+            );
+        }
+    }
+
+    /// What a replica has applied never shrinks, and it has applied nothing that was not written.
+    fn check_progress(&mut self, host: usize) {
+        let engine = &self.process(host).engine;
+        let (id, now) = (engine.id(), vector(engine));
+        let last = self.seen.last.entry(id).or_default();
+        for (replica, seq) in last.iter() {
+            let seen = now.iter().find(|(it, _)| it == replica).map_or(0, |(_, seq)| *seq);
+            assert!(seen >= *seq, "host {host} had applied {replica}:{seq}, now {seen}");
+        }
+        *last = now.iter().copied().collect();
+        for (replica, seq) in now {
+            let minted = match self.running(replica) {
+                Some(writer) => self.process(writer).engine.position(),
+                None => self.seen.last.get(&replica).and_then(|last| last.get(&replica)).copied().unwrap_or(0),
+            };
+            assert!(seq <= minted, "host {host} has applied {replica}:{seq}, which had minted {minted}");
+        }
+    }
+
+    pub(super) fn running(&self, id: ReplicaId) -> Option<usize> {
+        self.alive().into_iter().find(|&host| self.process(host).engine.id() == id)
+    }
+
+    /// Replicas with equal version vectors hold equal states: also at different times of one run.
+    fn check_state_follows_vector(&mut self, host: usize) {
+        let process = self.process_mut(host);
+        let store = process.engine.store();
+        if store.has_open_window() || store.buckets_ahead() > 0 {
+            return;
+        }
+        let mut hasher = DefaultHasher::new();
+        read_all(&process.engine).hash(&mut hasher);
+        let state = (process.engine.status().fingerprint.get(), hasher.finish());
+        let vector = vector(&process.engine);
+        let first = *self.seen.states.entry(vector.clone()).or_insert(state);
+        assert_eq!(state, first, "host {host} has applied {vector:?} and is in another state than the first that had");
+    }
+
+    /// An acknowledgement is a promise: so many peers really have applied it.
+    fn check_acks(&self, host: usize) {
+        let process = self.process(host);
+        let (id, position) = (process.engine.id(), process.engine.position());
+        if position == 0 {
+            return;
+        }
+        let holders = self.incarnations().filter(|(peer, _)| {
+            let now = self.running(*peer).map(|at| self.process(at).engine.store().version_vector().get(id));
+            let then = || self.seen.last.get(peer).and_then(|had| had.get(&id)).copied().unwrap_or(0);
+            *peer != id && now.unwrap_or_else(then) >= position
+        });
+        let (claimed, holders) = (process.engine.acked_by(position), holders.count());
+        assert!(
+            claimed <= holders,
+            "host {host} counts {claimed} acks of its event {position}, {holders} peers have it"
+        );
+    }
+
+    /// Whether all processes have applied the same, and nothing is under way inside them.
+    ///
+    /// A bucket may stay ahead of the others for good: what a holder that died in the middle of a transfer had of
+    /// the rest is lost. But then it is ahead everywhere.
+    #[must_use]
+    pub fn agree(&mut self) -> bool {
+        let mut states = self.alive().into_iter().map(|host| {
+            let engine = &mut self.process_mut(host).engine;
+            if engine.store().has_open_window() {
+                return None;
+            }
+            let (vector, ahead) = (vector(engine), engine.store().buckets_ahead());
+            Some((vector, ahead, engine.status().fingerprint.get()))
+        });
+        let first = states.next().flatten();
+        first.is_some() && states.all(|other| other == first)
+    }
+
+    /// Every event, with each key it touches, that some process has applied there.
+    pub(super) fn held_by_somebody(&self) -> Vec<(Vec<u8>, Dot)> {
+        let alive = self.alive();
+        let has = |key: &[u8], dot: Dot| {
+            let mut engines = alive.iter().map(|&host| &self.process(host).engine);
+            engines.any(|engine| engine.id() == dot.replica || engine.store().covers(key, dot))
+        };
+        let events = self.history.events();
+        events.filter(|(key, dot)| has(key, *dot)).map(|(key, dot)| (key.to_vec(), dot)).collect()
+    }
+
+    /// The tally with the counters of those that still run.
+    pub(super) fn final_tally(&mut self) -> Tally {
+        let mut tally = self.tally.clone();
+        self.alive().into_iter().for_each(|host| tally.bury(&mut self.process_mut(host).engine));
+        tally
+    }
+}

@@ -1,0 +1,121 @@
+//! A failure detector as members experience it: late, sometimes wrong, in the end right.
+
+use cahoots_crdt::ReplicaId;
+
+use super::{Random, World};
+
+/// Something the world does at an instant agreed on before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Appointment {
+    /// `viewer` makes up its mind about `subject`.
+    Review { viewer: ReplicaId, subject: ReplicaId },
+}
+
+/// How members hear of each other.
+#[derive(Debug)]
+pub struct Detector {
+    /// A heartbeat also counts when it came through third parties; otherwise only direct links count.
+    pub hearsay: bool,
+    /// Shortest and longest time in microseconds until a change is noticed.
+    pub delay: (u64, u64),
+    /// Of 100 reviews that find a peer dead for good, how many make it forgotten rather than dead.
+    pub forgets: f64,
+    random: Random,
+}
+
+impl Detector {
+    pub(super) fn new(random: Random) -> Self {
+        Self { hearsay: true, delay: (100_000, 1_500_000), forgets: 0.0, random }
+    }
+}
+
+impl World {
+    /// How members hear of each other from now on.
+    pub fn detector(&mut self) -> &mut Detector {
+        &mut self.detector
+    }
+
+    /// Something changed: everybody will look again at everybody, each in its own time.
+    pub(super) fn stir(&mut self) {
+        let ids: Vec<ReplicaId> = self.incarnations().map(|(id, _)| id).collect();
+        for host in self.alive() {
+            let viewer = self.process(host).engine.id();
+            for &subject in ids.iter().filter(|subject| **subject != viewer) {
+                let delay = self.detector.random.between(self.detector.delay.0, self.detector.delay.1);
+                self.appoint(self.now + delay, Appointment::Review { viewer, subject });
+            }
+        }
+    }
+
+    pub(super) fn keep(&mut self, appointment: Appointment) {
+        let Appointment::Review { viewer, subject } = appointment;
+        let (host, at) = (self.host_of(viewer), self.host_of(subject));
+        let Some(process) = self.hosts[host].process.as_ref().filter(|process| process.engine.id() == viewer) else {
+            return;
+        };
+        if process.stopped {
+            let later = self.now + self.detector.delay.1;
+            self.appoint(later, Appointment::Review { viewer, subject });
+            return;
+        }
+        let exists = self.hosts[at].process.as_ref().is_some_and(|process| process.engine.id() == subject);
+        let up = exists && self.reachable(at, host);
+        self.tell(host, subject, up, exists);
+    }
+
+    /// Tells one process what to believe of one peer.
+    fn tell(&mut self, host: usize, subject: ReplicaId, up: bool, exists: bool) {
+        let address = self.hosts[self.host_of(subject)].address;
+        let now = self.read_clocks(host);
+        let forgotten =
+            !exists && (self.departed.contains(&subject) || self.detector.random.percent(self.detector.forgets));
+        let process = self.process_mut(host);
+        match (up, process.believed.get(&subject).copied()) {
+            (true, Some(true)) | (false, None) => return,
+            (true, _) => {
+                process.engine.peer_up(now, subject, address);
+                process.believed.insert(subject, true);
+            }
+            (false, Some(_)) if forgotten => {
+                process.engine.peer_gone(subject);
+                process.believed.remove(&subject);
+                self.tally.forgotten += 1;
+            }
+            (false, Some(false)) => return,
+            (false, Some(true)) => {
+                process.engine.peer_down(now, subject);
+                process.believed.insert(subject, false);
+                self.tally.suspicions += 1;
+            }
+        }
+        self.pump(host);
+    }
+
+    /// A wrong suspicion: `viewer` takes the process on `subject` for dead until it looks again.
+    pub fn suspect(&mut self, viewer: usize, subject: usize) {
+        let (Some(seeing), Some(seen)) = (&self.hosts[viewer].process, &self.hosts[subject].process) else { return };
+        let (seeing_id, id) = (seeing.engine.id(), seen.engine.id());
+        if viewer == subject || seeing.stopped {
+            return;
+        }
+        self.tell(viewer, id, false, true);
+        let delay = self.detector.random.between(self.detector.delay.0, self.detector.delay.1);
+        self.appoint(self.now + delay, Appointment::Review { viewer: seeing_id, subject: id });
+    }
+
+    /// Everybody knows at once who is there. For scripts, where detection is not what is tested.
+    pub fn introduce(&mut self) {
+        let pairs: Vec<(usize, ReplicaId)> = self
+            .alive()
+            .into_iter()
+            .flat_map(|host| self.incarnations().map(move |(id, _)| (host, id)).collect::<Vec<_>>())
+            .filter(|(host, id)| self.process(*host).engine.id() != *id)
+            .collect();
+        for (host, id) in pairs {
+            let at = self.host_of(id);
+            let exists = self.hosts[at].process.as_ref().is_some_and(|process| process.engine.id() == id);
+            let up = exists && self.reachable(at, host);
+            self.tell(host, id, up, exists);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Carrying out a plan: faults first, then healing, and a bounded time in which all must agree.
+
+use std::fmt::Write as _;
+
+use super::plan::{Plan, Step};
+use super::{Clocks, Process, Tally, World};
+
+/// Virtual microseconds after healing within which replicas must agree.
+const AGREEMENT_MICROS_MAX: u64 = 60_000_000;
+/// Virtual microseconds that replicas, once agreed, are watched for staying so.
+const REST_MICROS: u64 = 5_000_000;
+/// Virtual microseconds a process that leaves has for handing over.
+const LEAVE_MICROS_MAX: u64 = 2_000_000;
+
+/// What a run amounted to.
+#[derive(Clone, Default, Debug)]
+pub struct Report {
+    /// Faults, repairs and checks.
+    pub tally: Tally,
+    /// What the network did.
+    pub weather: super::Weather,
+    /// Operations recorded.
+    pub operations: u64,
+    /// Different version vectors whose states were compared.
+    pub states: usize,
+    /// Virtual microseconds from healing to agreement.
+    pub healed_in: u64,
+}
+
+/// Runs a plan.
+///
+/// # Panics
+/// On the first thing that does not hold.
+#[must_use]
+pub fn run(plan: &Plan) -> Report {
+    let mut world = World::new(plan.seed, plan.hosts, plan.config.clone());
+    for from in 0..plan.hosts {
+        for to in 0..plan.hosts {
+            world.set_link(from, to, plan.link);
+        }
+    }
+    let detector = world.detector();
+    detector.hearsay = plan.detection.hearsay;
+    detector.delay = plan.detection.delay;
+    detector.forgets = plan.detection.forgets;
+    for step in &plan.steps {
+        world.take(step);
+    }
+    world.check();
+    let healed_in = world.heal(&plan.lost_for_ever);
+    Report {
+        operations: world.history.len(),
+        states: world.seen.states(),
+        weather: world.network.weather,
+        healed_in,
+        tally: world.final_tally(),
+    }
+}
+
+impl World {
+    /// Takes one step of a plan.
+    pub fn take(&mut self, step: &Step) {
+        let runs = |world: &Self, host: usize| world.hosts[host].process.is_some();
+        let works = |world: &Self, host: usize| world.hosts[host].process.as_ref().is_some_and(|it| !it.stopped);
+        match step {
+            Step::Write(host, group) if works(self, *host) => _ = self.write(*host, group),
+            Step::Clear(host) if works(self, *host) => self.clear(*host),
+            Step::Flush(host) if works(self, *host) => self.flush(*host),
+            Step::Wait(micros) => self.advance(*micros),
+            Step::Start(host) if !runs(self, *host) => _ = self.start(*host),
+            Step::Crash(host) => self.crash(*host),
+            Step::Stop(host) => self.stop(*host, true),
+            Step::Continue(host) => self.stop(*host, false),
+            Step::Leave(host) if works(self, *host) && self.alive().len() > 1 => self.leave(*host),
+            Step::Cut(from, to) => self.cut(*from, *to, true),
+            Step::Restore(from, to) => self.cut(*from, *to, false),
+            Step::Split(side) => self.split(side),
+            Step::Join => self.split(&[]),
+            Step::Suspect(viewer, subject) => self.suspect(*viewer, *subject),
+            Step::Skew(host, wall_error) => {
+                self.set_clocks(*host, Clocks { wall_error: *wall_error, ..Clocks::default() })
+            }
+            Step::Check => self.check(),
+            _ => {}
+        }
+    }
+
+    /// SIGTERM: the process hands over what only it has, within a bound, and ends.
+    fn leave(&mut self, host: usize) {
+        self.flush(host);
+        let deadline = self.now + LEAVE_MICROS_MAX;
+        while !self.process(host).engine.drained() && self.now < deadline {
+            self.advance(10_000);
+        }
+        let engine = &self.process(host).engine;
+        let (id, position) = (engine.id(), engine.position());
+        if engine.drained() {
+            let has = |&at: &usize| at != host && self.process(at).engine.store().version_vector().get(id) >= position;
+            let peers = self.process(host).believed.values().any(|up| *up);
+            assert!(!peers || self.alive().iter().any(has), "host {host} says its {position} events are handed over");
+            self.departed.insert(id);
+        }
+        self.crash(host);
+    }
+
+    /// Ends all faults and waits until everybody agrees; says how long that took.
+    ///
+    /// # Panics
+    /// If they do not agree in time, or something that somebody had was lost.
+    pub fn heal(&mut self, lost_for_ever: &[usize]) -> u64 {
+        self.mend();
+        for host in 0..self.hosts() {
+            self.stop(host, false);
+            if self.hosts[host].process.is_none() && !lost_for_ever.contains(&host) {
+                self.start(host);
+            }
+        }
+        let held = self.held_by_somebody();
+        let begun = self.now;
+        while !self.agree() {
+            assert!(
+                self.now - begun < AGREEMENT_MICROS_MAX,
+                "no agreement {AGREEMENT_MICROS_MAX} us after healing:\n{}",
+                self.describe()
+            );
+            self.advance(50_000);
+        }
+        let took = self.now - begun;
+        self.check();
+        self.advance(self.detector.delay.1); // everybody has been announced to everybody
+        for host in self.alive() {
+            let now = self.read_clocks(host);
+            self.process_mut(host).engine.hurry_acks(now); // as WAIT does
+            self.pump(host);
+        }
+        self.advance(REST_MICROS);
+        assert!(self.agree(), "agreement did not last:\n{}", self.describe());
+        self.check();
+        for host in self.alive() {
+            let engine = &self.process(host).engine;
+            let lost = held.iter().find(|(key, dot)| dot.replica != engine.id() && !engine.store().covers(key, *dot));
+            let (peers, acked) = (self.alive().len() - 1, engine.acked_by(engine.position()));
+            assert!(lost.is_none(), "host {host} never got {lost:?}, which somebody had when the faults ended");
+            assert_eq!(acked, peers, "host {host} counts acks of all it wrote:\n{}", self.describe());
+        }
+        took
+    }
+
+    /// Where everybody stands, for a reader of a failure.
+    #[must_use]
+    pub fn describe(&mut self) -> String {
+        let mut text = String::new();
+        for host in self.alive() {
+            let Process { engine, believed, .. } = self.process_mut(host);
+            let open = engine.store().has_open_window();
+            let status = engine.status();
+            let peers = status.peers.iter().map(|it| (it.id, it.live, it.acked, it.agrees));
+            let counters = status.counters.entries().into_iter().filter(|(_, count)| *count > 0);
+            let _ = writeln!(
+                text,
+                "host {host} {} at {}, open: {open}, has {:?} and {} buckets ahead, fingerprint {:?}, {} bytes held, \
+                 catching up: {}, believes {believed:?}\n  peers (live, acked, agrees): {:?}\n  {:?}",
+                status.id,
+                status.seq,
+                status.version_vector,
+                status.buckets_ahead,
+                status.fingerprint,
+                status.held_bytes,
+                status.catching_up,
+                peers.collect::<Vec<_>>(),
+                counters.collect::<Vec<_>>(),
+            );
+        }
+        text
+    }
+}

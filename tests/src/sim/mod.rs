@@ -1,0 +1,34 @@
+//! A deterministic simulator around the real engine.
+//!
+//! Real: [`cahoots_gossip::engine::Replica`], every byte it sends, every timer it asks for. Simulated: time, the
+//! network, the failure detector, processes that are killed or stopped, and clients. One `u64` decides everything, so
+//! a failing run is repeated by its seed.
+//!
+//! A [`World`] is driven in one of two ways: by a [`Plan`] drawn from a seed (faults first, then healing and a bounded
+//! time to agree), or by a script that says which link delivers when.
+
+mod check;
+mod detector;
+mod drive;
+mod network;
+mod plan;
+mod process;
+mod random;
+mod script;
+mod shrink;
+mod tally;
+mod workload;
+mod world;
+mod writing;
+
+pub use detector::Detector;
+pub use drive::{Report, run};
+pub use network::{Link, Weather};
+pub use plan::{Detection, Plan, Step};
+pub use process::{Clocks, EPOCH, Process, read_all};
+pub use random::Random;
+pub use script::Script;
+pub use shrink::{attempt, shrink};
+pub use tally::Tally;
+pub use workload::Workload;
+pub use world::World;

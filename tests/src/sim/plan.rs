@@ -1,0 +1,252 @@
+//! A run written down before it begins: every step a client, the network or fate will take.
+//!
+//! Drawn in swarm fashion (Groce et al. 2012): each run leaves out some kinds of faults and operations altogether, so
+//! that over many seeds rare combinations get runs of their own instead of drowning in an average.
+
+use cahoots_gossip::engine::ReplicaConfig;
+use cahoots_gossip::wire::ClusterKey;
+
+use super::workload::Workload;
+use super::{Link, Random};
+use crate::client::Request;
+
+/// One thing that happens. A step that does not apply (nothing runs there) is skipped.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A client of this host runs one group of operations.
+    Write(usize, Vec<Request>),
+    /// FLUSHALL at this host.
+    Clear(usize),
+    /// The flush window of this host is closed at once.
+    Flush(usize),
+    /// So many microseconds pass.
+    Wait(u64),
+    /// A process with empty memory starts.
+    Start(usize),
+    /// kill -9.
+    Crash(usize),
+    /// SIGSTOP.
+    Stop(usize),
+    /// SIGCONT.
+    Continue(usize),
+    /// SIGTERM: hands over what only it has, then ends.
+    Leave(usize),
+    /// Nothing from the first host reaches the second.
+    Cut(usize, usize),
+    /// The opposite.
+    Restore(usize, usize),
+    /// These hosts hear and are heard by each other only.
+    Split(Vec<usize>),
+    /// No link is cut any more.
+    Join,
+    /// The first host takes the second for dead, wrongly.
+    Suspect(usize, usize),
+    /// A wall clock is set so many milliseconds off.
+    Skew(usize, i64),
+    /// Everything is compared with the oracle.
+    Check,
+}
+
+/// How members hear of each other in a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Detection {
+    /// Heartbeats count through third parties.
+    pub hearsay: bool,
+    /// Shortest and longest delay in microseconds.
+    pub delay: (u64, u64),
+    /// Of 100 dead peers found, how many are forgotten.
+    pub forgets: f64,
+}
+
+/// A whole run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Decides what is left open here: what the network does to each datagram, ids, delays of detection.
+    pub seed: u64,
+    /// How many hosts there are.
+    pub hosts: usize,
+    /// The engine's configuration.
+    pub config: ReplicaConfig,
+    /// Every link, while faults last.
+    pub link: Link,
+    /// The failure detector.
+    pub detection: Detection,
+    /// Faults and work.
+    pub steps: Vec<Step>,
+    /// Hosts that stay dead if they are dead when the faults end.
+    pub lost_for_ever: Vec<usize>,
+}
+
+/// How likely each kind of fault is in a run, per step.
+struct Faults {
+    crash: f64,
+    stop: f64,
+    leave: f64,
+    cut: f64,
+    split: f64,
+    suspect: f64,
+    skew: f64,
+}
+
+impl Faults {
+    fn draw(random: &mut Random) -> Self {
+        let mut kind = |percent: f64| if random.percent(45.0) { percent } else { 0.0 };
+        Self {
+            crash: kind(0.8),
+            stop: kind(0.8),
+            leave: kind(0.3),
+            cut: kind(1.5),
+            split: kind(1.0),
+            suspect: kind(1.0),
+            skew: kind(0.7),
+        }
+    }
+}
+
+impl Plan {
+    /// The run that belongs to `seed`.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let hosts = *random.pick(&[2, 2, 3, 3, 3, 4, 5]);
+        let config = draw_config(&mut random.fork(1));
+        let link = draw_link(&mut random.fork(2));
+        let detection = Detection {
+            hearsay: random.percent(60.0),
+            delay: *random.pick(&[(1_000, 50_000), (100_000, 1_500_000), (500_000, 5_000_000)]),
+            forgets: if random.percent(30.0) { 40.0 } else { 0.0 },
+        };
+        let faults = Faults::draw(&mut random.fork(3));
+        let length = *random.pick(&[40, 120, 120, 300, 300, 600]);
+        let mut draw = Draw {
+            workload: Workload::draw(&mut random.fork(4)),
+            faults,
+            hosts,
+            patience: *random.pick(&[300, 3_000, 3_000, 40_000]),
+            random: random.fork(5),
+            steps: Vec::new(),
+        };
+        draw.opening();
+        for number in 0..length {
+            draw.step();
+            if number % 10 == 9 {
+                draw.steps.push(Step::Check);
+            }
+        }
+        let lost_for_ever = (0..hosts).skip(1).filter(|_| random.percent(30.0)).collect();
+        Self { seed, hosts, config, link, detection, steps: draw.steps, lost_for_ever }
+    }
+}
+
+/// Small bounds as often as the usual ones: a laggard below the log's floor, a full buffer, a window of one datagram.
+fn draw_config(random: &mut Random) -> ReplicaConfig {
+    let mut config = ReplicaConfig::default();
+    config.log_bytes_max = *random.pick(&[0, 2_000, 20_000, 64 << 20, 64 << 20]);
+    config.datagram_bytes_max = *random.pick(&[1_200, 1_200, 1_400]);
+    config.flush_gap_us = *random.pick(&[0, 200, 200, 5_000]);
+    config.gossip_interval_us = *random.pick(&[50_000, 1_000_000, 1_000_000]);
+    config.flight_bytes_max = *random.pick(&[4_000, 256 << 10]);
+    config.held_bytes_max = *random.pick(&[4_000, 64 << 20, 64 << 20]);
+    config.transfer_bytes = *random.pick(&[1, 5_000, 256 << 10]);
+    config.patience_us = *random.pick(&[1_000_000, 30_000_000]);
+    if random.percent(30.0) {
+        config.key = Some(ClusterKey::new([7; 32]));
+    }
+    config
+}
+
+fn draw_link(random: &mut Random) -> Link {
+    Link {
+        loss: *random.pick(&[0.0, 0.0, 2.0, 10.0, 30.0]),
+        duplication: *random.pick(&[0.0, 0.0, 5.0, 25.0]),
+        corruption: *random.pick(&[0.0, 0.0, 1.0]),
+        delay: *random.pick(&[50, 100, 500, 20_000]),
+        jitter: *random.pick(&[0, 100, 2_000, 200_000]),
+        cut: false,
+    }
+}
+
+struct Draw {
+    workload: Workload,
+    faults: Faults,
+    hosts: usize,
+    /// Typical microseconds between two steps.
+    patience: u64,
+    random: Random,
+    steps: Vec<Step>,
+}
+
+impl Draw {
+    /// Most runs begin with everybody there; in some the last host comes late.
+    fn opening(&mut self) {
+        let late = self.random.percent(25.0);
+        self.steps.extend((0..self.hosts - usize::from(late)).map(Step::Start));
+        if self.random.percent(80.0) {
+            self.steps.push(Step::Wait(5_000_000));
+        }
+    }
+
+    fn host(&mut self) -> usize {
+        self.random.index(self.hosts)
+    }
+
+    fn step(&mut self) {
+        let (host, other) = (self.host(), self.host());
+        let fault = self.fault(host, other);
+        if let Some(fault) = fault {
+            self.steps.push(fault);
+        }
+        // Now and then somebody who is dead, stopped or cut off comes back; on the living this does nothing.
+        match self.random.below(60) {
+            0 => self.steps.push(Step::Start(host)),
+            1 => self.steps.push(Step::Continue(host)),
+            2 => self.steps.push(Step::Restore(host, other)),
+            3 if self.random.percent(40.0) => self.steps.push(Step::Join),
+            4 => self.steps.push(Step::Flush(host)),
+            5 if self.random.percent(self.workload.clears) => self.steps.push(Step::Clear(host)),
+            _ => {}
+        }
+        for _ in 0..*self.random.pick(&[1, 1, 1, 2, 5]) {
+            let group = self.workload.group(&mut self.random);
+            let at = if self.random.percent(80.0) { self.host() } else { host };
+            self.steps.push(Step::Write(at, group));
+        }
+        if self.random.percent(60.0) {
+            let patience = self.patience;
+            let wait = match self.random.below(40) {
+                0 => self.random.between(100_000, 3_000_000),
+                1..5 => self.random.between(patience, patience * 20),
+                _ => self.random.between(1, patience),
+            };
+            self.steps.push(Step::Wait(wait));
+        }
+    }
+
+    fn fault(&mut self, host: usize, other: usize) -> Option<Step> {
+        let Faults { crash, stop, leave, cut, split, suspect, skew } = self.faults;
+        let random = &mut self.random;
+        if random.percent(crash) {
+            return Some(Step::Crash(host));
+        }
+        if random.percent(stop) {
+            return Some(Step::Stop(host));
+        }
+        if random.percent(leave) {
+            return Some(Step::Leave(host));
+        }
+        if random.percent(cut) && host != other {
+            return Some(Step::Cut(host, other));
+        }
+        if random.percent(split) {
+            let side = (0..self.hosts).filter(|_| random.percent(50.0)).collect();
+            return Some(Step::Split(side));
+        }
+        if random.percent(suspect) {
+            return Some(Step::Suspect(host, other));
+        }
+        random.percent(skew).then(|| {
+            let error = i64::try_from(random.below(20_000)).expect("small") - 10_000;
+            Step::Skew(host, error)
+        })
+    }
+}

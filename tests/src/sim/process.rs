@@ -1,0 +1,130 @@
+//! One simulated process: the real engine, its clocks, and a client that believes every change notification.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use cahoots_crdt::ReplicaId;
+use cahoots_gossip::engine::{Event, Now, Replica, ReplicaConfig};
+use cahoots_gossip::store::Change;
+
+use crate::oracle::Shown;
+
+/// Milliseconds since 1970 at which every run begins.
+pub const EPOCH: u64 = 1_800_000_000_000;
+
+/// What a process that does not run leaves in its socket; more is dropped, as a kernel would.
+const SOCKET_BACKLOG: usize = 400;
+
+/// Clocks of one process: both begin somewhere else and the wall clock may be wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clocks {
+    /// Microseconds by which the monotonic clock is ahead of the world's.
+    pub mono_ahead: u64,
+    /// Milliseconds by which the wall clock is wrong.
+    pub wall_error: i64,
+}
+
+impl Clocks {
+    /// What both clocks read at this instant of the world.
+    #[must_use]
+    pub fn read(self, world: u64) -> Now {
+        let wall = (EPOCH + world / 1_000).checked_add_signed(self.wall_error).expect("errors are small");
+        Now { mono: world + self.mono_ahead, wall }
+    }
+}
+
+/// A datagram in the socket of a process that is stopped.
+pub(super) struct Waiting {
+    pub(super) source: SocketAddr,
+    pub(super) datagram: Vec<u8>,
+    pub(super) damaged: bool,
+}
+
+/// A running or stopped process.
+pub struct Process {
+    /// The engine itself.
+    pub engine: Replica,
+    /// Its clocks.
+    pub clocks: Clocks,
+    /// Stopped by SIGSTOP: time goes on, nothing is processed.
+    pub stopped: bool,
+    pub(super) socket: VecDeque<Waiting>,
+    /// What a client knows that read everything once and since then re-reads what it is told has changed.
+    pub(super) mirror: Option<BTreeMap<Vec<u8>, Shown>>,
+    /// What the failure detector last told this process of each peer.
+    pub(super) believed: BTreeMap<ReplicaId, bool>,
+    /// Everything the engine reported.
+    pub events: Vec<Event>,
+    pub(super) timer: (u64, u32),
+}
+
+impl Process {
+    pub(super) fn start(config: ReplicaConfig, id: ReplicaId, clocks: Clocks, world: u64, watched: bool) -> Self {
+        let mut engine = Replica::new(config, id, clocks.read(world));
+        if watched {
+            engine.record_changes(true);
+        }
+        Self {
+            engine,
+            clocks,
+            stopped: false,
+            socket: VecDeque::new(),
+            mirror: watched.then(BTreeMap::new),
+            believed: BTreeMap::new(),
+            events: Vec::new(),
+            timer: (0, 0),
+        }
+    }
+
+    /// The instant of the world at which the engine wants to be called.
+    pub(super) fn due(&self) -> Option<u64> {
+        if self.stopped {
+            return None;
+        }
+        Some(self.engine.poll_timeout().saturating_sub(self.clocks.mono_ahead))
+    }
+
+    pub(super) fn enqueue(&mut self, waiting: Waiting) -> bool {
+        let room = self.socket.len() < SOCKET_BACKLOG;
+        if room {
+            self.socket.push_back(waiting);
+        }
+        room
+    }
+
+    /// Lets the watching client hear of changes and look again.
+    pub(super) fn hear_changes(&mut self) -> u64 {
+        let mut heard = 0;
+        while let Some(change) = self.engine.poll_change() {
+            heard += 1;
+            let Some(mirror) = &mut self.mirror else { continue };
+            match change {
+                Change::Key(key) => {
+                    let shown = Shown::read(self.engine.store(), &key);
+                    if shown == Shown::Nothing {
+                        mirror.remove(&key[..]);
+                    } else {
+                        mirror.insert(key.to_vec(), shown);
+                    }
+                }
+                Change::Lost => *mirror = read_all(&self.engine),
+            }
+        }
+        heard
+    }
+}
+
+/// Everything a replica shows, found by scanning.
+#[must_use]
+pub fn read_all(engine: &Replica) -> BTreeMap<Vec<u8>, Shown> {
+    let store = engine.store();
+    let mut keys = Vec::new();
+    let mut cursor = 0;
+    loop {
+        cursor = store.scan(cursor, 100, |key, _| keys.push(key.to_vec()));
+        if cursor == 0 {
+            break;
+        }
+    }
+    keys.into_iter().map(|key| (Shown::read(store, &key), key)).map(|(shown, key)| (key, shown)).collect()
+}

@@ -1,0 +1,102 @@
+//! What clients ask for in a run.
+
+use super::Random;
+use crate::client::Request;
+use crate::oracle::Action;
+
+/// A mix of keys and operations, some left out altogether.
+pub struct Workload {
+    /// Keys by the class their name promises: `t`, `s`, `h`, and `x` for keys used as anything.
+    keys: Vec<String>,
+    names: u64,
+    weights: [u64; 8],
+    /// Of 100 values, how many are long.
+    long: f64,
+    longest: u64,
+    /// Of 100 groups, how many have several operations.
+    grouped: f64,
+    /// Of 100 chances, how many FLUSHALLs are taken.
+    pub(super) clears: f64,
+    values: u64,
+}
+
+impl Workload {
+    /// A mix of its own.
+    #[must_use]
+    pub fn draw(random: &mut Random) -> Self {
+        let kinds: Vec<char> = random.pick(&["t", "s", "h", "tsh", "tshx", "x"]).chars().collect();
+        let count = *random.pick(&[1, 2, 4, 12, 40]);
+        let keys = (0..count).map(|number| format!("{}{number}", random.pick(&kinds))).collect();
+        let mut weights = [0; 8];
+        for weight in &mut weights {
+            *weight = *random.pick(&[0, 1, 3, 3, 10]);
+        }
+        weights[random.index(8)] += 1;
+        Self {
+            keys,
+            names: *random.pick(&[1, 2, 5]),
+            weights,
+            long: *random.pick(&[0.0, 0.0, 1.0, 10.0]),
+            longest: *random.pick(&[1_100, 3_000, 20_000, 100_000]),
+            grouped: *random.pick(&[0.0, 10.0, 40.0]),
+            clears: *random.pick(&[0.0, 0.0, 20.0, 100.0]),
+            values: 0,
+        }
+    }
+
+    /// The next group of operations a client runs.
+    pub fn group(&mut self, random: &mut Random) -> Vec<Request> {
+        let length = if random.percent(self.grouped) { random.between(2, 5) } else { 1 };
+        (0..length).map(|_| self.request(random)).collect()
+    }
+
+    fn request(&mut self, random: &mut Random) -> Request {
+        let key = random.pick(&self.keys).clone();
+        let class = key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h']));
+        let action = self.action(class, random);
+        Request(key.into_bytes(), action)
+    }
+
+    fn action(&mut self, class: char, random: &mut Random) -> Action {
+        let name = format!("n{}", random.below(self.names)).into_bytes();
+        let delta = i64::try_from(random.between(1, 199)).expect("small") - 100;
+        let choices: &[usize] = match class {
+            't' => &[0, 1, 7],
+            's' => &[2, 3, 7],
+            _ => &[4, 5, 6, 7],
+        };
+        let total: u64 = choices.iter().map(|&choice| self.weights[choice]).sum();
+        let mut at = random.below(total);
+        let choice = choices.iter().copied().find(|&choice| {
+            let chosen = at < self.weights[choice];
+            at = at.saturating_sub(self.weights[choice]);
+            chosen
+        });
+        match choice.unwrap_or(choices[0]) {
+            0 => Action::Set(self.value(random)),
+            1 => Action::Add(delta),
+            2 => Action::AddMember(name),
+            3 => Action::RemoveMember(name),
+            4 => Action::SetField(name, self.value(random)),
+            5 => Action::AddField(name, delta),
+            6 => Action::RemoveField(name),
+            _ => Action::Delete,
+        }
+    }
+
+    /// No value is written twice, so that what is shown says who wrote it: numbers far apart, or texts.
+    fn value(&mut self, random: &mut Random) -> Vec<u8> {
+        self.values += 1;
+        if random.percent(self.long) {
+            let length = usize::try_from(random.between(1, self.longest)).expect("small");
+            let mut value = format!("v{}:", self.values).into_bytes();
+            value.extend((0..length).map(|at| b'a' + u8::try_from(at % 26).expect("a letter")));
+            return value;
+        }
+        if random.percent(70.0) {
+            (self.values * 1_000_000).to_string().into_bytes()
+        } else {
+            format!("v{}", self.values).into_bytes()
+        }
+    }
+}

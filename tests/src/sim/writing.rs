@@ -1,0 +1,91 @@
+//! Clients of simulated replicas: what they are told goes into the history.
+
+use cahoots_crdt::Dot;
+
+use super::World;
+use super::process::EPOCH;
+use crate::client::{Reply, Request, perform};
+use crate::oracle::{Action, Knowledge, Shown};
+
+impl World {
+    /// Runs one group of operations at a replica, as one command or one MULTI does, and records what succeeded.
+    ///
+    /// # Panics
+    /// If a reply contradicts what the replica shows before and after, or the replica cannot read its own writes.
+    pub fn write(&mut self, host: usize, group: &[Request]) -> Vec<Reply> {
+        let now = self.read_clocks(host);
+        let knew: Vec<Knowledge> = group.iter().map(|Request(key, _)| self.knowledge(host, key)).collect();
+        let process = self.process_mut(host);
+        let (id, before) = (process.engine.id(), process.engine.position());
+        let bytes = group.iter().map(|Request(key, action)| key.len() + action.bytes()).sum();
+        let answers: Vec<(Reply, u64)> = process.engine.write(now, bytes, |writer| {
+            group.iter().map(|Request(key, action)| (perform(writer, key, action), writer.clock().get())).collect()
+        });
+        let dot = Dot::new(id, process.engine.position());
+        let published = answers.iter().any(|(reply, _)| *reply == Reply::Done);
+        assert!(dot.seq <= before + 1, "one group became more than one event: {before} -> {}", dot.seq);
+        assert!(published || dot.seq == before, "{group:?} did nothing and yet became event {dot:?}");
+        for ((Request(key, action), (reply, stamp)), knew) in group.iter().zip(&answers).zip(knew) {
+            if *reply == Reply::Done {
+                self.stamp_is_plausible(host, action, *stamp);
+                if let Err(complaint) = self.history.record(key, dot, action.clone(), *stamp, knew) {
+                    panic!("at {id}: {complaint}");
+                }
+            }
+        }
+        self.tally.groups += 1;
+        group.iter().for_each(|Request(key, _)| self.judge(host, key));
+        self.pump(host);
+        answers.into_iter().map(|(reply, _)| reply).collect()
+    }
+
+    /// FLUSHALL at one replica.
+    ///
+    /// # Panics
+    /// If the replica does not count its own keys right.
+    pub fn clear(&mut self, host: usize) {
+        let now = self.read_clocks(host);
+        let keys: Vec<Vec<u8>> = super::process::read_all(&self.process(host).engine).into_keys().collect();
+        let knew: Vec<Knowledge> = keys.iter().map(|key| self.knowledge(host, key)).collect();
+        let process = self.process_mut(host);
+        let cleared = process.engine.write(now, 0, |writer| writer.clear().expect("clocks are right"));
+        assert_eq!(cleared, keys.len(), "FLUSHALL says how many keys there were");
+        let (dot, stamp) =
+            (Dot::new(process.engine.id(), process.engine.position()), process.engine.store().clock().get());
+        for (key, knew) in keys.iter().zip(knew) {
+            self.history.record(key, dot, Action::Delete, stamp, knew).expect("a removal has no stamp to be wrong");
+        }
+        keys.iter().for_each(|key| self.judge(host, key));
+        self.tally.groups += 1;
+        self.pump(host);
+    }
+
+    /// Closes the flush window of one replica.
+    pub fn flush(&mut self, host: usize) {
+        let now = self.read_clocks(host);
+        self.process_mut(host).engine.flush(now);
+        self.pump(host);
+    }
+
+    /// What a client of this replica sees of a key.
+    #[must_use]
+    pub fn shown(&self, host: usize, key: &str) -> Shown {
+        Shown::read(self.process(host).engine.store(), key.as_bytes())
+    }
+
+    /// A stamp is a hybrid logical clock: not behind its writer's wall clock, and ahead of no clock in the world.
+    fn stamp_is_plausible(&mut self, host: usize, action: &Action, stamp: u64) {
+        if action.leaves().is_none() {
+            return;
+        }
+        let (own, latest) = (self.read_clocks(host).wall, self.wall_latest());
+        let wall = stamp >> 16;
+        assert!(
+            (own..=latest + 1).contains(&wall),
+            "stamped {}, own clock {}, latest {}",
+            wall - EPOCH,
+            own - EPOCH,
+            latest - EPOCH
+        );
+    }
+}

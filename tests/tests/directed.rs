@@ -1,0 +1,329 @@
+//! Histories told by hand between bare stores: each breaks a system that leaves out one of the replication rules.
+
+use cahoots_tests::client::Reply;
+use cahoots_tests::commands::Commands;
+use cahoots_tests::exchange::{Tale, bucket_of};
+use cahoots_tests::oracle::{Action, Shown};
+
+fn sadd(member: &str) -> Action {
+    Action::AddMember(member.into())
+}
+
+#[test]
+fn a_delete_takes_what_it_observed_and_spares_a_concurrent_increment() {
+    let mut t = Tale::new(2);
+    t.incr('a', "k", 10);
+    t.transfer('a', 'b');
+    t.del('a', "k");
+    t.incr('b', "k", 1);
+    t.heal("k", &Shown::text("1"));
+}
+
+#[test]
+fn a_replica_away_beyond_every_log_keeps_its_increments_and_loses_what_was_reset() {
+    let mut t = Tale::new(3);
+    t.incr('c', "k", 10);
+    t.give('c', 'a');
+    t.give('c', 'b');
+    t.incr('c', "k", 1);
+    t.seal('c');
+    t.incr('c', "k", 1);
+    t.seal('c');
+    t.forget_log('c');
+    t.del('a', "k");
+    t.give('a', 'b');
+    t.incr('a', "k", 100);
+    t.give('a', 'b');
+    t.forget_log('a');
+    t.forget_log('b');
+    for (from, to) in [('a', 'b'), ('b', 'a'), ('b', 'c'), ('c', 'b')] {
+        t.ack(from, to);
+    }
+    t.transfer('b', 'c');
+    t.transfer('c', 'b');
+    t.heal("k", &Shown::text("102"));
+}
+
+#[test]
+fn an_event_of_which_only_one_bucket_survived_its_writer_is_kept_where_it_is_and_blocks_nothing() {
+    assert_ne!(bucket_of("k"), bucket_of("l"));
+    let mut t = Tale::new(2);
+    t.group('a', &[("k", sadd("x")), ("l", sadd("x"))]);
+    t.ask('a', 'b', "k");
+    t.arrive();
+    t.crash('a');
+    t.heal("k", &Shown::set(["x"]));
+    assert_eq!(t.shown('b', "l"), Shown::Nothing);
+    assert!(t.has('b', "k", 'a', 1) && !t.has('b', "l", 'a', 1));
+    t.sadd('a', "l", "y");
+    t.heal("l", &Shown::set(["y"]));
+}
+
+#[test]
+fn a_reset_known_in_one_bucket_only_still_takes_what_it_observed() {
+    let mut t = Tale::new(2);
+    t.incr('b', "k", 1);
+    t.give('b', 'a');
+    t.del('a', "k");
+    t.ask('a', 'b', "k");
+    t.arrive();
+    t.crash('a');
+    t.transfer('b', 'a');
+    t.heal("k", &Shown::Nothing);
+}
+
+#[test]
+fn a_bucket_that_was_equal_when_asked_for_and_is_not_on_arrival_is_not_taken_over() {
+    let mut t = Tale::new(3);
+    t.sadd('a', "k", "x");
+    t.give('a', 'b');
+    t.srem('b', "k", "x");
+    t.sadd('b', "k", "y");
+    t.srem('b', "k", "y");
+    t.seal('b');
+    t.ask('b', 'c', "k");
+    t.give('a', 'c');
+    t.arrive();
+    t.heal("k", &Shown::Nothing);
+}
+
+#[test]
+fn a_baseline_stays_while_the_owner_that_acknowledged_it_has_an_open_window() {
+    let mut t = Tale::new(2);
+    t.incr('b', "k", 4);
+    t.transfer('b', 'a');
+    t.del('a', "k");
+    t.incr('b', "k", 1); // in the life that the reset ends, and not sealed
+    t.give('a', 'b');
+    t.ack('b', 'a');
+    t.heal("k", &Shown::text("1"));
+}
+
+#[test]
+fn a_removed_member_does_not_stay_beside_the_new_life_of_its_key() {
+    let mut t = Tale::new(4);
+    t.sadd('c', "k", "y");
+    t.give('c', 'a');
+    t.give('c', 'd');
+    t.srem('a', "k", "y");
+    t.seal('a');
+    t.give('c', 'b');
+    t.give('a', 'b');
+    t.set('b', "k", "1");
+    t.give('b', 'd');
+    assert_eq!(t.shown('d', "k"), Shown::set(["y"]), "what names the removal waits for it");
+    t.give('a', 'd');
+    t.give('b', 'd');
+    t.heal("k", &Shown::text("1"));
+}
+
+#[test]
+fn a_member_removed_in_the_past_of_what_is_shown_does_not_appear() {
+    let mut t = Tale::new(4);
+    t.sadd('c', "k", "y");
+    t.give('c', 'a');
+    t.srem('a', "k", "y");
+    t.give('c', 'b');
+    t.give('a', 'b');
+    t.set('b', "k", "1");
+    t.give('b', 'd');
+    t.give('c', 'd');
+    assert_eq!(t.shown('d', "k"), Shown::set(["y"]), "nothing of B is applied yet");
+    t.give('b', 'd');
+    assert_eq!(t.shown('d', "k"), Shown::set(["y"]), "the removal is still missing");
+    t.heal("k", &Shown::text("1"));
+}
+
+#[test]
+fn a_member_that_vanished_for_a_client_does_not_come_back() {
+    let mut t = Tale::new(4);
+    t.sadd('c', "k", "y");
+    t.give('c', 'a');
+    t.srem('a', "k", "y");
+    t.give('c', 'b');
+    t.give('a', 'b');
+    t.sadd('b', "k", "y");
+    t.give('b', 'd');
+    t.srem('b', "k", "y");
+    t.give('b', 'd');
+    assert_eq!(t.shown('d', "k"), Shown::Nothing);
+    t.give('c', 'd');
+    assert_eq!(t.shown('d', "k"), Shown::set(["y"]), "nothing of B has been shown here, so nothing has vanished");
+    t.give('a', 'd');
+    assert_eq!(t.shown('d', "k"), Shown::Nothing);
+    t.give('b', 'd');
+    assert_eq!(t.shown('d', "k"), Shown::Nothing);
+    t.heal("k", &Shown::Nothing);
+}
+
+#[test]
+fn a_counter_slot_reset_by_one_and_deleted_with_its_key_by_another_is_counted_once() {
+    let mut t = Tale::new(6);
+    t.incr('c', "k", 10);
+    t.give('c', 'a');
+    t.give('c', 'b');
+    t.del('a', "k");
+    t.seal('a');
+    t.incr('c', "k", 2);
+    t.give('c', 'b');
+    t.del('b', "k");
+    t.seal('b');
+    t.incr('c', "k", 0);
+    for (from, to) in [('c', 'd'), ('b', 'd')] {
+        t.give(from, to);
+    }
+    t.give('c', 'd');
+    t.del('d', "k");
+    for to in ['e', 'f'] {
+        for from in ['c', 'a', 'b', 'd'] {
+            t.give(from, to);
+        }
+    }
+    t.give('a', 'c');
+    t.ack('c', 'e');
+    t.incr('c', "k", 1);
+    t.give('c', 'f');
+    t.give('c', 'e');
+    t.heal("k", &Shown::text("1"));
+}
+
+#[test]
+fn an_event_that_only_waited_when_its_writer_and_what_it_names_died_is_lost_like_one_never_sent() {
+    let mut t = Tale::new(3);
+    t.sadd('c', "k", "y");
+    t.give('c', 'a');
+    t.set('a', "k", "1");
+    t.give('a', 'b');
+    assert_eq!(t.shown('b', "k"), Shown::Nothing, "it waits for the event of C that it names");
+    t.crash('c');
+    t.crash('a');
+    t.sadd('b', "k", "x");
+    t.heal("k", &Shown::set(["x"]));
+    assert!(!t.has('b', "k", 'a', 1));
+}
+
+#[test]
+fn of_two_assignments_the_later_wins_and_the_increment_observed_by_the_loser_is_consumed() {
+    let mut t = Tale::new(3);
+    t.incr('c', "k", 5);
+    t.transfer('c', 'a');
+    t.set('a', "k", "10");
+    t.set('b', "k", "20");
+    t.heal("k", &Shown::text("20"));
+}
+
+#[test]
+fn an_increment_concurrent_with_an_assignment_is_added_and_one_it_observed_is_not() {
+    let mut t = Tale::new(2);
+    t.incr('a', "k", 3);
+    t.transfer('a', 'b');
+    t.set('b', "k", "5");
+    t.incr('a', "k", 1);
+    t.heal("k", &Shown::text("6"));
+    t.set('a', "k", "5");
+    t.heal("k", &Shown::text("5"));
+}
+
+#[test]
+fn a_type_clash_shows_the_newest_and_shows_the_other_when_the_newest_is_gone() {
+    let mut t = Tale::new(2);
+    t.sadd('a', "k", "x");
+    t.hset('b', "k", "f", "1");
+    t.hset('b', "k", "g", "2");
+    t.sadd('a', "k", "y");
+    t.transfer('b', 'a');
+    assert_eq!(t.shown('a', "k"), Shown::set(["x", "y"]));
+    t.srem('a', "k", "y");
+    assert_eq!(t.shown('a', "k"), Shown::hash([("f", "1"), ("g", "2")]), "x is older than g");
+    t.heal("k", &Shown::hash([("f", "1"), ("g", "2")]));
+    t.del('a', "k");
+    t.heal("k", &Shown::Nothing);
+}
+
+#[test]
+fn a_reset_of_another_replicas_counter_in_a_hash_takes_what_it_observed() {
+    let mut t = Tale::new(2);
+    t.hincr('b', "h", "n", 5);
+    t.transfer('b', 'a');
+    t.hdel('a', "h", "n");
+    t.hincr('b', "h", "n", 7);
+    t.heal("h", &Shown::hash([("n", "7")]));
+}
+
+#[test]
+fn a_field_removed_and_set_again_never_shows_its_old_value() {
+    let mut t = Tale::new(3);
+    t.hset('a', "h", "f", "old");
+    t.transfer('a', 'b');
+    t.transfer('a', 'c');
+    t.hdel('b', "h", "f");
+    t.hset('b', "h", "f", "new");
+    t.transfer('c', 'b');
+    t.transfer('b', 'c');
+    t.transfer('a', 'c');
+    assert_eq!(t.shown('c', "h"), Shown::hash([("f", "new")]));
+    t.heal("h", &Shown::hash([("f", "new")]));
+}
+
+#[test]
+fn merging_in_every_order_gives_one_result_when_a_field_is_removed_beside_a_sibling_set() {
+    let pairs = [('a', 'b'), ('b', 'a'), ('a', 'c'), ('c', 'a'), ('b', 'c'), ('c', 'b')];
+    for order in permutations(&pairs) {
+        let mut t = Tale::new(3);
+        t.hset('a', "h", "x", "1");
+        t.hincr('a', "h", "n", 4);
+        t.transfer('a', 'b');
+        t.transfer('a', 'c');
+        t.hdel('a', "h", "x");
+        t.hincr('b', "h", "n", 2);
+        t.hset('b', "h", "y", "2");
+        t.hdel('c', "h", "n");
+        for (from, to) in order {
+            t.transfer(from, to);
+        }
+        t.heal("h", &Shown::hash([("n", "2"), ("y", "2")]));
+    }
+}
+
+#[test]
+fn a_no_op_becomes_no_event_and_a_missing_key_stays_missing() {
+    let mut t = Tale::new(1);
+    let replies = t.group(
+        'a',
+        &[("k", Action::RemoveMember("x".into())), ("k", Action::RemoveField("x".into())), ("k", Action::Delete)],
+    );
+    assert_eq!(replies, [Reply::Idle, Reply::Idle, Reply::Idle]);
+    assert_eq!(t.shown('a', "k"), Shown::Nothing);
+    t.sadd('a', "k", "x");
+    t.seal('a');
+    assert!(t.has('a', "k", 'a', 1) && !t.has('a', "k", 'a', 2));
+}
+
+#[test]
+fn what_one_group_did_reaches_the_others_as_one_event() {
+    let mut t = Tale::new(2);
+    t.group('a', &[("k", Action::Set("1".into())), ("l", sadd("x")), ("m", Action::Add(2))]);
+    t.seal('a');
+    assert!(t.has('a', "k", 'a', 1) && !t.has('a', "k", 'a', 2));
+    t.give('a', 'b');
+    assert_eq!(t.shown('b', "k"), Shown::text("1"));
+    assert_eq!(t.shown('b', "l"), Shown::set(["x"]));
+    assert_eq!(t.shown('b', "m"), Shown::text("2"));
+}
+
+/// All orders of six things, by Heap's algorithm.
+fn permutations<T: Copy>(items: &[T; 6]) -> Vec<[T; 6]> {
+    fn heap<T: Copy>(length: usize, items: &mut [T; 6], all: &mut Vec<[T; 6]>) {
+        if length <= 1 {
+            all.push(*items);
+            return;
+        }
+        for at in 0..length {
+            heap(length - 1, items, all);
+            items.swap(if length.is_multiple_of(2) { at } else { 0 }, length - 1);
+        }
+    }
+    let (mut items, mut all) = (*items, Vec::new());
+    heap(6, &mut items, &mut all);
+    all
+}
