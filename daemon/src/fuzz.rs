@@ -49,8 +49,9 @@ fn run(stream: &[u8], piece: usize) -> Outcome {
                 Stop::Drained => break,
                 // Answered by the connection; there is none.
                 Stop::Pause(_) => {}
-                // The buffer stays below the mark at which output pauses, or the input has no end.
-                Stop::OutputFull | Stop::Close | Stop::Cut => break 'stream,
+                // Replies are never sent here, so nothing would go on from where output pauses.
+                Stop::Enough if replies.len() < server.limits.output_pause_bytes => {}
+                Stop::Enough | Stop::Close | Stop::Cut => break 'stream,
             }
         }
     }

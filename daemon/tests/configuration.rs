@@ -67,7 +67,10 @@ fn what_config_prints_is_a_file_that_gives_the_same() {
         text.lines().map(|line| line.split(" # ").next().unwrap_or_default().trim_end().to_owned()).collect()
     };
     assert_eq!(values(&first), values(&second));
-    assert!(second.contains(&format!("[limits]  # file {}", path.display())), "{second}");
+    let (_directory, path) = file("[limits]\nclients-max = 5\n");
+    let text = stdout(config().arg("--config").arg(&path));
+    assert_eq!(setting(&text, "clients-max"), ("5".into(), format!("file {}", path.display())));
+    assert_eq!(setting(&text, "args-max").1, "default");
 }
 
 #[test]

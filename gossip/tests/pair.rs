@@ -229,3 +229,52 @@ fn an_idle_pair_exchanges_only_digests() {
     assert!((9..=11).contains(&(after.digests_sent - before.digests_sent)));
     assert!(pair.replicas.iter_mut().all(|it| it.status().peers[0].agrees == Some(true)));
 }
+
+#[test]
+fn two_types_made_apart_show_as_one_everywhere_and_are_counted() {
+    let mut pair = Pair::new(&ReplicaConfig::default());
+    pair.set(0, "k", b"text");
+    pair.now.wall += 1;
+    pair.write(1, |w| w.insert(b"k", Class::Set, b"member", b"")).expect("admitted");
+    pair.run(10_000);
+    for replica in &pair.replicas {
+        let view = replica.store().view(b"k").expect("there");
+        assert_eq!((view.class(), view.len(), view.clashes()), (Class::Set, 1, true));
+        assert_eq!(replica.store().clashes(), 1);
+    }
+    pair.write(0, |w| w.remove(b"k", Class::Set, b"member")).expect("admitted");
+    pair.run(10_000);
+    assert_eq!((pair.text(0, "k").as_deref(), pair.text(1, "k").as_deref()), (Some("text"), Some("text")));
+    assert!(pair.replicas.iter().all(|it| it.store().clashes() == 0));
+    pair.assert_equal();
+}
+
+#[test]
+fn a_clock_far_ahead_is_refused_at_home_and_held_back_elsewhere() {
+    let mut pair = Pair::new(&ReplicaConfig::default());
+    pair.run(3_000_000);
+    let ahead = Now { mono: pair.now.mono, wall: pair.now.wall + 120_000 };
+    pair.replicas[0].write(ahead, 0, |w| w.set(b"k", b"from the future")).expect("nobody has noticed yet");
+    pair.settle();
+    assert_eq!(pair.text(1, "k"), None, "held back");
+    // Its next digest shows the peer's time, and it stops writing.
+    for _ in 0..4 {
+        pair.now.mono += 1_000_000;
+        let early = Now { mono: pair.now.mono, wall: pair.now.wall + 120_000 };
+        pair.replicas[0].handle_timeout(early);
+        pair.replicas[1].handle_timeout(pair.now);
+        for (from, to, now) in [(1, 0, early), (0, 1, pair.now)] {
+            while let Some(transmit) = pair.replicas[from].poll_transmit(pair.now) {
+                pair.replicas[to].handle_datagram(now, addr(from), &transmit.datagram).expect("accepted");
+            }
+        }
+    }
+    let now = Now { mono: pair.now.mono, wall: pair.now.wall + 120_000 };
+    let refused = pair.replicas[0].write(now, 0, |w| w.set(b"k", b"again"));
+    assert!(matches!(refused, Err(cahoots_gossip::store::WriteError::ClockAhead { .. })), "{refused:?}");
+    // In time, what was early is not any more.
+    pair.now.mono += 5_000_000;
+    pair.now.wall += 120_000;
+    pair.replicas[1].handle_timeout(pair.now);
+    assert_eq!(pair.text(1, "k").as_deref(), Some("from the future"));
+}

@@ -10,6 +10,10 @@ use crate::session::Session;
 use cahoots_gossip::engine::{Now, Replica};
 use cahoots_gossip::store::{Class, Store, View, WriteError, Writer};
 
+/// Commands of one turn. A read rarely holds as many; a pipeline that waited behind a `WAIT` may hold millions, and
+/// everything else waits for the replica meanwhile.
+const BATCH_COMMANDS_MAX: u64 = 4096;
+
 /// What the connection does after a command.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -46,8 +50,8 @@ pub enum Pause {
 pub enum Stop {
     /// Every complete frame is executed.
     Drained,
-    /// Enough output for now: send it, then call again.
-    OutputFull,
+    /// Enough for one turn: send the replies, let others have theirs, then call again.
+    Enough,
     /// See [`Flow::Pause`]; call again after it.
     Pause(Pause),
     /// See [`Flow::Close`].
@@ -91,8 +95,8 @@ impl<'a> Exec<'a> {
     pub fn run(&mut self, parser: &mut Parser, input: &mut [u8]) -> (usize, Stop) {
         let mut done = 0;
         let stop = loop {
-            if self.reply.len() >= self.server.limits.output_pause_bytes {
-                break Stop::OutputFull;
+            if self.tally.commands >= BATCH_COMMANDS_MAX || self.reply.len() >= self.server.limits.output_pause_bytes {
+                break Stop::Enough;
             }
             let rest = &mut input[done..];
             let length = match parser.parse(rest) {

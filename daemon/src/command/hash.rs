@@ -22,7 +22,7 @@ pub(super) fn hmset(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
 /// Sets the fields; says how many are new.
 fn put(exec: &mut Exec<'_>, args: Args<'_>, name: &'static str) -> Result<usize, CommandError> {
     let (key, fields) = (args.at(1), args.from(2));
-    if fields.len() % 2 != 0 {
+    if !fields.len().is_multiple_of(2) {
         return Err(CommandError::Arity(name.into()));
     }
     typed(exec.replica.store(), key, Class::Hash)?;

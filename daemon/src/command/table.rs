@@ -148,7 +148,11 @@ fn by_name(name: &[u8]) -> Option<&'static Command> {
     if name.len() > NAME_BYTES_MAX {
         return None;
     }
-    let folded = fold(name);
+    let mut bytes = [0; NAME_BYTES_MAX];
+    bytes[..name.len()].copy_from_slice(name);
+    // All sixteen bytes at once, whatever the name's length; NUL has no lower case.
+    bytes.make_ascii_lowercase();
+    let folded = u128::from_le_bytes(bytes);
     let mut slot = slot_of(folded);
     while let Some(at) = INDEX[slot].checked_sub(1).map(usize::from) {
         // The length tells `get` from `get\0`.
@@ -160,12 +164,12 @@ fn by_name(name: &[u8]) -> Option<&'static Command> {
     None
 }
 
-/// Up to 16 bytes in lower case, as a number.
+/// A name in the table, in lower case already, as a number.
 const fn fold(name: &[u8]) -> u128 {
     let mut bytes = [0; NAME_BYTES_MAX];
     let mut at = 0;
     while at < name.len() {
-        bytes[at] = name[at].to_ascii_lowercase();
+        bytes[at] = name[at];
         at += 1;
     }
     u128::from_le_bytes(bytes)

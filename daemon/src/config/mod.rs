@@ -91,8 +91,8 @@ pub struct Config {
     pub log_level: Setting<LogLevel>,
     /// What clients may cost.
     pub limits: Limits,
-    /// Which of the limits the file changes.
-    pub limits_source: Source,
+    /// Which of them the file sets, and which file.
+    limits_in_file: (file::LimitsTable, PathBuf),
 }
 
 /// Why a configuration is refused.
@@ -159,10 +159,7 @@ impl Config {
             insecure: layers.pick("insecure", flags.insecure, table.insecure, || false),
             log_format: layers.pick("log-format", flags.log_format, table.log_format, LogFormat::default),
             log_level: layers.pick("log-level", flags.log_level, table.log_level, LogLevel::default),
-            limits_source: match &table.limits {
-                Some(_) => Source::File(layers.file.clone()),
-                None => Source::Default,
-            },
+            limits_in_file: (table.limits.unwrap_or_default(), layers.file.clone()),
             limits: table.limits.unwrap_or_default().over(Limits::default()),
         };
         config.check()?;
@@ -215,11 +212,22 @@ impl Config {
         line("insecure", Some(toml::Value::Boolean(self.insecure.value)), &self.insecure.source);
         line("log-format", text(self.log_format.value.to_string()), &self.log_format.source);
         line("log-level", text(self.log_level.value.to_string()), &self.log_level.source);
-        let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0);
-        let mut whole: String = lines.iter().map(|(line, source)| format!("{line:width$}  # {source}\n")).collect();
-        whole.push_str(&format!("\n[limits]  # {}\n", self.limits_source));
+        let (in_file, path) = &self.limits_in_file;
+        let settings = lines.len();
         for (name, value) in file::LimitsTable::from(&self.limits).entries() {
-            whole.push_str(&format!("{name} = {value}\n"));
+            let source = match in_file.entries().any(|(set, _)| set == name) {
+                true => Source::File(path.clone()),
+                false => Source::Default,
+            };
+            lines.push((format!("{name} = {value}"), source.to_string()));
+        }
+        let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0);
+        let mut whole = String::new();
+        for (at, (line, source)) in lines.iter().enumerate() {
+            if at == settings {
+                whole.push_str("\n[limits]\n");
+            }
+            whole.push_str(&format!("{line:width$}  # {source}\n"));
         }
         whole
     }

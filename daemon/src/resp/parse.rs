@@ -193,6 +193,17 @@ impl Parser {
             }
         };
         while missing > 0 {
+            // Nearly every value is short, and nearly always it is all there.
+            if self.value.is_none()
+                && let Some((length, start)) = short_length(buffer, self.at)
+                && length <= self.limits.bulk_bytes_max
+                && let Some([b'\r', b'\n']) = buffer.get(start + length..start + length + 2)
+            {
+                self.spans.push(Span::new(start, start + length));
+                self.at = start + length + 2;
+                missing -= 1;
+                continue;
+            }
             self.missing = Some(missing);
             let length = match self.value {
                 Some(length) => length,
@@ -305,6 +316,20 @@ impl Parser {
         }
         inline::split(buffer, 0, end, &mut self.spans).ok_or(ProtocolError::UnbalancedQuotes)?;
         Ok(Some(self.finish(end + 1)))
+    }
+}
+
+/// The length on a line `$N` of up to three digits at `at`, and where the value begins; `None` for everything else,
+/// which is not for this to judge.
+fn short_length(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
+    let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
+    match buffer.get(at..)? {
+        [b'$', a @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(*a), at + 4)),
+        [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(*a) * 10 + digit(*b), at + 5)),
+        [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Some((digit(*a) * 100 + digit(*b) * 10 + digit(*c), at + 6))
+        }
+        _ => None,
     }
 }
 

@@ -134,6 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let turn = poll_fn(|context| self.poll_turn(context)).await?;
             self.flush().await?;
             match turn {
+                // Nothing was waited for, so the others have their turn now.
+                Turn::Again if self.input_ready => tokio::task::yield_now().await,
                 Turn::Again => {}
                 Turn::Pause(pause) => self.pause(pause).await?,
                 Turn::Close => {
@@ -172,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         self.input_ready = stop != Stop::Drained && !self.input.is_empty();
         let turn = match stop {
-            Stop::Drained | Stop::OutputFull => Turn::Again,
+            Stop::Drained | Stop::Enough => Turn::Again,
             Stop::Pause(pause) => Turn::Pause(pause),
             Stop::Close => Turn::Close,
             Stop::Cut => return Poll::Ready(Err(End::ForeignProtocol)),

@@ -81,7 +81,13 @@ impl Listeners {
             let came = tokio::select! {
                 biased;
                 () = &mut stop => break,
-                Some(_) = doorman.connections.join_next() => continue,
+                Some(ended) = doorman.connections.join_next() => {
+                    // A panic is a bug of ours that may have left the replica half-changed: nothing may go on.
+                    match ended.map_err(tokio::task::JoinError::try_into_panic) {
+                        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+                        Ok(()) | Err(Err(_)) => continue,
+                    }
+                }
                 accepted = self.unix.accept() => accepted.map(|(stream, _)| doorman.admit(stream, &local, &local)),
                 accepted = accept(self.tcp.as_ref()) => accepted.map(|(stream, from, to)| {
                     // Replies are whole when they are written; holding them back serves nobody.

@@ -31,6 +31,8 @@ pub(super) struct Bucket {
     frontier: Dots,
     /// Of every sealed cell, the effective baselines and the frontier.
     pub(super) fingerprint: Fingerprint,
+    /// Keys with live cells of more than one type.
+    clashes: usize,
 }
 
 impl Bucket {
@@ -56,8 +58,11 @@ impl Bucket {
     ) -> R {
         let found = self.keys.entry(key_hash, |(it, _)| **it == *key, |(it, _)| hash_of(it));
         let mut found = found.or_insert_with(|| (key.into(), Entry::default()));
-        let result = change(&mut found.get_mut().1, &mut self.baselines, &mut self.fingerprint);
-        if found.get().1.is_empty() {
+        let entry = &mut found.get_mut().1;
+        self.clashes -= usize::from(entry.clashes());
+        let result = change(entry, &mut self.baselines, &mut self.fingerprint);
+        self.clashes += usize::from(entry.clashes());
+        if entry.is_empty() {
             found.remove();
         }
         result
@@ -70,12 +75,12 @@ impl Bucket {
         key: &[u8],
         change: impl FnOnce(&mut Entry, &mut Baselines, &mut Fingerprint) -> R,
     ) -> Option<R> {
-        let mut found = self.keys.find_entry(key_hash, |(it, _)| **it == *key).ok()?;
-        let result = change(&mut found.get_mut().1, &mut self.baselines, &mut self.fingerprint);
-        if found.get().1.is_empty() {
-            found.remove();
-        }
-        Some(result)
+        self.get(key_hash, key)?;
+        Some(self.alter(key_hash, key, change))
+    }
+
+    pub(super) fn clashes(&self) -> usize {
+        self.clashes
     }
 
     pub(super) fn frontier(&self) -> &Dots {
