@@ -359,7 +359,8 @@ impl World {
         events.map(|(key, dot)| (key.to_vec(), dot)).collect()
     }
 
-    fn equal(&mut self, a: usize, b: usize) -> bool {
+    /// Whether two replicas have applied the same and are in the same state. Seals both.
+    pub fn equal(&mut self, a: usize, b: usize) -> bool {
         let mut state = |at: usize| {
             let store = &mut self.replicas[at].store;
             (store.version_hash(), store.fingerprint())

@@ -143,7 +143,19 @@ impl World {
             assert!(lost.is_none(), "host {host} never got {lost:?}, which somebody had when the faults ended");
             assert_eq!(acked, peers, "host {host} counts acks of all it wrote:\n{}", self.describe());
         }
+        self.check_nothing_waits_for_ever();
         took
+    }
+
+    /// What waits for events that died with their writers is given up after the patience configured.
+    fn check_nothing_waits_for_ever(&mut self) {
+        let held =
+            |world: &mut Self| world.alive().into_iter().map(|host| world.status(host).held_bytes).sum::<usize>();
+        if held(self) > 0 {
+            let patience = self.process(self.alive()[0]).engine.config().patience_us;
+            self.advance(patience + REST_MICROS);
+            assert_eq!(held(self), 0, "bytes held for ever:\n{}", self.describe());
+        }
     }
 
     /// Where everybody stands, for a reader of a failure.
