@@ -100,7 +100,9 @@ impl Node {
         let timer = Timer::new().map_err(|source| StartError::Timer { source })?;
         let clock = Clock::start();
         let id = config.id.unwrap_or_else(random_id);
-        let replica = Replica::new(config.replica.clone(), id, clock.now());
+        let mut replica = config.replica.clone();
+        replica.nonce_salt = random();
+        let replica = Replica::new(replica, id, clock.now());
         let shared = Arc::new(Shared::new(replica, endpoint, clock, timer));
         let endpoint = shared.endpoint().expect("the node has not been stopped yet");
         let (seeds, names) = Seeds::new(&config.seeds);
@@ -269,11 +271,10 @@ const COMMANDS_MAX: usize = 8;
 
 /// A replica id nobody else has.
 fn random_id() -> ReplicaId {
-    loop {
-        let id = SysRng.try_next_u64().expect("no system that runs this is without randomness");
-        // Zero stands for "no id" in some logs and formats.
-        if id != 0 {
-            return ReplicaId::new(id);
-        }
-    }
+    // Zero stands for "no id" in some logs and formats.
+    ReplicaId::new(std::iter::repeat_with(random).find(|id| *id != 0).expect("the iterator has no end"))
+}
+
+fn random() -> u64 {
+    SysRng.try_next_u64().expect("no system that runs this is without randomness")
 }
