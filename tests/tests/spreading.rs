@@ -399,3 +399,27 @@ fn a_clock_far_ahead_may_not_write_and_harms_nobody() {
     world.heal(&[]);
     everywhere(&world, "k", &Shown::text("later"));
 }
+
+#[test]
+fn a_replica_whose_source_dies_while_it_catches_up_goes_on_with_another() {
+    let mut world = cluster(4, short_log(2_000));
+    world.split(&[3]);
+    for number in 0..200 {
+        set(&mut world, 0, &format!("k{number}"), "1");
+        world.advance(1_000);
+    }
+    world.advance(5 * SECOND);
+    // The returning replica hears the first host only, and loses it in the middle of the first answer.
+    world.split(&[]);
+    world.cut(1, 3, true);
+    world.cut(2, 3, true);
+    while !world.status(3).catching_up {
+        world.advance(1_000);
+    }
+    world.crash(0);
+    world.cut(1, 3, false);
+    world.cut(2, 3, false);
+    let took = world.heal(&[0]);
+    assert!(took < 5 * SECOND, "{took} us after its source died");
+    everywhere(&world, "k199", &Shown::text("1"));
+}
