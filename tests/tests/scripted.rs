@@ -204,3 +204,20 @@ fn the_ack_of_a_reset_counts_what_the_owners_open_window_holds() {
     s.mingle("ab", 0);
     s.heal("k", &Shown::text("1"));
 }
+
+#[test]
+fn an_ack_meant_for_a_process_that_died_is_not_taken_by_its_successor() {
+    let mut s = Script::new(2);
+    s.incr('b', "k", 1);
+    s.sync('b', 'a');
+    s.world.advance(10_000); // the ack is on its way to B's address
+    s.crash('b');
+    s.start('b');
+    s.lose('b', 'a');
+    s.incr('b', "k", 1);
+    s.seal('b');
+    s.deliver('a', 'b');
+    assert!(s.world.tally().to_predecessor > 0);
+    assert_eq!(s.world.process(1).engine.acked_by(1), 0, "nobody has the successor's first event");
+    s.heal("k", &Shown::text("2"));
+}

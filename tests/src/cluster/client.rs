@@ -1,7 +1,7 @@
 //! A client that shares no code with the daemon: RESP3 over a Unix socket, blocking, with a bound on patience.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 

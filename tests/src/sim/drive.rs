@@ -15,6 +15,8 @@ const LEAVE_MICROS_MAX: u64 = 2_000_000;
 /// What a run amounted to.
 #[derive(Clone, Default, Debug)]
 pub struct Report {
+    /// What decided the run.
+    pub seed: u64,
     /// Faults, repairs and checks.
     pub tally: Tally,
     /// What the network did.
@@ -49,6 +51,7 @@ pub fn run(plan: &Plan) -> Report {
     world.check();
     let healed_in = world.heal(&plan.lost_for_ever);
     Report {
+        seed: plan.seed,
         operations: world.history.len(),
         states: world.seen.states(),
         weather: world.network.weather,
@@ -78,7 +81,7 @@ impl World {
             Step::Join => self.split(&[]),
             Step::Suspect(viewer, subject) => self.suspect(*viewer, *subject),
             Step::Skew(host, wall_error) => {
-                self.set_clocks(*host, Clocks { wall_error: *wall_error, ..Clocks::default() })
+                self.set_clocks(*host, Clocks { wall_error: *wall_error, ..Clocks::default() });
             }
             Step::Check => self.check(),
             _ => {}
