@@ -86,9 +86,11 @@ impl Client {
     /// Sends a command written as words and reads the reply.
     ///
     /// # Panics
-    /// If there is no reply.
+    /// If there is no reply, or it is an error: one that nobody looks at must not go unnoticed.
     pub fn words(&mut self, words: &str) -> Value {
-        self.call(&words.split_whitespace().map(str::as_bytes).collect::<Vec<_>>())
+        let reply = self.call(&words.split_whitespace().map(str::as_bytes).collect::<Vec<_>>());
+        assert!(!matches!(reply, Value::Error(_)), "{words:?} is refused: {reply:?}");
+        reply
     }
 
     /// Sends a command and reads the reply.

@@ -114,8 +114,7 @@ impl Daemon {
         Client::connect(&self.setup.socket()).unwrap_or_else(|error| panic!("{} is gone: {error}", self.setup.node))
     }
 
-    /// One command on a connection of its own.
-    #[must_use]
+    /// One command on a connection of its own, which must not be refused.
     pub fn ask(&self, words: &str) -> Value {
         self.client().words(words)
     }
