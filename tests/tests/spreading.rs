@@ -423,3 +423,27 @@ fn a_replica_whose_source_dies_while_it_catches_up_goes_on_with_another() {
     assert!(took < 5 * SECOND, "{took} us after its source died");
     everywhere(&world, "k199", &Shown::text("1"));
 }
+
+#[test]
+fn a_joiner_gets_from_a_survivor_what_that_one_has_only_in_some_buckets() {
+    let mut config = short_log(1_000); // whoever lags needs buckets
+    config.transfer_bytes = 1; // one at a time
+    let mut world = cluster(2, config);
+    world.cut(0, 1, true);
+    for number in 0..200 {
+        set(&mut world, 0, &format!("k{number}"), "of the dead");
+    }
+    world.advance(SECOND / 100);
+    world.cut(0, 1, false);
+    while world.status(1).buckets_ahead < 300 {
+        world.advance(1_000);
+    }
+    world.crash(0); // in the middle: what it wrote is known here in some buckets, and in the others to nobody
+    let had = (0..200).find(|number| world.shown(1, &format!("k{number}")) != Shown::Nothing).unwrap();
+    // This event names one of the dead replica's, which nobody can serve as an event.
+    run(&mut world, 1, &format!("k{had}"), Action::Set(b"of the living".to_vec()));
+    world.start(0);
+    let took = world.heal(&[]);
+    assert!(took < 10 * SECOND, "{took} us");
+    everywhere(&world, &format!("k{had}"), &Shown::text("of the living"));
+}
