@@ -3,7 +3,7 @@
 use cahoots_tests::client::Reply;
 use cahoots_tests::commands::Commands;
 use cahoots_tests::exchange::{Tale, bucket_of};
-use cahoots_tests::oracle::{Action, Shown};
+use cahoots_tests::oracle::{self, Action, Shown};
 
 fn sadd(member: &str) -> Action {
     Action::AddMember(member.into())
@@ -336,6 +336,13 @@ fn what_one_group_did_reaches_the_others_as_one_event() {
     assert_eq!(t.shown('b', "k"), Shown::text("1"));
     assert_eq!(t.shown('b', "l"), Shown::set(["x"]));
     assert_eq!(t.shown('b', "m"), Shown::text("2"));
+}
+
+#[test]
+fn the_oracle_knows_which_keys_share_a_bucket() {
+    for key in (0..200).map(|number| format!("key{number}")) {
+        assert_eq!(oracle::bucket_of(key.as_bytes()), bucket_of(&key));
+    }
 }
 
 /// All orders of six things, by Heap's algorithm.

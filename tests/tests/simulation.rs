@@ -10,7 +10,7 @@ use cahoots_tests::sim::{Plan, Report, attempt, shrink};
 
 /// The first seed of every suite; the others follow it.
 const FIRST_SEED: u64 = 20_261_121_000;
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 200;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;

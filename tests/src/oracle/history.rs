@@ -7,9 +7,9 @@ use cahoots_crdt::{Dot, ReplicaId};
 
 use super::action::{Action, Name};
 use super::expectation::{self, Complaint};
-use super::{Path, Shown};
+use super::{Path, Shown, bucket_of};
 
-/// How far each replica's operations *on one key* have been applied somewhere.
+/// How far each replica's operations *in one bucket* have been applied somewhere.
 ///
 /// Deliberately not the version vector of the library under test.
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
@@ -56,17 +56,31 @@ impl fmt::Debug for Operation {
     }
 }
 
+/// Of each origin the events that touched something, ascending, without repetition.
+type Events = BTreeMap<ReplicaId, Vec<u64>>;
+
 #[derive(Default)]
 struct KeyHistory {
     operations: Vec<Operation>,
-    /// Of each origin the events that touched this key, ascending, without repetition.
-    events: BTreeMap<ReplicaId, Vec<u64>>,
+    events: Events,
+}
+
+fn note(events: &mut Events, dot: Dot) {
+    let seqs = events.entry(dot.replica).or_default();
+    if let Some(&last) = seqs.last() {
+        assert!(last <= dot.seq, "{dot:?} was minted after {last}: a replica's events are counted upwards");
+        if last == dot.seq {
+            return;
+        }
+    }
+    seqs.push(dot.seq);
 }
 
 /// All operations of one run by key.
 #[derive(Default)]
 pub struct History {
     keys: BTreeMap<Name, KeyHistory>,
+    buckets: BTreeMap<usize, Events>,
     operations: u64,
 }
 
@@ -108,13 +122,13 @@ impl History {
         })
     }
 
-    /// What a replica has applied of the operations on `key`, given its answer for single events.
+    /// What a replica has applied of the operations in the bucket of `key`, given its answer for single events.
     ///
     /// `own` is the replica's id: what it wrote itself it has applied, an open flush window included.
     pub fn applied(&self, key: &[u8], own: Option<ReplicaId>, covers: impl Fn(Dot) -> bool) -> Knowledge {
         let mut known = BTreeMap::new();
-        let Some(history) = self.keys.get(key) else { return Knowledge::default() };
-        for (&replica, events) in &history.events {
+        let Some(events) = self.buckets.get(&bucket_of(key)) else { return Knowledge::default() };
+        for (&replica, events) in events {
             let seq = if own == Some(replica) {
                 events.last().copied()
             } else {
@@ -160,16 +174,8 @@ impl History {
                 earlier.superseded_by.push(number);
             }
         }
-        let events = history.events.entry(dot.replica).or_default();
-        match events.last() {
-            Some(&last) => {
-                assert!(last <= dot.seq, "{dot:?} was minted after {last}: a replica's events are counted upwards");
-                if last < dot.seq {
-                    events.push(dot.seq);
-                }
-            }
-            None => events.push(dot.seq),
-        }
+        note(&mut history.events, dot);
+        note(self.buckets.entry(bucket_of(key)).or_default(), dot);
         history.operations.push(Operation { dot, action, stamp, path, knew, superseded_by: Vec::new() });
         self.operations += 1;
         Ok(())

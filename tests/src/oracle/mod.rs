@@ -11,11 +11,13 @@
 //! itself judged: above every stamp its writer had observed, and not behind the writer's wall clock.
 
 mod action;
+mod bucket;
 mod expectation;
 mod history;
 mod shown;
 
 pub use action::{Action, Name, Path};
+pub use bucket::bucket_of;
 pub use expectation::Complaint;
 pub use history::{History, Knowledge, Operation};
 pub use shown::Shown;

@@ -2,7 +2,7 @@
 
 use super::Random;
 use crate::client::Request;
-use crate::oracle::Action;
+use crate::oracle::{Action, bucket_of};
 
 /// A mix of keys and operations, some left out altogether.
 pub struct Workload {
@@ -26,7 +26,15 @@ impl Workload {
     pub fn draw(random: &mut Random) -> Self {
         let kinds: Vec<char> = random.pick(&["t", "s", "h", "tsh", "tshx", "x"]).chars().collect();
         let count = *random.pick(&[1, 2, 4, 12, 40]);
-        let keys = (0..count).map(|number| format!("{}{number}", random.pick(&kinds))).collect();
+        let mut keys: Vec<String> = (0..count).map(|number| format!("{}{number}", random.pick(&kinds))).collect();
+        if random.percent(40.0) {
+            // Half of them share a bucket: causal order holds across these.
+            let bucket = bucket_of(keys[0].as_bytes());
+            for key in keys.iter_mut().skip(1).step_by(2) {
+                let mut names = (0..).map(|number: u32| format!("{key}-{number}"));
+                *key = names.find(|name| bucket_of(name.as_bytes()) == bucket).expect("one in a thousand");
+            }
+        }
         let mut weights = [0; 8];
         for weight in &mut weights {
             *weight = *random.pick(&[0, 1, 3, 3, 10]);
