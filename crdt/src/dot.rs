@@ -16,6 +16,10 @@ pub struct Dot {
 }
 
 impl Dot {
+    /// The highest sequence number accepted from outside. It leaves 2⁶³ events for a replica whose entry a hostile
+    /// peer raised to it, so counting on can never overflow.
+    pub const SEQ_MAX: u64 = u64::MAX >> 1;
+
     /// The dot of the `seq`-th event of `replica`.
     #[must_use]
     pub const fn new(replica: ReplicaId, seq: u64) -> Self {

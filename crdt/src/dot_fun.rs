@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::{Dot, Observed};
+use crate::{Dot, Observed, ReplicaId};
 
 /// `Dot -> V`: the values written by events that nothing has superseded yet.
 ///
@@ -19,6 +19,14 @@ impl<V> DotFun<V> {
     #[must_use]
     pub fn new() -> Self {
         Self { cells: SmallVec::new() }
+    }
+
+    /// The store in which just `dot` is live.
+    #[must_use]
+    pub fn of(dot: Dot, value: V) -> Self {
+        let mut cells = SmallVec::new();
+        cells.push((dot, value));
+        Self { cells }
     }
 
     /// The value written by `dot`, if it is still live.
@@ -73,12 +81,50 @@ impl<V> DotFun<V> {
     ///
     /// A dot live on both sides keeps the value it has here: one dot names one event, so the two are equal.
     pub fn join(&mut self, my_context: &impl Observed, theirs: Self, their_context: &impl Observed) {
+        // One live dot on either side, and the same: m ∩ m'. Nearly every cell of a merge of two states is this case.
+        if let ([(mine, _)], [(other, _)]) = (self.cells.as_slice(), theirs.cells.as_slice())
+            && mine == other
+        {
+            return;
+        }
         self.cells.retain(|(dot, _)| theirs.find(*dot).is_ok() || !their_context.covers(*dot));
         for (dot, value) in theirs.cells {
             if let Err(at) = self.find(dot)
                 && !my_context.covers(dot)
             {
                 self.cells.insert(at, (dot, value));
+            }
+        }
+    }
+
+    /// The live cell of `replica`; of several the latest.
+    pub(crate) fn own(&self, replica: ReplicaId) -> Option<(Dot, &V)> {
+        let end = self.cells.partition_point(|cell| cell.0.replica <= replica);
+        self.cells[..end].last().filter(|cell| cell.0.replica == replica).map(|(dot, value)| (*dot, value))
+    }
+
+    /// The cells of which the same replica has no later one.
+    ///
+    /// Whoever writes a cell has superseded its own earlier one in the same place. While the delta between the two is
+    /// under way both are live here, and both must stay, for joins to be associative; but only the latest counts.
+    pub(crate) fn latest(&self) -> impl Iterator<Item = (Dot, &V)> + '_ {
+        self.iter()
+            .enumerate()
+            .filter(|(at, (dot, _))| self.cells.get(at + 1).is_none_or(|next| next.0.replica != dot.replica))
+            .map(|(_, cell)| cell)
+    }
+
+    /// Puts `value` under `dot` where the cell of an earlier dot of the same replica, `old`, was.
+    pub(crate) fn succeed(&mut self, old: Dot, dot: Dot, value: V) {
+        match self.find(old) {
+            // The latest of its replica stays so: the order is kept.
+            Ok(at) if self.cells.get(at + 1).is_none_or(|next| dot < next.0) => self.cells[at] = (dot, value),
+            Ok(at) => {
+                self.cells.remove(at);
+                self.insert(dot, value);
+            }
+            Err(_) => {
+                self.insert(dot, value);
             }
         }
     }

@@ -44,6 +44,21 @@ impl VersionVector {
         true
     }
 
+    /// Raises the entry of `replica` by one and returns it: the sequence number of its next event. O(log n).
+    pub(crate) fn advance(&mut self, replica: ReplicaId) -> u64 {
+        match self.find(replica) {
+            Ok(at) => {
+                // Decoding refuses sequence numbers above Dot::SEQ_MAX, so 2^63 events would have to be minted here.
+                self.entries[at].1 += 1;
+                self.entries[at].1
+            }
+            Err(at) => {
+                self.entries.insert(at, (replica, 1));
+                1
+            }
+        }
+    }
+
     /// Pointwise maximum. O(n + m).
     pub fn merge(&mut self, other: &Self) {
         if self.dominates(other) {

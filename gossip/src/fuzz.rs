@@ -30,7 +30,7 @@ fn replica() -> Replica {
 pub fn datagrams(data: &[u8]) {
     let Some((size, rest)) = data.split_first() else { return };
     let mut replica = replica();
-    let mut envelope = Envelope::new(&replica.config().cluster, None, PEER);
+    let mut envelope = Envelope::new(&replica.config().cluster, None, PEER, 0);
     let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let mut now = NOW;
     for piece in rest.chunks(usize::from(*size).max(8)) {

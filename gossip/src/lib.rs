@@ -5,7 +5,7 @@
 //! - [`engine`]: [`engine::Replica`], the protocol as a state machine. Datagrams, time and membership go in;
 //!   datagrams, deadlines and events come out. It owns no socket, clock, thread or source of randomness.
 //! - [`wire`]: the envelope around every datagram and the messages inside.
-//! - [`driver`] (feature `driver`, on by default): sockets, timers and membership for a tokio program.
+//! - `driver` (feature `driver`, on by default): sockets, timers and membership for a tokio program.
 //!
 //! Crates depend downwards only: this one knows `cahoots-crdt`, and nothing of the daemon above it.
 #![forbid(unsafe_code)]

@@ -3,6 +3,7 @@
 
 mod attempt;
 pub mod client;
+pub mod cluster;
 pub mod commands;
 pub mod exchange;
 pub mod oracle;

@@ -77,13 +77,26 @@ fn a_bucket_that_was_equal_when_asked_for_and_is_not_on_arrival_is_not_taken_ove
     let mut t = Tale::new(3);
     t.sadd('a', "k", "x");
     t.give('a', 'b');
-    t.srem('b', "k", "x");
-    t.sadd('b', "k", "y");
-    t.srem('b', "k", "y");
-    t.seal('b');
-    t.ask('b', 'c', "k");
     t.give('a', 'c');
+    t.ask('b', 'c', "k"); // equal: the answer only names the bucket
+    t.crash('c');
     t.arrive();
+    assert!(!t.has('c', "k", 'a', 1));
+    t.heal("k", &Shown::set(["x"]));
+}
+
+#[test]
+fn a_transfer_read_before_a_removal_does_not_bring_back_what_was_removed() {
+    let mut t = Tale::new(3);
+    t.sadd('a', "k", "x");
+    t.give('a', 'b');
+    t.ask('b', 'c', "k"); // holds x
+    t.srem('b', "k", "x");
+    t.give('a', 'c');
+    t.give('b', 'c');
+    assert_eq!(t.shown('c', "k"), Shown::Nothing);
+    t.arrive();
+    assert_eq!(t.shown('c', "k"), Shown::Nothing);
     t.heal("k", &Shown::Nothing);
 }
 

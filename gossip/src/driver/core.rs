@@ -20,7 +20,7 @@ use super::pump::{BURST_MAX, UNSENT_MAX};
 use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::timer::Timer;
 use super::transport::Inbound;
-use super::waiters::Waiters;
+use super::waiters::{Waiters, Waiting};
 use crate::engine::{Event, Now, Replica, Transmit};
 use crate::store::Change;
 
@@ -34,6 +34,10 @@ pub(super) struct Core {
     armed: Option<u64>,
     /// There while somebody listens.
     changes: Option<broadcast::Sender<Change>>,
+    /// Somebody waits for events the peers have not been asked about.
+    hurry: bool,
+    /// Peers have been asked to acknowledge own events up to here.
+    hurried: u64,
 }
 
 /// Everything the tasks and handles of one node have in common.
@@ -70,7 +74,7 @@ struct Turn {
 impl Shared {
     pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> Self {
         Self {
-            core: Mutex::new(Core { replica, armed: None, changes: None }),
+            core: Mutex::new(Core { replica, armed: None, changes: None, hurry: false, hurried: 0 }),
             endpoint: RwLock::new(Some(Arc::new(endpoint))),
             unsent: Mutex::default(),
             blocked: AtomicBool::new(false),
@@ -103,21 +107,41 @@ impl Shared {
         result
     }
 
+    /// Waits for replicas, unless enough of them have the events already: then how many do.
+    pub(super) fn enter(&self, seq: u64, replicas: usize) -> Result<Waiting<'_>, usize> {
+        let mut core = self.core();
+        let now = self.clock.now();
+        let have = core.replica.acked_by(seq);
+        if have >= replicas || self.is_closed() {
+            return Err(have);
+        }
+        let waiting = self.waiters.enter(seq, replicas);
+        core.hurry |= seq > core.hurried;
+        let turn = self.turn(&mut core, now);
+        drop(core);
+        self.finish(turn);
+        Ok(waiting)
+    }
+
     /// The locked half of a step.
     fn turn(&self, core: &mut Core, now: Now) -> Turn {
         let replica = &mut core.replica;
         let mut turn = Turn::default();
         // What is written leaves first, so that a question about it, which may be due at the same time, comes after.
         self.collect(replica, now, &mut turn);
+        self.listen(replica, &mut turn);
+        // Peers collect acknowledgements for a while unless asked. As databases commit in groups: whoever comes while
+        // others are still waiting for an answer shares the next flush window instead of forcing one of its own.
+        if core.hurry && !(replica.store().has_open_window() && self.waiters.any_upto(core.hurried)) {
+            core.hurry = false;
+            replica.hurry_acks(now);
+            core.hurried = replica.position();
+        }
         if replica.poll_timeout() <= now.mono {
+            self.collect(replica, now, &mut turn);
             replica.handle_timeout(now);
             self.collect(replica, now, &mut turn);
-        }
-        while let Some(event) = replica.poll_event() {
-            turn.events.push(event);
-        }
-        if turn.events.iter().any(|event| matches!(event, Event::Acked { .. })) {
-            self.recount(replica);
+            self.listen(replica, &mut turn);
         }
         if let Some(listeners) = &core.changes {
             while let Some(change) = replica.poll_change() {
@@ -130,6 +154,17 @@ impl Shared {
         }
         self.arm(core, now);
         turn
+    }
+
+    /// Takes what the engine has to tell.
+    fn listen(&self, replica: &mut Replica, turn: &mut Turn) {
+        let known = turn.events.len();
+        while let Some(event) = replica.poll_event() {
+            turn.events.push(event);
+        }
+        if turn.events[known..].iter().any(|event| matches!(event, Event::Acked { .. })) {
+            self.recount(replica);
+        }
     }
 
     /// Takes what the engine has to send, unless the socket is full anyway: the engine keeps state, not datagrams.

@@ -100,7 +100,9 @@ impl Node {
         let timer = Timer::new().map_err(|source| StartError::Timer { source })?;
         let clock = Clock::start();
         let id = config.id.unwrap_or_else(random_id);
-        let replica = Replica::new(config.replica.clone(), id, clock.now());
+        let mut replica = config.replica.clone();
+        replica.nonce_salt = random();
+        let replica = Replica::new(replica, id, clock.now());
         let shared = Arc::new(Shared::new(replica, endpoint, clock, timer));
         let endpoint = shared.endpoint().expect("the node has not been stopped yet");
         let (seeds, names) = Seeds::new(&config.seeds);
@@ -132,7 +134,7 @@ impl Node {
 
     /// Runs `f` on the engine and sees to what follows: due timers, datagrams, changes.
     ///
-    /// Call it from any thread, and keep `f` short: everything this node does waits for it. What `f` wrote is on its
+    /// Call it from any thread, not from within `f`, and keep `f` short: everything this node does waits for it. What `f` wrote is on its
     /// way to the peers when this returns, or at the end of the flush window under load.
     ///
     /// # Panics
@@ -150,22 +152,16 @@ impl Node {
     }
 
     /// Waits until `replicas` live peers have applied this replica's own events `1..=seq`, at most for `timeout`;
-    /// returns how many have. The open flush window is sealed first. Cancel safe.
+    /// returns how many have. Cancel safe.
+    ///
+    /// The open flush window is sealed at once, unless others are waiting already: then at its usual end, 200
+    /// microseconds after the last one by default, or when those others have their answer. So many callers share windows
+    /// and acknowledgements, and a single one waits for a round trip only.
     ///
     /// A peer that only *received* the events does not count. With [`Replica::position`] as `seq` this is the `WAIT`
     /// command of Redis. Without a timeout it waits for as long as the node runs.
     pub async fn wait(&self, seq: u64, replicas: usize, timeout: Option<Duration>) -> usize {
-        let shared = self.shared();
-        let entered = shared.drive(|replica, now| {
-            let have = replica.acked_by(seq);
-            if have < replicas {
-                // Peers collect their acknowledgements for a while unless asked.
-                replica.hurry_acks(now);
-            }
-            // Entered under the lock, so that no acknowledgement slips in between.
-            if have >= replicas || shared.is_closed() { Err(have) } else { Ok(shared.waiters.enter(seq, replicas)) }
-        });
-        let mut waiting = match entered {
+        let mut waiting = match self.shared().enter(seq, replicas) {
             Ok(waiting) => waiting,
             Err(have) => return have,
         };
@@ -275,11 +271,10 @@ const COMMANDS_MAX: usize = 8;
 
 /// A replica id nobody else has.
 fn random_id() -> ReplicaId {
-    loop {
-        let id = SysRng.try_next_u64().expect("no system that runs this is without randomness");
-        // Zero stands for "no id" in some logs and formats.
-        if id != 0 {
-            return ReplicaId::new(id);
-        }
-    }
+    // Zero stands for "no id" in some logs and formats.
+    ReplicaId::new(std::iter::repeat_with(random).find(|id| *id != 0).expect("the iterator has no end"))
+}
+
+fn random() -> u64 {
+    SysRng.try_next_u64().expect("no system that runs this is without randomness")
 }

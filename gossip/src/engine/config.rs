@@ -20,6 +20,9 @@ pub struct ReplicaConfig {
     pub cluster: String,
     /// The cluster's secret; with one, every datagram is sealed.
     pub key: Option<ClusterKey>,
+    /// With a key: a number drawn at random for this start. Nonces are made of it, the replica's id and a counter, so
+    /// that a replica that continues under its id after a restart repeats none.
+    pub nonce_salt: u64,
     /// What the cluster agrees to hold.
     pub limits: Limits,
     /// Bytes of a datagram. Default 1200: fits every path that carries IPv6, as QUIC assumes.
@@ -52,6 +55,7 @@ impl Default for ReplicaConfig {
         Self {
             cluster: "cahoots".into(),
             key: None,
+            nonce_salt: 0,
             limits: Limits::default(),
             datagram_bytes_max: 1200,
             flush_gap_us: 200,

@@ -5,12 +5,12 @@
 //! more, and sleeps until [`Replica::poll_timeout`].
 //!
 //! How a change travels, from the common case to the rarest:
-//! 1. A flush window is sealed into an event and sent, once, to every live peer ([`transmit`]).
-//! 2. A peer that sees a gap asks for what is missing at once ([`pull`]); it acknowledges what it has applied. When
+//! 1. A flush window is sealed into an event and sent, once, to every live peer (`transmit`).
+//! 2. A peer that sees a gap asks for what is missing at once (`pull`); it acknowledges what it has applied. When
 //!    an acknowledgement is overdue it is asked how far it is, so that a lost tail shows.
-//! 3. Digests are exchanged with random peers, dead ones included now and then ([`anti_entropy`]). Who lacks
+//! 3. Digests are exchanged with random peers, dead ones included now and then (`anti_entropy`). Who lacks
 //!    something asks for it.
-//! 4. What a log no longer reaches is fetched bucket by bucket ([`reconcile`]).
+//! 4. What a log no longer reaches is fetched bucket by bucket (`reconcile`).
 //!
 //! Whatever is missing, the one who lacks it asks for it: the sender keeps no queue per peer, only a position in its
 //! log, and a slow or dead peer costs it nothing.
@@ -84,7 +84,7 @@ impl Replica {
     /// An empty replica that mints its events as `id`, which must never have been used before.
     #[must_use]
     pub fn new(config: ReplicaConfig, id: ReplicaId, now: Now) -> Self {
-        let envelope = Envelope::new(&config.cluster, config.key.as_ref(), id);
+        let envelope = Envelope::new(&config.cluster, config.key.as_ref(), id, config.nonce_salt);
         let window_bytes_max = transmit::event_bytes_max(&config, &envelope);
         Self {
             store: Store::new(id, config.limits.clone(), window_bytes_max),

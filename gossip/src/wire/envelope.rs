@@ -6,8 +6,8 @@
 //! ```
 //!
 //! With a key everything after the nonce is sealed by XChaCha20-Poly1305, the bytes before it authenticated. The
-//! nonce is the sender's replica id and a counter: ids are drawn at random for each incarnation, so it never repeats
-//! under one key. Datagrams may be replayed: every message of the engine is idempotent.
+//! nonce is the sender's replica id, a counter, and a number drawn at random for each start, so it never repeats under
+//! one key. Datagrams may be replayed: every message of the engine is idempotent.
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -86,16 +86,18 @@ pub struct Envelope {
     cluster: u64,
     cipher: Option<XChaCha20Poly1305>,
     sender: ReplicaId,
+    salt: u64,
     /// Of the next nonce.
     counter: u64,
 }
 
 impl Envelope {
-    /// The envelope of replica `sender` in the cluster of this name, sealed if there is a key.
+    /// The envelope of replica `sender` in the cluster of this name, sealed if there is a key. `salt` must be another
+    /// at each start of a sender with a key.
     #[must_use]
-    pub fn new(cluster: &str, key: Option<&ClusterKey>, sender: ReplicaId) -> Self {
+    pub fn new(cluster: &str, key: Option<&ClusterKey>, sender: ReplicaId, salt: u64) -> Self {
         let cipher = key.map(|key| XChaCha20Poly1305::new(&key.0.into()));
-        Self { cluster: xxh3_64(cluster.as_bytes()), cipher, sender, counter: 0 }
+        Self { cluster: xxh3_64(cluster.as_bytes()), cipher, sender, salt, counter: 0 }
     }
 
     /// How many bytes [`Envelope::wrap`] adds to a payload.
@@ -122,6 +124,7 @@ impl Envelope {
         let mut nonce = [0; NONCE_BYTES];
         nonce[..8].copy_from_slice(&self.sender.get().to_le_bytes());
         nonce[8..16].copy_from_slice(&self.counter.to_le_bytes());
+        nonce[16..].copy_from_slice(&self.salt.to_le_bytes());
         self.counter += 1;
         let plain = [&[kind as u8], payload].concat();
         let sealed = cipher.encrypt(&XNonce::from(nonce), Payload { msg: &plain, aad: &datagram });
@@ -184,7 +187,7 @@ mod tests {
 
     fn envelope(cluster: &str, key: Option<u8>) -> Envelope {
         let key = key.map(|byte| ClusterKey::new([byte; 32]));
-        Envelope::new(cluster, key.as_ref(), ReplicaId::new(7))
+        Envelope::new(cluster, key.as_ref(), ReplicaId::new(7), 9)
     }
 
     #[test]

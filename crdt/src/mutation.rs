@@ -1,0 +1,60 @@
+//! One change being made by one replica.
+
+use crate::{CausalContext, Dot, DotFun, ReplicaId};
+
+/// Write access for one change of one replica: mints its dots and notes what it supersedes.
+///
+/// A mutator takes it, changes its store in place, and returns the store of the delta; whatever it minted and
+/// superseded becomes the delta's context. You meet it inside the closures of
+/// [`OrMap::update`](crate::OrMap::update) and [`Causal::mutate`](crate::Causal::mutate), where it carries the replica and the shared
+/// context down to the nested value.
+#[derive(Debug)]
+pub struct Mutation<'a> {
+    replica: ReplicaId,
+    context: &'a mut CausalContext,
+    delta: CausalContext,
+    events: usize,
+}
+
+impl<'a> Mutation<'a> {
+    pub(crate) fn new(replica: ReplicaId, context: &'a mut CausalContext) -> Self {
+        Self { replica, context, delta: CausalContext::new(), events: 0 }
+    }
+
+    /// Who makes the change.
+    #[must_use]
+    pub fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
+    /// A dot that nobody has used, from now on covered by the state's context and by the delta's.
+    ///
+    /// Every event mints one, removals too: so a version vector tells whether somebody has seen a removal.
+    pub fn mint(&mut self) -> Dot {
+        let dot = self.context.mint(self.replica);
+        self.delta.insert(dot);
+        self.events += 1;
+        dot
+    }
+
+    /// Notes that the cell written by `dot` is superseded wherever it still lives.
+    pub fn supersede(&mut self, dot: Dot) {
+        self.delta.insert(dot);
+    }
+
+    /// Notes that all cells of `store` are superseded.
+    pub fn supersede_all<V>(&mut self, store: &DotFun<V>) {
+        for (dot, _) in store.iter() {
+            self.delta.insert(dot);
+        }
+    }
+
+    /// How many events were minted so far.
+    pub(crate) fn events(&self) -> usize {
+        self.events
+    }
+
+    pub(crate) fn into_delta(self) -> CausalContext {
+        self.delta
+    }
+}

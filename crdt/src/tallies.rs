@@ -1,0 +1,238 @@
+//! What is inside every counter: a running total per replica, and what resets took away from it.
+//!
+//! Each replica that counts keeps one cell: its *birth* (the sequence number of its first increment) and its total
+//! since then, under the dot of its latest increment, which supersedes the dot before. So a million increments of one
+//! replica are one cell. The value is the sum of the cells.
+//!
+//! # Decision: baselines
+//!
+//! *Context.* A reset (the removal of the key the counter is nested under) must take away exactly the increments it
+//! observed. It saw the cell of A at dot 5 with total 9; A went on to dot 6 with total 10. The context of the reset
+//! covers dot 5; the cell of dot 6 survives and must count 1. This is the embedded-counter problem: Baquero, Almeida,
+//! Lerche, *The problem with embedded CRDT counters and a solution* (PaPoC 2016).
+//!
+//! *Choice.* For every live cell of another replica the reset ships a *baseline*: (owner, birth, dot seen, total
+//! seen). Baselines of one birth are joined by the greater dot. A cell counts its total less the baseline of its
+//! birth; a cell whose dot the baseline has reached is dead. An owner whose cell is gone starts a new birth.
+//!
+//! *Why it is exact.* Within one birth the total at each dot is fixed and the owner never starts over, so "total now
+//! less total seen" is the sum of exactly the increments after the dot seen. A reset by the owner itself needs no
+//! baseline: no later increment belongs to that birth.
+//!
+//! *Rejected.* A dot per increment: exact and free of baselines, but unbounded. One cumulative cell and no baseline:
+//! counts observed increments again. Separating increments by epochs, or letting the owner alone subtract: loses or
+//! repeats increments. The fresh-dot rule of the paper: exact only if every replica takes a new dot whenever its
+//! state was read by a peer, which for deltas is at each increment, so again a dot per increment.
+//!
+//! *Price.* A reset of a counter that n replicas counted in leaves up to n baselines behind. A baseline goes when a
+//! later birth of its owner is known, no cell of its own birth lives, and all of the owner's dots up to that birth
+//! have been seen; or when the owner has acknowledged the reset ([`Causal::collect`](crate::Causal::collect)). So there
+//! is one baseline for each counter removed and replica, not for each removal.
+
+use alloc::vec::Vec;
+
+use crate::{CausalContext, Dot, DotFun, DotStore, Mutation, Observed, Overflow, ReplicaId, Reset, VersionVector};
+
+/// The cells and baselines of a counter.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tallies {
+    pub(crate) cells: DotFun<Tally>,
+    /// Sorted by owner and birth. Empty, and nothing allocated, in a counter that was never reset.
+    pub(crate) baselines: Vec<Baseline>,
+}
+
+/// What one replica has added since `birth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) birth: u64,
+    pub(crate) total: i128,
+}
+
+/// What resets took away from the cell that `owner` has had since `birth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Baseline {
+    pub(crate) owner: ReplicaId,
+    pub(crate) birth: u64,
+    /// The owner's latest increment that was taken away, and its total then.
+    pub(crate) seen: u64,
+    pub(crate) total: i128,
+    /// The reset: when its owner has seen this event, it has stopped counting on this birth.
+    pub(crate) reset: Dot,
+}
+
+impl Tallies {
+    /// The sum of all increments that no reset has observed.
+    pub(crate) fn value(&self) -> Result<i128, Overflow> {
+        let mut sum = 0_i128;
+        let mut cells = self.cells.iter().peekable();
+        while let Some((dot, tally)) = cells.next() {
+            // The later cell of one birth contains the earlier one, whose superseding is still under way.
+            let is_contained =
+                |(next, other): &(Dot, &Tally)| next.replica == dot.replica && other.birth == tally.birth;
+            if cells.peek().is_some_and(is_contained) {
+                continue;
+            }
+            let taken = self.baseline(dot.replica, tally.birth).map_or(0, |baseline| baseline.total);
+            let rest = tally.total.checked_sub(taken).ok_or(Overflow)?;
+            sum = sum.checked_add(rest).ok_or(Overflow)?;
+        }
+        Ok(sum)
+    }
+
+    /// Adds `amount` to the cell of the replica that makes the change.
+    pub(crate) fn add(&mut self, mutation: &mut Mutation<'_>, amount: i128) -> Result<Self, Overflow> {
+        let own = self.cells.own(mutation.replica()).map(|(dot, tally)| (dot, *tally));
+        let Some((earlier, Tally { birth, total })) = own else {
+            let dot = mutation.mint();
+            let tally = Tally { birth: dot.seq, total: amount };
+            self.cells.insert(dot, tally);
+            return Ok(Self { cells: DotFun::of(dot, tally), baselines: Vec::new() });
+        };
+        let tally = Tally { birth, total: total.checked_add(amount).ok_or(Overflow)? };
+        let dot = mutation.mint();
+        mutation.supersede(earlier);
+        self.cells.succeed(earlier, dot, tally);
+        Ok(Self { cells: DotFun::of(dot, tally), baselines: Vec::new() })
+    }
+
+    pub(crate) fn baselines(&self) -> &[Baseline] {
+        &self.baselines
+    }
+
+    pub(crate) fn take_baseline(&mut self, new: Baseline) {
+        match self.baselines.binary_search_by_key(&(new.owner, new.birth), |b| (b.owner, b.birth)) {
+            Ok(at) => {
+                let old = &mut self.baselines[at];
+                // The same dot was seen by two resets: either event would do, the greater is the same everywhere.
+                if (new.seen, new.reset) > (old.seen, old.reset) {
+                    *old = new;
+                }
+            }
+            Err(at) => self.baselines.insert(at, new),
+        }
+    }
+
+    fn baseline(&self, owner: ReplicaId, birth: u64) -> Option<&Baseline> {
+        let baselines = self.baselines();
+        baselines.binary_search_by_key(&(owner, birth), |b| (b.owner, b.birth)).ok().map(|at| &baselines[at])
+    }
+
+    /// Drops the cells that a baseline has reached.
+    fn bury(&mut self) {
+        if !self.baselines.is_empty() {
+            let baselines = &self.baselines;
+            self.cells.retain(|dot, tally| {
+                let reached = |b: &Baseline| b.owner == dot.replica && b.birth == tally.birth && b.seen >= dot.seq;
+                !baselines.iter().any(reached)
+            });
+        }
+    }
+
+    /// Drops the baselines for which `is_settled` holds and whose birth has no live cell.
+    fn settle(&mut self, is_settled: impl Fn(&Baseline, &Self) -> bool) {
+        let is_live =
+            |b: &Baseline| self.cells.iter().any(|(dot, tally)| dot.replica == b.owner && tally.birth == b.birth);
+        self.baselines = self.baselines.iter().filter(|b| is_live(b) || !is_settled(b, self)).copied().collect();
+    }
+}
+
+impl DotStore for Tallies {
+    const LEAVES_RESIDUE: bool = true;
+
+    fn is_bottom(&self) -> bool {
+        self.cells.is_empty() && self.baselines().is_empty()
+    }
+
+    fn has_dots(&self) -> bool {
+        !self.cells.is_empty()
+    }
+
+    fn is_live(&self) -> bool {
+        !self.cells.is_empty()
+    }
+
+    fn join(&mut self, my_context: &CausalContext, theirs: Self, their_context: &CausalContext) {
+        DotStore::join(&mut self.cells, my_context, theirs.cells, their_context);
+        if self.baselines.is_empty() && theirs.baselines.is_empty() {
+            return;
+        }
+        // Baselines are joined by the greater dot seen; they are no matter of contexts.
+        for baseline in theirs.baselines {
+            self.take_baseline(baseline);
+        }
+        self.bury();
+        // A later birth says that the owner itself saw everything of the earlier one gone, and the context says that
+        // no cell of the earlier one is still to come.
+        self.settle(|baseline, all| {
+            let births = all.cells.iter().filter(|(dot, _)| dot.replica == baseline.owner).map(|(_, t)| t.birth);
+            let reset_births = all.baselines().iter().filter(|b| b.owner == baseline.owner).map(|b| b.birth);
+            let latest = births.chain(reset_births).max().unwrap_or(0);
+            latest > baseline.birth && my_context.joint_prefix(their_context, baseline.owner) >= latest - 1
+        });
+    }
+
+    fn forget(&mut self, context: &CausalContext) {
+        DotStore::forget(&mut self.cells, context);
+    }
+
+    fn make_whole(&mut self) {}
+
+    fn for_each_dot(&self, visit: &mut dyn FnMut(Dot)) {
+        self.cells.for_each_dot(visit);
+    }
+
+    fn since(&self, seen: &VersionVector) -> Self {
+        // Baselines are restated, as removals are.
+        Self { cells: self.cells.since(seen), baselines: self.baselines.clone() }
+    }
+
+    fn atoms(self, emit: &mut dyn FnMut(Self)) {
+        if !self.is_bottom() {
+            emit(self);
+        }
+    }
+
+    fn strip(&mut self) {
+        *self = Self::default();
+    }
+
+    fn collect(&mut self, owner: ReplicaId, acked: &CausalContext, _mine: &CausalContext) {
+        self.settle(|baseline, _| baseline.owner == owner && acked.covers(baseline.reset));
+    }
+}
+
+impl Reset for Tallies {
+    fn reset(&mut self, mutation: &mut Mutation<'_>, event: Dot) -> Self {
+        let mut residue = Self::default();
+        for (dot, tally) in self.cells.iter() {
+            mutation.supersede(dot);
+            if dot.replica != mutation.replica() {
+                residue.take_baseline(Baseline {
+                    owner: dot.replica,
+                    birth: tally.birth,
+                    seen: dot.seq,
+                    total: tally.total,
+                    reset: event,
+                });
+            }
+        }
+        self.cells = DotFun::new();
+        for baseline in &residue.baselines {
+            self.take_baseline(*baseline);
+        }
+        residue
+    }
+}
+
+/// Equal when the same cells live and count the same. A baseline that no live cell needs does not show.
+impl PartialEq for Tallies {
+    fn eq(&self, other: &Self) -> bool {
+        self.cells == other.cells
+            && self.cells.iter().all(|(dot, tally)| {
+                let total = |all: &Self| all.baseline(dot.replica, tally.birth).map_or(0, |b| b.total);
+                total(self) == total(other)
+            })
+    }
+}
+
+impl Eq for Tallies {}

@@ -1,0 +1,235 @@
+//! The encoding: what it looks like, what it refuses, and that nothing makes it panic.
+
+use cahoots_crdt::{
+    AwSet, BoundedCounter, Causal, DecodeError, Delta, Dot, DwFlag, EwFlag, GCounter, GSet, Hlc, Limits, LwwRegister,
+    MaxRegister, MvRegister, OrMap, PnCounter, ReplicaId, RwSet, Vote, exercise,
+};
+use proptest::prelude::*;
+
+const A: ReplicaId = ReplicaId::new(0xA);
+const B: ReplicaId = ReplicaId::new(0xB);
+
+fn set_of(members: impl IntoIterator<Item = u32>) -> Causal<AwSet<u32>> {
+    let mut set = Causal::<AwSet<u32>>::new();
+    for member in members {
+        let _sent = set.add(A, member);
+    }
+    set
+}
+
+/// One encoding of each kind of value, with removals and concurrent writes in it.
+fn samples() -> Vec<Vec<u8>> {
+    let mut counters: Causal<OrMap<u8, PnCounter>> = Causal::new();
+    let first = counters.add(A, 1, 5).unwrap();
+    let mut other: Causal<OrMap<u8, PnCounter>> = Causal::new();
+    cahoots_crdt::Lattice::merge(&mut other, first);
+    let removal = other.remove(B, &1);
+    let mut nested: Causal<OrMap<u8, OrMap<u8, AwSet<u8>>>> = Causal::new();
+    let deep = nested.update(A, 1, |map, m| map.update(m, 2, |set, m| set.add(m, 3)));
+    let deep_removal = nested.update(B, 1, |map, m| map.remove(m, &2));
+    let mut bounded: Causal<BoundedCounter> = Causal::new();
+    let _sent = (bounded.increment(A, 500).unwrap(), bounded.transfer(A, B, 20).unwrap());
+    let mut register: Causal<LwwRegister<u8, Hlc>> = Causal::new();
+    let _sent = register.write(A, Hlc::new(1_763_000_000_000, 1), 7).unwrap();
+    let mut texts: Causal<MvRegister<Vec<u8>>> = Causal::new();
+    let _sent = texts.write(A, b"text".to_vec());
+    let mut words: Causal<RwSet<String>> = Causal::new();
+    let _sent = (words.add(A, "in".into()), words.remove(B, "out".into()));
+    let mut bytes: Causal<AwSet<Vec<u8>>> = Causal::new();
+    let add = bytes.add(A, vec![1, 2]);
+    let removed = bytes.remove(B, &vec![1, 2]);
+    vec![
+        counters.encode().unwrap(),
+        other.encode().unwrap(),
+        removal.encode().unwrap(),
+        nested.encode().unwrap(),
+        deep.encode().unwrap(),
+        deep_removal.encode().unwrap(),
+        bounded.encode().unwrap(),
+        register.encode().unwrap(),
+        texts.encode().unwrap(),
+        words.encode().unwrap(),
+        bytes.encode().unwrap(),
+        add.encode().unwrap(),
+        removed.encode().unwrap(),
+        Causal::<GCounter>::new().increment(A, 9).unwrap().encode().unwrap(),
+        Causal::<GSet<u8>>::new().add(A, 9).encode().unwrap(),
+        Causal::<MaxRegister<i64>>::new().write(A, -9).encode().unwrap(),
+        Causal::<EwFlag>::new().enable(A).encode().unwrap(),
+        Causal::<DwFlag>::new().disable(A).encode().unwrap(),
+        Causal::<Vote>::new().cast(A, true).encode().unwrap(),
+    ]
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A change of these bytes is a change of the format: raise the version.
+#[test]
+fn version_1_looks_as_it_always_did() {
+    let golden = include_str!("corpus/version_1.hex");
+    let samples: Vec<String> = samples().iter().map(|sample| hex(sample)).collect();
+    assert_eq!(samples, golden.lines().collect::<Vec<_>>(), "\n{}\n", samples.join("\n"));
+}
+
+#[test]
+fn the_corpus_makes_nothing_panic() {
+    let corpus = [include_str!("corpus/version_1.hex"), include_str!("corpus/hostile.hex")].concat();
+    for line in corpus.lines() {
+        let bytes: Vec<u8> =
+            (0..line.len() / 2).map(|at| u8::from_str_radix(&line[2 * at..2 * at + 2], 16).unwrap()).collect();
+        exercise::decoding(&bytes);
+        // And every beginning of it, and every byte of it changed.
+        for cut in 0..bytes.len() {
+            exercise::decoding(&bytes[..cut]);
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[cut] = value;
+                exercise::decoding(&changed);
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_make_nothing_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        exercise::decoding(&bytes);
+        let mut versioned = vec![1];
+        versioned.extend(bytes);
+        exercise::decoding(&versioned);
+    }
+
+    /// Small numbers are likelier to be indices and counts that fit.
+    #[test]
+    fn random_small_numbers_make_nothing_panic(bytes in prop::collection::vec(0..5_u8, 0..80)) {
+        let mut versioned = vec![1, 2];
+        versioned.extend([0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
+        versioned.extend(bytes);
+        exercise::decoding(&versioned);
+    }
+
+    #[test]
+    fn damaged_encodings_make_nothing_panic(
+        sample in 0..19_usize,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = samples().swap_remove(sample);
+        for (at, value) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        exercise::decoding(&bytes);
+    }
+}
+
+#[test]
+fn each_fault_has_its_error() {
+    type Set = Causal<AwSet<u32>>;
+    let limits = Limits::default();
+    let good = set_of(0..3).encode().unwrap();
+    let decode = |bytes: &[u8]| Set::decode(bytes, &limits).unwrap_err();
+    assert_eq!(decode(&[]), DecodeError::Truncated);
+    assert_eq!(decode(&[9]), DecodeError::Version(9));
+    assert_eq!(decode(&good[..5]), DecodeError::Truncated);
+    assert_eq!(decode(&[&good[..], &[0]].concat()), DecodeError::Trailing(1));
+    // One replica, an empty context, and a member under its dot 1.
+    let uncovered = [&[1, 1][..], &[0; 8], &[0, 0], &[0, 1, 0, 1, 0, 42, 0, 0]].concat();
+    assert_eq!(decode(&uncovered), DecodeError::Uncovered);
+    // A sequence number of 2^64 - 1 in the context would let counting overflow.
+    let huge = [&[1, 1][..], &[0; 8], &[1, 0], &[0xff; 9], &[1], &[0, 0, 0, 0, 0]].concat();
+    assert!(matches!(decode(&huge), DecodeError::Malformed(_)));
+    assert!(matches!(decode(&[1, 0, 0, 0, 2]), DecodeError::Malformed(_)));
+}
+
+#[test]
+fn each_limit_holds_at_its_edge() {
+    let set = set_of(0..10);
+    let bytes = set.encode().unwrap();
+    let decode = |limits: Limits| Causal::<AwSet<u32>>::decode(&bytes, &limits).map(drop);
+    let exact = Limits { bytes_max: bytes.len(), entries_max: 12, depth_max: 0, replicas_max: 1 };
+    assert_eq!(decode(exact), Ok(()));
+    let short = bytes.len() - 1;
+    assert_eq!(
+        decode(Limits { bytes_max: short, ..exact }),
+        Err(DecodeError::TooLong { bytes: bytes.len(), max: short })
+    );
+    assert_eq!(decode(Limits { entries_max: 11, ..exact }), Err(DecodeError::TooManyEntries(11)));
+    assert_eq!(decode(Limits { replicas_max: 0, ..exact }), Err(DecodeError::TooManyReplicas(0)));
+
+    let mut map: Causal<OrMap<u8, OrMap<u8, MvRegister<u8>>>> = Causal::new();
+    let _sent = map.update(A, 1, |map, m| map.update(m, 2, |register, m| register.write(m, 3)));
+    let bytes = map.encode().unwrap();
+    let decode = |depth_max| {
+        Causal::<OrMap<u8, OrMap<u8, MvRegister<u8>>>>::decode(&bytes, &Limits { depth_max, ..exact_depth() }).map(drop)
+    };
+    assert_eq!((decode(2), decode(1)), (Ok(()), Err(DecodeError::TooDeep(1))));
+}
+
+fn exact_depth() -> Limits {
+    Limits::default()
+}
+
+#[test]
+fn a_one_element_delta_costs_at_most_40_bytes_over_its_payload_with_100_known_replicas() {
+    let mut set: Causal<AwSet<[u8; 16]>> = Causal::new();
+    for n in 0..100_000_u64 {
+        let mut member = [0; 16];
+        member[..8].copy_from_slice(&n.to_le_bytes());
+        let _sent = set.add(ReplicaId::new((n % 100).wrapping_mul(0x9e37_79b9_7f4a_7c15)), member);
+    }
+    assert_eq!(set.context().version_vector().len(), 100);
+    let fresh = set.add(A, [0xff; 16]).size().unwrap();
+    assert_eq!(fresh.data, 16);
+    assert!(fresh.metadata <= 40, "{fresh:?}");
+    // Adding again what somebody else added names that one's dot too.
+    let again = set.add(A, [0; 16]).size().unwrap();
+    assert!(again.metadata <= 40, "{again:?}");
+    let removed = set.remove(A, &[0xff; 16]).size().unwrap();
+    assert!(removed.metadata <= 40, "{removed:?}");
+}
+
+#[test]
+fn a_16_byte_member_is_encoded_in_at_most_18_bytes() {
+    let mut set: Causal<AwSet<[u8; 16]>> = Causal::new();
+    for n in 0..10_000_u64 {
+        let mut member = [0; 16];
+        member[..8].copy_from_slice(&n.to_le_bytes());
+        let _sent = set.add(ReplicaId::new(n % 3 + (1 << 60)), member);
+    }
+    assert!(set.encode().unwrap().len() <= 18 * 10_000);
+}
+
+#[test]
+fn equal_values_with_different_histories_have_equal_encodings() {
+    let forward = set_of(0..100);
+    let mut deltas: Vec<_> = Vec::new();
+    let mut other = Causal::new();
+    for member in 0..100 {
+        deltas.push(Causal::<AwSet<u32>>::add(&mut other, A, member));
+    }
+    deltas.reverse();
+    let mut backward = Causal::new();
+    deltas.into_iter().for_each(|delta| cahoots_crdt::Lattice::merge(&mut backward, delta));
+    assert_eq!(forward.encode(), backward.encode());
+}
+
+#[test]
+fn serde_carries_a_value_inside_the_users_own_types() {
+    let set = set_of([1, 2, 3]);
+    let bytes = postcard::to_allocvec(&(7_u8, &set)).unwrap();
+    let (seven, back): (u8, Causal<AwSet<u32>>) = postcard::from_bytes(&bytes).unwrap();
+    assert_eq!((seven, back), (7, set));
+    assert!(postcard::from_bytes::<(u8, Causal<AwSet<u32>>)>(&[7, 1, 99]).is_err());
+}
+
+#[test]
+fn the_highest_accepted_dot_leaves_room_to_count_on() {
+    let replica = ReplicaId::new(0);
+    let context = [&[1, 1][..], &[0; 8], &[1, 0], &[0xff; 8], &[0x7f, 0], &[0, 0, 0, 0]].concat();
+    let mut set = Causal::<AwSet<u32>>::decode(&context, &Limits::default()).unwrap();
+    assert_eq!(set.context().last(replica), Dot::SEQ_MAX);
+    let _sent = set.add(replica, 1);
+    assert!(set.contains(&1));
+}

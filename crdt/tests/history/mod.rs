@@ -1,0 +1,321 @@
+//! Legal distributed histories, and an oracle that knows nothing of dots.
+//!
+//! A history is a list of steps: somebody changes something; any earlier delta is sent to anybody, again and in any
+//! order, alone or joined with another, encoded, in pieces; a whole state, or what a peer lacks of it, is merged.
+//! What is never sent is lost. Every step is legal wherever it stands, so proptest can drop any of them and shrinks to
+//! a short readable list.
+//!
+//! The oracle keeps the events and, for each, which events its author had seen. It computes values from that
+//! relation alone. It is asked whenever a replica has seen a causally closed set of events; besides, any two replicas
+//! that have seen the same set, closed or not, must hold equal states.
+
+#![allow(dead_code, unreachable_pub)]
+
+pub mod subjects;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::rc::Rc;
+
+use cahoots_crdt::{Causal, Delta, DotStore, Lattice, Limits, Mutation, ReplicaId, Wire};
+use proptest::prelude::*;
+
+/// What a reader sees, in one shape for all types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Nothing,
+    Number(i128),
+    Members(BTreeSet<u8>),
+    Values(Vec<u8>),
+    On,
+    Ballots(BTreeMap<usize, bool>),
+    Map(BTreeMap<u8, Value>),
+}
+
+/// A set of events, as bits.
+pub type Seen = u64;
+pub const EVENTS_MAX: usize = 60;
+pub const REPLICAS: usize = 3;
+
+/// The operations visible at one place of the data, and the removals of all that stands there.
+pub struct View<O> {
+    pub ops: Vec<(usize, usize, O)>,
+    pub resets: Vec<usize>,
+    pub seen: Rc<Vec<Seen>>,
+}
+
+impl<O: Clone> View<O> {
+    /// Whether the author of `later` had seen `earlier`.
+    pub fn saw(&self, later: usize, earlier: usize) -> bool {
+        self.seen[later] >> earlier & 1 == 1
+    }
+
+    pub fn is_reset(&self, event: usize) -> bool {
+        self.resets.iter().any(|reset| self.saw(*reset, event))
+    }
+
+    /// The operations for which `pick` holds, seen by no later one of them and by no removal.
+    pub fn latest(&self, pick: impl Fn(&O) -> bool) -> Vec<(usize, usize, O)> {
+        self.unsuperseded(pick).into_iter().filter(|(id, ..)| !self.is_reset(*id)).collect()
+    }
+
+    pub fn unsuperseded(&self, pick: impl Fn(&O) -> bool) -> Vec<(usize, usize, O)> {
+        let picked: Vec<_> = self.ops.iter().filter(|(.., op)| pick(op)).cloned().collect();
+        let is_latest = |id: usize| !picked.iter().any(|(other, ..)| self.saw(*other, id));
+        picked.iter().filter(|(id, ..)| is_latest(*id)).cloned().collect()
+    }
+}
+
+/// A type under test: how to drive it and what it should show.
+pub trait Subject {
+    type Store: DotStore + Wire + PartialEq + Debug;
+    type Op: Clone + Debug + 'static;
+
+    fn op() -> BoxedStrategy<Self::Op>;
+    fn apply(store: &mut Self::Store, mutation: &mut Mutation<'_>, op: &Self::Op) -> Self::Store;
+    fn read(store: &Self::Store) -> Value;
+    fn clear(state: &mut Causal<Self::Store>, replica: ReplicaId) -> Option<Causal<Self::Store>>;
+
+    fn oracle(view: &View<Self::Op>) -> Value;
+    /// Whether `op` by `author`, who sees `view`, changes anything.
+    fn is_event(view: &View<Self::Op>, author: usize, op: &Self::Op) -> bool;
+}
+
+#[derive(Clone, Debug)]
+pub enum Step<O> {
+    Change(usize, O),
+    Clear(usize),
+    Delta { nth: usize, to: usize },
+    Encoded { nth: usize, to: usize },
+    Joined { nth: usize, other: usize, to: usize },
+    Pieces { nth: usize, to: usize, bytes_max: usize, backwards: bool },
+    State { from: usize, to: usize },
+    Lacking { from: usize, to: usize },
+    StateInPieces { from: usize, to: usize, bytes_max: usize },
+}
+
+pub fn steps<S: Subject>() -> impl Strategy<Value = Vec<Step<S::Op>>> {
+    let replica = || 0..REPLICAS;
+    let nth = || 0..EVENTS_MAX;
+    let step = prop_oneof![
+        8 => (replica(), S::op()).prop_map(|(by, op)| Step::Change(by, op)),
+        1 => replica().prop_map(Step::Clear),
+        6 => (nth(), replica()).prop_map(|(nth, to)| Step::Delta { nth, to }),
+        1 => (nth(), replica()).prop_map(|(nth, to)| Step::Encoded { nth, to }),
+        1 => (nth(), nth(), replica()).prop_map(|(nth, other, to)| Step::Joined { nth, other, to }),
+        1 => (nth(), replica(), 20..90_usize, any::<bool>())
+            .prop_map(|(nth, to, bytes_max, backwards)| Step::Pieces { nth, to, bytes_max, backwards }),
+        2 => (replica(), replica()).prop_map(|(from, to)| Step::State { from, to }),
+        1 => (replica(), replica()).prop_map(|(from, to)| Step::Lacking { from, to }),
+        1 => (replica(), replica(), 20..90_usize)
+            .prop_map(|(from, to, bytes_max)| Step::StateInPieces { from, to, bytes_max }),
+    ];
+    prop::collection::vec(step, 1..45)
+}
+
+struct Event<O> {
+    author: usize,
+    /// `None` is a removal of everything.
+    op: Option<O>,
+    seen: Seen,
+}
+
+pub struct World<S: Subject> {
+    replicas: Vec<(Causal<S::Store>, Seen)>,
+    events: Vec<Event<S::Op>>,
+    deltas: Vec<Causal<S::Store>>,
+    by_seen: BTreeMap<Seen, Causal<S::Store>>,
+    pub oracle_asked: usize,
+}
+
+impl<S: Subject> World<S> {
+    pub fn new() -> Self {
+        Self {
+            replicas: (0..REPLICAS).map(|_| (Causal::new(), 0)).collect(),
+            events: Vec::new(),
+            deltas: Vec::new(),
+            by_seen: BTreeMap::new(),
+            oracle_asked: 0,
+        }
+    }
+
+    pub fn run(&mut self, steps: &[Step<S::Op>]) {
+        for step in steps {
+            self.step(step);
+        }
+        self.settle();
+        self.check_laws();
+    }
+
+    fn step(&mut self, step: &Step<S::Op>) {
+        match step {
+            Step::Change(by, op) => self.change(*by, Some(op)),
+            Step::Clear(by) => self.change(*by, None),
+            Step::Delta { nth, to } => {
+                if let Some(nth) = self.nth(*nth) {
+                    self.merge(*to, self.deltas[nth].clone(), 1 << nth);
+                }
+            }
+            Step::Encoded { nth, to } => {
+                if let Some(nth) = self.nth(*nth) {
+                    let delta = recoded(&self.deltas[nth]);
+                    self.merge(*to, delta, 1 << nth);
+                }
+            }
+            Step::Joined { nth, other, to } => {
+                if let (Some(nth), Some(other)) = (self.nth(*nth), self.nth(*other)) {
+                    let mut joined = self.deltas[nth].clone();
+                    joined.merge(self.deltas[other].clone());
+                    self.merge(*to, joined, 1 << nth | 1 << other);
+                }
+            }
+            Step::Pieces { nth, to, bytes_max, backwards } => {
+                if let Some(nth) = self.nth(*nth) {
+                    self.merge_pieces(*to, &self.deltas[nth].clone(), 1 << nth, *bytes_max, *backwards);
+                }
+            }
+            Step::State { from, to } => {
+                let (state, seen) = self.replicas[*from].clone();
+                self.merge(*to, state, seen);
+            }
+            Step::Lacking { from, to } => {
+                let (state, seen) = &self.replicas[*from];
+                let lacking = state.since(self.replicas[*to].0.context().version_vector());
+                let seen = *seen;
+                self.merge(*to, recoded(&lacking), seen);
+            }
+            Step::StateInPieces { from, to, bytes_max } => {
+                let (state, seen) = self.replicas[*from].clone();
+                self.merge_pieces(*to, &state, seen, *bytes_max, false);
+            }
+        }
+    }
+
+    fn nth(&self, nth: usize) -> Option<usize> {
+        nth.checked_rem(self.deltas.len())
+    }
+
+    fn change(&mut self, by: usize, op: Option<&S::Op>) {
+        if self.events.len() == EVENTS_MAX {
+            return;
+        }
+        let id = ReplicaId::new(by as u64 + 1);
+        let (state, seen) = &mut self.replicas[by];
+        let seen_before = *seen;
+        let delta = match op {
+            Some(op) => state.mutate(id, |store, mutation| S::apply(store, mutation, op)),
+            None => match S::clear(state, id) {
+                Some(delta) => delta,
+                None => return,
+            },
+        };
+        let is_event = !delta.is_bottom();
+        if self.is_closed(seen_before) {
+            let view = self.view(seen_before);
+            let expected = match op {
+                Some(op) => S::is_event(&view, by, op),
+                None => S::oracle(&view) != Value::Nothing,
+            };
+            assert_eq!(is_event, expected, "whether {op:?} by {by} is an event");
+        }
+        if is_event {
+            let id = self.events.len();
+            self.events.push(Event { author: by, op: op.cloned(), seen: seen_before });
+            self.deltas.push(delta);
+            self.replicas[by].1 |= 1 << id;
+        }
+        self.check(by);
+    }
+
+    fn merge(&mut self, to: usize, value: Causal<S::Store>, seen: Seen) {
+        let replica = &mut self.replicas[to];
+        replica.0.merge(value);
+        replica.1 |= seen;
+        self.check(to);
+    }
+
+    fn merge_pieces(&mut self, to: usize, whole: &Causal<S::Store>, seen: Seen, bytes_max: usize, backwards: bool) {
+        let mut pieces = whole.clone().split(bytes_max).unwrap();
+        let mut joined = Causal::<S::Store>::empty_delta();
+        for piece in &pieces {
+            joined.merge(piece.clone());
+        }
+        assert_eq!(&joined, whole, "the join of the pieces");
+        if backwards {
+            pieces.reverse();
+        }
+        let replica = &mut self.replicas[to];
+        for piece in pieces {
+            replica.0.merge(recoded(&piece));
+        }
+        replica.1 |= seen;
+        self.check(to);
+    }
+
+    /// Everybody gets everything, by states, so that the last word is always the oracle's.
+    fn settle(&mut self) {
+        for _ in 0..2 {
+            for from in 0..REPLICAS {
+                let (state, seen) = self.replicas[from].clone();
+                self.merge((from + 1) % REPLICAS, state, seen);
+            }
+        }
+        assert!(self.replicas.iter().all(|(_, seen)| *seen == self.replicas[0].1));
+    }
+
+    fn is_closed(&self, seen: Seen) -> bool {
+        (0..self.events.len()).filter(|id| seen >> id & 1 == 1).all(|id| self.events[id].seen & !seen == 0)
+    }
+
+    fn view(&self, seen: Seen) -> View<S::Op> {
+        let visible = || self.events.iter().enumerate().filter(|(id, _)| seen >> id & 1 == 1);
+        View {
+            ops: visible().filter_map(|(id, event)| Some((id, event.author, event.op.clone()?))).collect(),
+            resets: visible().filter(|(_, event)| event.op.is_none()).map(|(id, _)| id).collect(),
+            seen: Rc::new(self.events.iter().map(|event| event.seen).collect()),
+        }
+    }
+
+    fn check(&mut self, at: usize) {
+        let (state, seen) = &self.replicas[at];
+        if self.is_closed(*seen) {
+            assert_eq!(S::read(state), S::oracle(&self.view(*seen)), "replica {at} against the oracle");
+            self.oracle_asked += 1;
+        }
+        let same = self.by_seen.entry(*seen).or_insert_with(|| state.clone());
+        assert_eq!(same, state, "two replicas that have seen the same events");
+        assert_eq!(S::read(same), S::read(state));
+    }
+
+    /// The laws of a join semilattice, on deltas and on states that this history led to.
+    fn check_laws(&self) {
+        let mut values: Vec<&Causal<S::Store>> = self.by_seen.values().rev().step_by(3).take(3).collect();
+        values.extend(self.deltas.iter().rev().take(3));
+        let join = |a: &Causal<S::Store>, b: &Causal<S::Store>| {
+            let mut joined = a.clone();
+            joined.merge(b.clone());
+            joined
+        };
+        for a in &values {
+            assert_eq!(&join(a, a), *a, "idempotent");
+            assert_eq!(&join(a, &Causal::new()), *a, "the bottom is neutral");
+            assert_eq!(&join(&Causal::new(), a), *a, "the bottom is neutral");
+            assert_eq!(&recoded(a), *a, "encoding round trip");
+            for b in &values {
+                assert_eq!(join(a, b), join(b, a), "commutative");
+                for c in &values {
+                    assert_eq!(join(&join(a, b), c), join(a, &join(b, c)), "associative");
+                }
+            }
+        }
+    }
+}
+
+fn recoded<T: Wire + PartialEq + Debug>(value: &Causal<T>) -> Causal<T> {
+    let bytes = value.encode().unwrap();
+    let size = value.size().unwrap();
+    assert_eq!(size.total(), bytes.len());
+    let decoded = Causal::<T>::decode(&bytes, &Limits::default()).unwrap();
+    assert_eq!(decoded.encode().unwrap(), bytes, "the encoding is a function of the value");
+    decoded
+}

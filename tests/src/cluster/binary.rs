@@ -1,0 +1,43 @@
+//! The daemon's binary.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Where the binary is: `CAHOOTS_BIN`, or built now, in the profile of the test.
+///
+/// # Panics
+/// If it cannot be built.
+#[must_use]
+pub fn binary() -> &'static PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("CAHOOTS_BIN") {
+            return path.into();
+        }
+        // target/PROFILE/deps/this-test
+        let test = std::env::current_exe().expect("a test has a path");
+        let directory = test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "cahoots", "--bin", "cahoots"]);
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.env("CARGO_TARGET_DIR", directory.parent().expect("target"));
+        if directory.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo runs").success(), "the daemon does not build");
+        directory.join("cahoots")
+    })
+}
+
+/// A command of the binary, with none of the caller's settings.
+#[must_use]
+pub fn command() -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CAHOOTS_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}

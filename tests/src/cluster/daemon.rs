@@ -1,0 +1,189 @@
+//! One daemon: a child process, its socket, its signals.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Client, Value, command, until};
+
+/// What a daemon is told at its start.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Its name.
+    pub node: String,
+    /// The directory of its socket and its log.
+    pub directory: PathBuf,
+    /// Where it listens for peers.
+    pub listen: SocketAddr,
+    /// Where peers are told to reach it, if elsewhere.
+    pub advertise: Option<SocketAddr>,
+    /// Whom it asks for the cluster.
+    pub seeds: Vec<SocketAddr>,
+    /// Further flags.
+    pub flags: Vec<String>,
+}
+
+impl Setup {
+    /// A node in this directory on a port that was free a moment ago.
+    #[must_use]
+    pub fn new(node: &str, directory: &Path) -> Self {
+        Self {
+            node: node.to_owned(),
+            directory: directory.to_owned(),
+            listen: free_address(),
+            advertise: None,
+            seeds: Vec::new(),
+            flags: Vec::new(),
+        }
+    }
+
+    /// Where its clients connect.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join(format!("{}.sock", self.node))
+    }
+
+    /// Where its log is.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.directory.join(format!("{}.log", self.node))
+    }
+}
+
+/// An address of the loopback whose port the system chose, and took back.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("it is bound")
+}
+
+/// A running daemon. Killed when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    /// What it was told at its start.
+    pub setup: Setup,
+}
+
+impl Daemon {
+    /// Starts a daemon and waits until it takes clients.
+    ///
+    /// # Panics
+    /// If it does not start; shows its log.
+    #[must_use]
+    pub fn start(setup: Setup) -> Self {
+        let log = File::options().create(true).append(true).open(setup.log()).expect("a log");
+        let mut serve = command();
+        serve.arg("serve").arg("--node").arg(&setup.node).arg("--socket").arg(setup.socket());
+        serve.arg("--listen").arg(setup.listen.to_string());
+        if let Some(advertise) = setup.advertise {
+            serve.arg("--advertise").arg(advertise.to_string());
+        }
+        setup.seeds.iter().for_each(|seed| drop(serve.arg("--seed").arg(seed.to_string())));
+        let child = serve.args(&setup.flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn();
+        let mut daemon = Self { child: child.expect("the binary runs"), setup };
+        let stdout = daemon.child.stdout.take().expect("it is piped");
+        let mut first = String::new();
+        let read = BufReader::new(stdout).read_line(&mut first);
+        let log = || std::fs::read_to_string(daemon.setup.log()).unwrap_or_default();
+        assert!(
+            read.is_ok() && first.starts_with("socket: "),
+            "{} does not start: {first:?}\n{}",
+            daemon.setup.node,
+            log()
+        );
+        let pong = daemon.client().words("PING");
+        assert_eq!(pong, Value::text("PONG"));
+        daemon
+    }
+
+    /// A new connection.
+    ///
+    /// # Panics
+    /// If nobody answers.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::connect(&self.setup.socket()).unwrap_or_else(|error| panic!("{} is gone: {error}", self.setup.node))
+    }
+
+    /// One command on a connection of its own.
+    #[must_use]
+    pub fn ask(&self, words: &str) -> Value {
+        self.client().words(words)
+    }
+
+    /// The reply of CAHOOTS STATUS.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        self.ask("CAHOOTS STATUS")
+    }
+
+    /// How many live peers it sees.
+    #[must_use]
+    pub fn live_peers(&self) -> usize {
+        let status = self.status();
+        status.at("peers").array().iter().filter(|peer| *peer.at("live") == Value::Boolean(true)).count()
+    }
+
+    /// Waits until it sees so many live peers.
+    pub fn await_peers(&self, peers: usize) {
+        until(&format!("{} sees {peers} live peers", self.setup.node), || {
+            let live = self.live_peers();
+            if live == peers { Ok(()) } else { Err(format!("{live}: {:?}", self.status().at("peers"))) }
+        });
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// If it has ended before.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the process is ours");
+    }
+
+    /// SIGTERM, and how it ended.
+    ///
+    /// # Panics
+    /// If it is no child of ours.
+    pub fn terminate(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.child.wait().expect("the process is ours")
+    }
+
+    /// kill -9. What it was told at its start remains, for the next one.
+    ///
+    /// # Panics
+    /// If it is no child of ours.
+    #[must_use]
+    pub fn kill(mut self) -> Setup {
+        self.child.kill().expect("the process is ours");
+        self.child.wait().expect("the process is ours");
+        self.setup.clone()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.setup.log()).unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(20).collect();
+            eprintln!("--- the end of the log of {}", self.setup.node);
+            tail.iter().rev().for_each(|line| eprintln!("{line}"));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Several daemons that form a cluster.
+
+use std::collections::BTreeMap;
+use std::ops::Index;
+
+use tempfile::TempDir;
+
+use super::{Client, Daemon, Relay, Setup, Value, until};
+
+/// Names of nodes, in their order.
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// Daemons `0..n`, each of which has the others as seeds.
+pub struct Group {
+    daemons: Vec<Option<Daemon>>,
+    directory: TempDir,
+    /// What stands between them, if anything.
+    pub relay: Option<Relay>,
+}
+
+impl Group {
+    /// So many daemons that see each other.
+    #[must_use]
+    pub fn start(size: usize) -> Self {
+        Self::with(size, None)
+    }
+
+    /// The same with a relay on every link, faultless until told otherwise.
+    #[must_use]
+    pub fn start_relayed(size: usize, seed: u64) -> Self {
+        Self::with(size, Some(seed))
+    }
+
+    fn with(size: usize, seed: Option<u64>) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut setups: Vec<Setup> = NAMES[..size].iter().map(|name| Setup::new(name, directory.path())).collect();
+        let relay = seed.map(|seed| Relay::start(&setups.iter().map(|setup| setup.listen).collect::<Vec<_>>(), seed));
+        let addresses: Vec<_> = match &relay {
+            Some(relay) => relay.fronts().to_vec(),
+            None => setups.iter().map(|setup| setup.listen).collect(),
+        };
+        for (number, setup) in setups.iter_mut().enumerate() {
+            setup.advertise = relay.as_ref().map(|_| addresses[number]);
+            setup.seeds = addresses.iter().copied().filter(|address| *address != addresses[number]).collect();
+        }
+        let daemons = setups.into_iter().map(|setup| Some(Daemon::start(setup))).collect();
+        let group = Self { daemons, directory, relay };
+        (0..size).for_each(|number| group[number].await_peers(size - 1));
+        group
+    }
+
+    /// Where sockets and logs are.
+    #[must_use]
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// Takes a daemon out, to end it in some way.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub fn take(&mut self, number: usize) -> Daemon {
+        self.daemons[number].take().expect("it is there")
+    }
+
+    /// Puts one in its place.
+    pub fn put(&mut self, number: usize, daemon: Daemon) {
+        self.daemons[number] = Some(daemon);
+    }
+
+    /// Connections to all that run.
+    #[must_use]
+    pub fn clients(&self) -> Vec<Client> {
+        self.running().map(Daemon::client).collect()
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Daemon> {
+        self.daemons.iter().flatten()
+    }
+
+    /// Waits until all that run have applied the same events; checks that they then hold the same state and show the
+    /// same keys with the same contents.
+    ///
+    /// # Panics
+    /// If they do not.
+    pub fn agree(&self) {
+        let fingerprint = until("all daemons have applied the same events", || {
+            let states: Vec<_> = self.running().map(Daemon::status).collect();
+            let of = |status: &Value| (status.at("applied").clone(), status.at("fingerprint").clone());
+            let first = of(&states[0]);
+            let same = states
+                .iter()
+                .all(|status| of(status).0 == first.0 && *status.at("catching_up") == Value::Boolean(false));
+            if same {
+                Ok(states.iter().map(of).collect::<Vec<_>>())
+            } else {
+                Err(format!("{:?}", states.iter().map(of).collect::<Vec<_>>()))
+            }
+        });
+        assert!(
+            fingerprint.iter().all(|it| *it == fingerprint[0]),
+            "equal versions, different states: {fingerprint:?}"
+        );
+        let mut dumps = self.running().map(dump);
+        let first = dumps.next().expect("one runs");
+        assert!(dumps.all(|dump| dump == first), "equal fingerprints, different contents");
+    }
+}
+
+impl Index<usize> for Group {
+    type Output = Daemon;
+
+    fn index(&self, number: usize) -> &Daemon {
+        self.daemons[number].as_ref().expect("it runs")
+    }
+}
+
+/// Everything a daemon holds, by key.
+fn dump(daemon: &Daemon) -> BTreeMap<Value, Value> {
+    let mut client = daemon.client();
+    let (mut cursor, mut all) = (b"0".to_vec(), BTreeMap::new());
+    loop {
+        let page = client.call(&[b"SCAN", &cursor, b"COUNT", b"1000"]);
+        for key in page.array()[1].array() {
+            let Value::Text(name) = key else { panic!("{key:?} is no key") };
+            let content = match client.call(&[b"TYPE", name]) {
+                Value::Text(class) if class == b"string" => client.call(&[b"GET", name]),
+                Value::Text(class) if class == b"set" => match client.call(&[b"SMEMBERS", name]) {
+                    Value::Array(mut members) => {
+                        members.sort();
+                        Value::Array(members)
+                    }
+                    other => other,
+                },
+                Value::Text(class) if class == b"hash" => client.call(&[b"HGETALL", name]),
+                other => panic!("a key of type {other:?}"),
+            };
+            all.insert(key.clone(), content);
+        }
+        let Value::Text(next) = &page.array()[0] else { panic!("{page:?} is no page") };
+        cursor.clone_from(next);
+        if cursor == b"0" {
+            return all;
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Clusters of real processes: `cahoots serve`, Unix sockets, UDP on the loopback, signals.
+//!
+//! Every process is a child of the test, is ended by its pid, and is killed when its handle is dropped. Ports are
+//! chosen by the system. A [`Relay`] stands between the daemons where a network is to lose, delay or cut.
+
+mod binary;
+mod client;
+mod daemon;
+mod group;
+mod patience;
+mod relay;
+
+pub use binary::{binary, command};
+pub use client::{Client, Value};
+pub use daemon::{Daemon, Setup};
+pub use group::Group;
+pub use patience::{PATIENCE, until};
+pub use relay::{Faults, Relay};

@@ -1,0 +1,24 @@
+//! Waiting for other processes.
+
+use std::time::{Duration, Instant};
+
+/// Nothing here takes so long unless it never ends.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Time between two looks: what other processes do gives us nothing to wait on.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Looks until there is what is looked for.
+///
+/// # Panics
+/// If it takes longer than [`PATIENCE`]; says what was waited for and what was seen last.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let begun = Instant::now();
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(seen) => assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}: {seen}"),
+        }
+        std::thread::park_timeout(LOOK);
+    }
+}
