@@ -264,6 +264,20 @@ fn a_reset_of_another_replicas_counter_in_a_hash_takes_what_it_observed() {
 }
 
 #[test]
+fn a_state_that_brings_nothing_but_a_reset_changes_the_value_and_says_so() {
+    let mut t = Tale::new(2);
+    t.incr('b', "k", 24);
+    t.give('b', 'a');
+    t.incr('b', "k", 68);
+    t.seal('b');
+    t.del('a', "k");
+    // No cell of B changes: its slot counts for less. That B's watcher hears of it is checked with every step.
+    t.transfer('a', 'b');
+    assert_eq!(t.shown('b', "k"), Shown::text("68"));
+    t.heal("k", &Shown::text("68"));
+}
+
+#[test]
 fn a_field_removed_and_set_again_never_shows_its_old_value() {
     let mut t = Tale::new(3);
     t.hset('a', "h", "f", "old");

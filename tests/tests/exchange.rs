@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cahoots_tests::client::Request;
-use cahoots_tests::exchange::{Mix, Step, attempt, draw, shrink};
+use cahoots_tests::exchange::{Mix, Step, World, attempt, draw, shrink};
 use cahoots_tests::oracle::Action;
 
 const FIRST_SEED: u64 = 1;
@@ -104,4 +104,23 @@ fn every_short_history_of_a_set_ends_as_it_must() {
     let depth = number("CAHOOTS_EXCHANGE_DEPTH").map_or(4, |depth| usize::try_from(depth).unwrap());
     let (add, remove) = (Action::AddMember("x".into()), Action::RemoveMember("x".into()));
     println!("{} histories", exhaust(&[add, remove], depth));
+}
+
+#[test]
+fn events_one_by_one_and_whole_states_lead_to_the_same_state() {
+    for seed in 0..200 {
+        // What is cut, lost or forgotten would leave the one that lives on events alone behind.
+        let mut mix = draw(seed);
+        mix.steps.retain(|step| !matches!(step, Step::Cut(..) | Step::Crash(_)));
+        let (by_events, by_state) = (mix.replicas, mix.replicas + 1);
+        let mut world = World::new(mix.replicas + 2, mix.window_bytes_max);
+        mix.steps.iter().for_each(|step| world.take(step));
+        (0..mix.replicas).for_each(|from| world.take(&Step::Seal(from)));
+        // Events name events of others: what is first in one log may wait for what is last in another.
+        for _ in 0..20 {
+            (0..mix.replicas).for_each(|from| world.take(&Step::SendAll(from, by_events)));
+        }
+        (0..mix.replicas).for_each(|from| world.take(&Step::Transfer(from, by_state)));
+        assert!(world.equal(by_events, by_state), "seed {seed}");
+    }
 }

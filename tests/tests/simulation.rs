@@ -67,12 +67,31 @@ fn clusters_under_faults_show_what_the_history_says_and_agree_after_healing() {
     assert!(sum(|it| it.weather.duplicated) > 0 && sum(|it| it.weather.overtaken) > 0, "datagrams came twice and late");
     assert!(sum(|it| it.tally.refused) > 0, "damaged datagrams were refused");
     assert!(sum(|it| it.tally.crashes) > 0 && sum(|it| it.tally.stops) > 0, "processes were killed and stopped");
-    let slowest = reports.iter().map(|it| it.healed_in).max().unwrap_or(0);
+    for repair in [
+        "gaps_asked",
+        "wants_sent",
+        "tails_probed",
+        "versions_sent",
+        "events_resent",
+        "events_held",
+        "blobs_assembled",
+        "reconciliations",
+        "buckets_joined",
+        "baselines_collected",
+    ] {
+        let ran: u64 = reports.iter().map(|it| it.tally.counters.get(repair).copied().unwrap_or(0)).sum();
+        assert!(ran > 0, "{repair} never happened in {seeds} runs");
+    }
+    let slowest = reports.iter().max_by_key(|it| it.healed_in).expect("there are runs");
     println!(
-        "{} runs, {} operations, {} values judged, {} states compared, slowest agreement {slowest} us",
+        "{} runs, {} operations, {} values judged, {} states compared, {} crashes, {} stops, slowest agreement {} us (seed {})",
         reports.len(),
         sum(|it| it.operations),
         sum(|it| it.tally.judged),
         sum(|it| it.states as u64),
+        sum(|it| it.tally.crashes),
+        sum(|it| it.tally.stops),
+        slowest.healed_in,
+        slowest.seed,
     );
 }

@@ -1,7 +1,7 @@
 //! A client that shares no code with the daemon: RESP3 over a Unix socket, blocking, with a bound on patience.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -86,9 +86,11 @@ impl Client {
     /// Sends a command written as words and reads the reply.
     ///
     /// # Panics
-    /// If there is no reply.
+    /// If there is no reply, or it is an error: one that nobody looks at must not go unnoticed.
     pub fn words(&mut self, words: &str) -> Value {
-        self.call(&words.split_whitespace().map(str::as_bytes).collect::<Vec<_>>())
+        let reply = self.call(&words.split_whitespace().map(str::as_bytes).collect::<Vec<_>>());
+        assert!(!matches!(reply, Value::Error(_)), "{words:?} is refused: {reply:?}");
+        reply
     }
 
     /// Sends a command and reads the reply.

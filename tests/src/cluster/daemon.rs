@@ -58,8 +58,7 @@ impl Setup {
 ///
 /// # Panics
 /// If there is none.
-#[must_use]
-pub fn free_address() -> SocketAddr {
+pub(super) fn free_address() -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     socket.local_addr().expect("it is bound")
 }
@@ -86,7 +85,9 @@ impl Daemon {
         if let Some(advertise) = setup.advertise {
             serve.arg("--advertise").arg(advertise.to_string());
         }
-        setup.seeds.iter().for_each(|seed| drop(serve.arg("--seed").arg(seed.to_string())));
+        for seed in &setup.seeds {
+            serve.arg("--seed").arg(seed.to_string());
+        }
         let child = serve.args(&setup.flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn();
         let mut daemon = Self { child: child.expect("the binary runs"), setup };
         let stdout = daemon.child.stdout.take().expect("it is piped");
@@ -113,8 +114,7 @@ impl Daemon {
         Client::connect(&self.setup.socket()).unwrap_or_else(|error| panic!("{} is gone: {error}", self.setup.node))
     }
 
-    /// One command on a connection of its own.
-    #[must_use]
+    /// One command on a connection of its own, which must not be refused.
     pub fn ask(&self, words: &str) -> Value {
         self.client().words(words)
     }

@@ -18,6 +18,9 @@ enum Message {
     Ack { to: usize, owner: ReplicaId, acked: VersionVector, seq: u64 },
 }
 
+/// What one version vector stands for: the fingerprint, and everything shown.
+type State = (u128, Vec<Shown>);
+
 /// The stores of one history.
 pub struct World {
     pub(super) replicas: Vec<Replica>,
@@ -27,8 +30,7 @@ pub struct World {
     skew: Vec<u64>,
     ids: u64,
     window_bytes_max: usize,
-    /// Version vector -> (fingerprint, everything shown).
-    states: BTreeMap<Vec<(ReplicaId, u64)>, (u128, Vec<Shown>)>,
+    states: BTreeMap<Vec<(ReplicaId, u64)>, State>,
     /// What stores that are gone had minted.
     buried: BTreeMap<ReplicaId, u64>,
     /// Transfers that were joined, and baselines dropped.
@@ -359,7 +361,8 @@ impl World {
         events.map(|(key, dot)| (key.to_vec(), dot)).collect()
     }
 
-    fn equal(&mut self, a: usize, b: usize) -> bool {
+    /// Whether two replicas have applied the same and are in the same state. Seals both.
+    pub fn equal(&mut self, a: usize, b: usize) -> bool {
         let mut state = |at: usize| {
             let store = &mut self.replicas[at].store;
             (store.version_hash(), store.fingerprint())

@@ -89,6 +89,12 @@ impl History {
         self.operations == 0
     }
 
+    /// Whether this key was ever written.
+    #[must_use]
+    pub fn knows(&self, key: &[u8]) -> bool {
+        self.keys.contains_key(key)
+    }
+
     /// The keys that were ever written.
     pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
         self.keys.keys().map(Vec::as_slice)

@@ -15,6 +15,8 @@ const LEAVE_MICROS_MAX: u64 = 2_000_000;
 /// What a run amounted to.
 #[derive(Clone, Default, Debug)]
 pub struct Report {
+    /// What decided the run.
+    pub seed: u64,
     /// Faults, repairs and checks.
     pub tally: Tally,
     /// What the network did.
@@ -49,6 +51,7 @@ pub fn run(plan: &Plan) -> Report {
     world.check();
     let healed_in = world.heal(&plan.lost_for_ever);
     Report {
+        seed: plan.seed,
         operations: world.history.len(),
         states: world.seen.states(),
         weather: world.network.weather,
@@ -78,7 +81,7 @@ impl World {
             Step::Join => self.split(&[]),
             Step::Suspect(viewer, subject) => self.suspect(*viewer, *subject),
             Step::Skew(host, wall_error) => {
-                self.set_clocks(*host, Clocks { wall_error: *wall_error, ..Clocks::default() })
+                self.set_clocks(*host, Clocks { wall_error: *wall_error, ..Clocks::default() });
             }
             Step::Check => self.check(),
             _ => {}
@@ -143,7 +146,19 @@ impl World {
             assert!(lost.is_none(), "host {host} never got {lost:?}, which somebody had when the faults ended");
             assert_eq!(acked, peers, "host {host} counts acks of all it wrote:\n{}", self.describe());
         }
+        self.check_nothing_waits_for_ever();
         took
+    }
+
+    /// What waits for events that died with their writers is given up after the patience configured.
+    fn check_nothing_waits_for_ever(&mut self) {
+        let held =
+            |world: &mut Self| world.alive().into_iter().map(|host| world.status(host).held_bytes).sum::<usize>();
+        if held(self) > 0 {
+            let patience = self.process(self.alive()[0]).engine.config().patience_us;
+            self.advance(patience + REST_MICROS);
+            assert_eq!(held(self), 0, "bytes held for ever:\n{}", self.describe());
+        }
     }
 
     /// Where everybody stands, for a reader of a failure.

@@ -90,9 +90,10 @@ struct Faults {
 
 impl Faults {
     fn draw(random: &mut Random) -> Self {
+        let often = random.pick(&[0.5, 1.0, 4.0]);
         let mut kind = |percent: f64| if random.percent(45.0) { percent } else { 0.0 };
         Self {
-            crash: kind(0.8),
+            crash: kind(*often),
             stop: kind(0.8),
             leave: kind(0.3),
             cut: kind(1.5),

@@ -19,7 +19,7 @@ pub fn attempt(plan: &Plan) -> Result<Report, String> {
 
 /// Leaves out of a failing plan whatever it fails without. Returns the rest and its failure.
 ///
-/// A failure counts if it begins with the same words; after [`PATIENCE`] what was found so far is returned.
+/// A failure counts if it begins with the same words; after a while what was found so far is returned.
 #[must_use]
 pub fn shrink(plan: Plan, mut failure: String) -> (Plan, String) {
     let (mut plan, begun) = (plan, Instant::now());

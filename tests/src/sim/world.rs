@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::engine::{Event, Received, ReplicaConfig};
+use cahoots_gossip::engine::{Event, Received, ReplicaConfig, Status};
 use cahoots_gossip::wire::Refusal;
 
 use super::detector::{Appointment, Detector};
 use super::network::Network;
 use super::process::{Process, Waiting};
 use super::tally::Tally;
-use super::{Clocks, Link, Random};
+use super::{Clocks, Link, Random, Weather};
 use crate::oracle::History;
 
 /// More timeouts than this at one instant are a timer that spins.
@@ -89,6 +89,17 @@ impl World {
     #[must_use]
     pub fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// What the network did so far.
+    #[must_use]
+    pub fn weather(&self) -> Weather {
+        self.network.weather
+    }
+
+    /// A replica's account of itself.
+    pub fn status(&mut self, host: usize) -> Status {
+        self.process_mut(host).engine.status()
     }
 
     /// Everything clients did so far.

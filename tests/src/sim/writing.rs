@@ -1,6 +1,7 @@
 //! Clients of simulated replicas: what they are told goes into the history.
 
 use cahoots_crdt::Dot;
+use cahoots_gossip::store::Writer;
 
 use super::World;
 use super::process::EPOCH;
@@ -37,6 +38,14 @@ impl World {
         group.iter().for_each(|Request(key, _)| self.judge(host, key));
         self.pump(host);
         answers.into_iter().map(|(reply, _)| reply).collect()
+    }
+
+    /// Hands out write access for what is expected to be refused: nothing of it is recorded.
+    pub fn try_write<R>(&mut self, host: usize, write: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        let now = self.read_clocks(host);
+        let result = self.process_mut(host).engine.write(now, 0, write);
+        self.pump(host);
+        result
     }
 
     /// FLUSHALL at one replica.
