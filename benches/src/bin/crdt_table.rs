@@ -167,7 +167,7 @@ fn sizes() {
         bytes(&format!("memory a 16-byte member, {replicas} replicas"), memory);
         let encoded = [encoded::<Ours>(replicas), encoded::<Theirs>(replicas), encoded::<DsonSet>(replicas)];
         bytes(&format!("encoded bytes a 16-byte member, {replicas} replicas"), encoded);
-        let beyond = encoded.map(|total| total - 16.0);
+        let beyond = encoded.map(|total| total.map(|total| total - 16.0));
         bytes(&format!("of these beyond the 16, {replicas} replicas"), beyond);
         let delta = [delta::<Ours>(replicas), delta::<Theirs>(replicas), delta::<DsonSet>(replicas)];
         bytes(&format!("encoded one-element change beyond its 16 bytes, {replicas} replicas"), delta);
@@ -176,21 +176,21 @@ fn sizes() {
 
 const MEASURED_MEMBERS: u64 = 100_000;
 
-fn memory<S: Set>(replicas: usize) -> f64 {
+fn memory<S: Set>(replicas: usize) -> Option<f64> {
     let before = LIVE_BYTES.load(Ordering::Relaxed);
     let set: S = set(MEASURED_MEMBERS, replicas);
     let after = LIVE_BYTES.load(Ordering::Relaxed);
     drop(black_box(set));
-    (after - before) as f64 / MEASURED_MEMBERS as f64
+    Some((after - before) as f64 / MEASURED_MEMBERS as f64)
 }
 
-fn encoded<S: Set>(replicas: usize) -> f64 {
-    set::<S>(MEASURED_MEMBERS, replicas).encoded().len() as f64 / MEASURED_MEMBERS as f64
+fn encoded<S: Set>(replicas: usize) -> Option<f64> {
+    Some(set::<S>(MEASURED_MEMBERS, replicas).encoded()?.len() as f64 / MEASURED_MEMBERS as f64)
 }
 
-fn delta<S: Set>(replicas: usize) -> f64 {
+fn delta<S: Set>(replicas: usize) -> Option<f64> {
     let mut set: S = set(10_000, replicas);
-    S::encoded_change(&set.add(1, member(1 << 40))).len() as f64 - 16.0
+    Some(S::encoded_change(&set.add(1, member(1 << 40)))?.len() as f64 - 16.0)
 }
 
 /// The median over `batches` batches of the mean nanoseconds of `per_batch` runs of `work`. Neither making the input
@@ -222,8 +222,10 @@ fn time(row: &str, ours: f64, theirs: Option<f64>, dsons: Option<f64>) {
     println!("| {row} | {} | {} | {} | {} | {} |", nanos(ours), show(theirs), show(dsons), ratio(theirs), ratio(dsons));
 }
 
-fn bytes(row: &str, [ours, theirs, dsons]: [f64; 3]) {
-    println!("| {row} | {ours:.1} | {theirs:.1} | {dsons:.1} | {:.1} | {:.1} |", theirs / ours, dsons / ours);
+fn bytes(row: &str, [ours, theirs, dsons]: [Option<f64>; 3]) {
+    let show = |bytes: Option<f64>| bytes.map_or_else(String::new, |bytes| format!("{bytes:.1}"));
+    let ratio = |bytes: Option<f64>| show(bytes.zip(ours).map(|(bytes, ours)| bytes / ours));
+    println!("| {row} | {} | {} | {} | {} | {} |", show(ours), show(theirs), show(dsons), ratio(theirs), ratio(dsons));
 }
 
 static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
