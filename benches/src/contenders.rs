@@ -65,10 +65,10 @@ pub trait Set: Clone {
     fn merge_state(&mut self, other: Self);
     /// How many members there are.
     fn count(&self) -> usize;
-    /// The encoded whole set.
-    fn encoded(&self) -> Vec<u8>;
+    /// The encoded whole set; `None` where the library's own serialisation is refused by a compact format.
+    fn encoded(&self) -> Option<Vec<u8>>;
     /// The encoded change.
-    fn encoded_change(change: &Self::Change) -> Vec<u8>;
+    fn encoded_change(change: &Self::Change) -> Option<Vec<u8>>;
 }
 
 impl Set for Causal<AwSet<Member>> {
@@ -103,12 +103,12 @@ impl Set for Causal<AwSet<Member>> {
         self.len()
     }
 
-    fn encoded(&self) -> Vec<u8> {
-        self.encode().expect("arrays of bytes serialise")
+    fn encoded(&self) -> Option<Vec<u8>> {
+        self.encode().ok()
     }
 
-    fn encoded_change(change: &Self) -> Vec<u8> {
-        change.encode().expect("arrays of bytes serialise")
+    fn encoded_change(change: &Self) -> Option<Vec<u8>> {
+        change.encode().ok()
     }
 }
 
@@ -153,12 +153,12 @@ impl Set for Orswot<Member, u64> {
         self.iter().count()
     }
 
-    fn encoded(&self) -> Vec<u8> {
-        postcard::to_allocvec(self).expect("arrays of bytes serialise")
+    fn encoded(&self) -> Option<Vec<u8>> {
+        postcard::to_allocvec(self).ok()
     }
 
-    fn encoded_change(change: &Self::Change) -> Vec<u8> {
-        postcard::to_allocvec(change).expect("arrays of bytes serialise")
+    fn encoded_change(change: &Self::Change) -> Option<Vec<u8>> {
+        postcard::to_allocvec(change).ok()
     }
 }
 
@@ -232,11 +232,11 @@ impl Set for DsonSet {
         self.store.len()
     }
 
-    fn encoded(&self) -> Vec<u8> {
-        postcard::to_allocvec(&(&self.store, &self.context)).expect("arrays of bytes serialise")
+    fn encoded(&self) -> Option<Vec<u8>> {
+        postcard::to_allocvec(&(&self.store, &self.context)).ok()
     }
 
-    fn encoded_change(change: &Self) -> Vec<u8> {
+    fn encoded_change(change: &Self) -> Option<Vec<u8>> {
         change.encoded()
     }
 }

@@ -156,15 +156,18 @@ impl BoundedCounter {
         if amount == 0 {
             return Ok(Self::default());
         }
-        let earlier = self.rows.own(mutation.replica()).map(|(dot, row)| (dot, row.clone()));
-        let (earlier, mut row) = earlier.map_or((None, Row::default()), |(dot, row)| (Some(dot), row));
+        let at = self.rows.own_at(mutation.replica());
+        let mut row = at.map_or_else(Row::default, |at| self.rows.cell_at(at).1.clone());
         change(&mut row)?;
         let dot = mutation.mint();
-        if let Some(earlier) = earlier {
-            mutation.supersede(earlier);
-            self.rows.succeed(earlier, dot, row.clone());
-        } else {
-            self.rows.insert(dot, row.clone());
+        match at {
+            Some(at) => {
+                mutation.supersede(self.rows.cell_at(at).0);
+                self.rows.succeed_at(at, dot, row.clone());
+            }
+            None => {
+                self.rows.insert(dot, row.clone());
+            }
         }
         Ok(Self { rows: DotFun::of(dot, row) })
     }

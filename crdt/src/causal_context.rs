@@ -88,6 +88,7 @@ impl CausalContext {
     }
 
     /// Takes in one event. O(log n) plus the length of the cloud.
+    #[inline]
     pub fn insert(&mut self, dot: Dot) {
         self.insert_run(Run { replica: dot.replica, first: dot.seq, last: dot.seq });
     }
@@ -132,7 +133,29 @@ impl CausalContext {
     }
 
     /// Takes in a run of events. An empty run (last before first, or 0) changes nothing.
+    #[inline]
     pub fn insert_run(&mut self, run: Run) {
+        // A delta being made: nothing yet, or the dot next to the only run. Nothing of it touches a prefix.
+        if run.first > 1 && run.last >= run.first && self.prefix.is_empty() {
+            match self.cloud.as_mut_slice() {
+                [] => return self.cloud.push(run),
+                [only] if only.replica == run.replica => {
+                    if only.last.saturating_add(1) == run.first {
+                        only.last = run.last;
+                        return;
+                    }
+                    if run.last.saturating_add(1) == only.first {
+                        only.first = run.first;
+                        return;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.insert_any_run(run);
+    }
+
+    fn insert_any_run(&mut self, run: Run) {
         let first = run.first.max(1);
         if run.last < first {
             return;
@@ -170,6 +193,7 @@ impl CausalContext {
     }
 
     /// The next dot of `replica`, taken in at once.
+    #[inline]
     pub(crate) fn mint(&mut self, replica: ReplicaId) -> Dot {
         let seq = if self.cloud.is_empty() {
             self.prefix.advance(replica)
@@ -236,6 +260,7 @@ impl CausalContext {
 }
 
 impl Observed for CausalContext {
+    #[inline]
     fn covers(&self, dot: Dot) -> bool {
         self.prefix.covers(dot) || (!self.cloud.is_empty() && self.find(dot).is_some())
     }

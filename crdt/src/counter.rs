@@ -62,6 +62,7 @@ impl GCounter {
     ///
     /// # Errors
     /// [`Overflow`] when this replica's own total would leave 128 bits; nothing is touched then.
+    #[inline]
     pub fn increment(&mut self, mutation: &mut Mutation<'_>, amount: u64) -> Result<Self, Overflow> {
         if amount == 0 {
             return Ok(Self::default());
@@ -75,6 +76,7 @@ impl Causal<GCounter> {
     ///
     /// # Errors
     /// See [`GCounter::increment`].
+    #[inline]
     pub fn increment(&mut self, replica: ReplicaId, amount: u64) -> Result<Self, Overflow> {
         self.try_mutate(replica, |counter, mutation| counter.increment(mutation, amount))
     }
@@ -150,6 +152,7 @@ impl PnCounter {
     ///
     /// # Errors
     /// [`Overflow`] when this replica's own total would leave 128 bits; nothing is touched then.
+    #[inline]
     pub fn add(&mut self, mutation: &mut Mutation<'_>, amount: i64) -> Result<Self, Overflow> {
         if amount == 0 {
             return Ok(Self::default());
@@ -163,6 +166,7 @@ impl Causal<PnCounter> {
     ///
     /// # Errors
     /// See [`PnCounter::add`].
+    #[inline]
     pub fn add(&mut self, replica: ReplicaId, amount: i64) -> Result<Self, Overflow> {
         self.try_mutate(replica, |counter, mutation| counter.add(mutation, amount))
     }

@@ -98,9 +98,29 @@ impl<V> DotFun<V> {
     }
 
     /// The live cell of `replica`; of several the latest.
+    #[inline]
     pub(crate) fn own(&self, replica: ReplicaId) -> Option<(Dot, &V)> {
+        self.own_at(replica).map(|at| (self.cells[at].0, &self.cells[at].1))
+    }
+
+    /// Where the latest live cell of `replica` is.
+    #[inline]
+    pub(crate) fn own_at(&self, replica: ReplicaId) -> Option<usize> {
         let end = self.cells.partition_point(|cell| cell.0.replica <= replica);
-        self.cells[..end].last().filter(|cell| cell.0.replica == replica).map(|(dot, value)| (*dot, value))
+        end.checked_sub(1).filter(|at| self.cells[*at].0.replica == replica)
+    }
+
+    /// The cell at a place that [`own_at`](Self::own_at) gave.
+    #[inline]
+    pub(crate) fn cell_at(&self, at: usize) -> (Dot, &V) {
+        (self.cells[at].0, &self.cells[at].1)
+    }
+
+    /// Puts `value` under `dot` where the cell of the latest earlier dot of the same replica is: the order is kept.
+    #[inline]
+    pub(crate) fn succeed_at(&mut self, at: usize, dot: Dot, value: V) {
+        debug_assert!(self.cells[at].0 < dot && self.cells[at].0.replica == dot.replica);
+        self.cells[at] = (dot, value);
     }
 
     /// The cells of which the same replica has no later one.
@@ -112,21 +132,6 @@ impl<V> DotFun<V> {
             .enumerate()
             .filter(|(at, (dot, _))| self.cells.get(at + 1).is_none_or(|next| next.0.replica != dot.replica))
             .map(|(_, cell)| cell)
-    }
-
-    /// Puts `value` under `dot` where the cell of an earlier dot of the same replica, `old`, was.
-    pub(crate) fn succeed(&mut self, old: Dot, dot: Dot, value: V) {
-        match self.find(old) {
-            // The latest of its replica stays so: the order is kept.
-            Ok(at) if self.cells.get(at + 1).is_none_or(|next| dot < next.0) => self.cells[at] = (dot, value),
-            Ok(at) => {
-                self.cells.remove(at);
-                self.insert(dot, value);
-            }
-            Err(_) => {
-                self.insert(dot, value);
-            }
-        }
     }
 
     fn find(&self, dot: Dot) -> Result<usize, usize> {

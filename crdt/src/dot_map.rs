@@ -11,6 +11,7 @@ use core::hash::Hash;
 
 use serde::Serialize;
 
+use crate::table::Verdict;
 use crate::wire::{EncodeError, key_bytes};
 use crate::{CausalContext, Dot, DotMap, DotStore, ReplicaId, VersionVector};
 
@@ -50,23 +51,24 @@ impl<K: Eq + Hash + Clone, V: DotStore> DotStore for DotMap<K, V> {
                 !value.is_bottom()
             });
         }
-        for (key, mut value) in theirs.into_entries() {
-            if let Some(here) = self.get_mut(&key) {
+        for (key, value) in theirs.into_entries() {
+            self.meet_or_take(
+                key,
+                value,
                 // Keys on both sides: (m(k), c) ⊔ (m'(k), c').
-                here.join(my_context, value, their_context);
-                if whole && here.is_bottom() {
-                    self.remove(&key);
-                }
-                continue;
-            }
-            // Keys only there: (⊥, c) ⊔ (m'(k), c') = m'(k) \ c.
-            value.forget(my_context);
-            if whole {
-                value.make_whole();
-            }
-            if !whole || !value.is_bottom() {
-                self.insert_new(key, value);
-            }
+                |here, value| {
+                    here.join(my_context, value, their_context);
+                    if whole && here.is_bottom() { Verdict::Drop } else { Verdict::Keep }
+                },
+                // Keys only there: (⊥, c) ⊔ (m'(k), c') = m'(k) \ c.
+                |mut value| {
+                    value.forget(my_context);
+                    if whole {
+                        value.make_whole();
+                    }
+                    (!whole || !value.is_bottom()).then_some(value)
+                },
+            );
         }
         // A delta that took in a whole table has become one: what it only listed goes.
         if whole && was_listing {

@@ -42,7 +42,9 @@ impl<T: Eq + Hash> GSet<T> {
     where
         T: Borrow<Q>,
     {
-        self.members.get(member).is_some_and(|dots| !dots.is_empty())
+        // Only a delta lists members that are not in.
+        let listing = self.members.is_listing();
+        self.members.get(member).is_some_and(|dots| !listing || !dots.is_empty())
     }
 
     /// The members, in no particular order.

@@ -30,6 +30,7 @@ impl<'a> Mutation<'a> {
     /// A dot that nobody has used, from now on covered by the state's context and by the delta's.
     ///
     /// Every event mints one, removals too: so a version vector tells whether somebody has seen a removal.
+    #[inline]
     pub fn mint(&mut self) -> Dot {
         let dot = self.context.mint(self.replica);
         self.delta.insert(dot);
@@ -38,11 +39,13 @@ impl<'a> Mutation<'a> {
     }
 
     /// Notes that the cell written by `dot` is superseded wherever it still lives.
+    #[inline]
     pub fn supersede(&mut self, dot: Dot) {
         self.delta.insert(dot);
     }
 
     /// Notes that all cells of `store` are superseded.
+    #[inline]
     pub fn supersede_all<V>(&mut self, store: &DotFun<V>) {
         for (dot, _) in store.iter() {
             self.delta.insert(dot);

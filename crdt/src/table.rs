@@ -16,6 +16,7 @@ use core::fmt;
 use core::hash::Hash;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 /// Up to this many entries are searched one by one.
 const FEW_MAX: usize = 8;
@@ -34,6 +35,13 @@ pub struct DotMap<K, V> {
 enum Entries<K, V> {
     Few(Vec<(K, V)>),
     Many(HashMap<K, V>),
+}
+
+/// What is to become of an entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Keep,
+    Drop,
 }
 
 impl<K: Eq + Hash, V> DotMap<K, V> {
@@ -84,16 +92,6 @@ impl<K: Eq + Hash, V> DotMap<K, V> {
         }
     }
 
-    pub(crate) fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
-    where
-        K: Borrow<Q>,
-    {
-        match &mut self.entries {
-            Entries::Few(few) => few.iter_mut().find(|(k, _)| k.borrow() == key).map(|(_, v)| v),
-            Entries::Many(many) => many.get_mut(key),
-        }
-    }
-
     /// The value under `key`, first made with `V::default()` if there is none.
     pub(crate) fn entry(&mut self, key: &K) -> &mut V
     where
@@ -134,6 +132,40 @@ impl<K: Eq + Hash, V> DotMap<K, V> {
                 Some(few.swap_remove(at))
             }
             Entries::Many(many) => many.remove_entry(key),
+        }
+    }
+
+    /// Hands `key` and `value` to `meet` with what is there; when nothing is, stores what `take` makes of `value`.
+    /// Looks the key up once.
+    pub(crate) fn meet_or_take(
+        &mut self,
+        key: K,
+        value: V,
+        meet: impl FnOnce(&mut V, V) -> Verdict,
+        take: impl FnOnce(V) -> Option<V>,
+    ) {
+        self.grow_for(1);
+        match &mut self.entries {
+            Entries::Few(few) => match few.iter().position(|(k, _)| *k == key) {
+                Some(at) => {
+                    if meet(&mut few[at].1, value) == Verdict::Drop {
+                        few.swap_remove(at);
+                    }
+                }
+                None => few.extend(take(value).map(|value| (key, value))),
+            },
+            Entries::Many(many) => match many.entry(key) {
+                Entry::Occupied(mut here) => {
+                    if meet(here.get_mut(), value) == Verdict::Drop {
+                        here.remove();
+                    }
+                }
+                Entry::Vacant(free) => {
+                    if let Some(value) = take(value) {
+                        free.insert(value);
+                    }
+                }
+            },
         }
     }
 

@@ -80,18 +80,19 @@ impl Tallies {
     }
 
     /// Adds `amount` to the cell of the replica that makes the change.
+    #[inline]
     pub(crate) fn add(&mut self, mutation: &mut Mutation<'_>, amount: i128) -> Result<Self, Overflow> {
-        let own = self.cells.own(mutation.replica()).map(|(dot, tally)| (dot, *tally));
-        let Some((earlier, Tally { birth, total })) = own else {
+        let Some(at) = self.cells.own_at(mutation.replica()) else {
             let dot = mutation.mint();
             let tally = Tally { birth: dot.seq, total: amount };
             self.cells.insert(dot, tally);
             return Ok(Self { cells: DotFun::of(dot, tally), baselines: Vec::new() });
         };
-        let tally = Tally { birth, total: total.checked_add(amount).ok_or(Overflow)? };
+        let (earlier, Tally { birth, total }) = self.cells.cell_at(at);
+        let tally = Tally { birth: *birth, total: total.checked_add(amount).ok_or(Overflow)? };
         let dot = mutation.mint();
         mutation.supersede(earlier);
-        self.cells.succeed(earlier, dot, tally);
+        self.cells.succeed_at(at, dot, tally);
         Ok(Self { cells: DotFun::of(dot, tally), baselines: Vec::new() })
     }
 

@@ -27,6 +27,7 @@ impl VersionVector {
 
     /// How many events of `replica` have been seen. O(log n).
     #[must_use]
+    #[inline]
     pub fn get(&self, replica: ReplicaId) -> u64 {
         self.find(replica).map_or(0, |at| self.entries[at].1)
     }
@@ -45,6 +46,7 @@ impl VersionVector {
     }
 
     /// Raises the entry of `replica` by one and returns it: the sequence number of its next event. O(log n).
+    #[inline]
     pub(crate) fn advance(&mut self, replica: ReplicaId) -> u64 {
         match self.find(replica) {
             Ok(at) => {
@@ -106,12 +108,14 @@ impl VersionVector {
         self.entries.is_empty()
     }
 
+    #[inline]
     fn find(&self, replica: ReplicaId) -> Result<usize, usize> {
         self.entries.binary_search_by_key(&replica, |entry| entry.0)
     }
 }
 
 impl Observed for VersionVector {
+    #[inline]
     fn covers(&self, dot: Dot) -> bool {
         dot.seq <= self.get(dot.replica)
     }

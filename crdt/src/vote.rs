@@ -94,20 +94,18 @@ impl Vote {
     /// Casts the ballot of the replica that makes the change, in place of its earlier one. The same again: no event.
     #[must_use]
     pub fn cast(&mut self, mutation: &mut Mutation<'_>, yes: bool) -> Self {
-        let earlier = self.ballots.own(mutation.replica()).map(|(dot, earlier)| (dot, *earlier));
-        if earlier.is_some_and(|(_, earlier)| earlier == yes) {
+        let Some(at) = self.ballots.own_at(mutation.replica()) else {
+            let dot = mutation.mint();
+            self.ballots.insert(dot, yes);
+            return Self { ballots: DotFun::of(dot, yes) };
+        };
+        let (earlier, earlier_yes) = self.ballots.cell_at(at);
+        if *earlier_yes == yes {
             return Self::default();
         }
         let dot = mutation.mint();
-        match earlier {
-            Some((earlier, _)) => {
-                mutation.supersede(earlier);
-                self.ballots.succeed(earlier, dot, yes);
-            }
-            None => {
-                self.ballots.insert(dot, yes);
-            }
-        }
+        mutation.supersede(earlier);
+        self.ballots.succeed_at(at, dot, yes);
         Self { ballots: DotFun::of(dot, yes) }
     }
 

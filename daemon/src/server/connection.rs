@@ -2,9 +2,9 @@
 //!
 //! - One read, one lock of the replica, one write: all complete frames of a read are executed together and answered
 //!   together.
-//! - A connection with nothing in flight owns no buffer: reads and replies go through a [`Scratch`] all connections
-//!   share, and only what is left over (half a frame, replies the client has not taken) is kept. Ten thousand idle
-//!   clients cost little more than their sockets.
+//! - A connection with nothing in flight owns no buffer: it reads into one that all share and borrows one for its
+//!   replies until they are sent; only half a frame is its own. Ten thousand idle clients cost little more than their
+//!   sockets.
 //! - Nothing is read while replies wait to be sent, so a client that never reads costs one read's worth of replies, and
 //!   is cut in the end.
 //!
@@ -12,16 +12,16 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tracing::debug;
 
 use super::Server;
+use super::socket::Socket;
 use crate::command::{Exec, Pause, Stop, write_members, write_status};
 use crate::resp::{Parser, Reply};
 use crate::session::Session;
@@ -30,18 +30,29 @@ use cahoots_gossip::driver::Node;
 /// Bytes of one read. Large enough that a deep pipeline is executed in few turns, small enough that one client holds
 /// the replica for well under a millisecond.
 const READ_BYTES: usize = 64 << 10;
-/// A reply buffer that outgrew this is given back once it is sent.
-const KEPT_BYTES: usize = 256 << 10;
+/// A reply buffer that outgrew this is freed once it is sent.
+const KEPT_BYTES: usize = 64 << 10;
+/// Spare reply buffers: more than the connections that are ready at one moment, as a rule.
+const KEPT_BUFFERS: usize = 64;
 
-/// Buffers all connections share, used by one of them at a time and never across an `await`.
+/// Buffers all connections share.
 pub(super) struct Scratch {
+    /// For one read: used by one connection at a time, never across an `await`.
     read: Box<[u8]>,
-    out: Vec<u8>,
+    /// For replies: a connection has one from executing until all is sent.
+    spare: Vec<Vec<u8>>,
 }
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        Self { read: vec![0; READ_BYTES].into_boxed_slice(), out: Vec::new() }
+        Self { read: vec![0; READ_BYTES].into_boxed_slice(), spare: Vec::new() }
+    }
+
+    fn give_back(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= KEPT_BYTES && self.spare.len() < KEPT_BUFFERS {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
     }
 }
 
@@ -72,8 +83,8 @@ enum Turn {
     Close,
 }
 
-pub(super) struct Connection<S> {
-    stream: S,
+pub(super) struct Connection {
+    socket: Socket,
     node: Node,
     server: Arc<Server>,
     scratch: Arc<Mutex<Scratch>>,
@@ -91,9 +102,9 @@ pub(super) struct Connection<S> {
     output_at: usize,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl Connection {
     pub(super) fn new(
-        stream: S,
+        socket: Socket,
         session: Session,
         node: Node,
         server: Arc<Server>,
@@ -102,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         server.stats.clients.fetch_add(1, Relaxed);
         let parser = Parser::new(server.limits.frame);
         Self {
-            stream,
+            socket,
             node,
             server,
             scratch,
@@ -139,22 +150,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Turn::Again => {}
                 Turn::Pause(pause) => self.pause(pause).await?,
                 Turn::Close => {
-                    self.stream.shutdown().await?;
+                    self.socket.shutdown()?;
                     return Err(End::Closed);
                 }
             }
         }
     }
 
-    /// Reads unless there is something to execute already, executes, and sends what the socket takes at once.
+    /// Reads unless there is something to execute already, and executes. The replies are to be flushed next.
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Result<Turn, End>> {
         let shared = Arc::clone(&self.scratch);
         let scratch = &mut *lock(&shared);
-        // Whatever ended the last turn early, its replies are nobody else's.
-        scratch.out.clear();
         let stop = if self.input_ready {
+            self.output = scratch.spare.pop().unwrap_or_default();
             let mut input = std::mem::take(&mut self.input);
-            let (done, stop) = self.execute(&mut input[self.input_at..], &mut scratch.out);
+            let (done, stop) = self.execute(&mut input[self.input_at..]);
             self.input = input;
             self.consume(done);
             stop
@@ -162,7 +172,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let read = ready!(self.poll_read(context, &mut scratch.read))?;
             let read = &mut scratch.read[..read];
             if self.input.is_empty() {
-                let (done, stop) = self.execute(read, &mut scratch.out);
+                self.output = scratch.spare.pop().unwrap_or_default();
+                let (done, stop) = self.execute(read);
                 self.keep(&read[done..])?;
                 stop
             } else {
@@ -173,20 +184,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         self.input_ready = stop != Stop::Drained && !self.input.is_empty();
-        let turn = match stop {
-            Stop::Drained | Stop::Enough => Turn::Again,
-            Stop::Pause(pause) => Turn::Pause(pause),
-            Stop::Close => Turn::Close,
-            Stop::Cut => return Poll::Ready(Err(End::ForeignProtocol)),
-        };
-        self.poll_send(context, &mut scratch.out)?;
-        Poll::Ready(Ok(turn))
+        let limit = self.server.limits.output_bytes_max;
+        if self.output.len() > limit {
+            return Poll::Ready(Err(End::OutputTooLong(limit)));
+        }
+        Poll::Ready(match stop {
+            Stop::Drained | Stop::Enough => Ok(Turn::Again),
+            Stop::Pause(pause) => Ok(Turn::Pause(pause)),
+            Stop::Close => Ok(Turn::Close),
+            Stop::Cut => Err(End::ForeignProtocol),
+        })
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, End>> {
-        let mut buffer = ReadBuf::new(buffer);
-        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
-        let read = buffer.filled().len();
+        let read = ready!(self.socket.poll_read(context, buffer))?;
         if read == 0 {
             return Poll::Ready(Err(End::Closed));
         }
@@ -194,50 +205,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Poll::Ready(Ok(read))
     }
 
-    fn execute(&mut self, input: &mut [u8], out: &mut Vec<u8>) -> (usize, Stop) {
-        let Self { node, session, server, parser, .. } = self;
-        node.with(|replica, now| Exec::new(replica, now, session, server, out).run(parser, input))
+    fn execute(&mut self, input: &mut [u8]) -> (usize, Stop) {
+        let Self { node, session, server, parser, output, .. } = self;
+        node.with(|replica, now| Exec::new(replica, now, session, server, output).run(parser, input))
     }
 
-    /// Sends what the socket takes of `out` now; the rest becomes the connection's own.
-    fn poll_send(&mut self, context: &mut Context<'_>, out: &mut Vec<u8>) -> Result<(), End> {
-        let mut sent = 0;
-        while sent < out.len() {
-            match Pin::new(&mut self.stream).poll_write(context, &out[sent..]) {
-                Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                Poll::Ready(Ok(written)) => sent += written,
-                Poll::Ready(Err(error)) => return Err(error.into()),
-                Poll::Pending => break,
-            }
-        }
-        self.server.stats.bytes_out.fetch_add(sent as u64, Relaxed);
-        let rest = out.len() - sent;
-        let fits = rest <= self.server.limits.output_bytes_max;
-        if fits {
-            self.output.extend_from_slice(&out[sent..]);
-        }
-        out.clear();
-        out.shrink_to(KEPT_BYTES);
-        if fits { Ok(()) } else { Err(End::OutputTooLong(self.server.limits.output_bytes_max)) }
-    }
-
-    /// Sends all that is left, however slowly the client takes it.
+    /// Sends all replies, however slowly the client takes them.
     async fn flush(&mut self) -> Result<(), End> {
-        if self.output.is_empty() {
-            return Ok(());
-        }
         let stall = self.server.limits.output_stall;
         while self.output_at < self.output.len() {
-            let write =
-                poll_fn(|context| Pin::new(&mut self.stream).poll_write(context, &self.output[self.output_at..]));
-            let written = tokio::time::timeout(stall, write).await.map_err(|_| End::Stalled(stall))??;
+            let rest = &self.output[self.output_at..];
+            let written = match self.socket.try_write(rest)? {
+                Some(written) => written,
+                None => {
+                    let write = self.socket.write_when_writable(rest);
+                    tokio::time::timeout(stall, write).await.map_err(|_| End::Stalled(stall))??
+                }
+            };
             if written == 0 {
                 return Err(io::Error::from(io::ErrorKind::WriteZero).into());
             }
             self.output_at += written;
             self.server.stats.bytes_out.fetch_add(written as u64, Relaxed);
         }
-        (self.output, self.output_at) = (Vec::new(), 0);
+        self.output_at = 0;
+        let buffer = std::mem::take(&mut self.output);
+        if buffer.capacity() > 0 {
+            lock(&self.scratch).give_back(buffer);
+        }
         Ok(())
     }
 
@@ -327,7 +322,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-impl<S> Drop for Connection<S> {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.server.stats.clients.fetch_sub(1, Relaxed);
         self.server.stats.query_bytes.fetch_sub(self.input_counted, Relaxed);

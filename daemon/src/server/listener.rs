@@ -1,20 +1,22 @@
 //! Where clients come in: the Unix socket, and a TCP address if one is wanted.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::net::SendFlags;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use super::Server;
 use super::connection::{Connection, Scratch};
+use super::socket::Socket;
 use super::socket_file::{SocketError, SocketFile};
 use crate::session::Session;
 use cahoots_gossip::driver::Node;
@@ -88,14 +90,11 @@ impl Listeners {
                         Ok(()) | Err(Err(_)) => continue,
                     }
                 }
-                accepted = self.unix.accept() => accepted.map(|(stream, _)| doorman.admit(stream, &local, &local)),
-                accepted = accept(self.tcp.as_ref()) => accepted.map(|(stream, from, to)| {
-                    // Replies are whole when they are written; holding them back serves nobody.
-                    if let Err(error) = stream.set_nodelay(true) {
-                        debug!(%error, "cannot switch Nagle's algorithm off");
-                    }
-                    doorman.admit(stream, &from.to_string(), &to.to_string());
-                }),
+                accepted = self.unix.accept() => accepted
+                    .and_then(|(stream, _)| stream.into_std())
+                    .map(|stream| doorman.admit(stream.into(), &local, &local)),
+                accepted = accept(self.tcp.as_ref()) => accepted
+                    .map(|(stream, from, to)| doorman.admit(stream.into(), &from.to_string(), &to.to_string())),
             };
             if let Err(error) = came {
                 warn!(%error, "cannot accept a client");
@@ -108,12 +107,14 @@ impl Listeners {
 }
 
 /// Waits for a TCP client; for ever if there is no listener.
-async fn accept(listener: Option<&TcpListener>) -> io::Result<(tokio::net::TcpStream, SocketAddr, SocketAddr)> {
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> {
     match listener {
         Some(listener) => {
             let (stream, from) = listener.accept().await?;
+            // Replies are whole when they are written; holding them back serves nobody.
+            stream.set_nodelay(true)?;
             let to = stream.local_addr()?;
-            Ok((stream, from, to))
+            Ok((stream.into_std()?, from, to))
         }
         None => std::future::pending().await,
     }
@@ -128,20 +129,22 @@ struct Doorman<'a> {
 }
 
 impl Doorman<'_> {
-    fn admit<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&mut self, mut stream: S, from: &str, to: &str) {
+    fn admit(&mut self, socket: OwnedFd, from: &str, to: &str) {
         let stats = &self.server.stats;
         let id = stats.connections.fetch_add(1, Relaxed) + 1;
         if stats.clients.load(Relaxed) >= self.server.limits.clients_max {
             stats.rejected.fetch_add(1, Relaxed);
             // One attempt: a fresh socket takes a line, and nobody waits for this client.
-            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-            let refusal = b"-ERR max number of clients reached\r\n";
-            let _ = std::pin::Pin::new(&mut stream).poll_write(&mut context, refusal);
+            let _ = rustix::net::send(&socket, b"-ERR max number of clients reached\r\n", SendFlags::NOSIGNAL);
             return;
         }
+        let socket = match Socket::new(socket) {
+            Ok(socket) => socket,
+            Err(error) => return warn!(%error, "cannot serve a client"),
+        };
         let session = Session::new(id, from, to);
         debug!(client = id, from, "client came");
         let (node, server) = (self.node.clone(), Arc::clone(self.server));
-        self.connections.spawn(Connection::new(stream, session, node, server, Arc::clone(&self.scratch)).serve());
+        self.connections.spawn(Connection::new(socket, session, node, server, Arc::clone(&self.scratch)).serve());
     }
 }

@@ -3,6 +3,7 @@
 mod connection;
 mod limits;
 mod listener;
+mod socket;
 mod socket_file;
 mod stats;
 

@@ -122,15 +122,15 @@ impl Replica {
             self.counters.events_known += 1;
             return;
         }
-        if !self.offer(now, sender, event, body) {
+        if !self.offer(now, now.mono, sender, event, body) {
             return;
         }
         self.release_held(now);
         self.settle_pull(event.replica);
     }
 
-    /// Offers an event to the store; says whether it was applied. One that must wait is held.
-    fn offer(&mut self, now: Now, sender: ReplicaId, event: Dot, body: &[u8]) -> bool {
+    /// Offers an event to the store; says whether it was applied. One that must wait is held, as it has been `since`.
+    fn offer(&mut self, now: Now, since: u64, sender: ReplicaId, event: Dot, body: &[u8]) -> bool {
         let applied = match self.store.apply(event, body, now.wall) {
             Ok(applied) => applied,
             Err(error) => {
@@ -149,12 +149,13 @@ impl Replica {
             Applied::Known => self.counters.events_known += 1,
             Applied::OwnId => self.identity_conflict(sender),
             Applied::Early { ahead_ms } => {
-                if self.hold(now, sender, event, body) {
+                // Told once, when it arrives, however often it is tried again.
+                if self.hold(since, sender, event, body) && since == now.mono {
                     self.emit(Event::OriginEarly { origin: event.replica, ahead_ms });
                 }
             }
             Applied::Waits(missing) => {
-                self.hold(now, sender, event, body);
+                self.hold(since, sender, event, body);
                 for it in missing {
                     self.pull(now, it.dot.replica, sender, it.dot.seq);
                 }
@@ -164,12 +165,12 @@ impl Replica {
     }
 
     /// Says whether it is held now and was not before.
-    fn hold(&mut self, now: Now, sender: ReplicaId, event: Dot, body: &[u8]) -> bool {
+    fn hold(&mut self, since: u64, sender: ReplicaId, event: Dot, body: &[u8]) -> bool {
         if self.held.contains(event) {
             return false;
         }
         let before = self.held.len();
-        let held = self.held.insert(event, body, sender, now.mono);
+        let held = self.held.insert(event, body, sender, since);
         self.counters.events_held += u64::from(held);
         let dropped = before + 1 - self.held.len();
         if dropped > 0 {
@@ -188,7 +189,7 @@ impl Replica {
                 self.held.drop_upto(origin, applied);
                 let mut next = Dot::new(origin, applied + 1);
                 while let Some(held) = self.held.remove(next) {
-                    if !self.offer(now, held.from, next, &held.body) {
+                    if !self.offer(now, held.since, held.from, next, &held.body) {
                         break;
                     }
                     progress = true;

@@ -201,6 +201,7 @@ impl Replica {
             peer.drop_queues(sealed);
         }
         self.transfers.forget(id);
+        self.abandon_reconciliation(id);
     }
 
     /// A peer has left for good, or its id was replaced: it is forgotten. Its data stays.
@@ -209,7 +210,7 @@ impl Replica {
         self.transfers.forget(id);
         self.assemblies.forget(id);
         self.reach.clear();
-        self.reconciliation.take_if(|it| it.peer == id);
+        self.abandon_reconciliation(id);
     }
 
     /// The datagram around a message of the membership protocol.

@@ -98,6 +98,11 @@ impl Replica {
     /// A peer asks for events.
     pub(super) fn on_want(&mut self, sender: ReplicaId, origin: ReplicaId, after: u64, upto: u64) {
         let have = self.store.version_vector().get(origin);
+        if upto > have && after >= have && self.store.buckets_ahead() > 0 {
+            // What is asked for may be known here in some buckets only, which is how it was learnt of.
+            self.tell(sender, &Message::BelowFloor { origin, floor: upto });
+            return;
+        }
         let upto = upto.min(have);
         if after >= upto {
             return;

@@ -15,7 +15,7 @@ use crate::wire::{Blob, Message};
 /// Buckets asked for at a time: as many fingerprints as fit a datagram with room to spare.
 const RUN_BUCKETS: usize = 96;
 /// Requests without an answer before the pass is given up.
-const TRIES_MAX: u32 = 8;
+const TRIES_MAX: u32 = 5;
 /// Least time between two passes over one peer, in microseconds.
 const PAUSE_US: u64 = 1_000_000;
 
@@ -87,7 +87,7 @@ impl Replica {
         self.requests += 1;
         it.request = self.requests;
         let wait = self.peers.get(&peer).map_or(100_000, super::Peer::rto_us).max(50_000);
-        it.due = now.mono + (wait << it.tries.min(5));
+        it.due = now.mono + (wait << it.tries.min(3));
         let request = it.request;
         let fingerprints = self.store.bucket_fingerprints(first, (first + RUN_BUCKETS).min(BUCKETS));
         self.log_sealed();
@@ -160,6 +160,13 @@ impl Replica {
         }
         self.release_held(now);
         if next == BUCKETS { self.end_reconciliation(now, true) } else { self.ask_buckets(now) }
+    }
+
+    /// The pass over the buckets of `peer` is given up at once, so that another peer can be asked.
+    pub(super) fn abandon_reconciliation(&mut self, peer: ReplicaId) {
+        if let Some(it) = self.reconciliation.take_if(|it| it.peer == peer) {
+            self.assemblies.remove(Blob::Transfer { request: it.request });
+        }
     }
 
     fn end_reconciliation(&mut self, now: Now, complete: bool) {
