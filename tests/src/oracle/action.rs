@@ -44,6 +44,14 @@ pub enum Path {
 }
 
 impl Path {
+    /// The member or field, if it is one.
+    pub(super) fn name(&self) -> Option<&Name> {
+        match self {
+            Self::Text | Self::Count => None,
+            Self::Member(name) | Self::Field(name) | Self::FieldCount(name) => Some(name),
+        }
+    }
+
     /// The class that shows what lies here.
     #[must_use]
     pub fn class(&self) -> Class {

@@ -208,6 +208,30 @@ impl History {
         expectation::judge(key, operations, applied, shown)
     }
 
+    /// How many baselines a replica that has applied everything `applied` covers can need at most, once everybody has
+    /// told everybody so.
+    ///
+    /// A reset leaves one for each counter slot it observed. It is needed while the slot's owner still counts in the
+    /// life that the reset cut short, and for ever if the owner is gone: nobody can ask whether it knew.
+    pub fn baselines_needed(
+        &self,
+        is_alive: impl Fn(ReplicaId) -> bool,
+        applied: impl Fn(&[u8], Dot) -> bool,
+    ) -> usize {
+        let mut slots: BTreeMap<(&[u8], String, ReplicaId), (bool, bool)> = BTreeMap::new();
+        for (key, history) in &self.keys {
+            let has = |operation: &&Operation| applied(key, operation.dot);
+            for operation in history.operations.iter().filter(|operation| operation.is_increment()).filter(has) {
+                let reset = operation.superseded_by.iter().any(|&by| has(&&history.operations[by]));
+                let place = format!("{:?}", operation.path.as_ref().map(Path::name));
+                let slot = slots.entry((key, place, operation.dot.replica)).or_default();
+                if reset { slot.1 = true } else { slot.0 = true }
+            }
+        }
+        let needed = slots.iter().filter(|((_, _, owner), (live, reset))| *reset && (*live || !is_alive(*owner)));
+        needed.count()
+    }
+
     /// How much may differ from what one replica shows and another does, for reports: the operations on a key.
     #[must_use]
     pub fn operations(&self, key: &[u8]) -> &[Operation] {

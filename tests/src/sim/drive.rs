@@ -2,13 +2,17 @@
 
 use std::fmt::Write as _;
 
+use cahoots_crdt::Dot;
+
 use super::plan::{Plan, Step};
 use super::{Clocks, Process, Tally, World};
 
 /// Virtual microseconds after healing within which replicas must agree.
-const AGREEMENT_MICROS_MAX: u64 = 60_000_000;
+const AGREEMENT_MICROS_MAX: u64 = 20_000_000;
 /// Virtual microseconds that replicas, once agreed, are watched for staying so.
 const REST_MICROS: u64 = 5_000_000;
+/// Virtual microseconds after that within which everybody has heard everybody's account and cleared up.
+const CLEARING_MICROS_MAX: u64 = 60_000_000;
 /// Virtual microseconds a process that leaves has for handing over.
 const LEAVE_MICROS_MAX: u64 = 2_000_000;
 
@@ -147,6 +151,7 @@ impl World {
             assert_eq!(acked, peers, "host {host} counts acks of all it wrote:\n{}", self.describe());
         }
         self.check_nothing_waits_for_ever();
+        self.check_clearing_up();
         took
     }
 
@@ -158,6 +163,24 @@ impl World {
             let patience = self.process(self.alive()[0]).engine.config().patience_us;
             self.advance(patience + REST_MICROS);
             assert_eq!(held(self), 0, "bytes held for ever:\n{}", self.describe());
+        }
+    }
+
+    /// Baselines that nothing needs go, once their owners have been heard of.
+    fn check_clearing_up(&mut self) {
+        let surplus = |world: &mut Self| {
+            world.alive().into_iter().find_map(|host| {
+                let (id, kept) = (world.process(host).engine.id(), world.status(host).baselines);
+                let store = world.process(host).engine.store();
+                let has = |key: &[u8], dot: Dot| dot.replica == id || store.covers(key, dot);
+                let needed = world.history.baselines_needed(|owner| world.running(owner).is_some(), has);
+                (kept > needed).then(|| format!("host {host} keeps {kept} baselines and needs {needed}"))
+            })
+        };
+        let begun = self.now;
+        while let Some(surplus) = surplus(self) {
+            assert!(self.now - begun < CLEARING_MICROS_MAX, "{surplus}:\n{}", self.describe());
+            self.advance(REST_MICROS);
         }
     }
 
