@@ -18,6 +18,7 @@ pub mod fuzz;
 pub mod store;
 pub mod wire;
 
+mod bytes;
 mod clock;
 mod limits;
 

@@ -1,4 +1,5 @@
-//! The corpora of the fuzz targets, through the same bodies: what was found once stays mended.
+//! The corpora of the fuzz targets, through the same bodies: what was found once stays mended. The daemon's own tests
+//! replay that of `resp`.
 
 use std::path::PathBuf;
 
@@ -28,11 +29,6 @@ fn events_of_the_corpus_do_no_harm() {
 #[test]
 fn transfers_of_the_corpus_do_no_harm() {
     replay("transfer", cahoots_gossip::fuzz::transfer);
-}
-
-#[test]
-fn what_clients_sent_in_the_corpus_does_no_harm() {
-    replay("resp", cahoots::fuzz::resp);
 }
 
 #[test]

@@ -19,7 +19,7 @@ const DEPTH_MAX: usize = 16;
 #[derive(Debug, Error)]
 pub(super) enum QueryError {
     #[error(
-        "no daemon answers at {path:?}: {source} (is `cahoots serve` running? --socket or CAHOOTS_SOCKET says where)"
+        "no daemon answers at {path:?} (is `cahoots serve` running? --socket or CAHOOTS_SOCKET says where)"
     )]
     Unreachable { path: PathBuf, source: io::Error },
     #[error("the daemon at {path:?} did not answer")]

@@ -12,7 +12,8 @@ use super::config::{Now, ReplicaConfig};
 use super::peer::Peer;
 use super::reconcile::Transfers;
 use super::{Event, Log, Replica};
-use crate::wire::{Blob, Bytes, Envelope, Kind, Message};
+use crate::bytes::Bytes;
+use crate::wire::{Blob, Envelope, Kind, Message};
 
 /// A datagram to send.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,18 +12,8 @@ use cahoots_crdt::{Dot, ReplicaId};
 
 use super::bucket::{BUCKETS, bucket_of};
 use super::cell::{Class, hash_of};
+use crate::bytes::Bytes;
 use crate::{Hlc, Limits};
-
-/// A name or value, borrowed from an event's bytes and written as one run of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Bytes<'a>(#[serde(borrow)] pub(super) &'a [u8]);
-
-impl Serialize for Bytes<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
-}
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Body<'a> {

@@ -33,10 +33,11 @@ use std::collections::VecDeque;
 
 use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
+use crate::bytes::Bytes;
 use crate::{Hlc, Limits};
 use bucket::{Bucket, bucket_of};
 use cell::hash_of;
-use event::{Body, Bytes, Change as EventChange, KeyChanges, Part};
+use event::{Body, Change as EventChange, KeyChanges, Part};
 use window::{Record, Window};
 
 pub use apply::{Applied, Missing};

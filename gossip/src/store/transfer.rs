@@ -19,8 +19,8 @@ use super::baseline::Baseline;
 use super::bucket::{BUCKETS, Bucket, bucket_of, remove_cells};
 use super::cell::{Class, Count, Dots, Element, Path, Register, hash_of};
 use super::entry::Entry;
-use super::event::Bytes;
 use super::fingerprint::Fingerprint;
+use crate::bytes::Bytes;
 use crate::{Hlc, Limits};
 
 /// More events than any replica mints: keeps forged vectors away from the end of the number range.

@@ -8,18 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use cahoots_crdt::ReplicaId;
 
+use crate::bytes::Bytes;
 use crate::store::Fingerprint;
-
-/// A run of bytes, borrowed from the datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Bytes<'a>(#[serde(borrow)] pub(crate) &'a [u8]);
-
-impl Serialize for Bytes<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
-}
 
 /// Something too large for a datagram, fetched in chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

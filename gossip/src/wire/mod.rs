@@ -4,4 +4,4 @@ mod envelope;
 mod message;
 
 pub use envelope::{ClusterKey, Envelope, Kind, Refusal};
-pub(crate) use message::{Blob, Bytes, Message};
+pub(crate) use message::{Blob, Message};
