@@ -9,6 +9,7 @@ use cahoots_crdt::ReplicaId;
 use cahoots_gossip::Limits;
 use cahoots_gossip::store::{BUCKETS, Store};
 
+mod check;
 mod replica;
 mod search;
 mod step;

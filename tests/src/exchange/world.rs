@@ -13,24 +13,24 @@ use crate::oracle::{History, Knowledge, Shown};
 const EPOCH: u64 = 1_800_000_000_000;
 const FIRST_ID: u64 = 0xA0;
 
-enum Message {
+pub(super) enum Message {
     Transfer { to: usize, bytes: Vec<u8> },
     Ack { to: usize, owner: ReplicaId, acked: VersionVector, seq: u64 },
 }
 
 /// What one version vector stands for: the fingerprint, and everything shown.
-type State = (u128, Vec<Shown>);
+pub(super) type State = (u128, Vec<Shown>);
 
 /// The stores of one history.
 pub struct World {
     pub(super) replicas: Vec<Replica>,
-    history: History,
-    under_way: Vec<Message>,
+    pub(super) history: History,
+    pub(super) under_way: Vec<Message>,
     wall: u64,
     skew: Vec<u64>,
     ids: u64,
     window_bytes_max: usize,
-    states: BTreeMap<Vec<(ReplicaId, u64)>, State>,
+    pub(super) states: BTreeMap<Vec<(ReplicaId, u64)>, State>,
     /// Transfers that were joined, and baselines dropped.
     pub(super) joins: u64,
     pub(super) collected: u64,
@@ -268,111 +268,5 @@ impl World {
         let id = self.fresh_id();
         self.replicas[at] = Replica::new(id, self.window_bytes_max);
         // What is under way to a process that died reaches its successor; what it does not understand it ignores.
-    }
-
-    fn knowledge(&self, at: usize, key: &[u8]) -> Knowledge {
-        let store = &self.replicas[at].store;
-        self.history.applied(key, Some(store.id()), |dot| store.covers(key, dot))
-    }
-
-    fn check(&mut self, at: usize) {
-        self.replicas[at].hear_changes();
-        let keys: Vec<Vec<u8>> = self.history.keys().map(<[u8]>::to_vec).collect();
-        let mut all = Vec::with_capacity(keys.len());
-        for key in &keys {
-            let applied = self.knowledge(at, key);
-            let replica = &self.replicas[at];
-            let shown = Shown::read(&replica.store, key);
-            let verdict = self.history.judge_order(key, &applied);
-            let verdict = verdict.and_then(|()| self.history.judge(key, &applied, &shown));
-            verdict.unwrap_or_else(|why| panic!("at {}: {why}", replica.id()));
-            let told = replica.mirror.get(key).unwrap_or(&Shown::Nothing);
-            assert_eq!(told, &shown, "{} did not tell its watcher of {}", replica.id(), String::from_utf8_lossy(key));
-            all.push(shown);
-        }
-        let there = all.iter().filter(|shown| **shown != Shown::Nothing).count();
-        assert_eq!(self.replicas[at].store.len(), there, "keys are counted right");
-        self.check_state(at, all);
-    }
-
-    /// Equal version vectors mean equal states, and fingerprints kept are those computed from scratch.
-    fn check_state(&mut self, at: usize, mut all: Vec<Shown>) {
-        let store = &mut self.replicas[at].store;
-        if store.has_open_window() {
-            return;
-        }
-        assert!(store.fingerprints_are_exact(), "the fingerprint of {} has drifted", store.id());
-        if store.buckets_ahead() > 0 {
-            return;
-        }
-        while all.last() == Some(&Shown::Nothing) {
-            all.pop(); // keys written later elsewhere
-        }
-        let vector: Vec<_> = store.version_vector().iter().collect();
-        let print = store.fingerprint().get();
-        let (first_print, first) = self.states.entry(vector.clone()).or_insert_with(|| (print, all.clone()));
-        let shown: Vec<&Shown> = all.iter().filter(|shown| **shown != Shown::Nothing).collect();
-        let first_shown: Vec<&Shown> = first.iter().filter(|shown| **shown != Shown::Nothing).collect();
-        assert_eq!(shown, first_shown, "{} shows something else than the first at {vector:?}", store.id());
-        assert_eq!(print, *first_print, "{} has another fingerprint than the first at {vector:?}", store.id());
-    }
-
-    /// Lets all stores exchange everything they have, logs first, and insists that they end equal.
-    ///
-    /// # Panics
-    /// If they do not, if something that a living store had is missing, or a baseline stays that nothing needs.
-    pub fn heal(&mut self) {
-        self.under_way.clear();
-        (0..self.replicas.len()).for_each(|at| self.replicas[at].seal());
-        let held: Vec<(Vec<u8>, Dot)> = self.held_by_somebody();
-        for _ in 0..3 {
-            for from in 0..self.replicas.len() {
-                for to in (0..self.replicas.len()).filter(|to| *to != from) {
-                    self.take(&Step::SendAll(from, to));
-                    if !self.equal(from, to) {
-                        self.take(&Step::Transfer(from, to));
-                    }
-                }
-            }
-        }
-        for from in 0..self.replicas.len() {
-            for (key, dot) in &held {
-                let has = dot.replica == self.replicas[from].id() || self.replicas[from].store.covers(key, *dot);
-                assert!(has, "{dot:?} was lost on its way to {}", self.replicas[from].id());
-            }
-            (0..self.replicas.len())
-                .for_each(|to| assert!(self.equal(from, to), "replicas {from} and {to} differ for good"));
-        }
-        for from in 0..self.replicas.len() {
-            (0..self.replicas.len()).for_each(|to| self.take(&Step::Ack(from, to))); // also to itself
-        }
-        self.check_baselines();
-    }
-
-    fn held_by_somebody(&self) -> Vec<(Vec<u8>, Dot)> {
-        let has =
-            |key: &[u8], dot: Dot| self.replicas.iter().any(|it| it.id() == dot.replica || it.store.covers(key, dot));
-        let events = self.history.events().filter(|(key, dot)| has(key, *dot));
-        events.map(|(key, dot)| (key.to_vec(), dot)).collect()
-    }
-
-    /// Whether two replicas have applied the same and are in the same state. Seals both.
-    pub fn equal(&mut self, a: usize, b: usize) -> bool {
-        let mut state = |at: usize| {
-            let store = &mut self.replicas[at].store;
-            (store.version_hash(), store.fingerprint())
-        };
-        state(a) == state(b)
-    }
-
-    /// Once everybody has acknowledged everything, only what is needed is kept. Of resets that are known in some
-    /// buckets only a vector cannot tell who has them.
-    fn check_baselines(&self) {
-        for replica in self.replicas.iter().filter(|replica| replica.store.buckets_ahead() == 0) {
-            let alive = |id| self.replicas.iter().any(|it| it.id() == id);
-            let has = |key: &[u8], dot: Dot| dot.replica == replica.id() || replica.store.covers(key, dot);
-            let (kept, needed) = (replica.store.baselines(), self.history.baselines_needed(alive, has));
-            assert!(kept <= needed, "{} keeps {kept} baselines and needs {needed}", replica.id());
-        }
     }
 }

@@ -17,6 +17,7 @@ mod random;
 mod script;
 mod shrink;
 mod tally;
+mod traffic;
 mod workload;
 mod world;
 mod writing;

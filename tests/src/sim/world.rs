@@ -5,20 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::engine::{Event, Received, ReplicaConfig, Status};
-use cahoots_gossip::wire::Refusal;
+use cahoots_gossip::engine::{ReplicaConfig, Status};
 
 use super::detector::{Appointment, Detector};
 use super::network::Network;
-use super::process::{Process, Waiting};
+use super::process::Process;
 use super::tally::Tally;
 use super::{Clocks, Link, Random, Weather};
 use crate::oracle::History;
 
 /// More timeouts than this at one instant are a timer that spins.
 const TIMEOUTS_AT_ONCE: u32 = 1_000;
-/// More datagrams than this from one input are a queue without a bound.
-const TRANSMITS_AT_ONCE: usize = 20_000;
 
 pub(super) struct Host {
     pub(super) address: SocketAddr,
@@ -41,7 +38,7 @@ pub struct World {
     pub(super) watched: bool,
     /// Incarnations that left in good order: nobody waits for them.
     pub(super) departed: BTreeSet<ReplicaId>,
-    config: ReplicaConfig,
+    pub(super) config: ReplicaConfig,
     ids: BTreeMap<ReplicaId, usize>,
     appointments: u64,
     wall_latest: u64,
@@ -254,36 +251,6 @@ impl World {
         [datagram, appointment, timer].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    fn land(&mut self) {
-        let flight = self.network.pop().expect("one is due");
-        let host = self.hosts.iter().position(|host| host.address == flight.to).expect("addresses are hosts'");
-        self.arrive(host, Waiting { source: flight.source, datagram: flight.datagram, damaged: flight.damaged });
-    }
-
-    pub(super) fn arrive(&mut self, host: usize, waiting: Waiting) {
-        match &mut self.hosts[host].process {
-            None => self.tally.to_nobody += 1,
-            Some(process) if process.stopped => self.tally.socket_overflows += u64::from(!process.enqueue(waiting)),
-            Some(_) => self.receive(host, &waiting),
-        }
-    }
-
-    fn receive(&mut self, host: usize, waiting: &Waiting) {
-        let now = self.read_clocks(host);
-        let outcome = self.process_mut(host).engine.handle_datagram(now, waiting.source, &waiting.datagram);
-        match outcome {
-            Ok(Received::Membership(_)) => panic!("nobody sends membership messages here"),
-            Ok(_) => assert!(!waiting.damaged, "a damaged datagram was accepted: {:02x?}", waiting.datagram),
-            Err(Refusal::UnknownPeer) if !waiting.damaged => self.tally.from_unknown += 1,
-            Err(Refusal::OtherReceiver) if !waiting.damaged => self.tally.to_predecessor += 1,
-            Err(refusal) => {
-                assert!(waiting.damaged, "a sound datagram was refused: {refusal}");
-                self.tally.refused += 1;
-            }
-        }
-        self.pump(host);
-    }
-
     fn fire(&mut self, host: usize) {
         let (world, now) = (self.now, self.read_clocks(host));
         let process = self.process_mut(host);
@@ -306,30 +273,6 @@ impl World {
             self.read_clocks(host);
         }
         self.wall_latest
-    }
-
-    /// Takes out of an engine everything it has to say.
-    pub(super) fn pump(&mut self, host: usize) {
-        let now = self.read_clocks(host);
-        let source = self.hosts[host].address;
-        let limit = self.config.datagram_bytes_max;
-        for sent in 0.. {
-            assert!(sent < TRANSMITS_AT_ONCE, "host {host} does not stop sending");
-            let Some(transmit) = self.process_mut(host).engine.poll_transmit(now) else { break };
-            assert!(transmit.datagram.len() <= limit, "a datagram of {} bytes, limit {limit}", transmit.datagram.len());
-            self.tally.longest_datagram = self.tally.longest_datagram.max(transmit.datagram.len());
-            let to = self.hosts.iter().position(|host| host.address == transmit.to).expect("it knows hosts only");
-            self.network.send(self.now, host, to, source, transmit.to, &transmit.datagram);
-        }
-        let process = self.hosts[host].process.as_mut().expect("a process runs there");
-        while let Some(event) = process.engine.poll_event() {
-            if let Event::FingerprintMismatch { .. } | Event::IdentityConflict { .. } = event {
-                panic!("host {host} reports {event:?}");
-            }
-            self.tally.note(&event);
-            process.events.push(event);
-        }
-        self.tally.changes += process.hear_changes();
     }
 
     pub(super) fn appoint(&mut self, at: u64, appointment: Appointment) {
