@@ -276,3 +276,17 @@ fn a_joiner_gets_from_a_survivor_what_that_one_has_only_in_some_buckets() {
     assert!(took < 10 * SECOND, "{took} us");
     everywhere(&world, &format!("k{had}"), &Shown::text("of the living"));
 }
+
+#[test]
+fn a_large_value_whose_sender_dies_in_the_middle_is_fetched_from_another() {
+    let mut world = cluster(3, ReplicaConfig::default());
+    world.cut(2, 0, true); // gets what is sent unasked, and cannot ask for the rest
+    run(&mut world, 0, "large", Action::Set(vec![b'x'; 100_000]));
+    world.advance(SECOND);
+    assert_ne!(world.shown(1, "large"), Shown::Nothing);
+    assert_eq!(world.shown(2, "large"), Shown::Nothing);
+    world.crash(0);
+    let took = world.heal(&[0]);
+    assert!(took < 5 * SECOND, "{took} us after its sender died");
+    everywhere(&world, "large", &Shown::Text(vec![b'x'; 100_000]));
+}
