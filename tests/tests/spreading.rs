@@ -290,3 +290,20 @@ fn a_large_value_whose_sender_dies_in_the_middle_is_fetched_from_another() {
     assert!(took < 5 * SECOND, "{took} us after its sender died");
     everywhere(&world, "large", &Shown::Text(vec![b'x'; 100_000]));
 }
+
+#[test]
+fn a_link_that_works_one_way_only_is_made_up_for_by_others() {
+    let mut world = cluster(3, short_log(50_000));
+    world.cut(2, 0, true);
+    for number in 0..300 {
+        set(&mut world, 0, &format!("k{number}"), "of the first");
+        set(&mut world, 2, &format!("l{number}"), "of the last");
+        world.advance(5_000);
+    }
+    run(&mut world, 0, "large", Action::Set(vec![b'x'; 100_000]));
+    run(&mut world, 2, "large too", Action::Set(vec![b'y'; 100_000]));
+    world.advance(90 * SECOND);
+    assert!(world.agree(), "{}", world.describe());
+    everywhere(&world, "large", &Shown::Text(vec![b'x'; 100_000]));
+    everywhere(&world, "large too", &Shown::Text(vec![b'y'; 100_000]));
+}
