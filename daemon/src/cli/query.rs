@@ -18,9 +18,7 @@ const DEPTH_MAX: usize = 16;
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub(super) enum QueryError {
-    #[error(
-        "no daemon answers at {path:?} (is `cahoots serve` running? --socket or CAHOOTS_SOCKET says where)"
-    )]
+    #[error("no daemon answers at {path:?} (is `cahoots serve` running? --socket or CAHOOTS_SOCKET says where)")]
     Unreachable { path: PathBuf, source: io::Error },
     #[error("the daemon at {path:?} did not answer")]
     Silent { path: PathBuf, source: io::Error },
