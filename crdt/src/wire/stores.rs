@@ -134,9 +134,13 @@ where
     T: Eq + Hash + Clone + Serialize + DeserializeOwned,
 {
     let listing = reader.flag()?;
-    let mut members = DotMap::default();
+    let mut members: DotMap<T, DotSet> = DotMap::default();
+    let mut group = None;
     for _ in 0..reader.count()? {
         let replica = reader.replica()?;
+        if group.replace(replica).is_some_and(|before| before >= replica) {
+            return Err(DecodeError::Malformed("groups of members out of order"));
+        }
         let mut before = 0_u64;
         for _ in 0..reader.count()? {
             let seq = before.saturating_add(reader.integer()?).saturating_add(1);
@@ -145,10 +149,19 @@ where
             insert(&mut members, reader.payload()?, DotSet::of(dot, ()), listing)?;
         }
     }
-    for _ in 0..reader.count()? {
+    let shared = reader.count()?;
+    for _ in 0..shared {
         let member = reader.payload()?;
         let dots = reader.cells(|_| Ok(()))?;
         insert(&mut members, member, dots, listing)?;
+    }
+    if shared > 0 {
+        // One dot belongs to one member. Among members of a group the order of the dots has seen to that.
+        let mut dots: Vec<Dot> = members.iter().flat_map(|(_, dots)| dots.iter().map(|(dot, ())| dot)).collect();
+        dots.sort_unstable();
+        if dots.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(DecodeError::Malformed("a dot of two members"));
+        }
     }
     for _ in 0..reader.count()? {
         let member = reader.payload()?;
