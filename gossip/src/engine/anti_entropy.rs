@@ -71,10 +71,10 @@ impl Replica {
             self.send_versions(sender, true);
             return;
         }
-        // It has what is here, so it has applied all that it could be told in detail.
+        // It had applied exactly what is here, the buckets that are ahead included, and had nothing open.
         peer.versions = self.store.version_vector().clone();
         peer.said_seq = peer.said_seq.max(seq);
-        peer.has_news = true;
+        self.counters.baselines_collected += self.store.collect_agreed_baselines(sender) as u64;
         let news = peer.agrees.replace(ours == fingerprint) != Some(true);
         self.note_ack(now, sender, sealed);
         if ours == fingerprint {

@@ -200,17 +200,21 @@ impl Replica {
             peer.live = false;
             peer.drop_queues(sealed);
         }
-        self.transfers.forget(id);
-        self.abandon_reconciliation(id);
+        self.drop_exchanges(id);
     }
 
     /// A peer has left for good, or its id was replaced: it is forgotten. Its data stays.
     pub fn peer_gone(&mut self, id: ReplicaId) {
         self.peers.remove(&id);
+        self.drop_exchanges(id);
+    }
+
+    /// Gives up everything large that is on its way to or from a peer: what it was to send, others are asked for.
+    fn drop_exchanges(&mut self, id: ReplicaId) {
         self.transfers.forget(id);
         self.assemblies.forget(id);
         self.reach.clear();
-        self.abandon_reconciliation(id);
+        self.reconciliation.take_if(|it| it.peer == id);
     }
 
     /// The datagram around a message of the membership protocol.

@@ -162,13 +162,6 @@ impl Replica {
         if next == BUCKETS { self.end_reconciliation(now, true) } else { self.ask_buckets(now) }
     }
 
-    /// The pass over the buckets of `peer` is given up at once, so that another peer can be asked.
-    pub(super) fn abandon_reconciliation(&mut self, peer: ReplicaId) {
-        if let Some(it) = self.reconciliation.take_if(|it| it.peer == peer) {
-            self.assemblies.remove(Blob::Transfer { request: it.request });
-        }
-    }
-
     fn end_reconciliation(&mut self, now: Now, complete: bool) {
         let Some(it) = self.reconciliation.take() else { return };
         self.assemblies.remove(Blob::Transfer { request: it.request });

@@ -349,6 +349,12 @@ impl Store {
         Some(self.buckets.iter_mut().map(|bucket| bucket.collect(owner, |reset| acked.covers(reset))).sum())
     }
 
+    /// Drops the baselines of slots of `owner` that no live cell needs, now that `owner` is known to have applied
+    /// everything that is applied here, bucket by bucket, and nothing else. Says how many went.
+    pub fn collect_agreed_baselines(&mut self, owner: ReplicaId) -> usize {
+        self.buckets.iter_mut().map(|bucket| bucket.collect(owner, |_| true)).sum()
+    }
+
     /// Whether the fingerprints kept equal those computed from scratch: true, or there is a bug or bad memory.
     #[must_use]
     pub fn fingerprints_are_exact(&mut self) -> bool {
