@@ -217,3 +217,20 @@ fn a_clock_far_ahead_may_not_write_and_harms_nobody() {
     world.heal(&[]);
     everywhere(&world, "k", &Shown::text("later"));
 }
+
+#[test]
+fn catching_up_on_values_of_a_few_kilobytes_waits_for_no_timer() {
+    let mut world = cluster(3, ReplicaConfig::default());
+    world.stop(2, true);
+    for number in 0..3_000 {
+        run(&mut world, 0, &format!("k{}", number % 5), Action::Set(vec![b'x'; 3_000]));
+        world.advance(300);
+    }
+    world.advance(6 * SECOND);
+    let begun = world.now;
+    world.stop(2, false);
+    while !world.agree() {
+        world.advance(10_000);
+        assert!(world.now - begun < SECOND, "nine megabytes over links of 0.1 ms");
+    }
+}

@@ -1,6 +1,7 @@
 //! Single daemons as their users meet them: signals, sockets, stock clients, the README.
 
 use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
 use std::process::{Child, Stdio};
 
 use cahoots_tests::cluster::{Client, Daemon, Group, Setup, Value, until};
@@ -100,9 +101,8 @@ fn the_session_in_the_readme_goes_as_it_says() {
     let blocks = readme_blocks();
     let directory = tempfile::tempdir().unwrap();
     // Whatever runs on this machine, the ports written there may be taken: others stand in for them.
-    let ports: Vec<(String, String)> = (7101..=7103)
-        .map(|port| (format!("127.0.0.1:{port}"), Setup::new("x", directory.path()).listen.to_string()))
-        .collect();
+    let reserved = [7101, 7102, 7103].map(|port| (port, UdpSocket::bind("127.0.0.1:0").unwrap()));
+    let ports = reserved.map(|(port, socket)| (format!("127.0.0.1:{port}"), socket.local_addr().unwrap().to_string()));
     let mut terminals = Vec::new();
     for line in &blocks[0] {
         let line = ports.iter().fold(line.clone(), |line, (written, free)| line.replace(written, free));

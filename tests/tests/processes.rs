@@ -92,6 +92,7 @@ fn a_daemon_stopped_for_a_while_catches_up_and_its_own_last_writes_arrive() {
         a.words(&format!("HSET log {written} a"));
         b.words("INCR count");
         b.words(&format!("SET big{} {}", written % 5, "x".repeat(3_000)));
+        std::thread::park_timeout(Duration::from_millis(2)); // hundreds a second, not all that the machine can do
     }
     assert_eq!(a.words("WAIT 1 10000"), Value::Integer(1), "those that run go on");
     group[2].signal(Signal::CONT);
@@ -171,6 +172,7 @@ fn wait_counts_the_replicas_that_have_the_writes_and_gives_up_in_time() {
     assert_eq!(client.words("WAIT 2 10000"), Value::Integer(2));
     group.relay.as_ref().unwrap().split(&[0, 1], &[2]);
     client.words("SET k 2");
+    assert_eq!(client.words("WAIT 1 10000"), Value::Integer(1));
     let begun = Instant::now();
     assert_eq!(client.words("WAIT 2 300"), Value::Integer(1));
     assert!(begun.elapsed() >= Duration::from_millis(300));
@@ -186,13 +188,13 @@ fn wait_counts_the_replicas_that_have_the_writes_and_gives_up_in_time() {
 fn two_clusters_on_one_network_ignore_each_other() {
     let directory = tempfile::tempdir().unwrap();
     let names = ["red1", "red2", "blue1", "blue2"];
-    let mut setups: Vec<Setup> = names.iter().map(|name| Setup::new(name, directory.path())).collect();
-    let addresses: Vec<_> = setups.iter().map(|setup| setup.listen).collect();
-    for setup in &mut setups {
-        setup.seeds = addresses.iter().copied().filter(|address| *address != setup.listen).collect();
-        setup.flags = vec!["--cluster".into(), setup.node[..3].into()];
+    let mut daemons: Vec<Daemon> = Vec::new();
+    for name in names {
+        let mut setup = Setup::new(name, directory.path());
+        setup.seeds = daemons.iter().map(|daemon| daemon.setup.listen).collect();
+        setup.flags = vec!["--cluster".into(), name[..name.len() - 1].into()];
+        daemons.push(Daemon::start(setup));
     }
-    let daemons: Vec<Daemon> = setups.into_iter().map(Daemon::start).collect();
     daemons.iter().for_each(|daemon| daemon.await_peers(1));
     for (daemon, value) in daemons.iter().zip(["red", "-", "blue", "-"]) {
         if value != "-" {
@@ -219,14 +221,13 @@ fn a_daemon_without_the_clusters_key_learns_nothing_and_is_not_heard() {
         path.to_str().unwrap().to_owned()
     };
     let (right, wrong) = (key("right.key"), key("wrong.key"));
-    let mut setups: Vec<Setup> =
-        ["a", "b", "thief", "naive"].iter().map(|name| Setup::new(name, directory.path())).collect();
-    let addresses: Vec<_> = setups.iter().map(|setup| setup.listen).collect();
-    for (setup, key) in setups.iter_mut().zip([Some(&right), Some(&right), Some(&wrong), None]) {
-        setup.seeds = addresses.iter().copied().filter(|address| *address != setup.listen).collect();
+    let mut daemons: Vec<Daemon> = Vec::new();
+    for (name, key) in [("a", Some(&right)), ("b", Some(&right)), ("thief", Some(&wrong)), ("naive", None)] {
+        let mut setup = Setup::new(name, directory.path());
+        setup.seeds = daemons.iter().map(|daemon| daemon.setup.listen).collect();
         setup.flags = key.map_or_else(Vec::new, |key| vec!["--key-file".into(), key.clone()]);
+        daemons.push(Daemon::start(setup));
     }
-    let daemons: Vec<Daemon> = setups.into_iter().map(Daemon::start).collect();
     daemons[..2].iter().for_each(|daemon| daemon.await_peers(1));
     daemons[2].ask("SET poison 1");
     daemons[3].ask("SET poison 2");

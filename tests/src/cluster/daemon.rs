@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 
@@ -17,7 +17,7 @@ pub struct Setup {
     pub node: String,
     /// The directory of its socket and its log.
     pub directory: PathBuf,
-    /// Where it listens for peers.
+    /// Where it listens for peers; once it runs, with the port it was given.
     pub listen: SocketAddr,
     /// Where peers are told to reach it, if elsewhere.
     pub advertise: Option<SocketAddr>,
@@ -28,13 +28,13 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A node in this directory on a port that was free a moment ago.
+    /// A node in this directory, on a port that the system will choose.
     #[must_use]
     pub fn new(node: &str, directory: &Path) -> Self {
         Self {
             node: node.to_owned(),
             directory: directory.to_owned(),
-            listen: free_address(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             advertise: None,
             seeds: Vec::new(),
             flags: Vec::new(),
@@ -52,15 +52,6 @@ impl Setup {
     pub fn log(&self) -> PathBuf {
         self.directory.join(format!("{}.log", self.node))
     }
-}
-
-/// An address of the loopback whose port the system chose, and took back.
-///
-/// # Panics
-/// If there is none.
-pub(super) fn free_address() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("it is bound")
 }
 
 /// A running daemon. Killed when dropped.
@@ -100,8 +91,8 @@ impl Daemon {
             daemon.setup.node,
             log()
         );
-        let pong = daemon.client().words("PING");
-        assert_eq!(pong, Value::text("PONG"));
+        let Value::Text(listen) = daemon.status().at("listen").clone() else { panic!("it listens nowhere") };
+        daemon.setup.listen = String::from_utf8_lossy(&listen).parse().expect("an address");
         daemon
     }
 

@@ -10,7 +10,7 @@ use super::{Client, Daemon, Relay, Setup, Value, until};
 /// Names of nodes, in their order.
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// Daemons `0..n`, each of which has the others as seeds.
+/// Daemons `0..n`, each of which has those before it as seeds.
 pub struct Group {
     daemons: Vec<Option<Daemon>>,
     directory: TempDir,
@@ -33,17 +33,21 @@ impl Group {
 
     fn with(size: usize, seed: Option<u64>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut setups: Vec<Setup> = NAMES[..size].iter().map(|name| Setup::new(name, directory.path())).collect();
-        let relay = seed.map(|seed| Relay::start(&setups.iter().map(|setup| setup.listen).collect::<Vec<_>>(), seed));
-        let addresses: Vec<_> = match &relay {
-            Some(relay) => relay.fronts().to_vec(),
-            None => setups.iter().map(|setup| setup.listen).collect(),
-        };
-        for (number, setup) in setups.iter_mut().enumerate() {
-            setup.advertise = relay.as_ref().map(|_| addresses[number]);
-            setup.seeds = addresses.iter().copied().filter(|address| *address != addresses[number]).collect();
+        let relay = seed.map(|seed| Relay::start(size, seed));
+        let mut daemons: Vec<Option<Daemon>> = Vec::new();
+        for (number, name) in NAMES[..size].iter().enumerate() {
+            let mut setup = Setup::new(name, directory.path());
+            setup.seeds = match &relay {
+                Some(relay) => relay.fronts().to_vec(),
+                None => daemons.iter().flatten().map(|daemon| daemon.setup.listen).collect(),
+            };
+            setup.advertise = relay.as_ref().map(|relay| relay.fronts()[number]);
+            let daemon = Daemon::start(setup);
+            if let Some(relay) = &relay {
+                relay.attach(number, daemon.setup.listen);
+            }
+            daemons.push(Some(daemon));
         }
-        let daemons = setups.into_iter().map(|setup| Some(Daemon::start(setup))).collect();
         let group = Self { daemons, directory, relay };
         (0..size).for_each(|number| group[number].await_peers(size - 1));
         group

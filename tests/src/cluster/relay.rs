@@ -45,6 +45,8 @@ struct State {
     counts: Counts,
     delayed: BinaryHeap<Delayed>,
     ties: u64,
+    /// Where the daemons really listen, as far as they have started.
+    daemons: Vec<Option<SocketAddr>>,
 }
 
 struct Shared {
@@ -52,7 +54,6 @@ struct Shared {
     more: Condvar,
     done: AtomicBool,
     fronts: Vec<UdpSocket>,
-    daemons: Vec<SocketAddr>,
 }
 
 /// A running relay. Ends when dropped.
@@ -63,19 +64,19 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A faultless relay before the daemons that listen at these addresses.
+    /// A faultless relay before so many daemons, which are still to be attached.
     ///
     /// # Panics
     /// If the system gives no sockets.
     #[must_use]
-    pub fn start(daemons: &[SocketAddr], seed: u64) -> Self {
+    pub fn start(daemons: usize, seed: u64) -> Self {
         let front = |_| {
             let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
             // Looks up now and then, to see whether the test has ended.
             socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
             socket
         };
-        let fronts: Vec<UdpSocket> = daemons.iter().map(front).collect();
+        let fronts: Vec<UdpSocket> = (0..daemons).map(front).collect();
         let addresses = fronts.iter().map(|front| front.local_addr().expect("bound")).collect();
         let state = State {
             faults: Faults::default(),
@@ -83,15 +84,11 @@ impl Relay {
             counts: Counts::default(),
             delayed: BinaryHeap::new(),
             ties: 0,
+            daemons: vec![None; daemons],
         };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(state),
-            more: Condvar::new(),
-            done: AtomicBool::new(false),
-            fronts,
-            daemons: daemons.to_vec(),
-        });
-        let mut threads: Vec<_> = (0..daemons.len())
+        let shared =
+            Arc::new(Shared { state: Mutex::new(state), more: Condvar::new(), done: AtomicBool::new(false), fronts });
+        let mut threads: Vec<_> = (0..daemons)
             .map(|to| {
                 let shared = Arc::clone(&shared);
                 std::thread::spawn(move || shared.take_in(to))
@@ -100,6 +97,14 @@ impl Relay {
         let sender = Arc::clone(&shared);
         threads.push(std::thread::spawn(move || sender.send_on()));
         Self { shared, addresses, threads }
+    }
+
+    /// Says where a daemon listens.
+    ///
+    /// # Panics
+    /// If a thread of the relay panicked.
+    pub fn attach(&self, number: usize, daemon: SocketAddr) {
+        self.shared.state.lock().expect("no thread panicked").daemons[number] = Some(daemon);
     }
 
     /// The addresses daemons advertise, in their order.
@@ -146,9 +151,9 @@ impl Shared {
         let mut buffer = vec![0; 1 << 16];
         while !self.done.load(Ordering::Relaxed) {
             let Ok((length, source)) = self.fronts[to].recv_from(&mut buffer) else { continue };
-            let Some(from) = self.daemons.iter().position(|daemon| *daemon == source) else { continue };
             let mut guard = self.state.lock().expect("no thread panicked");
             let state = &mut *guard;
+            let Some(from) = state.daemons.iter().position(|daemon| *daemon == Some(source)) else { continue };
             if state.faults.cut.contains(&(from, to)) {
                 state.counts.cut += 1;
                 continue;
@@ -177,8 +182,10 @@ impl Shared {
             let wait = match state.delayed.peek() {
                 Some(Reverse((due, ..))) if *due <= now => {
                     let Some(Reverse((_, _, from, to, datagram))) = state.delayed.pop() else { continue };
-                    // A daemon that was killed refuses: so would its host.
-                    let _ = self.fronts[from].send_to(&datagram, self.daemons[to]);
+                    if let Some(daemon) = state.daemons[to] {
+                        // A daemon that was killed refuses: so would its host.
+                        let _ = self.fronts[from].send_to(&datagram, daemon);
+                    }
                     continue;
                 }
                 Some(Reverse((due, ..))) => *due - now,

@@ -80,7 +80,7 @@ impl World {
                 .for_each(|to| assert!(self.equal(from, to), "replicas {from} and {to} differ for good"));
         }
         for from in 0..self.replicas.len() {
-            (0..self.replicas.len()).for_each(|to| self.take(&Step::Ack(from, to))); // also to itself
+            (0..self.replicas.len()).for_each(|to| self.take(&Step::Digest(from, to))); // also to itself
         }
         self.check_baselines();
     }
@@ -101,10 +101,9 @@ impl World {
         state(a) == state(b)
     }
 
-    /// Once everybody has acknowledged everything, only what is needed is kept. Of resets that are known in some
-    /// buckets only a vector cannot tell who has them.
+    /// Once everybody has told everybody what it has, only what is needed is kept.
     fn check_baselines(&self) {
-        for replica in self.replicas.iter().filter(|replica| replica.store.buckets_ahead() == 0) {
+        for replica in &self.replicas {
             let alive = |id| self.replicas.iter().any(|it| it.id() == id);
             let has = |key: &[u8], dot: Dot| dot.replica == replica.id() || replica.store.covers(key, dot);
             let (kept, needed) = (replica.store.baselines(), self.history.baselines_needed(alive, has));

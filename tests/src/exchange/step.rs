@@ -31,6 +31,10 @@ pub enum Step {
     Ack(usize, usize),
     /// The same, but under way.
     SlowAck(usize, usize),
+    /// The second hears in short what the first has: if it has the same, that says everything.
+    Digest(usize, usize),
+    /// The same, but under way.
+    SlowDigest(usize, usize),
     /// Of the log of some origin only the last so many events are kept.
     Cut(usize, usize, usize),
     /// Memory is lost; the replica starts anew under a new id.
@@ -49,7 +53,8 @@ impl Step {
             Self::Send(_, to, _) | Self::SendAll(_, to) | Self::Resend(_, to, ..) | Self::Ack(_, to) => {
                 [Some(to), None]
             }
-            Self::Ask(from, to, _) | Self::Transfer(from, to) => [Some(from), Some(to)],
+            Self::Ask(from, to, _) | Self::Transfer(from, to) | Self::Digest(from, to) => [Some(from), Some(to)],
+            Self::SlowDigest(from, _) => [Some(from), None],
             Self::Arrive(..) | Self::Lose(_) | Self::SlowAck(..) | Self::Cut(..) | Self::Tick(_) | Self::Skew(..) => {
                 [None, None]
             }

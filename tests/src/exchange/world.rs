@@ -14,8 +14,30 @@ const EPOCH: u64 = 1_800_000_000_000;
 const FIRST_ID: u64 = 0xA0;
 
 pub(super) enum Message {
-    Transfer { to: usize, bytes: Vec<u8> },
-    Ack { to: usize, owner: ReplicaId, acked: VersionVector, seq: u64 },
+    Transfer {
+        to: usize,
+        bytes: Vec<u8>,
+    },
+    Ack {
+        to: usize,
+        owner: ReplicaId,
+        acked: VersionVector,
+        seq: u64,
+    },
+    /// In short what the sender has: if the receiver has the same, each knows all about the other.
+    Digest {
+        to: usize,
+        owner: ReplicaId,
+        versions: u128,
+    },
+}
+
+impl Message {
+    fn to(&self) -> usize {
+        match self {
+            Self::Transfer { to, .. } | Self::Ack { to, .. } | Self::Digest { to, .. } => *to,
+        }
+    }
 }
 
 /// What one version vector stands for: the fingerprint, and everything shown.
@@ -109,6 +131,14 @@ impl World {
                 drop(self.under_way.remove(number));
             }
             Step::Ack(from, to) => self.deliver(&self.ack(*from, *to)),
+            Step::Digest(from, to) => {
+                let digest = self.digest(*from, *to);
+                self.deliver(&digest);
+            }
+            Step::SlowDigest(from, to) => {
+                let digest = self.digest(*from, *to);
+                self.under_way.push(digest);
+            }
             Step::SlowAck(from, to) => self.under_way.push(self.ack(*from, *to)),
             Step::Cut(at, origin, keep) => self.cut(*at, *origin, *keep),
             Step::Crash(at) => self.crash(*at),
@@ -225,6 +255,13 @@ impl World {
         Message::Ack { to, owner, acked, seq }
     }
 
+    fn digest(&mut self, from: usize, to: usize) -> Message {
+        let replica = &mut self.replicas[from];
+        let versions = replica.store.version_hash();
+        replica.collect_sealed();
+        Message::Digest { to, owner: replica.id(), versions }
+    }
+
     fn arrive(&mut self, number: usize, again: bool) {
         if self.under_way.is_empty() {
             return;
@@ -232,8 +269,7 @@ impl World {
         let number = number % self.under_way.len();
         let message = self.under_way.swap_remove(number);
         self.deliver(&message);
-        let (Message::Transfer { to, .. } | Message::Ack { to, .. }) = message;
-        self.check(to);
+        self.check(message.to());
         if again {
             self.under_way.push(message);
         }
@@ -248,6 +284,13 @@ impl World {
                 replica.collect_sealed();
                 replica.cut_overtaken_logs();
                 self.joins += joined.joined as u64;
+            }
+            Message::Digest { to, owner, versions } => {
+                let replica = &mut self.replicas[*to];
+                if replica.store.version_hash() == *versions {
+                    self.collected += replica.store.collect_agreed_baselines(*owner) as u64;
+                }
+                replica.collect_sealed();
             }
             Message::Ack { to, owner, acked, seq } => {
                 let store = &mut self.replicas[*to].store;
