@@ -28,6 +28,8 @@ const RTO_MOST_US: u64 = 1_000_000;
 pub(super) struct Job {
     pub(super) origin: ReplicaId,
     pub(super) next: u64,
+    /// The next chunk of that event, when it is large.
+    pub(super) chunk: u32,
     pub(super) upto: u64,
     /// What may still be sent before the peer has to ask again.
     pub(super) bytes_left: usize,

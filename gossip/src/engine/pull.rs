@@ -113,7 +113,7 @@ impl Replica {
             let floor = if self.log.last(origin) >= next { self.log.floor(origin) } else { have };
             self.tell(sender, &Message::BelowFloor { origin, floor });
         } else if let Some(peer) = self.peers.get_mut(&sender) {
-            peer.queue_job(Job { origin, next, upto, bytes_left: BURST_BYTES });
+            peer.queue_job(Job { origin, next, chunk: 0, upto, bytes_left: BURST_BYTES });
         }
     }
 

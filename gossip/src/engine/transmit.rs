@@ -235,14 +235,19 @@ impl Peer {
                 }
                 payload.push(&Message::Event { origin: job.origin, seq: job.next, body: Bytes(body) });
             } else {
-                // Its first chunk says how large it is; the peer asks for the others.
+                // Its first chunks come unasked, as those of a new event do; the peer asks for the others.
                 if !payload.is_empty() {
                     return sent;
                 }
-                push_chunk(Blob::Event { origin: job.origin, seq: job.next }, 0, body, payload);
+                push_chunk(Blob::Event { origin: job.origin, seq: job.next }, job.chunk, body, payload);
+                job.chunk += 1;
+                if job.chunk < chunk_count(body.len()).min(EAGER_CHUNKS) {
+                    return sent;
+                }
+                job.chunk = 0;
             }
             job.next += 1;
-            job.bytes_left = job.bytes_left.saturating_sub(body.len());
+            job.bytes_left = job.bytes_left.saturating_sub(body.len().min(EAGER_CHUNKS as usize * CHUNK_BYTES));
             sent += 1;
         }
         sent
