@@ -46,6 +46,12 @@ pub struct ReplicaConfig {
     pub transfer_bytes_max: usize,
     /// About how many bytes of buckets go into one transfer. Default 256 KiB.
     pub transfer_bytes: usize,
+    /// Bytes of answers to peers that catch up, per second and in total. Default no bound: who catches up is not ready
+    /// for its clients before it has, and answers are asked for one by one, so they never queue before other traffic.
+    /// A site behind a thin uplink sets it.
+    pub serve_bytes_per_second: Option<u64>,
+    /// The same for each peer by itself. Default no bound.
+    pub serve_bytes_per_second_each: Option<u64>,
     /// How long a waiting event or an unfinished blob is kept without progress, in microseconds. Default 30 s.
     pub patience_us: u64,
 }
@@ -66,6 +72,8 @@ impl Default for ReplicaConfig {
             assembly_bytes_max: 128 << 20,
             transfer_bytes_max: 64 << 20,
             transfer_bytes: 256 << 10,
+            serve_bytes_per_second: None,
+            serve_bytes_per_second_each: None,
             patience_us: 30_000_000,
         }
     }

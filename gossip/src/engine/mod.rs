@@ -24,6 +24,7 @@ mod peer;
 mod pull;
 mod receive;
 mod reconcile;
+mod serve;
 mod status;
 mod transmit;
 
@@ -40,6 +41,7 @@ use log::Log;
 use peer::Peer;
 use pull::Pull;
 use reconcile::{Reconciliation, Transfers};
+use serve::Allowance;
 
 pub use config::{Now, ReplicaConfig};
 pub use receive::Received;
@@ -66,6 +68,7 @@ pub struct Replica {
     reconciliation: Option<Reconciliation>,
     /// Requests for transfers made so far: the next one's number.
     requests: u64,
+    allowance: Allowance,
 
     /// When the open window is to be sealed.
     flush_due: Option<u64>,
@@ -97,6 +100,7 @@ impl Replica {
             transfers: Transfers::new(config.transfer_bytes_max),
             reconciliation: None,
             requests: 0,
+            allowance: Allowance::default(),
             flush_due: None,
             flushed_at: None,
             round_due: now.mono + config.gossip_interval_us,

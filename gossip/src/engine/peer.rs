@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::{ReplicaId, VersionVector};
 
+use super::serve::Allowance;
 use crate::wire::{Blob, Message};
 
 /// Control messages queued for one peer. All of them are repeated by some timer, so the newest may be dropped.
@@ -80,6 +81,8 @@ pub(super) struct Peer {
     pub(super) clock_offset_ms: Option<i64>,
     /// When buckets were last fetched from it.
     pub(super) reconciled_at: Option<u64>,
+    /// Of what is given out to it.
+    pub(super) allowance: Allowance,
 }
 
 impl Peer {
@@ -110,6 +113,7 @@ impl Peer {
             agrees: None,
             clock_offset_ms: None,
             reconciled_at: None,
+            allowance: Allowance::default(),
         }
     }
 

@@ -137,6 +137,10 @@ counters! {
     buckets_equal,
     /// Buckets that had changed when the transfer arrived.
     buckets_stale,
+    /// Requests of peers answered on streams, those put off included.
+    asks_answered,
+    /// Bytes of the answers that were not put off.
+    bytes_answered,
     /// Events and transfers refused because they break a rule.
     rejected,
     /// Equal version vectors with unequal fingerprints.
