@@ -129,7 +129,7 @@ impl Shared {
         let mut turn = Turn::default();
         // What is written leaves first, so that a question about it, which may be due at the same time, comes after.
         self.collect(replica, now, &mut turn);
-        self.listen(replica, &mut turn);
+        self.listen(replica, now, &mut turn);
         // Peers collect acknowledgements for a while unless asked. As databases commit in groups: whoever comes while
         // others are still waiting for an answer shares the next flush window instead of forcing one of its own.
         if core.hurry && !(replica.store().has_open_window() && self.waiters.any_upto(core.hurried)) {
@@ -141,7 +141,7 @@ impl Shared {
             self.collect(replica, now, &mut turn);
             replica.handle_timeout(now);
             self.collect(replica, now, &mut turn);
-            self.listen(replica, &mut turn);
+            self.listen(replica, now, &mut turn);
         }
         if let Some(listeners) = &core.changes {
             while let Some(change) = replica.poll_change() {
@@ -157,7 +157,10 @@ impl Shared {
     }
 
     /// Takes what the engine has to tell.
-    fn listen(&self, replica: &mut Replica, turn: &mut Turn) {
+    fn listen(&self, replica: &mut Replica, now: Now, turn: &mut Turn) {
+        while let Some(ask) = replica.poll_ask() {
+            replica.handle_answer(now, ask.number, None); // no stream carries it yet
+        }
         let known = turn.events.len();
         while let Some(event) = replica.poll_event() {
             turn.events.push(event);

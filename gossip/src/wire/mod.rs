@@ -8,4 +8,4 @@ mod message;
 pub use bulk::REQUEST_BYTES_MAX;
 pub(crate) use bulk::{Answer, Request};
 pub use envelope::{ClusterKey, Envelope, Kind, Refusal};
-pub(crate) use message::{Blob, Message};
+pub(crate) use message::Message;
