@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
+use super::bulk::ASKS_MAX;
 use super::changes::{CHANGES_MAX, Changes};
 use super::clock::Clock;
 use super::counters::Tally;
@@ -21,7 +22,7 @@ use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::timer::Timer;
 use super::transport::Inbound;
 use super::waiters::{Waiters, Waiting};
-use crate::engine::{Event, Now, Replica, Transmit};
+use crate::engine::{Ask, Event, Now, Replica, Transmit};
 use crate::store::Change;
 
 /// Between two looks at due timers while the socket is full, in microseconds.
@@ -56,6 +57,8 @@ pub(super) struct Shared {
     pub(super) progress: Notify,
     pub(super) waiters: Waiters,
     pub(super) tally: Tally,
+    /// Where the engine's requests go, for streams to carry.
+    asks: mpsc::Sender<Ask>,
     /// Where membership messages go while chitchat runs.
     pub(super) membership: Mutex<Option<mpsc::Sender<Inbound>>>,
     /// Hears to whom membership has answered, while this node says farewell.
@@ -68,12 +71,15 @@ pub(super) struct Shared {
 struct Turn {
     transmits: VecDeque<Transmit>,
     events: Vec<Event>,
+    asks: Vec<Ask>,
     more: bool,
 }
 
 impl Shared {
-    pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> Self {
-        Self {
+    /// With what receives the engine's requests.
+    pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> (Self, mpsc::Receiver<Ask>) {
+        let (asks, receiver) = mpsc::channel(ASKS_MAX);
+        let shared = Self {
             core: Mutex::new(Core { replica, armed: None, changes: None, hurry: false, hurried: 0 }),
             endpoint: RwLock::new(Some(Arc::new(endpoint))),
             unsent: Mutex::default(),
@@ -84,10 +90,12 @@ impl Shared {
             progress: Notify::new(),
             waiters: Waiters::default(),
             tally: Tally::default(),
+            asks,
             membership: Mutex::new(None),
             farewells: Mutex::new(None),
             members: watch::Sender::default(),
-        }
+        };
+        (shared, receiver)
     }
 
     /// The engine, for reading or for something that gives it nothing to do.
@@ -129,7 +137,7 @@ impl Shared {
         let mut turn = Turn::default();
         // What is written leaves first, so that a question about it, which may be due at the same time, comes after.
         self.collect(replica, now, &mut turn);
-        self.listen(replica, now, &mut turn);
+        self.listen(replica, &mut turn);
         // Peers collect acknowledgements for a while unless asked. As databases commit in groups: whoever comes while
         // others are still waiting for an answer shares the next flush window instead of forcing one of its own.
         if core.hurry && !(replica.store().has_open_window() && self.waiters.any_upto(core.hurried)) {
@@ -141,7 +149,7 @@ impl Shared {
             self.collect(replica, now, &mut turn);
             replica.handle_timeout(now);
             self.collect(replica, now, &mut turn);
-            self.listen(replica, now, &mut turn);
+            self.listen(replica, &mut turn);
         }
         if let Some(listeners) = &core.changes {
             while let Some(change) = replica.poll_change() {
@@ -157,10 +165,8 @@ impl Shared {
     }
 
     /// Takes what the engine has to tell.
-    fn listen(&self, replica: &mut Replica, now: Now, turn: &mut Turn) {
-        while let Some(ask) = replica.poll_ask() {
-            replica.handle_answer(now, ask.number, None); // no stream carries it yet
-        }
+    fn listen(&self, replica: &mut Replica, turn: &mut Turn) {
+        turn.asks.extend(std::iter::from_fn(|| replica.poll_ask()));
         let known = turn.events.len();
         while let Some(event) = replica.poll_event() {
             turn.events.push(event);
@@ -204,6 +210,13 @@ impl Shared {
         }
         for event in turn.events {
             super::pump::report(&event);
+        }
+        for ask in turn.asks {
+            if let Err(refused) = self.asks.try_send(ask) {
+                // The node stops, or the engine has far more under way than it ever has: as if the stream had broken.
+                let number = refused.into_inner().number;
+                self.drive(|replica, now| replica.handle_answer(now, number, None));
+            }
         }
         if turn.more {
             self.wake.notify_one();
@@ -318,7 +331,7 @@ mod tests {
         let clock = Clock::start();
         let replica = Replica::new(ReplicaConfig::default(), cahoots_crdt::ReplicaId::new(1), clock.now());
         let endpoint = Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        Shared::new(replica, endpoint, clock, Timer::new().unwrap())
+        Shared::new(replica, endpoint, clock, Timer::new().unwrap()).0
     }
 
     fn transmits(to: SocketAddr, count: usize) -> VecDeque<Transmit> {
