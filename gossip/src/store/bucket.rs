@@ -40,6 +40,11 @@ impl Bucket {
         self.keys.len()
     }
 
+    /// Makes room for a bucket of so many keys.
+    pub(super) fn reserve(&mut self, keys: usize) {
+        self.keys.reserve(keys.saturating_sub(self.keys.len()), |(it, _)| hash_of(it));
+    }
+
     pub(super) fn get(&self, key_hash: u64, key: &[u8]) -> Option<&Entry> {
         self.keys.find(key_hash, |(it, _)| **it == *key).map(|(_, entry)| entry)
     }

@@ -93,6 +93,11 @@ impl Element {
         self.counts.iter().flat_map(|counts| counts.iter())
     }
 
+    /// The dots of all cells: of the value, then of the counts, each in their order.
+    pub(super) fn dots(&self) -> impl Iterator<Item = Dot> + '_ {
+        self.value.iter().map(|(dot, _)| dot).chain(self.counts().map(|(dot, _)| dot))
+    }
+
     /// The slot of `owner`, if it is live.
     pub(super) fn slot(&self, owner: ReplicaId) -> Option<(Dot, &Count)> {
         self.counts().find(|(dot, _)| dot.replica == owner)

@@ -1,14 +1,19 @@
 //! What a bucket holds, as it travels: cells by key, baselines, the frontier.
 
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use cahoots_crdt::{Dot, DotFun, Observed, ReplicaId, VersionVector};
 
 use super::bucket::{Bucket, bucket_of};
-use super::cell::{Class, Count, Element, Path, Register, hash_of};
+use super::cell::{Class, Count, Element, Path, Register, hash_of, mix};
 use super::transfer::TransferError;
 use crate::bytes::Bytes;
 use crate::{Hlc, Limits};
+
+/// Mostly one: the text of a key, the register of an element.
+pub(super) type Few<T> = SmallVec<[T; 1]>;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Content<'a> {
@@ -35,7 +40,7 @@ pub(super) struct BaselineState<'a> {
 pub(super) struct KeyState<'a> {
     #[serde(borrow)]
     pub(super) key: Bytes<'a>,
-    pub(super) elements: Vec<ElementState<'a>>,
+    pub(super) elements: Few<ElementState<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,7 +48,7 @@ pub(super) struct ElementState<'a> {
     pub(super) class: u8,
     #[serde(borrow)]
     pub(super) name: Bytes<'a>,
-    pub(super) registers: Vec<(Dot, Hlc, Bytes<'a>)>,
+    pub(super) registers: Few<(Dot, Hlc, Bytes<'a>)>,
     /// Dot, clock, birth, total.
     pub(super) counts: Vec<(Dot, Hlc, u64, i128)>,
 }
@@ -75,42 +80,71 @@ fn state_of<'a>(path: Path<'a>, element: &'a Element) -> ElementState<'a> {
     }
 }
 
-pub(super) fn element_of(state: ElementState<'_>) -> ((Class, &[u8]), Element) {
-    let class = Class::from_code(state.class).expect("checked");
+pub(super) fn element_of(state: ElementState<'_>) -> Element {
     let register = |(dot, clock, value): (Dot, Hlc, Bytes<'_>)| (dot, Register { clock, value: value.0.into() });
     let count = |(dot, clock, birth, total)| (dot, Count { clock, birth, total });
     let counts: DotFun<Count> = state.counts.into_iter().map(count).collect();
     let value = state.registers.into_iter().map(register).collect();
-    ((class, state.name.0), Element { value, counts: (!counts.is_empty()).then(|| Box::new(counts)) })
+    Element { value, counts: (!counts.is_empty()).then(|| Box::new(counts)) }
 }
 
+impl ElementState<'_> {
+    /// The dots of all cells.
+    pub(super) fn dots(&self) -> impl Iterator<Item = Dot> + '_ {
+        self.registers.iter().map(|(dot, ..)| *dot).chain(self.counts.iter().map(|(dot, ..)| *dot))
+    }
+}
+
+/// Well formed, within the limits, every key and every element of it once, and no cell beyond `vv`.
 pub(super) fn check(
     content: &Content<'_>,
     bucket: usize,
     vv: &VersionVector,
     limits: &Limits,
 ) -> Result<(), TransferError> {
-    let place = |key: &[u8], code: u8, name: &[u8]| {
+    let place = |code: u8, name: &[u8]| {
         let class = Class::from_code(code).ok_or(TransferError::Illegal("no such type"))?;
-        if key.len().max(name.len()) > limits.name_bytes_max {
+        if name.len() > limits.name_bytes_max {
             return Err(TransferError::TooLong);
         }
         if class == Class::Text && !name.is_empty() {
             return Err(TransferError::Illegal("a text has no named parts"));
         }
-        if bucket_of(hash_of(key)) != bucket { Err(TransferError::Illegal("key outside its bucket")) } else { Ok(()) }
+        Ok(())
+    };
+    let home = |key: &[u8]| {
+        let hash = hash_of(key);
+        if key.len() > limits.name_bytes_max {
+            return Err(TransferError::TooLong);
+        }
+        if bucket_of(hash) != bucket { Err(TransferError::Illegal("key outside its bucket")) } else { Ok(hash) }
     };
     let cell = |dot: Dot| if vv.covers(dot) { Ok(()) } else { Err(TransferError::Illegal("cell before its event")) };
     content.frontier.iter().try_for_each(|dot| cell(*dot))?;
-    content.baselines.iter().try_for_each(|it| place(it.key.0, it.class, it.name.0))?;
+    content.baselines.iter().try_for_each(|it| home(it.key.0).and_then(|_| place(it.class, it.name.0)))?;
+    let mut keys: HashTable<&[u8]> = HashTable::with_capacity(content.keys.len());
+    let mut names: HashTable<(u8, &[u8])> = HashTable::new();
     for key in &content.keys {
+        let hash = home(key.key.0)?;
+        if keys.find(hash, |known| *known == key.key.0).is_some() {
+            return Err(TransferError::Illegal("a key twice"));
+        }
+        keys.insert_unique(hash, key.key.0, |key| hash_of(key));
+        names.clear();
         for element in &key.elements {
-            place(key.key.0, element.class, element.name.0)?;
+            place(element.class, element.name.0)?;
+            if key.elements.len() > 1 {
+                let place = (element.class, element.name.0);
+                let hash = |(class, name): &(u8, &[u8])| mix(hash_of(name), u64::from(*class));
+                if names.find(hash(&place), |known| *known == place).is_some() {
+                    return Err(TransferError::Illegal("an element twice"));
+                }
+                names.insert_unique(hash(&place), place, hash);
+            }
             if element.registers.iter().any(|(_, _, value)| value.0.len() > limits.value_bytes_max) {
                 return Err(TransferError::TooLong);
             }
-            element.registers.iter().try_for_each(|(dot, ..)| cell(*dot))?;
-            element.counts.iter().try_for_each(|(dot, ..)| cell(*dot))?;
+            element.dots().try_for_each(cell)?;
         }
     }
     Ok(())

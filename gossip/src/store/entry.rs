@@ -125,6 +125,11 @@ impl Entry {
         }
     }
 
+    /// Whether there is nothing beside the text, which may be empty.
+    pub(super) fn has_text_only(&self) -> bool {
+        self.tables.is_empty()
+    }
+
     /// Whether cells of more than one type are live: replicas created the key with different types while apart.
     pub(super) fn clashes(&self) -> bool {
         self.tables.len() + usize::from(!self.text.is_empty()) > 1

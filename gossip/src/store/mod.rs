@@ -80,6 +80,11 @@ pub struct Store {
     changes: changes::Changes,
 }
 
+/// The entries of `ahead` that say more than `vv`.
+fn beyond(ahead: &VersionVector, vv: &VersionVector) -> VersionVector {
+    ahead.iter().filter(|(replica, seq)| *seq > vv.get(*replica)).collect()
+}
+
 impl Store {
     /// An empty store that mints its events as `id`. `window_bytes_max` is what fits one datagram.
     #[must_use]
@@ -338,7 +343,7 @@ impl Store {
         let vv = &self.vv;
         for ahead in self.ahead.values_mut() {
             // Kept in one form, so that equal states have equal hashes: entries beyond the common vector only.
-            *ahead = ahead.iter().filter(|(replica, seq)| *seq > vv.get(*replica)).collect();
+            *ahead = beyond(ahead, vv);
         }
         self.ahead.retain(|_, ahead| !ahead.is_empty());
     }

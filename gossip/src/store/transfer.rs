@@ -8,19 +8,20 @@
 //! The join of two states: cells live on both sides, plus cells of one side whose dot the other's vector does not
 //! cover (Almeida, Shoker, Baquero 2016). The frontier joins by the same rule, baselines by their own merge.
 
-use std::collections::HashMap;
-
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
-use cahoots_crdt::{DotFun, VersionVector};
+use cahoots_crdt::{Dot, DotFun, VersionVector};
 
-use super::Store;
 use super::baseline::Baseline;
 use super::bucket::{BUCKETS, Bucket, remove_cells};
-use super::cell::{Class, Dots, Element, Path, hash_of};
-use super::content::{Content, ElementState, check, content_of, element_of};
+use super::cell::{Class, Dots, Element, Path, hash_of, mix};
+use super::content::{Content, ElementState, Few, check, content_of, element_of};
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
+use super::{Store, beyond};
+use crate::bytes::append;
 use crate::{Hlc, Limits};
 
 /// More events than any replica mints: keeps forged vectors away from the end of the number range.
@@ -102,7 +103,7 @@ impl Store {
                 fingerprint: bucket.fingerprint,
                 content,
             };
-            bytes = postcard::to_extend(&state, bytes).expect("plain data");
+            append(&state, &mut bytes);
             next += 1;
             if bytes.len() >= bytes_max {
                 break;
@@ -142,23 +143,35 @@ impl Store {
                     continue;
                 }
             }
-            self.ahead.entry(index).or_default().merge(&their_vv);
+            let ahead = self.ahead.entry(index).or_default();
+            ahead.merge(&their_vv);
+            *ahead = beyond(ahead, &self.vv);
+            if ahead.is_empty() {
+                self.ahead.remove(&index);
+            }
         }
         self.clock = self.clock.max(header.clock);
-        self.settle();
+        if self.ahead.len() == BUCKETS {
+            self.settle();
+        }
         Ok(joined)
     }
 
     fn join_bucket(&mut self, index: usize, content: Content<'_>, my_vv: &VersionVector, their_vv: &VersionVector) {
         let bucket = &mut self.buckets[index];
         let changes = &mut self.changes;
-        let mut theirs: HashMap<&[u8], Vec<ElementState<'_>>> =
-            content.keys.into_iter().map(|state| (state.key.0, state.elements)).collect();
-        let mine: Vec<Box<[u8]>> = bucket.iter().map(|(key, _)| key.into()).collect();
-        let new: Vec<Box<[u8]>> =
-            theirs.keys().filter(|key| bucket.get(hash_of(key), key).is_none()).map(|key| (*key).into()).collect();
-        for key in mine.iter().chain(&new) {
-            let elements = theirs.remove(&**key).unwrap_or_default();
+        let mut here_only: Vec<Box<[u8]>> = Vec::new();
+        if bucket.len() > 0 {
+            let mut theirs: HashTable<&[u8]> = HashTable::with_capacity(content.keys.len());
+            for state in &content.keys {
+                theirs.insert_unique(hash_of(state.key.0), state.key.0, |key| hash_of(key));
+            }
+            let is_theirs = |key: &[u8]| theirs.find(hash_of(key), |it| *it == key).is_some();
+            here_only.extend(bucket.iter().filter(|(key, _)| !is_theirs(key)).map(|(key, _)| key.into()));
+        }
+        bucket.reserve(content.keys.len());
+        let theirs = content.keys.into_iter().map(|state| (state.key.0, state.elements));
+        for (key, elements) in theirs.chain(here_only.iter().map(|key| (&**key, Few::new()))) {
             let changed = bucket.alter(hash_of(key), key, |entry, _, _| join_entry(entry, elements, my_vv, their_vv));
             if changed {
                 changes.push(key);
@@ -184,40 +197,61 @@ impl Store {
 /// Joins the elements of one key; says whether anything changed.
 fn join_entry(
     entry: &mut Entry,
-    elements: Vec<ElementState<'_>>,
+    elements: Few<ElementState<'_>>,
     my_vv: &VersionVector,
     their_vv: &VersionVector,
 ) -> bool {
-    let mut theirs: HashMap<Class, HashMap<&[u8], Element>> = HashMap::new();
-    for ((class, name), element) in elements.into_iter().map(element_of) {
-        theirs.entry(class).or_default().insert(name, element);
-    }
     let mut changed = false;
+    if entry.is_empty() {
+        elements.into_iter().for_each(|state| changed |= join_new(entry, my_vv, state, their_vv));
+        return changed;
+    }
+    if entry.has_text_only() && elements.iter().all(|it| it.class == Class::Text as u8) {
+        return join_element(&mut entry.text, my_vv, elements.into_iter().next(), their_vv);
+    }
+    let hash = |class: u8, name: &[u8]| mix(hash_of(name), u64::from(class));
+    let mut theirs: HashTable<ElementState<'_>> = HashTable::with_capacity(elements.len());
+    for state in elements {
+        theirs.insert_unique(hash(state.class, state.name.0), state, |it| hash(it.class, it.name.0));
+    }
     entry.alter(b"", 0, |path, element| {
-        let their_element = theirs.get_mut(&path.class).and_then(|it| it.remove(path.name)).unwrap_or_default();
-        changed |= join_element(element, my_vv, their_element, their_vv);
+        let class = path.class as u8;
+        let known = theirs.find_entry(hash(class, path.name), |it| it.class == class && it.name.0 == path.name);
+        let state = known.ok().map(|known| known.remove().0);
+        changed |= join_element(element, my_vv, state, their_vv);
     });
-    let new = theirs.into_iter().flat_map(|(class, it)| it.into_iter().map(move |(name, it)| (class, name, it)));
-    for (class, name, their_element) in new {
-        let element = entry.element_mut(class, name);
-        changed |= join_element(element, my_vv, their_element, their_vv);
-        if element.is_empty() {
-            entry.drop_if_empty(class, name);
-        }
+    theirs.into_iter().for_each(|state| changed |= join_new(entry, my_vv, state, their_vv));
+    changed
+}
+
+/// Joins an element at a place where nothing is.
+fn join_new(entry: &mut Entry, my_vv: &VersionVector, state: ElementState<'_>, their_vv: &VersionVector) -> bool {
+    let (class, name) = (Class::from_code(state.class).expect("checked"), state.name.0);
+    let element = entry.element_mut(class, name);
+    let changed = join_element(element, my_vv, Some(state), their_vv);
+    if element.is_empty() {
+        entry.drop_if_empty(class, name);
     }
     changed
 }
 
-fn join_element(mine: &mut Element, my_vv: &VersionVector, theirs: Element, their_vv: &VersionVector) -> bool {
-    if *mine == theirs {
+fn join_element(
+    mine: &mut Element,
+    my_vv: &VersionVector,
+    theirs: Option<ElementState<'_>>,
+    their_vv: &VersionVector,
+) -> bool {
+    // One dot names one event, so equal dots are equal cells.
+    let before: SmallVec<[Dot; 2]> = mine.dots().collect();
+    if theirs.as_ref().map_or(before.is_empty(), |theirs| theirs.dots().eq(before.iter().copied())) {
         return false;
     }
-    let before = mine.clone();
+    let theirs = theirs.map(element_of).unwrap_or_default();
     mine.value.join(my_vv, theirs.value, their_vv);
     let mut counts = mine.counts.take().map(|counts| *counts).unwrap_or_default();
     counts.join(my_vv, theirs.counts.map(|counts| *counts).unwrap_or_default(), their_vv);
     mine.counts = (!counts.is_empty()).then(|| Box::new(counts));
-    *mine != before
+    !mine.dots().eq(before)
 }
 
 /// Removes cells that a baseline shows to be reset, and baselines of lives that are over.

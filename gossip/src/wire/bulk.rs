@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, append};
 use crate::store::BUCKETS;
 
 /// Raised with every change of what is below.
@@ -37,7 +37,9 @@ pub(crate) enum Answer<'a> {
 
 impl Request {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        postcard::to_extend(self, vec![VERSION]).expect("a request is plain data")
+        let mut bytes = vec![VERSION];
+        append(self, &mut bytes);
+        bytes
     }
 
     /// # Errors
@@ -52,7 +54,9 @@ impl Request {
 
 impl<'a> Answer<'a> {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        postcard::to_extend(self, vec![VERSION]).expect("an answer is plain data")
+        let mut bytes = vec![VERSION];
+        append(self, &mut bytes);
+        bytes
     }
 
     /// # Errors
