@@ -8,14 +8,15 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use super::changes::{CHANGES_MAX, Changes};
 use super::clock::Clock;
 use super::counters::Tally;
-use super::member::Member;
+use super::member::{Member, MemberState};
+use super::pace::Pace;
 use super::pump::{BURST_MAX, UNSENT_MAX};
 use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::timer::Timer;
@@ -61,6 +62,8 @@ pub(super) struct Shared {
     /// Hears to whom membership has answered, while this node says farewell.
     farewells: Mutex<Option<mpsc::Sender<SocketAddr>>>,
     pub(super) members: watch::Sender<Vec<Member>>,
+    /// How often membership calls on others.
+    pace: Mutex<Pace>,
 }
 
 /// What is left to do once the lock is released.
@@ -87,6 +90,7 @@ impl Shared {
             membership: Mutex::new(None),
             farewells: Mutex::new(None),
             members: watch::Sender::default(),
+            pace: Mutex::new(Pace::new(Instant::now())),
         }
     }
 
@@ -258,6 +262,17 @@ impl Shared {
             Sent::Full => self.tally.membership_dropped.add(1),
             Sent::Refused => {}
         }
+    }
+
+    /// Whether membership may call on `to` now.
+    pub(super) fn may_call(&self, to: SocketAddr) -> bool {
+        let live = self.members.borrow().iter().any(|it| it.addr == to && it.state == MemberState::Live);
+        self.pace().may_call(Instant::now(), to, live)
+    }
+
+    /// How often membership calls, to be told of changes and answers.
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts or stops reporting to whom membership answers.

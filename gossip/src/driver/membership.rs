@@ -206,6 +206,7 @@ impl Membership {
         if steps.is_empty() {
             return;
         }
+        self.shared.pace().stir(Instant::now());
         for step in &steps {
             match step {
                 Step::Up { name, id, addr } => tracing::info!(name, %id, %addr, "peer is up"),
@@ -257,6 +258,7 @@ impl Membership {
     async fn announce(&mut self, chitchat: &ChitchatHandle) {
         self.roster.announce(self.incarnation, self.announcement.clone());
         self.shared.members.send_replace(self.roster.members());
+        self.shared.pace().stir(Instant::now());
         let pairs = self.announcement.key_values();
         chitchat
             .with_chitchat(|chitchat| {
