@@ -4,9 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use cahoots_crdt::{Dot, ReplicaId};
 
+use crate::bytes::Bytes;
 use crate::engine::{Now, Replica, ReplicaConfig};
 use crate::store::{Class, Store};
-use crate::wire::{Envelope, Kind, Message};
+use crate::wire::{Answer, Envelope, Kind, Message};
 
 const ME: ReplicaId = ReplicaId::new(1);
 const PEER: ReplicaId = ReplicaId::new(2);
@@ -67,6 +68,24 @@ pub fn transfer(data: &[u8]) {
     }
     read_everything(&store);
     assert!(store.fingerprints_are_exact());
+}
+
+/// A request or an answer as it comes over a stream: refused, or handled without harm. An answer arrives raw, and again
+/// as the transfer inside one that is well formed.
+pub fn stream(data: &[u8]) {
+    let mut replica = replica();
+    let _ = replica.serve(NOW, PEER, data);
+    let mut envelope = Envelope::new(&replica.config().cluster, None, PEER, 0);
+    let floor = Message::BelowFloor { origin: ReplicaId::new(3), floor: 9 };
+    let payload = [Message::head(PEER, ME), floor.encode()].concat();
+    let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    replica.handle_datagram(NOW, from, &envelope.wrap(Kind::Engine, &payload)).expect("well formed");
+    for answer in [data, &Answer::Buckets { next: 16, transfer: Bytes(data) }.encode()] {
+        let Some(ask) = replica.poll_ask() else { break };
+        replica.handle_answer(NOW, ask.number, Some(answer));
+        assert!(replica.fingerprints_are_exact());
+    }
+    read_everything(replica.store());
 }
 
 fn replica_store() -> Store {

@@ -65,6 +65,7 @@ fn clusters_under_faults_show_what_the_history_says_and_agree_after_healing() {
     let sum = |count: fn(&Report) -> u64| reports.iter().map(count).sum::<u64>();
     assert!(sum(|it| it.weather.lost) > 0 && sum(|it| it.weather.cut) > 0, "datagrams were lost");
     assert!(sum(|it| it.weather.duplicated) > 0 && sum(|it| it.weather.overtaken) > 0, "datagrams came twice and late");
+    assert!(sum(|it| it.weather.streams_failed) > 0, "streams broke");
     assert!(sum(|it| it.tally.refused) > 0, "damaged datagrams were refused");
     assert!(sum(|it| it.tally.crashes) > 0 && sum(|it| it.tally.stops) > 0, "processes were killed and stopped");
     for repair in [
@@ -74,9 +75,12 @@ fn clusters_under_faults_show_what_the_history_says_and_agree_after_healing() {
         "versions_sent",
         "events_resent",
         "events_held",
-        "blobs_assembled",
+        "events_assembled",
         "reconciliations",
         "buckets_joined",
+        "asks_answered",
+        "asks_failed",
+        "asks_busy",
         "baselines_collected",
     ] {
         let ran: u64 = reports.iter().map(|it| it.tally.counters.get(repair).copied().unwrap_or(0)).sum();

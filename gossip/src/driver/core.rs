@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
+use super::bulk::ASKS_MAX;
 use super::changes::{CHANGES_MAX, Changes};
 use super::clock::Clock;
 use super::counters::Tally;
@@ -22,7 +23,7 @@ use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::timer::Timer;
 use super::transport::Inbound;
 use super::waiters::{Waiters, Waiting};
-use crate::engine::{Event, Now, Replica, Transmit};
+use crate::engine::{Ask, Event, Now, Replica, Transmit};
 use crate::store::Change;
 
 /// Between two looks at due timers while the socket is full, in microseconds.
@@ -57,6 +58,8 @@ pub(super) struct Shared {
     pub(super) progress: Notify,
     pub(super) waiters: Waiters,
     pub(super) tally: Tally,
+    /// Where the engine's requests go, for streams to carry.
+    asks: mpsc::Sender<Ask>,
     /// Where membership messages go while chitchat runs.
     pub(super) membership: Mutex<Option<mpsc::Sender<Inbound>>>,
     /// Hears to whom membership has answered, while this node says farewell.
@@ -71,12 +74,15 @@ pub(super) struct Shared {
 struct Turn {
     transmits: VecDeque<Transmit>,
     events: Vec<Event>,
+    asks: Vec<Ask>,
     more: bool,
 }
 
 impl Shared {
-    pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> Self {
-        Self {
+    /// With what receives the engine's requests.
+    pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> (Self, mpsc::Receiver<Ask>) {
+        let (asks, receiver) = mpsc::channel(ASKS_MAX);
+        let shared = Self {
             core: Mutex::new(Core { replica, armed: None, changes: None, hurry: false, hurried: 0 }),
             endpoint: RwLock::new(Some(Arc::new(endpoint))),
             unsent: Mutex::default(),
@@ -87,11 +93,13 @@ impl Shared {
             progress: Notify::new(),
             waiters: Waiters::default(),
             tally: Tally::default(),
+            asks,
             membership: Mutex::new(None),
             farewells: Mutex::new(None),
             members: watch::Sender::default(),
             pace: Mutex::new(Pace::new(Instant::now())),
-        }
+        };
+        (shared, receiver)
     }
 
     /// The engine, for reading or for something that gives it nothing to do.
@@ -162,6 +170,7 @@ impl Shared {
 
     /// Takes what the engine has to tell.
     fn listen(&self, replica: &mut Replica, turn: &mut Turn) {
+        turn.asks.extend(std::iter::from_fn(|| replica.poll_ask()));
         let known = turn.events.len();
         while let Some(event) = replica.poll_event() {
             turn.events.push(event);
@@ -205,6 +214,13 @@ impl Shared {
         }
         for event in turn.events {
             super::pump::report(&event);
+        }
+        for ask in turn.asks {
+            if let Err(refused) = self.asks.try_send(ask) {
+                // The node stops, or the engine has far more under way than it ever has: as if the stream had broken.
+                let number = refused.into_inner().number;
+                self.drive(|replica, now| replica.handle_answer(now, number, None));
+            }
         }
         if turn.more {
             self.wake.notify_one();
@@ -330,7 +346,7 @@ mod tests {
         let clock = Clock::start();
         let replica = Replica::new(ReplicaConfig::default(), cahoots_crdt::ReplicaId::new(1), clock.now());
         let endpoint = Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        Shared::new(replica, endpoint, clock, Timer::new().unwrap())
+        Shared::new(replica, endpoint, clock, Timer::new().unwrap()).0
     }
 
     fn transmits(to: SocketAddr, count: usize) -> VecDeque<Transmit> {

@@ -84,9 +84,10 @@ impl Membership {
         config: &NodeConfig,
         local: SocketAddr,
         advertised: SocketAddr,
+        bulk: SocketAddr,
     ) -> Self {
         let id = shared.core().replica.id();
-        let announcement = Announcement::new(id, &config.replica.limits, config.zone.clone());
+        let announcement = Announcement::new(id, &config.replica.limits, Some(bulk), config.zone.clone());
         let incarnation = wall_ms();
         // Found dead at the latest after twice the timeout, an old incarnation is not a duplicate before that.
         let grace = config.failure_timeout * 2;

@@ -265,6 +265,7 @@ fn member(origin: (&str, u64, SocketAddr), of: &Announcement, state: MemberState
         name: origin.0.to_owned(),
         id: of.id,
         addr: origin.2,
+        bulk: of.bulk,
         incarnation: origin.1,
         is_self,
         state,
@@ -282,7 +283,7 @@ mod tests {
     const GRACE: Duration = Duration::from_secs(8);
 
     fn announcement(id: u64) -> Announcement {
-        Announcement::new(ReplicaId::new(id), &Limits::default(), None)
+        Announcement::new(ReplicaId::new(id), &Limits::default(), None, None)
     }
 
     fn roster() -> Roster {

@@ -84,7 +84,7 @@ impl Replica {
         } else {
             self.counters.fingerprint_mismatches += 1;
             self.emit(Event::FingerprintMismatch { peer: sender, ours, theirs: fingerprint });
-            self.reconcile(now, sender);
+            self.reconcile(now, sender, None);
         }
     }
 
@@ -142,7 +142,7 @@ impl Replica {
         }
         if ahead > 0 && !lacking && *range.end() == ReplicaId::new(u64::MAX) {
             // It knows buckets further than any vector says: what is known of them travels by buckets only.
-            self.reconcile(now, sender);
+            self.reconcile(now, sender, None);
         }
         if reply {
             self.send_versions(sender, false);

@@ -40,13 +40,17 @@ pub struct ReplicaConfig {
     pub flight_bytes_max: usize,
     /// Events that wait for others, in bytes. Default 64 MiB.
     pub held_bytes_max: usize,
-    /// Blobs being put together, in bytes. Default 128 MiB: a few of the largest events.
+    /// Large events being put together, in bytes. Default 128 MiB: a few of the largest events.
     pub assembly_bytes_max: usize,
-    /// Transfers kept for peers that are fetching them, in bytes. Default 64 MiB.
-    pub transfer_bytes_max: usize,
-    /// About how many bytes of buckets go into one transfer. Default 256 KiB.
+    /// About how many bytes of buckets go into one answer to a peer that catches up. Default 128 KiB.
     pub transfer_bytes: usize,
-    /// How long a waiting event or an unfinished blob is kept without progress, in microseconds. Default 30 s.
+    /// Bytes of answers to peers that catch up, per second and in total. Default no bound: who catches up is not ready
+    /// for its clients before it has, and answers are asked for one by one, so they never queue before other traffic.
+    /// A site behind a thin uplink sets it.
+    pub serve_bytes_per_second: Option<u64>,
+    /// The same for each peer by itself. Default no bound.
+    pub serve_bytes_per_second_each: Option<u64>,
+    /// How long a waiting event or an unfinished large one is kept without progress, in microseconds. Default 30 s.
     pub patience_us: u64,
 }
 
@@ -64,8 +68,9 @@ impl Default for ReplicaConfig {
             flight_bytes_max: 256 << 10,
             held_bytes_max: 64 << 20,
             assembly_bytes_max: 128 << 20,
-            transfer_bytes_max: 64 << 20,
-            transfer_bytes: 256 << 10,
+            transfer_bytes: 128 << 10,
+            serve_bytes_per_second: None,
+            serve_bytes_per_second_each: None,
             patience_us: 30_000_000,
         }
     }

@@ -220,7 +220,7 @@ impl Replica {
         let mut seq = self.reach.get(&origin).map_or(applied, |reach| applied.max(*reach));
         loop {
             let next = Dot::new(origin, seq + 1);
-            if !self.held.contains(next) && !self.assemblies.contains_event(next) {
+            if !self.held.contains(next) && !self.assemblies.contains(next) {
                 break;
             }
             seq += 1;

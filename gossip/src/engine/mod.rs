@@ -2,7 +2,7 @@
 //!
 //! [`Replica`] holds the store and all that is known of the peers. Whoever drives it passes in writes, datagrams, the
 //! passing of time and news of membership, then sends what [`Replica::poll_transmit`] gives, until there is nothing
-//! more, and sleeps until [`Replica::poll_timeout`].
+//! more, carries what [`Replica::poll_ask`] gives on reliable streams, and sleeps until [`Replica::poll_timeout`].
 //!
 //! How a change travels, from the common case to the rarest:
 //! 1. A flush window is sealed into an event and sent, once, to every live peer (`transmit`).
@@ -10,7 +10,8 @@
 //!    an acknowledgement is overdue it is asked how far it is, so that a lost tail shows.
 //! 3. Digests are exchanged with random peers, dead ones included now and then (`anti_entropy`). Who lacks
 //!    something asks for it.
-//! 4. What a log no longer reaches is fetched bucket by bucket (`reconcile`).
+//! 4. What a log no longer reaches is fetched bucket by bucket (`reconcile`), from several peers at once; who is asked
+//!    answers at once and keeps nothing (`serve`).
 //!
 //! Whatever is missing, the one who lacks it asks for it: the sender keeps no queue per peer, only a position in its
 //! log, and a slow or dead peer costs it nothing.
@@ -24,6 +25,7 @@ mod peer;
 mod pull;
 mod receive;
 mod reconcile;
+mod serve;
 mod status;
 mod transmit;
 
@@ -39,10 +41,12 @@ use delivery::Held;
 use log::Log;
 use peer::Peer;
 use pull::Pull;
-use reconcile::{Reconciliation, Transfers};
+use reconcile::Reconciliation;
+use serve::Allowance;
 
 pub use config::{Now, ReplicaConfig};
 pub use receive::Received;
+pub use reconcile::Ask;
 pub use status::{Counters, Event, PeerStatus, Status};
 pub use transmit::Transmit;
 
@@ -62,10 +66,13 @@ pub struct Replica {
     reach: BTreeMap<ReplicaId, u64>,
     pulls: BTreeMap<ReplicaId, Pull>,
     assemblies: Assemblies,
-    transfers: Transfers,
     reconciliation: Option<Reconciliation>,
-    /// Requests for transfers made so far: the next one's number.
-    requests: u64,
+    /// Requests for the driver to carry. As bounded as what may be under way.
+    asks: VecDeque<Ask>,
+    /// Requests made so far: the last one's number.
+    asks_made: u64,
+    /// Of what is given out to all peers together.
+    allowance: Allowance,
 
     /// When the open window is to be sealed.
     flush_due: Option<u64>,
@@ -94,9 +101,10 @@ impl Replica {
             reach: BTreeMap::new(),
             pulls: BTreeMap::new(),
             assemblies: Assemblies::new(config.assembly_bytes_max),
-            transfers: Transfers::new(config.transfer_bytes_max),
             reconciliation: None,
-            requests: 0,
+            asks: VecDeque::new(),
+            asks_made: 0,
+            allowance: Allowance::default(),
             flush_due: None,
             flushed_at: None,
             round_due: now.mono + config.gossip_interval_us,
@@ -209,12 +217,11 @@ impl Replica {
         self.drop_exchanges(id);
     }
 
-    /// Gives up everything large that is on its way to or from a peer: what it was to send, others are asked for.
+    /// Gives up everything large that is on its way from a peer: what it was to send, others are asked for.
     fn drop_exchanges(&mut self, id: ReplicaId) {
-        self.transfers.forget(id);
         self.assemblies.forget(id);
         self.reach.clear();
-        self.reconciliation.take_if(|it| it.peer == id);
+        self.drop_source(id);
     }
 
     /// The datagram around a message of the membership protocol.

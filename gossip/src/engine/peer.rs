@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use cahoots_crdt::{ReplicaId, VersionVector};
+use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 
-use crate::wire::{Blob, Message};
+use super::serve::Allowance;
+use crate::wire::Message;
 
 /// Control messages queued for one peer. All of them are repeated by some timer, so the newest may be dropped.
 const CONTROL_MAX: usize = 256;
@@ -65,7 +66,7 @@ pub(super) struct Peer {
     events_unacked: u32,
 
     pub(super) control: VecDeque<Vec<u8>>,
-    pub(super) chunks: VecDeque<(Blob, u32)>,
+    pub(super) chunks: VecDeque<(Dot, u32)>,
     pub(super) jobs: VecDeque<Job>,
 
     /// What it said it has.
@@ -78,8 +79,10 @@ pub(super) struct Peer {
     pub(super) agrees: Option<bool>,
     /// Its wall clock minus ours, in milliseconds.
     pub(super) clock_offset_ms: Option<i64>,
-    /// When buckets were last fetched from it.
+    /// When catching up for its sake was last begun.
     pub(super) reconciled_at: Option<u64>,
+    /// Of what is given out to it.
+    pub(super) allowance: Allowance,
 }
 
 impl Peer {
@@ -110,6 +113,7 @@ impl Peer {
             agrees: None,
             clock_offset_ms: None,
             reconciled_at: None,
+            allowance: Allowance::default(),
         }
     }
 
@@ -136,9 +140,9 @@ impl Peer {
         room
     }
 
-    pub(super) fn queue_chunks(&mut self, blob: Blob, chunks: impl Iterator<Item = u32>) {
+    pub(super) fn queue_chunks(&mut self, event: Dot, chunks: impl Iterator<Item = u32>) {
         let room = CHUNKS_MAX.saturating_sub(self.chunks.len());
-        self.chunks.extend(chunks.take(room).map(|chunk| (blob, chunk)));
+        self.chunks.extend(chunks.take(room).map(|chunk| (event, chunk)));
     }
 
     /// Serves a request, in place of an earlier one for the same origin.

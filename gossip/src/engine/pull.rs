@@ -1,7 +1,7 @@
 //! Asking for events: for gaps that show on arrival, for what digests reveal, for what other events name.
 //!
 //! At most one request per origin is under way. It is repeated, from another peer each time, until everything up to
-//! its target is here; whoever serves it sends a bounded burst and says how far it got.
+//! its target is here; whoever serves it sends a bounded burst and says how far it got, which may be nowhere.
 
 use cahoots_crdt::{Dot, ReplicaId};
 
@@ -68,23 +68,35 @@ impl Replica {
         let due: Vec<ReplicaId> = self.pulls.iter().filter(|(_, pull)| pull.due <= now.mono).map(|it| *it.0).collect();
         for origin in due {
             let have = self.have(origin);
-            let live: Vec<ReplicaId> = self
-                .peers
-                .iter()
-                .filter(|(id, peer)| peer.live && (**id == origin || peer.versions.get(origin) > have))
-                .map(|(id, _)| *id)
-                .collect();
             let Some(pull) = self.pulls.get_mut(&origin) else { continue };
             pull.tries = if have > pull.had { 0 } else { pull.tries + 1 };
-            if pull.tries > TRIES_MAX {
-                self.pulls.remove(&origin);
-                continue;
+            if pull.tries > 0 {
+                self.turn(now, origin);
+            } else {
+                self.ask(now, origin);
             }
-            if pull.tries > 0 && !live.is_empty() {
-                pull.from = live[pull.tries as usize % live.len()];
-            }
-            self.ask(now, origin);
         }
+    }
+
+    /// Asks another peer, if there is one that has more; after too many tries nobody.
+    fn turn(&mut self, now: Now, origin: ReplicaId) {
+        let next = Dot::new(origin, self.have(origin) + 1);
+        let others = self.holders(next);
+        let Some(pull) = self.pulls.get_mut(&origin) else { return };
+        if pull.tries > TRIES_MAX {
+            self.pulls.remove(&origin);
+            return;
+        }
+        if !others.is_empty() {
+            pull.from = others[pull.tries as usize % others.len()];
+        }
+        self.ask(now, origin);
+    }
+
+    /// The live peers that may have `event`: its origin, and whoever said so.
+    pub(super) fn holders(&self, event: Dot) -> Vec<ReplicaId> {
+        let has = |id, peer: &super::Peer| id == event.replica || peer.versions.get(event.replica) >= event.seq;
+        self.peers.iter().filter(|(id, peer)| peer.live && has(**id, peer)).map(|(id, _)| *id).collect()
     }
 
     /// Forgets the request for events of `origin` once everything it was for is here.
@@ -105,6 +117,8 @@ impl Replica {
         }
         let upto = upto.min(have);
         if after >= upto {
+            // Nothing of it is here: the asker need not wait to turn to another.
+            self.tell(sender, &Message::Served { origin, upto });
             return;
         }
         let next = after + 1;
@@ -118,13 +132,14 @@ impl Replica {
     }
 
     /// A peer has served what it will of a request: asks on, for the rest or for what was lost on the way.
-    pub(super) fn on_served(&mut self, now: Now, sender: ReplicaId, origin: ReplicaId, _upto: u64) {
+    pub(super) fn on_served(&mut self, now: Now, sender: ReplicaId, origin: ReplicaId, upto: u64) {
         let have = self.have(origin);
-        if let Some(pull) = self.pulls.get_mut(&origin).filter(|pull| pull.from == sender) {
-            pull.tries = if have > pull.had { 0 } else { pull.tries + 1 };
-            if pull.tries <= 1 {
-                self.ask(now, origin); // without progress the timer decides
-            }
+        let Some(pull) = self.pulls.get_mut(&origin).filter(|pull| pull.from == sender) else { return };
+        pull.tries = if have > pull.had { 0 } else { pull.tries + 1 };
+        if upto <= pull.had && pull.tries > 0 {
+            self.turn(now, origin); // it had nothing to send
+        } else if pull.tries <= 1 {
+            self.ask(now, origin); // without progress the timer decides
         }
     }
 
@@ -134,6 +149,73 @@ impl Replica {
             return;
         }
         self.pulls.remove(&origin);
-        self.reconcile(now, sender);
+        self.reconcile(now, sender, Some(Dot::new(origin, floor)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::engine::ReplicaConfig;
+    use crate::wire::{Envelope, Kind};
+
+    const ME: ReplicaId = ReplicaId::new(1);
+    const FAR: ReplicaId = ReplicaId::new(9);
+
+    fn addr(peer: u64) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], u16::try_from(peer).unwrap()))
+    }
+
+    /// Two peers that both have five events of a third.
+    fn replica() -> Replica {
+        let now = Now::default();
+        let mut replica = Replica::new(ReplicaConfig::default(), ME, now);
+        for peer in [2, 3] {
+            replica.peer_up(now, ReplicaId::new(peer), addr(peer));
+        }
+        sent_to(&mut replica, 2);
+        sent_to(&mut replica, 3);
+        replica
+    }
+
+    fn hear(replica: &mut Replica, peer: u64, message: &Message<'_>) {
+        let sender = ReplicaId::new(peer);
+        let payload = [Message::head(sender, ME), message.encode()].concat();
+        let datagram = Envelope::new(&replica.config().cluster, None, sender, 0).wrap(Kind::Engine, &payload);
+        replica.handle_datagram(Now::default(), addr(peer), &datagram).expect("well formed");
+    }
+
+    /// Whether what leaves now holds this message for `peer`.
+    fn tells(replica: &mut Replica, peer: u64, message: &Message<'_>) -> bool {
+        let wanted = message.encode();
+        sent_to(replica, peer).iter().any(|it| it.windows(wanted.len()).any(|part| part == wanted))
+    }
+
+    fn sent_to(replica: &mut Replica, peer: u64) -> Vec<Vec<u8>> {
+        let all = std::iter::from_fn(|| replica.poll_transmit(Now::default()));
+        all.filter(|it| it.to == addr(peer)).map(|it| it.datagram).collect()
+    }
+
+    #[test]
+    fn a_peer_that_has_nothing_of_what_is_wanted_says_so() {
+        let mut replica = replica();
+        hear(&mut replica, 2, &Message::Want { origin: FAR, after: 3, upto: 5 });
+        assert!(tells(&mut replica, 2, &Message::Served { origin: FAR, upto: 0 }));
+    }
+
+    #[test]
+    fn whoever_hears_that_a_peer_has_nothing_turns_to_another_at_once() {
+        let mut replica = replica();
+        let (first, last) = (ReplicaId::new(0), ReplicaId::new(u64::MAX));
+        let entries = vec![(FAR, 5)];
+        let versions = Message::Versions { seq: 0, ahead: 0, first, last, entries, reply: false };
+        hear(&mut replica, 2, &versions);
+        let want = Message::Want { origin: FAR, after: 0, upto: 5 };
+        assert!(tells(&mut replica, 2, &want));
+        hear(&mut replica, 3, &versions);
+        hear(&mut replica, 2, &Message::Served { origin: FAR, upto: 0 });
+        assert!(tells(&mut replica, 3, &want), "no timer had to fire");
     }
 }

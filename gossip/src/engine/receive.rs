@@ -66,12 +66,9 @@ impl Replica {
             Message::Versions { seq, ahead, first, last, entries, reply } => {
                 self.on_versions(now, sender, seq, ahead, first..=last, &entries, reply);
             }
-            Message::GetBuckets { request, first, fingerprints } => {
-                self.on_get_buckets(sender, request, first, &fingerprints);
-            }
-            Message::GetChunks { blob, ranges } => self.on_get_chunks(sender, blob, &ranges),
-            Message::Chunk { blob, index, total, data } => self.on_chunk(now, sender, blob, index, total, data.0),
-            Message::NoBlob { blob } => self.on_no_blob(now, sender, blob),
+            Message::GetChunks { event, ranges } => self.on_get_chunks(sender, event, &ranges),
+            Message::Chunk { event, index, total, data } => self.on_chunk(now, sender, event, index, total, data.0),
+            Message::NoEvent { event } => self.on_no_event(now, sender, event),
         }
     }
 

@@ -38,12 +38,21 @@ pub enum Event {
         /// The peer.
         peer: ReplicaId,
     },
-    /// One pass over the buckets of a peer is done.
+    /// All buckets that were to be fetched are here.
     CaughtUp {
-        /// The peer.
+        /// For whose sake.
         peer: ReplicaId,
         /// How many buckets differed and were joined.
         buckets: usize,
+    },
+    /// Some buckets could be fetched from nobody. What was joined stays joined; the rest is tried again.
+    CatchUpBroken {
+        /// For whose sake.
+        peer: ReplicaId,
+        /// How many buckets were joined.
+        buckets: usize,
+        /// How many are left to fetch.
+        left: usize,
     },
     /// Someone has events of this replica's id that it never minted: two processes use one id, or its disk lied.
     IdentityConflict {
@@ -123,20 +132,32 @@ counters! {
     versions_sent,
     /// Events sent because a peer asked for them.
     events_resent,
-    /// Chunks of blobs sent.
+    /// Chunks of large events sent.
     chunks_sent,
-    /// Blobs put together.
-    blobs_assembled,
-    /// Blobs given up for lack of progress or room.
-    blobs_dropped,
-    /// Passes over the buckets of a peer begun.
+    /// Large events put together.
+    events_assembled,
+    /// Large events given up, while they were put together, for lack of progress or room; they are asked for again.
+    assemblies_dropped,
+    /// Times catching up bucket by bucket was begun.
     reconciliations,
+    /// Requests made of peers, for streams to carry.
+    asks_made,
+    /// Requests whose stream broke, took too long or found nobody.
+    asks_failed,
+    /// Requests put off by a peer that had given out enough.
+    asks_busy,
+    /// Bytes of answers to own requests.
+    bytes_fetched,
     /// Buckets joined from transfers.
     buckets_joined,
     /// Buckets found equal in transfers.
     buckets_equal,
     /// Buckets that had changed when the transfer arrived.
     buckets_stale,
+    /// Requests of peers answered on streams, those put off included.
+    asks_answered,
+    /// Bytes of the answers that were not put off.
+    bytes_answered,
     /// Events and transfers refused because they break a rule.
     rejected,
     /// Equal version vectors with unequal fingerprints.

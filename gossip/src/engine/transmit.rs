@@ -10,10 +10,9 @@ use cahoots_crdt::{Dot, ReplicaId};
 use super::assembly::{CHUNK_BYTES, EAGER_CHUNKS, chunk_count, chunk_of};
 use super::config::{Now, ReplicaConfig};
 use super::peer::Peer;
-use super::reconcile::Transfers;
 use super::{Event, Log, Replica};
 use crate::bytes::Bytes;
-use crate::wire::{Blob, Envelope, Kind, Message};
+use crate::wire::{Envelope, Kind, Message};
 
 /// A datagram to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +100,7 @@ impl Replica {
             peer.tail_now = false;
             payload.push(&tail);
         }
-        self.counters.chunks_sent += peer.send_chunks(id, &self.log, &self.transfers, &mut payload);
+        self.counters.chunks_sent += peer.send_chunks(&self.log, &mut payload);
         self.counters.events_resent += peer.serve_jobs(&self.log, &mut payload);
         payload.bytes_max += ACK_BYTES;
         if peer.ack_due.is_some_and(|due| due <= now.mono || !payload.is_empty()) {
@@ -177,8 +176,7 @@ impl Peer {
             if !payload.is_empty() {
                 return;
             }
-            let blob = Blob::Event { origin: me, seq: event.seq };
-            push_chunk(blob, self.sent_chunks, body, payload);
+            push_chunk(event, self.sent_chunks, body, payload);
             *chunks_sent += 1;
             self.sent_chunks += 1;
             if self.sent_chunks == chunk_count(body.len()).min(EAGER_CHUNKS) {
@@ -189,24 +187,20 @@ impl Peer {
     }
 
     /// Chunks it asked for; says how many.
-    fn send_chunks(&mut self, id: ReplicaId, log: &Log, transfers: &Transfers, payload: &mut Payload) -> u64 {
+    fn send_chunks(&mut self, log: &Log, payload: &mut Payload) -> u64 {
         if !payload.is_empty() {
             return 0;
         }
-        while let Some((blob, chunk)) = self.chunks.pop_front() {
-            let bytes = match blob {
-                Blob::Event { origin, seq } => log.get(Dot::new(origin, seq)).map(|body| &**body),
-                Blob::Transfer { request } => transfers.get(id, request),
-            };
-            match bytes {
+        while let Some((event, chunk)) = self.chunks.pop_front() {
+            match log.get(event) {
                 Some(bytes) if chunk < chunk_count(bytes.len()) => {
-                    push_chunk(blob, chunk, bytes, payload);
+                    push_chunk(event, chunk, bytes, payload);
                     return 1;
                 }
                 Some(_) => {}
                 None => {
-                    self.chunks.retain(|(it, _)| *it != blob);
-                    payload.push(&Message::NoBlob { blob });
+                    self.chunks.retain(|(it, _)| *it != event);
+                    payload.push(&Message::NoEvent { event });
                     return 0;
                 }
             }
@@ -239,7 +233,7 @@ impl Peer {
                 if !payload.is_empty() {
                     return sent;
                 }
-                push_chunk(Blob::Event { origin: job.origin, seq: job.next }, job.chunk, body, payload);
+                push_chunk(event, job.chunk, body, payload);
                 job.chunk += 1;
                 if job.chunk < chunk_count(body.len()).min(EAGER_CHUNKS) {
                     return sent;
@@ -258,7 +252,7 @@ impl Peer {
     }
 }
 
-fn push_chunk(blob: Blob, index: u32, bytes: &[u8], payload: &mut Payload) {
-    let total = u32::try_from(bytes.len()).expect("limits keep blobs below 4 GiB");
-    payload.push(&Message::Chunk { blob, index, total, data: Bytes(chunk_of(bytes, index)) });
+fn push_chunk(event: Dot, index: u32, bytes: &[u8], payload: &mut Payload) {
+    let total = u32::try_from(bytes.len()).expect("limits keep events below 4 GiB");
+    payload.push(&Message::Chunk { event, index, total, data: Bytes(chunk_of(bytes, index)) });
 }

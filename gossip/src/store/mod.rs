@@ -310,6 +310,11 @@ impl Store {
         ahead.max(self.vv.get(replica))
     }
 
+    /// The buckets in which `event` is not applied yet.
+    pub fn buckets_without(&self, event: Dot) -> impl Iterator<Item = usize> + '_ {
+        (0..BUCKETS).filter(move |bucket| self.seen(*bucket, event.replica) < event.seq)
+    }
+
     /// The version vector of one bucket.
     fn bucket_vv(&self, bucket: usize) -> VersionVector {
         let mut vv = self.vv.clone();

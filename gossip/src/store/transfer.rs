@@ -82,14 +82,14 @@ struct ElementState<'a> {
 }
 
 /// What a transfer did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Joined {
     /// Buckets whose content was joined.
     pub joined: usize,
     /// Buckets that were equal and had their version vector raised.
     pub equal: usize,
     /// Buckets no longer equal when the transfer arrived: to be asked for again.
-    pub stale: usize,
+    pub stale: Vec<usize>,
 }
 
 /// Why a transfer was refused. Nothing was touched.
@@ -176,7 +176,7 @@ impl Store {
                 }
                 None if self.buckets[index].fingerprint == state.fingerprint => joined.equal += 1,
                 None => {
-                    joined.stale += 1;
+                    joined.stale.push(index);
                     continue;
                 }
             }

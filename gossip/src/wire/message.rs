@@ -6,19 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use cahoots_crdt::ReplicaId;
+use cahoots_crdt::{Dot, ReplicaId};
 
 use crate::bytes::Bytes;
 use crate::store::Fingerprint;
-
-/// Something too large for a datagram, fetched in chunks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) enum Blob {
-    /// The body of an event; whoever has it in the log serves it.
-    Event { origin: ReplicaId, seq: u64 },
-    /// The answer to the receiver's own request of this number.
-    Transfer { request: u64 },
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Message<'a> {
@@ -53,20 +44,18 @@ pub(crate) enum Message<'a> {
         /// Whether the sender asks for the receiver's.
         reply: bool,
     },
-    /// Asks for a transfer of buckets from `first` on, of which the sender has these fingerprints.
-    GetBuckets { request: u64, first: u16, fingerprints: Vec<u64> },
-    /// Asks for chunks: ranges of (first, count).
-    GetChunks { blob: Blob, ranges: Vec<(u32, u32)> },
-    /// One chunk of a blob of `total` bytes.
+    /// Asks for chunks of an event larger than a datagram: ranges of (first, count).
+    GetChunks { event: Dot, ranges: Vec<(u32, u32)> },
+    /// One chunk of an event of `total` bytes.
     Chunk {
-        blob: Blob,
+        event: Dot,
         index: u32,
         total: u32,
         #[serde(borrow)]
         data: Bytes<'a>,
     },
-    /// The sender has no such blob (any more).
-    NoBlob { blob: Blob },
+    /// The sender does not have that event (any more), whose chunks were asked for.
+    NoEvent { event: Dot },
 }
 
 impl<'a> Message<'a> {

@@ -2,6 +2,7 @@
 
 use cahoots_crdt::ReplicaId;
 
+use super::stream::Leg;
 use super::{Random, World};
 
 /// Something the world does at an instant agreed on before.
@@ -9,6 +10,8 @@ use super::{Random, World};
 pub(super) enum Appointment {
     /// `viewer` makes up its mind about `subject`.
     Review { viewer: ReplicaId, subject: ReplicaId },
+    /// A stream goes on.
+    Stream { id: u64, leg: Leg },
 }
 
 /// How members hear of each other.
@@ -48,7 +51,10 @@ impl World {
     }
 
     pub(super) fn keep(&mut self, appointment: Appointment) {
-        let Appointment::Review { viewer, subject } = appointment;
+        let (viewer, subject) = match appointment {
+            Appointment::Review { viewer, subject } => (viewer, subject),
+            Appointment::Stream { id, leg } => return self.continue_stream(id, leg),
+        };
         let (host, at) = (self.host_of(viewer), self.host_of(subject));
         let Some(process) = self.hosts[host].process.as_ref().filter(|process| process.engine.id() == viewer) else {
             return;

@@ -1,7 +1,7 @@
 //! A deterministic simulator around the real engine.
 //!
 //! Real: [`cahoots_gossip::engine::Replica`], every byte it sends, every timer it asks for. Simulated: time, the
-//! network, the failure detector, processes that are killed or stopped, and clients. One `u64` decides everything, so
+//! network (datagrams and reliable streams), the failure detector, processes that are killed or stopped, and clients. One `u64` decides everything, so
 //! a failing run is repeated by its seed.
 //!
 //! A [`World`] is driven in one of two ways: by a [`Plan`] drawn from a seed (faults first, then healing and a bounded
@@ -16,6 +16,7 @@ mod process;
 mod random;
 mod script;
 mod shrink;
+mod stream;
 mod tally;
 mod traffic;
 mod workload;

@@ -148,7 +148,9 @@ fn draw_config(random: &mut Random) -> ReplicaConfig {
     config.gossip_interval_us = *random.pick(&[50_000, 1_000_000, 1_000_000]);
     config.flight_bytes_max = *random.pick(&[4_000, 256 << 10]);
     config.held_bytes_max = *random.pick(&[4_000, 64 << 20, 64 << 20]);
-    config.transfer_bytes = *random.pick(&[1, 5_000, 256 << 10]);
+    config.transfer_bytes = *random.pick(&[1, 5_000, 128 << 10]);
+    config.serve_bytes_per_second = *random.pick(&[None, None, Some(200_000)]);
+    config.serve_bytes_per_second_each = *random.pick(&[None, None, Some(100_000)]);
     config.patience_us = *random.pick(&[1_000_000, 30_000_000]);
     if random.percent(30.0) {
         config.key = Some(ClusterKey::new([7; 32]));
@@ -163,6 +165,8 @@ fn draw_link(random: &mut Random) -> Link {
         corruption: *random.pick(&[0.0, 0.0, 1.0]),
         delay: *random.pick(&[50, 100, 500, 20_000]),
         jitter: *random.pick(&[0, 100, 2_000, 200_000]),
+        bandwidth: *random.pick(&[100_000, 10_000_000, 1_000_000_000]),
+        breaks: *random.pick(&[0.0, 0.0, 5.0, 50.0]),
         cut: false,
     }
 }

@@ -53,6 +53,9 @@ impl World {
             let to = self.hosts.iter().position(|host| host.address == transmit.to).expect("it knows hosts only");
             self.network.send(self.now, host, to, source, transmit.to, &transmit.datagram);
         }
+        while let Some(ask) = self.process_mut(host).engine.poll_ask() {
+            self.open_stream(host, ask);
+        }
         let process = self.hosts[host].process.as_mut().expect("a process runs there");
         while let Some(event) = process.engine.poll_event() {
             if let Event::FingerprintMismatch { .. } | Event::IdentityConflict { .. } = event {

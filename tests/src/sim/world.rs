@@ -10,6 +10,7 @@ use cahoots_gossip::engine::{ReplicaConfig, Status};
 use super::detector::{Appointment, Detector};
 use super::network::Network;
 use super::process::Process;
+use super::stream::Streams;
 use super::tally::Tally;
 use super::{Clocks, Link, Random, Weather};
 use crate::oracle::History;
@@ -34,6 +35,7 @@ pub struct World {
     pub(super) random: Random,
     pub(super) history: History,
     pub(super) tally: Tally,
+    pub(super) streams: Streams,
     pub(super) seen: super::check::Registry,
     pub(super) watched: bool,
     /// Incarnations that left in good order: nobody waits for them.
@@ -66,6 +68,7 @@ impl World {
             random,
             history: History::new(),
             tally: Tally::default(),
+            streams: Streams::default(),
             seen: super::check::Registry::default(),
             watched: true,
             departed: BTreeSet::new(),
