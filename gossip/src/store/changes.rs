@@ -14,7 +14,7 @@ pub enum Change {
     Lost,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     on: bool,
     bytes: usize,
