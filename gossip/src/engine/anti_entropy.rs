@@ -77,6 +77,7 @@ impl Replica {
         self.counters.baselines_collected += self.store.collect_agreed_baselines(sender) as u64;
         let news = peer.agrees.replace(ours == fingerprint) != Some(true);
         self.note_ack(now, sender, sealed);
+        self.note_agreement(sender, ours == fingerprint);
         if ours == fingerprint {
             if news {
                 self.emit(Event::InSync { peer: sender });

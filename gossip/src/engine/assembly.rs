@@ -119,6 +119,10 @@ impl Assemblies {
         Self { blobs: BTreeMap::new(), bytes: 0, bytes_max }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn contains_event(&self, event: Dot) -> bool {
         !self.blobs.is_empty() && self.blobs.contains_key(&Blob::Event { origin: event.replica, seq: event.seq })
     }

@@ -118,8 +118,9 @@ impl Replica {
             peer.owe_ack(now.mono, false);
         }
         let applied = self.store.version_vector().get(event.replica);
-        if event.seq <= applied && event.replica != self.id() {
+        if event.seq <= applied {
             self.counters.events_known += 1;
+            self.compare(sender, event, body);
             return;
         }
         if !self.offer(now, now.mono, sender, event, body) {

@@ -47,6 +47,9 @@ impl Replica {
             return Err(Refusal::UnknownPeer);
         }
         for message in messages {
+            if self.conflicted {
+                break;
+            }
             self.handle(now, sender, message);
         }
         Ok(Received::Engine)
@@ -72,6 +75,7 @@ impl Replica {
             Message::GetChunks { blob, ranges } => self.on_get_chunks(sender, blob, &ranges),
             Message::Chunk { blob, index, total, data } => self.on_chunk(now, sender, blob, index, total, data.0),
             Message::NoBlob { blob } => self.on_no_blob(now, sender, blob),
+            Message::Forked { .. } => self.identity_conflict(sender),
         }
     }
 

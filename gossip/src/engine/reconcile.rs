@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use cahoots_crdt::ReplicaId;
 
-use super::{Event, Now, Replica};
+use super::{Event, Now, Queue, Replica};
 use crate::store::{BUCKETS, TransferError};
 use crate::wire::{Blob, Message};
 
@@ -47,6 +47,12 @@ impl Transfers {
 
     pub(super) fn get(&self, peer: ReplicaId, request: u64) -> Option<&[u8]> {
         self.kept.get(&peer).filter(|(it, _)| *it == request).map(|(_, bytes)| &**bytes)
+    }
+
+    /// One transfer may be larger than the bound: then it is the only one.
+    pub(super) fn queue(&self) -> Option<Queue> {
+        let bytes = self.kept.values().map(|(_, it)| it.len()).sum();
+        (self.kept.len() > 1).then_some(Queue { name: "transfers", bytes, bytes_max: self.bytes_max })
     }
 
     pub(super) fn forget(&mut self, peer: ReplicaId) {

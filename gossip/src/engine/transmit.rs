@@ -62,6 +62,9 @@ impl Payload {
 impl Replica {
     /// The next datagram to send, if any. To be called until there is none.
     pub fn poll_transmit(&mut self, now: Now) -> Option<Transmit> {
+        if self.conflicted {
+            return None;
+        }
         if self.flush_due.is_some_and(|due| due <= now.mono) {
             self.flush(now);
         }

@@ -26,6 +26,11 @@ impl Changes {
         *self = Self { on, ..Self::default() };
     }
 
+    /// Bytes queued, and what they never exceed.
+    pub(super) fn queue(&self) -> (usize, usize) {
+        (self.bytes, QUEUE_BYTES_MAX)
+    }
+
     pub(super) fn push(&mut self, key: &[u8]) {
         if !self.on || self.queue.back() == Some(&Change::Lost) {
             return;

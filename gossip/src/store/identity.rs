@@ -146,6 +146,13 @@ impl Store {
         self.provisional.as_ref().map(|it| it.bodies.len())
     }
 
+    /// Bytes kept for moving provisional events, and what they may come to before the doubt is given up.
+    pub(super) fn doubt_queue(&self) -> (usize, usize) {
+        // One more event is taken in before the bound is looked at.
+        let most = PROVISIONAL_BYTES_MAX + 2 * self.limits.group_bytes_max;
+        (self.provisional.as_ref().map_or(0, |it| it.bytes), most)
+    }
+
     /// Ends a doubt that has become too expensive to keep up. To be called between events.
     pub(super) fn bound_doubt(&mut self) {
         self.provisional.take_if(|it| it.bytes > PROVISIONAL_BYTES_MAX);

@@ -218,6 +218,20 @@ impl Store {
         self.changes.poll()
     }
 
+    /// What is queued or kept for a while: name, bytes now, and what they never exceed.
+    pub fn queues(&self) -> impl Iterator<Item = (&'static str, usize, usize)> {
+        let window = self.window.as_ref().map_or(0, |window| window.bytes);
+        // A group that does not fit closes the window before it begins, and after it ends.
+        let window_max = self.window_bytes_max + 2 * self.limits.group_bytes_max;
+        let (changes, doubt) = (self.changes.queue(), self.doubt_queue());
+        [
+            ("changed keys", changes.0, changes.1),
+            ("flush window", window, window_max),
+            ("provisional events", doubt.0, doubt.1),
+        ]
+        .into_iter()
+    }
+
     /// Closes the flush window: its changes become one event, numbered, fingerprinted and ready to be sent.
     pub fn seal(&mut self) {
         let Some(mut window) = self.window.take() else { return };

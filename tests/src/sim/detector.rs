@@ -7,8 +7,10 @@ use super::{Random, World};
 /// Something the world does at an instant agreed on before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Appointment {
-    /// `viewer` makes up its mind about `subject`.
-    Review { viewer: ReplicaId, subject: ReplicaId },
+    /// The process on host `viewer` makes up its mind about `subject`.
+    Review { viewer: usize, subject: ReplicaId },
+    /// Membership looks whether the id of the process on this host is used twice.
+    Count(usize),
 }
 
 /// How members hear of each other.
@@ -39,23 +41,30 @@ impl World {
     pub(super) fn stir(&mut self) {
         let ids: Vec<ReplicaId> = self.incarnations().map(|(id, _)| id).collect();
         for host in self.alive() {
-            let viewer = self.process(host).engine.id();
-            for &subject in ids.iter().filter(|subject| **subject != viewer) {
+            let own = self.process(host).engine.id();
+            for &subject in ids.iter().filter(|subject| **subject != own) {
                 let delay = self.detector.random.between(self.detector.delay.0, self.detector.delay.1);
-                self.appoint(self.now + delay, Appointment::Review { viewer, subject });
+                self.appoint(self.now + delay, Appointment::Review { viewer: host, subject });
+            }
+            if self.doubtful {
+                let delay = self.detector.random.between(self.detector.delay.0, self.detector.delay.1);
+                self.appoint(self.now + delay, Appointment::Count(host));
             }
         }
     }
 
     pub(super) fn keep(&mut self, appointment: Appointment) {
-        let Appointment::Review { viewer, subject } = appointment;
-        let (host, at) = (self.host_of(viewer), self.host_of(subject));
-        let Some(process) = self.hosts[host].process.as_ref().filter(|process| process.engine.id() == viewer) else {
+        let (host, subject) = match appointment {
+            Appointment::Review { viewer, subject } => (viewer, subject),
+            Appointment::Count(host) => return self.settle_duplicate(host),
+        };
+        let at = self.host_of(subject);
+        let Some(process) = self.hosts[host].process.as_ref().filter(|process| process.engine.id() != subject) else {
             return;
         };
         if process.stopped {
             let later = self.now + self.detector.delay.1;
-            self.appoint(later, Appointment::Review { viewer, subject });
+            self.appoint(later, appointment);
             return;
         }
         let exists = self.hosts[at].process.as_ref().is_some_and(|process| process.engine.id() == subject);
@@ -94,13 +103,13 @@ impl World {
     /// A wrong suspicion: `viewer` takes the process on `subject` for dead until it looks again.
     pub fn suspect(&mut self, viewer: usize, subject: usize) {
         let (Some(seeing), Some(seen)) = (&self.hosts[viewer].process, &self.hosts[subject].process) else { return };
-        let (seeing_id, id) = (seeing.engine.id(), seen.engine.id());
-        if viewer == subject || seeing.stopped {
+        let (own, id) = (seeing.engine.id(), seen.engine.id());
+        if own == id || seeing.stopped {
             return;
         }
         self.tell(viewer, id, false, true);
         let delay = self.detector.random.between(self.detector.delay.0, self.detector.delay.1);
-        self.appoint(self.now + delay, Appointment::Review { viewer: seeing_id, subject: id });
+        self.appoint(self.now + delay, Appointment::Review { viewer, subject: id });
     }
 
     /// Everybody knows at once who is there. For scripts, where detection is not what is tested.
