@@ -80,8 +80,9 @@ pub struct Replica {
     clock_ahead_ms: u64,
     /// Somebody else uses this id: nothing is done before another is taken.
     conflicted: bool,
-    /// While the id is on probation: peers that were in the same state.
-    agreed_with: BTreeSet<ReplicaId>,
+    /// While the id is on probation: peers that have said what they have, and since when they are asked.
+    heard: BTreeSet<ReplicaId>,
+    examined_since: Option<u64>,
     events: VecDeque<Event>,
     counters: Counters,
 }
@@ -110,7 +111,8 @@ impl Replica {
             random: id.get(),
             clock_ahead_ms: 0,
             conflicted: false,
-            agreed_with: BTreeSet::new(),
+            heard: BTreeSet::new(),
+            examined_since: None,
             events: VecDeque::new(),
             counters: Counters::default(),
             envelope,

@@ -118,7 +118,7 @@ impl Replica {
     /// A peer asks for buckets.
     pub(super) fn on_get_buckets(&mut self, sender: ReplicaId, request: u64, first: u16, fingerprints: &[u64]) {
         let first = usize::from(first);
-        if first >= BUCKETS || fingerprints.is_empty() {
+        if first >= BUCKETS || fingerprints.is_empty() || self.store.is_doubted() {
             return;
         }
         let (transfer, next) = self.store.encode_transfer(first, fingerprints, self.config.transfer_bytes);

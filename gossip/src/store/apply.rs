@@ -49,7 +49,7 @@ impl Store {
     pub fn apply(&mut self, event: Dot, body: &[u8], wall_ms: u64) -> Result<Applied, EventError> {
         let body = Body::decode(body, event, &self.limits)?;
         if event.replica == self.id {
-            return Ok(if event.seq <= self.sealed_seq() { Applied::Known } else { Applied::OwnId });
+            return Ok(if event.seq <= self.certain_seq() { Applied::Known } else { Applied::OwnId });
         }
         let known = self.vv.get(event.replica);
         if event.seq <= known {

@@ -1,9 +1,9 @@
 //! The id under which a store mints its events, and how it changes while there is data.
 //!
-//! An id is given up when others turn out to know events of it that were never minted here: the disk was older than it
-//! said, or somebody runs a copy. What was minted here since the id is in doubt (the *provisional* events) then bears
-//! dots that may name other events elsewhere. [`Store::rename`] moves them to a fresh id, as if they had been minted
-//! under it in the first place:
+//! An id is in doubt after a start from an image, until the peers have been heard. What is minted meanwhile is
+//! *provisional*: nobody is told of it. If others turn out to know events of the id that are not in the image, its dots
+//! name other events elsewhere. [`Store::rename`] moves them to a fresh id, as if they had been minted under it in the
+//! first place:
 //!
 //! - their cells, resets and places in frontiers get new dots;
 //! - the own part of a context, which an event implies, is written out: to the new id, the old one is another replica;
@@ -11,8 +11,7 @@
 //!   the new id; a slot that was reset since gets a baseline, as any foreign slot does.
 //!
 //! The version vector goes back to what is certain of the old id. That is then a dead origin like any other, and what
-//! it had really written is fetched from those who have it. Exact as long as nobody applied a provisional event under
-//! its old dot; see `docs/guarantees.md` for what happens to those.
+//! it had really written is fetched from those who have it. Exact, because nobody has applied a provisional event.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -129,7 +128,8 @@ impl Store {
         }
     }
 
-    /// From now on own events are provisional. A window that is open becomes the first of them.
+    /// From now on own events are provisional, one whose window is open too. Nobody must be told of them: neither by
+    /// events nor by version vectors nor by transfers.
     pub fn doubt(&mut self) {
         let base = self.sealed_seq();
         self.provisional.get_or_insert_with(|| Provisional::new(base));
@@ -140,10 +140,16 @@ impl Store {
         self.provisional = None;
     }
 
-    /// How many own events are provisional; `None` if the id is not in doubt.
+    /// Whether the id is in doubt.
     #[must_use]
-    pub fn provisional_events(&self) -> Option<usize> {
-        self.provisional.as_ref().map(|it| it.bodies.len())
+    pub fn is_doubted(&self) -> bool {
+        self.provisional.is_some()
+    }
+
+    /// The last own event that anybody may have been told of: whoever knows a later one has it from elsewhere.
+    #[must_use]
+    pub fn certain_seq(&self) -> u64 {
+        self.provisional.as_ref().map_or_else(|| self.sealed_seq(), |it| it.base)
     }
 
     /// Bytes kept for moving provisional events, and what they may come to before the doubt is given up.
@@ -186,7 +192,11 @@ impl Store {
             self.sealed.push_back(Sealed { seq, body });
         }
         for bytes in &bodies {
-            moving.read(bytes, &self.limits).parts.iter().for_each(|part| self.move_part(moving, part, &slots, &births));
+            moving
+                .read(bytes, &self.limits)
+                .parts
+                .iter()
+                .for_each(|part| self.move_part(moving, part, &slots, &births));
         }
         let mut touched = BTreeSet::new();
         for ((key, class, name), slot) in &slots {

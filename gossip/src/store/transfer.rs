@@ -156,7 +156,7 @@ impl Store {
     pub fn join_transfer(&mut self, bytes: &[u8], wall_ms: u64) -> Result<Joined, TransferError> {
         let (header, states) = decode(bytes, &self.limits)?;
         self.seal();
-        let knows_too_much = |vv: &VersionVector| vv.get(self.id) > self.sealed_seq();
+        let knows_too_much = |vv: &VersionVector| vv.get(self.id) > self.certain_seq();
         if knows_too_much(&header.vv) || states.iter().any(|state| knows_too_much(&state.ahead)) {
             return Err(TransferError::OwnId);
         }

@@ -4,5 +4,5 @@ mod envelope;
 mod message;
 
 pub use envelope::{ClusterKey, Envelope, Kind, Refusal};
-pub use message::{Carried, carried};
 pub(crate) use message::{Blob, Message};
+pub use message::{Carried, carried};

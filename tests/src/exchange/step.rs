@@ -65,15 +65,22 @@ impl Step {
     /// The replicas whose state it may change. Of what arrives, the world knows where.
     pub(super) fn touches(&self) -> [Option<usize>; 2] {
         match *self {
-            Self::Write(at, _) | Self::Clear(at) | Self::Seal(at) | Self::Crash(at) | Self::Rename(at) => [Some(at), None],
+            Self::Write(at, _) | Self::Clear(at) | Self::Seal(at) | Self::Crash(at) | Self::Rename(at) => {
+                [Some(at), None]
+            }
             Self::Send(_, to, _) | Self::SendAll(_, to) | Self::Resend(_, to, ..) | Self::Ack(_, to) => {
                 [Some(to), None]
             }
             Self::Ask(from, to, _) | Self::Transfer(from, to) | Self::Digest(from, to) => [Some(from), Some(to)],
             Self::SlowDigest(from, _) => [Some(from), None],
-            Self::Arrive(..) | Self::Lose(_) | Self::SlowAck(..) | Self::Cut(..) | Self::Tick(_) | Self::Skew(..) | Self::Doubt(_) | Self::Trust(_) => {
-                [None, None]
-            }
+            Self::Arrive(..)
+            | Self::Lose(_)
+            | Self::SlowAck(..)
+            | Self::Cut(..)
+            | Self::Tick(_)
+            | Self::Skew(..)
+            | Self::Doubt(_)
+            | Self::Trust(_) => [None, None],
         }
     }
 }

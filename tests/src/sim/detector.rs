@@ -58,7 +58,7 @@ impl World {
             Appointment::Review { viewer, subject } => (viewer, subject),
             Appointment::Count(host) => return self.settle_duplicate(host),
         };
-        let at = self.host_of(subject);
+        let at = self.home_of(subject, host);
         let Some(process) = self.hosts[host].process.as_ref().filter(|process| process.engine.id() != subject) else {
             return;
         };
@@ -69,31 +69,39 @@ impl World {
         }
         let exists = self.hosts[at].process.as_ref().is_some_and(|process| process.engine.id() == subject);
         let up = exists && self.reachable(at, host);
-        self.tell(host, subject, up, exists);
+        self.tell(host, subject, at, up, exists);
+    }
+
+    /// Where `viewer` finds this incarnation: of several processes that claim to be it, the eldest within reach.
+    fn home_of(&self, id: ReplicaId, viewer: usize) -> usize {
+        let claims = self.alive().into_iter().filter(|&at| self.process(at).engine.id() == id);
+        let within = claims.filter(|&at| self.reachable(at, viewer));
+        within.min_by_key(|&at| self.process(at).born).unwrap_or_else(|| self.host_of(id))
     }
 
     /// Tells one process what to believe of one peer.
-    fn tell(&mut self, host: usize, subject: ReplicaId, up: bool, exists: bool) {
-        let address = self.hosts[self.host_of(subject)].address;
+    fn tell(&mut self, host: usize, subject: ReplicaId, at: usize, up: bool, exists: bool) {
+        let address = self.hosts[at].address;
         let now = self.read_clocks(host);
         let forgotten =
             !exists && (self.departed.contains(&subject) || self.detector.random.percent(self.detector.forgets));
         let process = self.process_mut(host);
         match (up, process.believed.get(&subject).copied()) {
-            (true, Some(true)) | (false, None) => return,
+            (true, Some(Some(known))) if known == address => return,
+            (false, None) => return,
             (true, _) => {
                 process.engine.peer_up(now, subject, address);
-                process.believed.insert(subject, true);
+                process.believed.insert(subject, Some(address));
             }
             (false, Some(_)) if forgotten => {
                 process.engine.peer_gone(subject);
                 process.believed.remove(&subject);
                 self.tally.forgotten += 1;
             }
-            (false, Some(false)) => return,
-            (false, Some(true)) => {
+            (false, Some(None)) => return,
+            (false, Some(Some(_))) => {
                 process.engine.peer_down(now, subject);
-                process.believed.insert(subject, false);
+                process.believed.insert(subject, None);
                 self.tally.suspicions += 1;
             }
         }
@@ -107,7 +115,7 @@ impl World {
         if own == id || seeing.stopped {
             return;
         }
-        self.tell(viewer, id, false, true);
+        self.tell(viewer, id, subject, false, true);
         let delay = self.detector.random.between(self.detector.delay.0, self.detector.delay.1);
         self.appoint(self.now + delay, Appointment::Review { viewer, subject: id });
     }
@@ -121,10 +129,10 @@ impl World {
             .filter(|(host, id)| self.process(*host).engine.id() != *id)
             .collect();
         for (host, id) in pairs {
-            let at = self.host_of(id);
+            let at = self.home_of(id, host);
             let exists = self.hosts[at].process.as_ref().is_some_and(|process| process.engine.id() == id);
             let up = exists && self.reachable(at, host);
-            self.tell(host, id, up, exists);
+            self.tell(host, id, at, up, exists);
         }
     }
 }

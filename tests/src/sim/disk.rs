@@ -69,6 +69,11 @@ impl World {
                 self.doubtful = true;
             }
         }
+        if continued && !self.doubtful {
+            // What was in the window was in no event anybody heard of: it is lost, and its dot is free.
+            let nobody = self.fresh_id();
+            self.history.rename(old, disk.image.sealed_seq(), nobody);
+        }
         let now = self.hosts[host].clocks.read(self.now);
         let engine = Replica::resume(self.start_config(), disk.image, id, now);
         self.inhabit(host, engine);

@@ -53,6 +53,7 @@ pub fn run(plan: &Plan) -> Report {
             world.set_link(from, to, plan.link);
         }
     }
+    world.backlog = plan.backlog;
     for (from, to, link) in &plan.other_links {
         world.set_link(*from, *to, *link);
     }
@@ -133,7 +134,10 @@ impl World {
         let (id, position) = (engine.id(), engine.position());
         if engine.drained() {
             let holders = self.holders(host);
-            assert!(self.doubtful || position == 0 || holders > 0, "host {host} says its {position} events are handed over");
+            assert!(
+                self.doubtful || position == 0 || holders > 0,
+                "host {host} says its {position} events are handed over"
+            );
             self.departed.insert(id);
         }
         self.crash(host);
@@ -175,7 +179,11 @@ impl World {
             let lost = held.iter().find(|(key, dot)| dot.replica != engine.id() && !engine.store().covers(key, *dot));
             let (peers, acked) = (self.alive().len() - 1, engine.acked_by(engine.position()));
             assert!(lost.is_none(), "host {host} never got {lost:?}, which somebody had when the faults ended");
-            assert!(self.doubtful || acked == peers, "host {host} counts {acked} acks of {peers}:\n{}", self.describe());
+            assert!(
+                self.doubtful || acked == peers,
+                "host {host} counts {acked} acks of {peers}:\n{}",
+                self.describe()
+            );
         }
         self.check_nothing_waits_for_ever();
         if !self.doubtful {

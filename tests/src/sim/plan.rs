@@ -84,6 +84,8 @@ pub struct Plan {
     pub link: Link,
     /// Those directions (from, to) that behave in another way.
     pub other_links: Vec<(usize, usize, Link)>,
+    /// Datagrams that fit a socket.
+    pub backlog: usize,
     /// The failure detector.
     pub detection: Detection,
     /// Faults and work.
@@ -100,6 +102,7 @@ impl Plan {
         let hosts = *random.pick(&[2, 2, 3, 3, 3, 4, 5]);
         let config = draw_config(&mut random.fork(1));
         let (link, other_links) = draw_links(&mut random.fork(2), hosts);
+        let backlog = *random.pick(&[8, 400, 400]);
         let detection = Detection {
             hearsay: random.percent(60.0),
             delay: *random.pick(&[(1_000, 50_000), (100_000, 1_500_000), (500_000, 5_000_000)]),
@@ -123,7 +126,7 @@ impl Plan {
             }
         }
         let lost_for_ever = (0..hosts).skip(1).filter(|_| random.percent(30.0)).collect();
-        Self { seed, hosts, config, link, other_links, detection, steps: draw.steps, lost_for_ever }
+        Self { seed, hosts, config, link, other_links, backlog, detection, steps: draw.steps, lost_for_ever }
     }
 }
 

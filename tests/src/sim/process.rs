@@ -13,7 +13,7 @@ use crate::oracle::Shown;
 pub const EPOCH: u64 = 1_800_000_000_000;
 
 /// What a process that does not run, or not fast enough, leaves in its socket; more is dropped, as a kernel would.
-const SOCKET_BACKLOG: usize = 400;
+pub(super) const SOCKET_BACKLOG: usize = 400;
 
 /// Clocks of one process: both begin somewhere else and the wall clock may be wrong.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,8 +51,8 @@ pub struct Process {
     pub(super) socket: VecDeque<Waiting>,
     /// What a client knows that read everything once and since then re-reads what it is told has changed.
     pub(super) mirror: Option<BTreeMap<Vec<u8>, Shown>>,
-    /// What the failure detector last told this process of each peer.
-    pub(super) believed: BTreeMap<ReplicaId, bool>,
+    /// What the failure detector last told this process of each peer: that it lives at this address, or that it is dead.
+    pub(super) believed: BTreeMap<ReplicaId, Option<SocketAddr>>,
     /// Everything the engine reported.
     pub events: Vec<Event>,
     pub(super) timer: (u64, u32),
@@ -93,8 +93,8 @@ impl Process {
         Some(if self.socket.is_empty() { timer } else { timer.min(self.busy_until) })
     }
 
-    pub(super) fn enqueue(&mut self, waiting: Waiting) -> bool {
-        let room = self.socket.len() < SOCKET_BACKLOG;
+    pub(super) fn enqueue(&mut self, waiting: Waiting, backlog: usize) -> bool {
+        let room = self.socket.len() < backlog;
         if room {
             self.socket.push_back(waiting);
         }

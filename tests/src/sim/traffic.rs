@@ -21,7 +21,7 @@ impl World {
             None => self.tally.to_nobody += 1,
             Some(process) if process.stopped || process.slow_us > 0 => {
                 self.tally.waited += u64::from(!process.stopped);
-                self.tally.socket_overflows += u64::from(!process.enqueue(waiting));
+                self.tally.socket_overflows += u64::from(!process.enqueue(waiting, self.backlog));
             }
             Some(_) => self.receive(host, &waiting),
         }

@@ -42,6 +42,8 @@ pub struct World {
     pub(super) config: ReplicaConfig,
     /// Some disk has lied or was copied: dots may name two events, and the oracle is not asked any more.
     pub doubtful: bool,
+    /// Datagrams that fit a socket.
+    pub backlog: usize,
     pub(super) listener: super::wire::Listener,
     ids: BTreeMap<ReplicaId, usize>,
     appointments: u64,
@@ -58,7 +60,12 @@ impl World {
         let hosts = (0..hosts)
             .map(|number| {
                 let last = u8::try_from(number + 1).expect("few hosts");
-                Host { address: SocketAddr::from(([10, 0, 0, last], 7400)), process: None, clocks: Clocks::default(), disk: None }
+                Host {
+                    address: SocketAddr::from(([10, 0, 0, last], 7400)),
+                    process: None,
+                    clocks: Clocks::default(),
+                    disk: None,
+                }
             })
             .collect();
         Self {
@@ -74,6 +81,7 @@ impl World {
             watched: true,
             departed: BTreeSet::new(),
             doubtful: false,
+            backlog: super::process::SOCKET_BACKLOG,
             listener: super::wire::Listener::new(&config),
             config,
             ids: BTreeMap::new(),
