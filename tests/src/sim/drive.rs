@@ -175,6 +175,9 @@ impl World {
         assert!(self.agree(), "agreement did not last:\n{}", self.describe());
         self.check();
         for host in self.alive() {
+            assert!(self.process_mut(host).engine.fingerprints_are_exact(), "the fingerprint of host {host} has drifted");
+        }
+        for host in self.alive() {
             let engine = &self.process(host).engine;
             let lost = held.iter().find(|(key, dot)| dot.replica != engine.id() && !engine.store().covers(key, *dot));
             let (peers, acked) = (self.alive().len() - 1, engine.acked_by(engine.position()));

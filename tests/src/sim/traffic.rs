@@ -29,7 +29,11 @@ impl World {
 
     pub(super) fn receive(&mut self, host: usize, waiting: &Waiting) {
         let now = self.read_clocks(host);
+        let applied = waiting.damaged.then(|| self.process(host).engine.store().version_vector().clone());
         let outcome = self.process_mut(host).engine.handle_datagram(now, waiting.source, &waiting.datagram);
+        if let Some(before) = applied {
+            assert_eq!(*self.process(host).engine.store().version_vector(), before, "what is refused leaves no trace");
+        }
         match outcome {
             Ok(Received::Membership(_)) => panic!("nobody sends membership messages here"),
             Ok(_) => assert!(!waiting.damaged, "a damaged datagram was accepted: {:02x?}", waiting.datagram),
