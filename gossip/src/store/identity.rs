@@ -377,3 +377,42 @@ fn move_element(
     }
     element.counts = (!counts.is_empty()).then(|| Box::new(counts));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: ReplicaId = ReplicaId::new(1);
+
+    #[test]
+    fn a_doubt_that_has_become_too_expensive_is_given_up() {
+        let mut store = Store::new(ME, Limits::default(), 1024);
+        store.doubt();
+        let value = vec![0; 1 << 20];
+        let mut written = 0;
+        while store.is_doubted() {
+            store.write(0, 0, |writer| writer.set(b"key", &value)).expect("within the limits");
+            store.seal();
+            written += value.len();
+            let (bytes, bytes_max) = store.doubt_queue();
+            assert!(bytes <= bytes_max);
+        }
+        assert!((PROVISIONAL_BYTES_MAX..PROVISIONAL_BYTES_MAX + 3 * value.len()).contains(&written), "{written}");
+        assert_eq!(store.certain_seq(), store.sealed_seq());
+    }
+
+    #[test]
+    fn only_what_is_provisional_is_moved() {
+        let mut store = Store::new(ME, Limits::default(), 1024);
+        store.write(0, 0, |writer| writer.set(b"a", b"1")).expect("within the limits");
+        store.seal();
+        let other = ReplicaId::new(2);
+        assert_eq!(store.rename(other), Renamed { old: ME, kept: 1, moved: 0 });
+        store.doubt();
+        store.write(0, 0, |writer| writer.set(b"b", b"1")).expect("within the limits");
+        let third = ReplicaId::new(3);
+        assert_eq!(store.rename(third), Renamed { old: other, kept: 0, moved: 1 });
+        assert_eq!(store.version_vector().iter().collect::<Vec<_>>(), [(ME, 1), (third, 1)]);
+        assert!(store.fingerprints_are_exact());
+    }
+}

@@ -175,7 +175,10 @@ impl World {
         assert!(self.agree(), "agreement did not last:\n{}", self.describe());
         self.check();
         for host in self.alive() {
-            assert!(self.process_mut(host).engine.fingerprints_are_exact(), "the fingerprint of host {host} has drifted");
+            assert!(
+                self.process_mut(host).engine.fingerprints_are_exact(),
+                "the fingerprint of host {host} has drifted"
+            );
         }
         for host in self.alive() {
             let engine = &self.process(host).engine;
