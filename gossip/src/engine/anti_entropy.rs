@@ -25,7 +25,9 @@ impl Replica {
         self.rounds += 1;
         self.review_held(now);
         self.collect_baselines();
-        if let Some(peer) = self.choose_peer(true) {
+        if self.store.is_doubted() {
+            self.examine(now);
+        } else if let Some(peer) = self.choose_peer(true) {
             self.send_digest(now, peer);
         }
         if self.rounds.is_multiple_of(DEAD_ROUND)
@@ -43,6 +45,9 @@ impl Replica {
 
     /// Tells a peer in short what is here.
     pub(super) fn send_digest(&mut self, now: Now, peer: ReplicaId) {
+        if self.store.is_doubted() {
+            return self.send_versions(peer, true); // asks for what the peer has, and tells nothing that is in doubt
+        }
         let versions = self.store.version_hash().to_le_bytes();
         let fingerprint = self.store.fingerprint();
         self.log_sealed();
@@ -77,6 +82,7 @@ impl Replica {
         self.counters.baselines_collected += self.store.collect_agreed_baselines(sender) as u64;
         let news = peer.agrees.replace(ours == fingerprint) != Some(true);
         self.note_ack(now, sender, sealed);
+        self.note_heard(sender);
         if ours == fingerprint {
             if news {
                 self.emit(Event::InSync { peer: sender });
@@ -95,7 +101,9 @@ impl Replica {
         self.log_sealed();
         let ahead = u16::try_from(self.store.buckets_ahead()).unwrap_or(u16::MAX);
         let seq = self.position_sealed();
-        let entries: Vec<(ReplicaId, u64)> = self.store.version_vector().iter().collect();
+        let (me, certain) = (self.id(), self.store.certain_seq());
+        let told = |(id, seq): (ReplicaId, u64)| if id == me { (id, certain) } else { (id, seq) };
+        let entries: Vec<(ReplicaId, u64)> = self.store.version_vector().iter().map(told).collect();
         let mut first = ReplicaId::new(0);
         let mut parts = entries.chunks(ENTRIES_MAX).peekable();
         loop {
@@ -134,6 +142,9 @@ impl Replica {
         peer.has_news = true;
         if let Some((_, acked)) = entries.iter().find(|(origin, _)| *origin == self.store.id()) {
             self.note_ack(now, sender, *acked);
+        }
+        if range.contains(&self.store.id()) {
+            self.note_heard(sender);
         }
         let mut lacking = false;
         for (origin, seq) in entries {

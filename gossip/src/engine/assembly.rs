@@ -129,6 +129,10 @@ impl Assemblies {
         Self { events: BTreeMap::new(), bytes: 0, bytes_max }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn contains(&self, event: Dot) -> bool {
         self.events.contains_key(&event)
     }

@@ -118,8 +118,12 @@ impl Replica {
             peer.owe_ack(now.mono, false);
         }
         let applied = self.store.version_vector().get(event.replica);
-        if event.seq <= applied && event.replica != self.id() {
+        if event.replica == self.id() && event.seq > self.store.certain_seq() {
+            return self.identity_conflict(sender);
+        }
+        if event.seq <= applied {
             self.counters.events_known += 1;
+            self.compare(sender, event, body);
             return;
         }
         if !self.offer(now, now.mono, sender, event, body) {

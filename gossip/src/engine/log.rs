@@ -57,6 +57,14 @@ impl Log {
         origin.floor = floor;
     }
 
+    /// Drops the events of `origin` after `seq`: they are not its own.
+    pub(super) fn cut(&mut self, origin: ReplicaId, seq: u64) {
+        let Some(origin) = self.origins.get_mut(&origin) else { return };
+        let keep = usize::try_from(seq.saturating_sub(origin.floor)).unwrap_or(usize::MAX).min(origin.events.len());
+        self.bytes -= origin.events.drain(keep..).map(|body| body.len() + ENTRY_BYTES).sum::<usize>();
+        origin.floor = origin.floor.min(seq);
+    }
+
     /// The body of an event, if the log reaches back to it.
     pub(super) fn get(&self, event: Dot) -> Option<&Arc<[u8]>> {
         let origin = self.origins.get(&event.replica)?;

@@ -20,16 +20,18 @@ mod anti_entropy;
 mod assembly;
 mod config;
 mod delivery;
+mod identity;
 mod log;
 mod peer;
 mod pull;
+mod queues;
 mod receive;
 mod reconcile;
 mod serve;
 mod status;
 mod transmit;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use cahoots_crdt::{Dot, ReplicaId};
@@ -45,6 +47,7 @@ use reconcile::Reconciliation;
 use serve::Allowance;
 
 pub use config::{Now, ReplicaConfig};
+pub use queues::Queue;
 pub use receive::Received;
 pub use reconcile::Ask;
 pub use status::{Counters, Event, PeerStatus, Status};
@@ -82,7 +85,11 @@ pub struct Replica {
     random: u64,
 
     clock_ahead_ms: u64,
-    conflict_told: bool,
+    /// Somebody else uses this id: nothing is done before another is taken.
+    conflicted: bool,
+    /// While the id is on probation: peers that have said what they have, and since when they are asked.
+    heard: BTreeSet<ReplicaId>,
+    examined_since: Option<u64>,
     events: VecDeque<Event>,
     counters: Counters,
 }
@@ -111,7 +118,9 @@ impl Replica {
             rounds: 0,
             random: id.get(),
             clock_ahead_ms: 0,
-            conflict_told: false,
+            conflicted: false,
+            heard: BTreeSet::new(),
+            examined_since: None,
             events: VecDeque::new(),
             counters: Counters::default(),
             envelope,
@@ -137,6 +146,12 @@ impl Replica {
         &self.config
     }
 
+    /// By how many milliseconds the wall clock is too far ahead of the cluster's for writing; 0 = it is not.
+    #[must_use]
+    pub fn clock_ahead_ms(&self) -> u64 {
+        self.clock_ahead_ms
+    }
+
     /// Runs one group of writes: whatever `operations` does reaches the peers as one event. `bytes` estimates the
     /// keys and values written, 0 if unknown.
     pub fn write<R>(&mut self, now: Now, bytes: usize, operations: impl FnOnce(&mut Writer<'_>) -> R) -> R {
@@ -156,6 +171,9 @@ impl Replica {
 
     /// Seals the open window now.
     pub fn flush(&mut self, now: Now) {
+        if self.conflicted {
+            return;
+        }
         if self.store.has_open_window() {
             self.store.seal();
             self.flushed_at = Some(now.mono);
@@ -232,6 +250,10 @@ impl Replica {
 
     /// Lets time pass: does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
+        if self.conflicted {
+            self.round_due = now.mono + self.config.gossip_interval_us;
+            return;
+        }
         self.probe_tails(now);
         self.retry_pulls(now);
         self.retry_assemblies(now);
@@ -245,6 +267,9 @@ impl Replica {
     /// monotonic clock. May be in the past.
     #[must_use]
     pub fn poll_timeout(&self) -> u64 {
+        if self.conflicted {
+            return self.round_due;
+        }
         let live = self.peers.values().filter(|peer| peer.live);
         let peers = live.flat_map(|peer| [peer.tail_due, peer.ack_due]).flatten();
         let pulls = self.pulls.values().map(|pull| pull.due);
@@ -330,14 +355,6 @@ impl Replica {
             self.events.pop_front();
         }
         self.events.push_back(event);
-    }
-
-    /// Says once that this replica's id is in use elsewhere.
-    fn identity_conflict(&mut self, peer: ReplicaId) {
-        if !self.conflict_told {
-            self.conflict_told = true;
-            self.emit(Event::IdentityConflict { peer });
-        }
     }
 
     fn rto_us(&self, peer: ReplicaId) -> u64 {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 
 use super::serve::Allowance;
+use super::{Queue, ReplicaConfig};
 use crate::wire::Message;
 
 /// Control messages queued for one peer. All of them are repeated by some timer, so the newest may be dropped.
@@ -129,6 +130,20 @@ impl Peer {
         self.control.clear();
         self.chunks.clear();
         self.jobs.clear();
+    }
+
+    /// What is queued for it.
+    pub(super) fn queues(&self, config: &ReplicaConfig) -> [Queue; 4] {
+        let control = self.control.iter().map(Vec::len).sum();
+        let (chunk, job) = (size_of::<(Dot, u32)>(), size_of::<Job>());
+        // The last event to go may be the largest there is.
+        let flight = config.flight_bytes_max + 2 * config.limits.group_bytes_max;
+        [
+            Queue { name: "messages", bytes: control, bytes_max: CONTROL_MAX * config.datagram_bytes_max },
+            Queue { name: "chunks to send", bytes: self.chunks.len() * chunk, bytes_max: CHUNKS_MAX * chunk },
+            Queue { name: "requests to serve", bytes: self.jobs.len() * job, bytes_max: JOBS_MAX * job },
+            Queue { name: "events in flight", bytes: self.flight_bytes, bytes_max: flight },
+        ]
     }
 
     /// Queues a control message; says whether there was room.

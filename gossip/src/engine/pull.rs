@@ -30,7 +30,7 @@ impl Replica {
     /// Events of `origin` up to `upto` exist, and `from` has them: asks for those that are not here.
     pub(super) fn pull(&mut self, now: Now, origin: ReplicaId, from: ReplicaId, upto: u64) {
         if origin == self.id() {
-            if upto > self.position_sealed() {
+            if upto > self.store.certain_seq() {
                 self.identity_conflict(from);
             }
             return;
@@ -109,7 +109,7 @@ impl Replica {
 
     /// A peer asks for events.
     pub(super) fn on_want(&mut self, sender: ReplicaId, origin: ReplicaId, after: u64, upto: u64) {
-        let have = self.store.version_vector().get(origin);
+        let have = if origin == self.id() { self.store.certain_seq() } else { self.store.version_vector().get(origin) };
         if upto > have && after >= have && self.store.buckets_ahead() > 0 {
             // What is asked for may be known here in some buckets only, which is how it was learnt of.
             self.tell(sender, &Message::BelowFloor { origin, floor: upto });

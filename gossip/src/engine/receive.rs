@@ -47,6 +47,9 @@ impl Replica {
             return Err(Refusal::UnknownPeer);
         }
         for message in messages {
+            if self.conflicted {
+                break;
+            }
             self.handle(now, sender, message);
         }
         Ok(Received::Engine)
@@ -69,6 +72,7 @@ impl Replica {
             Message::GetChunks { event, ranges } => self.on_get_chunks(sender, event, &ranges),
             Message::Chunk { event, index, total, data } => self.on_chunk(now, sender, event, index, total, data.0),
             Message::NoEvent { event } => self.on_no_event(now, sender, event),
+            Message::Forked { .. } => self.identity_conflict(sender),
         }
     }
 

@@ -21,6 +21,8 @@ use crate::wire::{Answer, Request};
 const PEERS_MAX: usize = 3;
 /// Requests under way to one peer: while one answer is joined here, the next is read there.
 const ASKS_PER_PEER_MAX: usize = 2;
+/// Requests under way to all of them.
+pub(super) const ASKS_MAX: usize = PEERS_MAX * ASKS_PER_PEER_MAX;
 /// Buckets in one request: their fingerprints are 1.2 kB. More are asked for only while all are answered at once.
 const SPAN_MAX: usize = 128;
 const SPAN_FIRST: usize = 16;

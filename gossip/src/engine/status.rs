@@ -55,9 +55,18 @@ pub enum Event {
         left: usize,
     },
     /// Someone has events of this replica's id that it never minted: two processes use one id, or its disk lied.
+    /// Nothing is done any more until another id is taken.
     IdentityConflict {
         /// Who told.
         peer: ReplicaId,
+    },
+    /// One dot of an origin names two events: two processes use its id, or its disk lied. What was applied here under
+    /// that dot first stays; the origin is told.
+    Forked {
+        /// The origin.
+        origin: ReplicaId,
+        /// The dot's other part.
+        seq: u64,
     },
     /// Events of an origin are held back because its clock is too far ahead.
     OriginEarly {
@@ -162,6 +171,10 @@ counters! {
     rejected,
     /// Equal version vectors with unequal fingerprints.
     fingerprint_mismatches,
+    /// Events that came again under a dot that names another one here.
+    events_forked,
+    /// Times another id was taken.
+    identities_taken,
     /// Baselines of resets dropped because nothing needs them any more.
     baselines_collected,
     /// Control messages dropped because a peer's queue was full.

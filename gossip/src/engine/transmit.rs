@@ -61,12 +61,15 @@ impl Payload {
 impl Replica {
     /// The next datagram to send, if any. To be called until there is none.
     pub fn poll_transmit(&mut self, now: Now) -> Option<Transmit> {
+        if self.conflicted {
+            return None;
+        }
         if self.flush_due.is_some_and(|due| due <= now.mono) {
             self.flush(now);
         }
         self.log_sealed();
         let me = self.id();
-        let upto = self.position_sealed();
+        let upto = self.store.certain_seq();
         let ids: Vec<ReplicaId> =
             self.peers.iter().filter(|(_, it)| it.has_output(now, upto)).map(|it| *it.0).collect();
         for id in ids {
@@ -87,7 +90,7 @@ impl Replica {
     fn fill(&mut self, now: Now, id: ReplicaId, mut payload: Payload) -> Option<(SocketAddr, Vec<u8>)> {
         let me = self.id();
         let applied = self.store.version_vector().get(id);
-        let upto = self.position_sealed();
+        let upto = self.store.certain_seq();
         let flight_max = self.config.flight_bytes_max;
         let peer = self.peers.get_mut(&id)?;
         payload.bytes_max -= ACK_BYTES;
@@ -126,7 +129,7 @@ impl Replica {
     }
 
     pub(super) fn note_ack(&mut self, now: Now, peer: ReplicaId, upto: u64) {
-        if upto > self.position_sealed() {
+        if upto > self.store.certain_seq() {
             self.identity_conflict(peer);
             return;
         }

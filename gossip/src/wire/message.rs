@@ -56,6 +56,8 @@ pub(crate) enum Message<'a> {
     },
     /// The sender does not have that event (any more), whose chunks were asked for.
     NoEvent { event: Dot },
+    /// The receiver's event `seq` is another one here: its id is in use twice, or its disk was older than it said.
+    Forked { seq: u64 },
 }
 
 impl<'a> Message<'a> {
@@ -79,4 +81,19 @@ impl<'a> Message<'a> {
         }
         Some((head, messages))
     }
+}
+
+/// A whole event, or the chunk of this number of one, that a payload carries: for whoever watches the wire.
+pub type Carried<'a> = (Dot, Option<u32>, &'a [u8]);
+
+/// The events in the payload of an engine's datagram; `None` if it is malformed.
+#[must_use]
+pub fn carried(payload: &[u8]) -> Option<Vec<Carried<'_>>> {
+    let (_, messages) = Message::decode_all(payload)?;
+    let events = messages.into_iter().filter_map(|message| match message {
+        Message::Event { origin, seq, body } => Some((Dot::new(origin, seq), None, body.0)),
+        Message::Chunk { event, index, data, .. } => Some((event, Some(index), data.0)),
+        _ => None,
+    });
+    Some(events.collect())
 }
