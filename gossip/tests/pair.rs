@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use cahoots_gossip::ReplicaId;
+use cahoots_gossip::{ReplicaId, Zone};
 use cahoots_gossip::engine::{Counters, Now, Replica, ReplicaConfig};
 use cahoots_gossip::store::{Class, Writer};
 
@@ -27,8 +27,8 @@ impl Pair {
     fn new(config: &ReplicaConfig) -> Self {
         let now = Now { mono: 0, wall: WALL };
         let mut replicas: Vec<Replica> = (0..2).map(|index| Replica::new(config.clone(), id(index), now)).collect();
-        replicas[0].peer_up(now, id(1), addr(1));
-        replicas[1].peer_up(now, id(0), addr(0));
+        replicas[0].peer_up(now, id(1), addr(1), Zone::default());
+        replicas[1].peer_up(now, id(0), addr(0), Zone::default());
         Self { now, replicas, open: [[true; 2]; 2] }
     }
 

@@ -177,7 +177,7 @@ impl Replica {
         let Some(bytes) = self.assemblies.remove(blob) else { return };
         self.counters.blobs_assembled += 1;
         match blob {
-            Blob::Event { origin, seq } => self.on_event(now, sender, Dot::new(origin, seq), &bytes),
+            Blob::Event { origin, seq } => self.on_event(now, sender, Dot::new(origin, seq), &bytes, true),
             Blob::Transfer { .. } => self.on_transfer(now, sender, &bytes),
         }
     }

@@ -1,7 +1,7 @@
 //! Asking for events: for gaps that show on arrival, for what digests reveal, for what other events name.
 //!
 //! At most one request per origin is under way. It is repeated, from another peer each time, until everything up to
-//! its target is here; whoever serves it sends a bounded burst and says how far it got.
+//! its target is here; whoever serves it sends a bounded burst and says how far it got, which may be nowhere.
 
 use cahoots_crdt::{Dot, ReplicaId};
 
@@ -13,6 +13,8 @@ use crate::wire::Message;
 const BURST_BYTES: usize = 128 << 10;
 /// Requests without progress before it is left to the next digest.
 const TRIES_MAX: u32 = 12;
+/// Origins asked about at a time. Who lacks more than that finds out again at the next digest, or gets them by buckets.
+const PULLS_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Pull {
@@ -24,11 +26,18 @@ pub(super) struct Pull {
     tries: u32,
     /// How far things were at the last request.
     had: u64,
+    /// Whether there was a request yet.
+    asked: bool,
 }
 
 impl Replica {
     /// Events of `origin` up to `upto` exist, and `from` has them: asks for those that are not here.
     pub(super) fn pull(&mut self, now: Now, origin: ReplicaId, from: ReplicaId, upto: u64) {
+        self.pull_in(now, 0, origin, from, upto);
+    }
+
+    /// The same for events that may be on their way still: asks if they are not here after `grace` microseconds.
+    pub(super) fn pull_in(&mut self, now: Now, grace: u64, origin: ReplicaId, from: ReplicaId, upto: u64) {
         if origin == self.id() {
             if upto > self.position_sealed() {
                 self.identity_conflict(from);
@@ -43,9 +52,13 @@ impl Replica {
             pull.target = pull.target.max(upto);
             return;
         }
-        self.counters.gaps_asked += 1;
-        self.pulls.insert(origin, Pull { from, target: upto, due: now.mono, tries: 0, had: have });
-        self.ask(now, origin);
+        if self.pulls.len() == PULLS_MAX {
+            return;
+        }
+        self.pulls.insert(origin, Pull { from, target: upto, due: now.mono + grace, tries: 0, had: have, asked: false });
+        if grace == 0 {
+            self.ask(now, origin);
+        }
     }
 
     /// Asks for what is missing now, of the peer chosen for it.
@@ -58,6 +71,7 @@ impl Replica {
         }
         let (from, upto) = (pull.from, pull.target);
         pull.had = have;
+        self.counters.gaps_asked += u64::from(!std::mem::replace(&mut pull.asked, true));
         let wait = self.peers.get(&from).map_or(100_000, super::Peer::rto_us) << pull.tries.min(5);
         pull.due = now.mono + wait.min(2_000_000);
         self.counters.wants_sent += 1;
@@ -68,23 +82,35 @@ impl Replica {
         let due: Vec<ReplicaId> = self.pulls.iter().filter(|(_, pull)| pull.due <= now.mono).map(|it| *it.0).collect();
         for origin in due {
             let have = self.have(origin);
-            let live: Vec<ReplicaId> = self
-                .peers
-                .iter()
-                .filter(|(id, peer)| peer.live && (**id == origin || peer.versions.get(origin) > have))
-                .map(|(id, _)| *id)
-                .collect();
             let Some(pull) = self.pulls.get_mut(&origin) else { continue };
-            pull.tries = if have > pull.had { 0 } else { pull.tries + 1 };
-            if pull.tries > TRIES_MAX {
-                self.pulls.remove(&origin);
-                continue;
+            pull.tries = if have > pull.had || !pull.asked { 0 } else { pull.tries + 1 };
+            if pull.tries > 0 {
+                self.turn(now, origin);
+            } else {
+                self.ask(now, origin);
             }
-            if pull.tries > 0 && !live.is_empty() {
-                pull.from = live[pull.tries as usize % live.len()];
-            }
-            self.ask(now, origin);
         }
+    }
+
+    /// Asks another peer, if there is one that has more; after too many tries nobody.
+    fn turn(&mut self, now: Now, origin: ReplicaId) {
+        let next = Dot::new(origin, self.have(origin) + 1);
+        let others = self.holders(next);
+        let Some(pull) = self.pulls.get_mut(&origin) else { return };
+        if pull.tries > TRIES_MAX {
+            self.pulls.remove(&origin);
+            return;
+        }
+        if !others.is_empty() {
+            pull.from = others[pull.tries as usize % others.len()];
+        }
+        self.ask(now, origin);
+    }
+
+    /// The live peers that may have `event`: its origin, and whoever said so.
+    pub(super) fn holders(&self, event: Dot) -> Vec<ReplicaId> {
+        let has = |id, peer: &super::Peer| id == event.replica || peer.versions.get(event.replica) >= event.seq;
+        self.peers.iter().filter(|(id, peer)| peer.live && has(**id, *peer)).map(|(id, _)| *id).collect()
     }
 
     /// Forgets the request for events of `origin` once everything it was for is here.
@@ -105,6 +131,8 @@ impl Replica {
         }
         let upto = upto.min(have);
         if after >= upto {
+            // Nothing of it is here: the asker need not wait to turn to another.
+            self.tell(sender, &Message::Served { origin, upto });
             return;
         }
         let next = after + 1;
@@ -118,13 +146,14 @@ impl Replica {
     }
 
     /// A peer has served what it will of a request: asks on, for the rest or for what was lost on the way.
-    pub(super) fn on_served(&mut self, now: Now, sender: ReplicaId, origin: ReplicaId, _upto: u64) {
+    pub(super) fn on_served(&mut self, now: Now, sender: ReplicaId, origin: ReplicaId, upto: u64) {
         let have = self.have(origin);
-        if let Some(pull) = self.pulls.get_mut(&origin).filter(|pull| pull.from == sender) {
-            pull.tries = if have > pull.had { 0 } else { pull.tries + 1 };
-            if pull.tries <= 1 {
-                self.ask(now, origin); // without progress the timer decides
-            }
+        let Some(pull) = self.pulls.get_mut(&origin).filter(|pull| pull.from == sender) else { return };
+        pull.tries = if have > pull.had { 0 } else { pull.tries + 1 };
+        if upto <= pull.had && pull.tries > 0 {
+            self.turn(now, origin); // it had nothing to send
+        } else if pull.tries <= 1 {
+            self.ask(now, origin); // without progress the timer decides
         }
     }
 

@@ -65,7 +65,7 @@ impl World {
 
     /// Tells one process what to believe of one peer.
     fn tell(&mut self, host: usize, subject: ReplicaId, up: bool, exists: bool) {
-        let address = self.hosts[self.host_of(subject)].address;
+        let super::world::Host { address, zone, .. } = self.hosts[self.host_of(subject)];
         let now = self.read_clocks(host);
         let forgotten =
             !exists && (self.departed.contains(&subject) || self.detector.random.percent(self.detector.forgets));
@@ -73,7 +73,7 @@ impl World {
         match (up, process.believed.get(&subject).copied()) {
             (true, Some(true)) | (false, None) => return,
             (true, _) => {
-                process.engine.peer_up(now, subject, address);
+                process.engine.peer_up(now, subject, address, zone);
                 process.believed.insert(subject, true);
             }
             (false, Some(_)) if forgotten => {

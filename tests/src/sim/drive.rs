@@ -45,6 +45,7 @@ pub fn run(plan: &Plan) -> Report {
             world.set_link(from, to, plan.link);
         }
     }
+    plan.zones.iter().enumerate().for_each(|(host, zone)| world.set_zone(host, *zone));
     let detector = world.detector();
     detector.hearsay = plan.detection.hearsay;
     detector.delay = plan.detection.delay;

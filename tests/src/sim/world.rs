@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 
 use cahoots_crdt::ReplicaId;
+use cahoots_gossip::Zone;
 use cahoots_gossip::engine::{ReplicaConfig, Status};
 
 use super::detector::{Appointment, Detector};
@@ -21,6 +22,7 @@ pub(super) struct Host {
     pub(super) address: SocketAddr,
     pub(super) process: Option<Process>,
     pub(super) clocks: Clocks,
+    pub(super) zone: Zone,
 }
 
 /// A cluster in a box. Every method that takes time says so.
@@ -54,7 +56,7 @@ impl World {
         let hosts = (0..hosts)
             .map(|number| {
                 let last = u8::try_from(number + 1).expect("few hosts");
-                Host { address: SocketAddr::from(([10, 0, 0, last], 7400)), process: None, clocks: Clocks::default() }
+                Host { address: SocketAddr::from(([10, 0, 0, last], 7400)), process: None, clocks: Clocks::default(), zone: Zone::default() }
             })
             .collect();
         Self {
@@ -174,6 +176,11 @@ impl World {
         }
     }
 
+    /// The zone that processes started on a host from now on say they stand in.
+    pub fn set_zone(&mut self, host: usize, zone: Zone) {
+        self.hosts[host].zone = zone;
+    }
+
     /// Starts a process with empty memory, hence under a new id.
     ///
     /// # Panics
@@ -188,8 +195,9 @@ impl World {
     ///
     /// # Panics
     /// If one runs there already.
-    pub fn start_as(&mut self, host: usize, id: ReplicaId, config: ReplicaConfig) {
-        let Host { process, clocks, .. } = &mut self.hosts[host];
+    pub fn start_as(&mut self, host: usize, id: ReplicaId, mut config: ReplicaConfig) {
+        let Host { process, clocks, zone, .. } = &mut self.hosts[host];
+        config.zone = *zone;
         assert!(process.is_none(), "host {host} is taken");
         *process = Some(Process::start(config, id, *clocks, self.now, self.watched));
         self.ids.insert(id, host);
