@@ -232,6 +232,8 @@ impl Replica {
     /// A peer asks for chunks.
     pub(super) fn on_get_chunks(&mut self, sender: ReplicaId, blob: Blob, ranges: &[(u32, u32)]) {
         let Some(peer) = self.peers.get_mut(&sender) else { return };
+        // It asks for all it lacks: what still waits from an earlier request has come, or is asked for again.
+        peer.chunks.retain(|(it, _)| *it != blob);
         for (first, count) in ranges {
             peer.queue_chunks(blob, (*first..first.saturating_add(*count)).take(WINDOW_MOST as usize));
         }
