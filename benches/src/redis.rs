@@ -38,6 +38,12 @@ impl Redis {
         redis
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A new connection.
     ///
     /// # Panics
