@@ -103,6 +103,8 @@ counters! {
     bytes_received,
     /// Own events minted.
     events_minted,
+    /// Own events sent to a peer for the first time.
+    events_sent,
     /// Events of others applied.
     events_applied,
     /// Events received that were applied already.

@@ -12,7 +12,7 @@ use super::assembly::{CHUNK_BYTES, EAGER_CHUNKS, chunk_count, chunk_of};
 use super::config::{Now, ReplicaConfig};
 use super::peer::Peer;
 use super::reconcile::Transfers;
-use super::{Event, Log, Replica};
+use super::{Counters, Event, Log, Replica};
 use crate::bytes::Bytes;
 use crate::wire::{Blob, Envelope, Kind, Message};
 
@@ -110,7 +110,7 @@ impl Replica {
         }
         if data {
             let own = Own { me, upto, relayed, flight_max };
-            peer.push_events(now.mono, &own, &self.log, &mut payload, &mut self.counters.chunks_sent);
+            peer.push_events(now.mono, &own, &self.log, &mut payload, &mut self.counters);
             self.counters.relays_sent += peer.push_relays(&mut payload);
         }
         if peer.tail_now && payload.fits(TAIL_BYTES) {
@@ -181,7 +181,7 @@ impl Peer {
     }
 
     /// Own events that were not sent to it yet.
-    fn push_events(&mut self, now: u64, own: &Own, log: &Log, payload: &mut Payload, chunks_sent: &mut u64) {
+    fn push_events(&mut self, now: u64, own: &Own, log: &Log, payload: &mut Payload, counters: &mut Counters) {
         let Own { me, upto, relayed, flight_max } = *own;
         while self.live && self.pushed && self.sent < upto && self.flight_bytes < flight_max {
             let event = Dot::new(me, self.sent + 1);
@@ -202,6 +202,7 @@ impl Peer {
                 });
                 let body = body.0;
                 self.note_sent(now, event.seq, body.len());
+                counters.events_sent += 1;
                 continue;
             }
             if !payload.is_empty() {
@@ -209,10 +210,11 @@ impl Peer {
             }
             let blob = Blob::Event { origin: me, seq: event.seq };
             push_chunk(blob, self.sent_chunks, body, payload);
-            *chunks_sent += 1;
+            counters.chunks_sent += 1;
             self.sent_chunks += 1;
             if self.sent_chunks == chunk_count(body.len()).min(EAGER_CHUNKS) {
                 self.note_sent(now, event.seq, body.len().min(EAGER_CHUNKS as usize * CHUNK_BYTES));
+                counters.events_sent += 1;
             }
             return;
         }
