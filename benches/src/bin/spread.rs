@@ -51,7 +51,9 @@ fn lan() {
 }
 
 fn geographic() {
-    println!("300 replicas in 30 regions of the world, apart by distance at 200,000 km/s and half as much again, and 2 ms.\n");
+    println!(
+        "300 replicas in 30 regions of the world, apart by distance at 200,000 km/s and half as much again, and 2 ms.\n"
+    );
     println!("| 300 replicas | {HEAD}");
     row("zones are regions", &measure(&spread(300, Network::Geographic, true)));
     row("no zones", &measure(&spread(300, Network::Geographic, false)));
@@ -62,7 +64,9 @@ fn geographic() {
 }
 
 fn schemes() {
-    println!("Ways to spread a change to 300 replicas; what an origin sends itself decides how many changes it can make.\n");
+    println!(
+        "Ways to spread a change to 300 replicas; what an origin sends itself decides how many changes it can make.\n"
+    );
     println!("| scheme | network | all have it, p50 | p99 (ms) | events sent | by the origin | reached |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for (network, name) in [(Network::Lan, "LAN"), (Network::Geographic, "30 regions")] {

@@ -93,7 +93,7 @@ impl Network {
 /// Along a great circle.
 fn distance_km(a: (f64, f64), b: (f64, f64)) -> f64 {
     let (north, east) = ((b.0 - a.0).to_radians(), (b.1 - a.1).to_radians());
-    let chord = (north / 2.0).sin().powi(2)
-        + a.0.to_radians().cos() * b.0.to_radians().cos() * (east / 2.0).sin().powi(2);
+    let chord =
+        (north / 2.0).sin().powi(2) + a.0.to_radians().cos() * b.0.to_radians().cos() * (east / 2.0).sin().powi(2);
     2.0 * EARTH_KM * chord.sqrt().asin()
 }

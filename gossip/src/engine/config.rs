@@ -1,6 +1,7 @@
 //! What a replica is told at its start, each default with its reason.
 
 use super::relay::{RELAY_ABOVE, RELAY_FANOUT, RELAY_ZONES_FANOUT};
+use super::versions::ENTRIES_MAX;
 use crate::wire::ClusterKey;
 use crate::{Limits, Zone};
 
@@ -47,6 +48,8 @@ pub struct ReplicaConfig {
     pub transfer_bytes_max: usize,
     /// About how many bytes of buckets go into one transfer. Default 256 KiB.
     pub transfer_bytes: usize,
+    /// Entries of a version vector in one message, 3 to 55. Default 55: fills a datagram.
+    pub version_entries_max: usize,
     /// Where this replica stands. In a cluster that relays, events cross between zones as seldom as can be.
     pub zone: Zone,
     /// Above so many live replicas, the own one counted, events are relayed. Default 16: below, one hop is best and an
@@ -86,6 +89,7 @@ impl Default for ReplicaConfig {
             assembly_bytes_max: 128 << 20,
             transfer_bytes_max: 64 << 20,
             transfer_bytes: 256 << 10,
+            version_entries_max: ENTRIES_MAX,
             zone: Zone::default(),
             relay_above: RELAY_ABOVE,
             relay_fanout: RELAY_FANOUT,

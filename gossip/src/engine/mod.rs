@@ -127,7 +127,7 @@ impl Replica {
             spread_check: None,
             timed: None,
             single_bytes_max: window_bytes_max,
-            recent: Recent::default(),
+            recent: Recent::new(config.version_entries_max),
             held: Held::new(config.held_bytes_max),
             reach: BTreeMap::new(),
             pulls: BTreeMap::new(),

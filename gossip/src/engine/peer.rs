@@ -175,6 +175,11 @@ impl Peer {
         self.chunks.extend(chunks.take(room).map(|chunk| (blob, chunk)));
     }
 
+    /// It has asked for own events: when it acknowledges says nothing of how far it is.
+    pub(super) fn forget_sample(&mut self) {
+        self.sample = None;
+    }
+
     /// Serves a request, in place of an earlier one for the same origin.
     pub(super) fn queue_job(&mut self, job: Job) {
         self.jobs.retain(|it| it.origin != job.origin);
@@ -189,7 +194,9 @@ impl Peer {
         self.sent_chunks = 0;
         self.flight.push_back((seq, bytes));
         self.flight_bytes += bytes;
-        self.sample.get_or_insert((seq, now));
+        if self.tail_tries == 0 {
+            self.sample.get_or_insert((seq, now)); // else its acknowledgement waits for what was lost before it
+        }
         if self.tail_due.is_none() {
             self.tail_due = Some(now + self.rto_us());
         }
@@ -230,7 +237,7 @@ impl Peer {
         self.tail_now = true;
         self.tail_tries = (self.tail_tries + 1).min(10);
         self.sample = None; // an answer to this could not be told from one to the event itself
-        self.tail_due = Some(now + (self.rto_us() << self.tail_tries).min(RTO_MOST_US));
+        self.tail_due = Some(now + (self.rto_us() << self.tail_tries.min(5)).min(RTO_MOST_US));
     }
 
     /// Notes that an event of its own came from it.

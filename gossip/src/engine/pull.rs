@@ -55,7 +55,8 @@ impl Replica {
         if self.pulls.len() == PULLS_MAX {
             return;
         }
-        self.pulls.insert(origin, Pull { from, target: upto, due: now.mono + grace, tries: 0, had: have, asked: false });
+        self.pulls
+            .insert(origin, Pull { from, target: upto, due: now.mono + grace, tries: 0, had: have, asked: false });
         if grace == 0 {
             self.ask(now, origin);
         }
@@ -72,7 +73,7 @@ impl Replica {
         let (from, upto) = (pull.from, pull.target);
         pull.had = have;
         self.counters.gaps_asked += u64::from(!std::mem::replace(&mut pull.asked, true));
-        let wait = self.peers.get(&from).map_or(100_000, super::Peer::rto_us) << pull.tries.min(5);
+        let wait = self.peers.get(&from).map_or(100_000, super::Peer::rto_us) << pull.tries.min(3);
         pull.due = now.mono + wait.min(2_000_000);
         self.counters.wants_sent += 1;
         self.tell(from, &Message::Want { origin, after: have, upto });
@@ -141,6 +142,9 @@ impl Replica {
             let floor = if self.log.last(origin) >= next { self.log.floor(origin) } else { have };
             self.tell(sender, &Message::BelowFloor { origin, floor });
         } else if let Some(peer) = self.peers.get_mut(&sender) {
+            if origin == self.store.id() {
+                peer.forget_sample();
+            }
             peer.queue_job(Job { origin, next, chunk: 0, upto, bytes_left: BURST_BYTES });
         }
     }

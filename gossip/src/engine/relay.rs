@@ -39,9 +39,9 @@ const RELAYS_MAX: usize = 4096;
 /// Apart by how much acknowledgements should reach an origin, in microseconds: 20,000 a second, a tenth of a core.
 const ACK_SPACING_US: u64 = 50;
 
-/// How long to wait for an acknowledgement by way of others while nothing is known of how far they are: twice around
-/// the world, in microseconds.
-const RELAYED_UNKNOWN_US: u64 = 400_000;
+/// How long to wait for an acknowledgement by way of others while nothing is known of how far they are: three times
+/// around the world, in microseconds.
+const RELAYED_UNKNOWN_US: u64 = 600_000;
 
 /// A replica's place in the tree of one origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -202,7 +202,8 @@ impl Replica {
                 peer.expect(now.mono, now.mono, self.spread_upto, RELAYED_UNKNOWN_US);
             }
         }
-        let targets = if self.relays() { self.place(me).map(|it| it.children.clone()).unwrap_or_default() } else { live };
+        let targets =
+            if self.relays() { self.place(me).map(|it| it.children.clone()).unwrap_or_default() } else { live };
         for id in std::mem::replace(&mut self.targets, targets) {
             self.peers.get_mut(&id).into_iter().for_each(|peer| peer.pushed = false);
         }
@@ -302,5 +303,89 @@ impl Replica {
             choice = live(false, &self.peers); // the only one near is most likely where it got lost
         }
         (!choice.is_empty()).then(|| choice[self.random_below(choice.len())])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Members = Vec<(ReplicaId, Zone)>;
+
+    fn members(count: u64, zones: u64) -> Members {
+        let zone = |id: u64| if zones == 0 { Zone::default() } else { Zone::named(&(mix(id) % zones).to_string()) };
+        (0..count).map(|id| (ReplicaId::new(mix(id)), zone(id))).collect()
+    }
+
+    fn place(members: &Members, origin: usize, id: ReplicaId, fanouts: (usize, usize)) -> Place {
+        let me = *members.iter().find(|it| it.0 == id).expect("a member");
+        Place::find(members[origin], me, members.iter().copied(), fanouts)
+    }
+
+    #[test]
+    fn every_tree_reaches_everyone_once_in_few_hops_and_enters_each_zone_once() {
+        let sizes =
+            [1, 2, 3, 17, 18, 60, 300].into_iter().flat_map(|count| [0, 1, 2, 7, 400].map(|zones| (count, zones)));
+        for ((count, zones), fanouts) in sizes.flat_map(|it| [(1, 2), (2, 2), (32, 16)].map(|fanouts| (it, fanouts))) {
+            let members = members(count, zones);
+            let zone_of: BTreeMap<ReplicaId, Zone> = members.iter().copied().collect();
+            for origin in (0..members.len()).step_by(7) {
+                let mut hops = BTreeMap::from([(members[origin].0, 0)]);
+                let mut queue = VecDeque::from([members[origin].0]);
+                let mut crossings = 0;
+                while let Some(id) = queue.pop_front() {
+                    let place = place(&members, origin, id, fanouts);
+                    assert_eq!(place.below_origin, hops[&id] == 1);
+                    assert!(place.children.len() <= fanouts.0 + fanouts.1);
+                    for child in place.children {
+                        crossings += usize::from(zone_of[&id] != zone_of[&child]);
+                        assert_eq!(hops.insert(child, hops[&id] + 1), None, "{child} is reached twice");
+                        queue.push_back(child);
+                    }
+                }
+                assert_eq!(hops.len(), members.len());
+                let distinct: std::collections::BTreeSet<Zone> = zone_of.values().copied().collect();
+                assert_eq!(crossings, distinct.len() - 1);
+                if fanouts == (32, 16) && zones <= 7 {
+                    assert!(hops.values().all(|hops| *hops <= 4), "{count} members, {zones} zones");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn over_all_origins_everyone_passes_on_about_as_much() {
+        let members = members(100, 0);
+        let mut work = BTreeMap::new();
+        for origin in 0..members.len() {
+            for (id, _) in members.iter().filter(|(id, _)| *id != members[origin].0) {
+                *work.entry(*id).or_insert(0) += place(&members, origin, *id, (32, 16)).children.len();
+            }
+        }
+        // 83 of 99 are reached through relays, whoever writes.
+        assert_eq!(work.values().sum::<usize>(), 83 * 100);
+        assert!(work.values().all(|work| *work <= 4 * 83), "{work:?}");
+    }
+
+    #[test]
+    fn one_that_comes_moves_few_others() {
+        let (before, after) = (members(100, 0), members(101, 0));
+        let moved = |id| place(&before, 0, id, (32, 16)).children != place(&after, 0, id, (32, 16)).children;
+        assert!(before.iter().filter(|(id, _)| moved(*id)).count() <= 7, "the root and those who pass on");
+    }
+
+    #[test]
+    fn what_is_to_be_passed_on_has_bounds_in_bytes_and_in_number() {
+        let event = |seq| Dot::new(ReplicaId::new(1), seq);
+        let mut relays = Relays::default();
+        assert!(relays.push(event(1), vec![0; 60].into(), 100) && relays.push(event(2), vec![0; 40].into(), 100));
+        assert!(!relays.push(event(3), vec![0; 1].into(), 100));
+        relays.pop();
+        assert_eq!(relays.first().map(|(event, _)| event.seq), Some(2));
+        assert!(relays.push(event(3), vec![0; 60].into(), 100));
+        relays.clear();
+        let mut empty = (0..).take_while(|seq| relays.push(event(*seq), Arc::from([]), 100));
+        assert_eq!(empty.by_ref().count(), RELAYS_MAX);
+        assert!(!relays.is_empty());
     }
 }

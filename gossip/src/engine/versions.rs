@@ -14,8 +14,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Now, Replica};
 use crate::wire::Message;
 
-/// Entries in one message: fits a datagram.
-const ENTRIES_MAX: usize = 55;
+/// Entries in one message that fit a datagram.
+pub(super) const ENTRIES_MAX: usize = 55;
+/// The two who talk to each other, and one.
+const ENTRIES_LEAST: usize = 3;
 /// Parts into which a range is cut: two cuts get from 50,000 entries to a list.
 const PARTS: usize = 32;
 /// Entries kept of what one peer has.
@@ -24,12 +26,17 @@ const KNOWN_MAX: usize = 256;
 pub(super) const ALL: RangeInclusive<ReplicaId> = ReplicaId::new(0)..=ReplicaId::new(u64::MAX);
 
 /// The origins whose events came last, newest at the end. Only saves bytes: whatever it misses shows in the sum.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Recent {
     origins: VecDeque<ReplicaId>,
+    entries_max: usize,
 }
 
 impl Recent {
+    pub(super) fn new(entries_max: usize) -> Self {
+        Self { origins: VecDeque::new(), entries_max: entries_max.clamp(ENTRIES_LEAST, ENTRIES_MAX) }
+    }
+
     pub(super) fn note(&mut self, origin: ReplicaId) {
         if self.origins.back() == Some(&origin) {
             return;
@@ -37,7 +44,7 @@ impl Recent {
         match self.origins.iter().position(|it| *it == origin) {
             Some(at) => _ = self.origins.remove(at),
             // Two places are for the two who talk to each other.
-            None if self.origins.len() == ENTRIES_MAX - 2 => _ = self.origins.pop_front(),
+            None if self.origins.len() == self.entries_max - 2 => _ = self.origins.pop_front(),
             None => {}
         }
         self.origins.push_back(origin);
@@ -93,7 +100,7 @@ impl Replica {
         self.store.seal();
         self.log_sealed();
         let vv = self.store.version_vector();
-        if vv.len() <= ENTRIES_MAX {
+        if vv.len() <= self.recent.entries_max {
             return self.list_versions(peer, &ALL, reply);
         }
         let mut listed: Vec<ReplicaId> = self.recent.origins.iter().copied().chain([self.id(), peer]).collect();
@@ -108,7 +115,7 @@ impl Replica {
     fn list_versions(&mut self, peer: ReplicaId, range: &RangeInclusive<ReplicaId>, reply: bool) {
         let entries = self.entries_in(range);
         let mut first = *range.start();
-        let mut parts = entries.chunks(ENTRIES_MAX).peekable();
+        let mut parts = entries.chunks(self.recent.entries_max).peekable();
         loop {
             let entries = parts.next().unwrap_or_default().to_vec();
             let end = parts.peek().is_none();
@@ -201,7 +208,7 @@ impl Replica {
     /// Has a peer compare a range in which the two differ: entry by entry if there are few here, else part by part.
     fn describe(&mut self, peer: ReplicaId, range: &RangeInclusive<ReplicaId>) {
         let ours = self.entries_in(range);
-        let Some(cut) = Cut::new(range, PARTS).filter(|_| ours.len() > ENTRIES_MAX) else {
+        let Some(cut) = Cut::new(range, PARTS).filter(|_| ours.len() > self.recent.entries_max) else {
             return self.list_versions(peer, range, true);
         };
         let mut sums = vec![0_u64; PARTS];
@@ -252,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_origins_that_changed_last_are_listed() {
-        let mut recent = Recent::default();
+        let mut recent = Recent::new(ENTRIES_MAX);
         (0..200).for_each(|id| recent.note(ReplicaId::new(id)));
         recent.note(ReplicaId::new(150));
         recent.note(ReplicaId::new(150));

@@ -136,9 +136,7 @@ impl World {
         self.check();
         self.advance(self.detector.delay.1); // everybody has been announced to everybody
         for host in self.alive() {
-            let now = self.read_clocks(host);
-            self.process_mut(host).engine.hurry_acks(now); // as WAIT does
-            self.pump(host);
+            self.hurry(host);
         }
         self.advance(REST_MICROS);
         assert!(self.agree(), "agreement did not last:\n{}", self.describe());

@@ -139,7 +139,8 @@ impl Plan {
         }
         let lost_for_ever = (0..hosts).skip(1).filter(|_| random.percent(30.0)).collect();
         let count = *random.pick(&[1, 1, 2, 3]);
-        let zones = (0..hosts).map(|_| *random.pick(&["", "east", "west", "south"][..=count])).map(Zone::named).collect();
+        let zones =
+            (0..hosts).map(|_| *random.pick(&["", "east", "west", "south"][..=count])).map(Zone::named).collect();
         Self { seed, hosts, config, zones, link, detection, steps: draw.steps, lost_for_ever }
     }
 }
@@ -158,7 +159,8 @@ fn draw_config(random: &mut Random) -> ReplicaConfig {
     if random.percent(30.0) {
         config.key = Some(ClusterKey::new([7; 32]));
     }
-    // Trees in clusters of three: some that begin and end as members come and go.
+    // Vectors that do not fit a message; trees in clusters of three, some that begin and end as members come and go.
+    config.version_entries_max = *random.pick(&[3, 55]);
     config.relay_above = *random.pick(&[16, 16, 0, 2, 3]);
     config.relay_fanout = *random.pick(&[1, 2, 2, 16]);
     config.relay_zones_fanout = *random.pick(&[1, 2, 32]);

@@ -56,7 +56,12 @@ impl World {
         let hosts = (0..hosts)
             .map(|number| {
                 let last = u8::try_from(number + 1).expect("few hosts");
-                Host { address: SocketAddr::from(([10, 0, 0, last], 7400)), process: None, clocks: Clocks::default(), zone: Zone::default() }
+                Host {
+                    address: SocketAddr::from(([10, 0, 0, last], 7400)),
+                    process: None,
+                    clocks: Clocks::default(),
+                    zone: Zone::default(),
+                }
             })
             .collect();
         Self {
