@@ -38,11 +38,14 @@ const FAULTS: [&str; 19] = [
 ];
 
 /// Repairs that must have run, by the counters of the engines.
-const REPAIRS: [&str; 16] = [
+const REPAIRS: [&str; 19] = [
     "gaps_asked",
     "wants_sent",
     "tails_probed",
     "versions_sent",
+    "ranges_sent",
+    "relays_sent",
+    "relays_dropped",
     "events_resent",
     "events_held",
     "events_dropped",

@@ -27,6 +27,7 @@ use super::core::Shared;
 use super::roster::{Roster, Seen, Step};
 use super::seeds::Seeds;
 use super::transport::MembershipTransport;
+use crate::Zone;
 
 /// Chitchat drops a dead incarnation from its digests after half of this, and forgets it after the whole.
 ///
@@ -210,7 +211,7 @@ impl Membership {
         self.shared.pace().stir(Instant::now());
         for step in &steps {
             match step {
-                Step::Up { name, id, addr } => tracing::info!(name, %id, %addr, "peer is up"),
+                Step::Up { name, id, addr, .. } => tracing::info!(name, %id, %addr, "peer is up"),
                 Step::Down { name, id } => tracing::warn!(name, %id, "peer is down"),
                 Step::Gone { name, id, why } => tracing::info!(name, %id, why, "peer is gone"),
                 Step::Refuse { name, addr, refusal } => {
@@ -222,7 +223,7 @@ impl Membership {
         self.shared.drive(|replica, now| {
             for step in steps {
                 match step {
-                    Step::Up { id, addr, .. } => replica.peer_up(now, id, addr),
+                    Step::Up { id, addr, zone, .. } => replica.peer_up(now, id, addr, Zone::of(zone.as_deref())),
                     Step::Down { id, .. } => replica.peer_down(now, id),
                     Step::Gone { id, .. } => replica.peer_gone(id),
                     Step::Refuse { .. } => {}

@@ -16,13 +16,15 @@
 //! vectors, what only one side has is dropped, so both converge, and one of the two events is lost. Moving those too
 //! would count twice what some have applied already. A window still open is moved.
 
-use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
 use super::assembly::Assemblies;
 use super::peer::Peer;
+use super::peers::Peers;
 use super::{Event, Now, Replica, ReplicaConfig};
+use crate::Zone;
 use crate::store::{Renamed, Store};
 use crate::wire::{Envelope, Message};
 
@@ -81,14 +83,16 @@ impl Replica {
         self.examined_since = None;
         self.counters.identities_taken += 1;
         self.log_sealed();
-        let known: Vec<(ReplicaId, std::net::SocketAddr, bool)> =
-            self.peers.iter().map(|(id, peer)| (*id, peer.addr, peer.live)).collect();
-        self.peers = BTreeMap::new();
-        for (peer, addr, live) in known {
+        let known: Vec<(ReplicaId, SocketAddr, Zone, bool)> =
+            self.peers.iter().map(|(id, peer)| (*id, peer.addr, peer.zone, peer.live)).collect();
+        self.peers = Peers::default();
+        self.targets.clear();
+        (self.spread_upto, self.spread_check, self.timed) = (0, None, None);
+        self.membership_changed();
+        for (peer, addr, zone, live) in known {
             // Nothing is known of how far anybody has the new id's events: they are sent as new ones are.
-            let mut anew = Peer::new(addr, 0);
-            anew.live = live;
-            self.peers.insert(peer, anew);
+            self.peers.get_or_insert_with(peer, || Peer::new(addr, zone, 0));
+            self.peers.set_live(peer, live);
             self.send_digest(now, peer);
         }
         renamed

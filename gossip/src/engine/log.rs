@@ -47,6 +47,10 @@ impl Log {
                 origin.floor += 1;
                 self.bytes -= body.len() + ENTRY_BYTES;
             }
+            if origin.events.is_empty() {
+                // An origin that has died leaves nothing; one that goes on begins anew where it is.
+                self.origins.remove(&oldest);
+            }
         }
     }
 
@@ -85,6 +89,11 @@ impl Log {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// How many origins have events here.
+    pub(super) fn origins(&self) -> usize {
+        self.origins.len()
+    }
 }
 
 #[cfg(test)]
@@ -108,10 +117,23 @@ mod tests {
         log.append(Dot::new(A, 3), body());
         assert_eq!((log.floor(A), log.floor(B)), (1, 0));
         log.append(Dot::new(A, 4), body());
-        assert_eq!((log.floor(A), log.floor(B)), (1, 1));
+        assert_eq!(log.floor(A), 1);
+        assert!(log.get(Dot::new(B, 1)).is_none());
         assert!(log.get(Dot::new(A, 1)).is_none());
         assert!(log.get(Dot::new(A, 2)).is_some());
         assert_eq!(log.bytes(), 3 * (100 + ENTRY_BYTES));
+    }
+
+    #[test]
+    fn an_origin_whose_last_event_is_cut_leaves_nothing_and_may_go_on() {
+        let mut log = Log::new(2 * (100 + ENTRY_BYTES));
+        log.append(Dot::new(A, 1), body());
+        log.append(Dot::new(B, 1), body());
+        log.append(Dot::new(B, 2), body());
+        assert_eq!((log.origins(), log.last(A)), (1, 0));
+        log.append(Dot::new(A, 2), body());
+        assert!(log.get(Dot::new(A, 2)).is_some() && log.get(Dot::new(A, 1)).is_none());
+        assert_eq!(log.floor(A), 1);
     }
 
     #[test]

@@ -121,6 +121,8 @@ counters! {
     bytes_received,
     /// Own events minted.
     events_minted,
+    /// Own events sent to a peer for the first time.
+    events_sent,
     /// Events of others applied.
     events_applied,
     /// Events received that were applied already.
@@ -139,6 +141,12 @@ counters! {
     digests_sent,
     /// Version vectors sent, because digests differed.
     versions_sent,
+    /// Sums over ranges of version vectors sent, because more differed than what is new.
+    ranges_sent,
+    /// Events of others passed on.
+    relays_sent,
+    /// Events not passed on to a peer because too many waited for it already; who lacks them asks.
+    relays_dropped,
     /// Events sent because a peer asked for them.
     events_resent,
     /// Chunks of large events sent.
@@ -225,6 +233,8 @@ pub struct Status {
     pub log_bytes: usize,
     /// Bytes of events that wait for others.
     pub held_bytes: usize,
+    /// Entries in tables that are kept for one replica or another, the version vector aside.
+    pub tracked: usize,
     /// Whether it is catching up by buckets.
     pub catching_up: bool,
     /// Milliseconds by which its clock is too far ahead for writing; 0 = it is not.

@@ -384,6 +384,17 @@ impl Store {
         self.buckets.iter_mut().map(|bucket| bucket.collect(owner, |_| true)).sum()
     }
 
+    /// The replicas whose resets have left baselines of slots of `owner`: what collecting them depends on.
+    #[must_use]
+    pub fn resetters(&self, owner: ReplicaId) -> Vec<ReplicaId> {
+        let all = self.buckets.iter().flat_map(|bucket| bucket.baselines.iter());
+        let its = all.map(|it| &it.baseline).filter(|it| it.owner == owner);
+        let mut resetters: Vec<_> = its.map(|it| it.reset.replica).collect();
+        resetters.sort_unstable();
+        resetters.dedup();
+        resetters
+    }
+
     /// Whether the fingerprints kept equal those computed from scratch: true, or there is a bug or bad memory.
     #[must_use]
     pub fn fingerprints_are_exact(&mut self) -> bool {

@@ -85,7 +85,7 @@ impl World {
 
     /// Tells one process what to believe of one peer.
     fn tell(&mut self, host: usize, subject: ReplicaId, at: usize, up: bool, exists: bool) {
-        let address = self.hosts[at].address;
+        let super::world::Host { address, zone, .. } = self.hosts[at];
         let now = self.read_clocks(host);
         let forgotten =
             !exists && (self.departed.contains(&subject) || self.detector.random.percent(self.detector.forgets));
@@ -94,7 +94,7 @@ impl World {
             (true, Some(Some(known))) if known == address => return,
             (false, None) => return,
             (true, _) => {
-                process.engine.peer_up(now, subject, address);
+                process.engine.peer_up(now, subject, address, zone);
                 process.believed.insert(subject, Some(address));
             }
             (false, Some(_)) if forgotten => {

@@ -57,6 +57,7 @@ pub fn run(plan: &Plan) -> Report {
     for (from, to, link) in &plan.other_links {
         world.set_link(*from, *to, *link);
     }
+    plan.zones.iter().enumerate().for_each(|(host, zone)| world.set_zone(host, *zone));
     let detector = world.detector();
     detector.hearsay = plan.detection.hearsay;
     detector.delay = plan.detection.delay;
@@ -167,9 +168,7 @@ impl World {
         self.check();
         self.advance(self.detector.delay.1); // everybody has been announced to everybody
         for host in self.alive() {
-            let now = self.read_clocks(host);
-            self.process_mut(host).engine.hurry_acks(now); // as WAIT does
-            self.pump(host);
+            self.hurry(host);
         }
         self.advance(REST_MICROS);
         assert!(self.agree(), "agreement did not last:\n{}", self.describe());

@@ -3,6 +3,7 @@
 //! Drawn in swarm fashion (Groce et al. 2012): each run leaves out some kinds of faults and operations altogether, so
 //! that over many seeds rare combinations get runs of their own instead of drowning in an average.
 
+use cahoots_gossip::Zone;
 use cahoots_gossip::engine::ReplicaConfig;
 use cahoots_gossip::wire::ClusterKey;
 
@@ -86,6 +87,8 @@ pub struct Plan {
     pub other_links: Vec<(usize, usize, Link)>,
     /// Datagrams that fit a socket.
     pub backlog: usize,
+    /// The zone of each host.
+    pub zones: Vec<Zone>,
     /// The failure detector.
     pub detection: Detection,
     /// Faults and work.
@@ -99,7 +102,7 @@ impl Plan {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let hosts = *random.pick(&[2, 2, 3, 3, 3, 4, 5]);
+        let hosts = *random.pick(&[2, 2, 3, 3, 3, 4, 5, 7]);
         let config = draw_config(&mut random.fork(1));
         let (link, other_links) = draw_links(&mut random.fork(2), hosts);
         let backlog = *random.pick(&[8, 400, 400]);
@@ -126,7 +129,10 @@ impl Plan {
             }
         }
         let lost_for_ever = (0..hosts).skip(1).filter(|_| random.percent(30.0)).collect();
-        Self { seed, hosts, config, link, other_links, backlog, detection, steps: draw.steps, lost_for_ever }
+        let count = *random.pick(&[1, 1, 2, 3]);
+        let zones =
+            (0..hosts).map(|_| *random.pick(&["", "east", "west", "south"][..=count])).map(Zone::named).collect();
+        Self { seed, hosts, config, zones, link, other_links, backlog, detection, steps: draw.steps, lost_for_ever }
     }
 }
 
@@ -145,6 +151,16 @@ fn draw_config(random: &mut Random) -> ReplicaConfig {
     config.patience_us = *random.pick(&[1_000_000, 30_000_000]);
     if random.percent(30.0) {
         config.key = Some(ClusterKey::new([7; 32]));
+    }
+    // Vectors that do not fit a message; trees in clusters of three, some that begin and end as members come and go.
+    config.version_entries_max = *random.pick(&[3, 55]);
+    config.relay_above = *random.pick(&[16, 16, 0, 2, 3]);
+    config.relay_fanout = *random.pick(&[1, 2, 2, 16]);
+    config.relay_zones_fanout = *random.pick(&[1, 2, 32]);
+    config.relay_bytes_max = *random.pick(&[500, 256 << 10, 256 << 10]);
+    if random.percent(15.0) {
+        config.send_bytes_per_second = Some(*random.pick(&[200_000, 2_000_000]));
+        config.send_bytes_per_second_peer = *random.pick(&[None, Some(100_000)]);
     }
     config
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 
 use cahoots_crdt::ReplicaId;
+use cahoots_gossip::Zone;
 use cahoots_gossip::engine::{Replica, ReplicaConfig, Status};
 
 use super::detector::{Appointment, Detector};
@@ -23,6 +24,7 @@ pub(super) struct Host {
     pub(super) process: Option<Process>,
     pub(super) clocks: Clocks,
     pub(super) disk: Option<super::disk::Disk>,
+    pub(super) zone: Zone,
 }
 
 /// A cluster in a box. Every method that takes time says so.
@@ -67,6 +69,7 @@ impl World {
                     process: None,
                     clocks: Clocks::default(),
                     disk: None,
+                    zone: Zone::default(),
                 }
             })
             .collect();
@@ -192,6 +195,11 @@ impl World {
         }
     }
 
+    /// The zone that processes started on a host from now on say they stand in.
+    pub fn set_zone(&mut self, host: usize, zone: Zone) {
+        self.hosts[host].zone = zone;
+    }
+
     /// Starts a process with empty memory, hence under a new id.
     ///
     /// # Panics
@@ -218,7 +226,8 @@ impl World {
     ///
     /// # Panics
     /// If one runs there already.
-    pub fn start_as(&mut self, host: usize, id: ReplicaId, config: ReplicaConfig) {
+    pub fn start_as(&mut self, host: usize, id: ReplicaId, mut config: ReplicaConfig) {
+        config.zone = self.hosts[host].zone;
         let engine = Replica::new(config, id, self.hosts[host].clocks.read(self.now));
         self.inhabit(host, engine);
     }
