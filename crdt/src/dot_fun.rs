@@ -23,6 +23,7 @@ impl<V> DotFun<V> {
 
     /// The store in which just `dot` is live.
     #[must_use]
+    #[inline]
     pub fn of(dot: Dot, value: V) -> Self {
         let mut cells = SmallVec::new();
         cells.push((dot, value));

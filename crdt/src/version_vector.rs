@@ -61,6 +61,22 @@ impl VersionVector {
         }
     }
 
+    /// Raises the entry of the replica of `dot` by one if it stands at `dot`, and returns the next. `near` is where the
+    /// entry probably is.
+    #[inline]
+    pub(crate) fn advance_from(&mut self, dot: Dot, near: usize) -> Option<Dot> {
+        let at = match self.entries.get(near) {
+            Some(entry) if entry.0 == dot.replica => near,
+            _ => self.find(dot.replica).ok()?,
+        };
+        let entry = &mut self.entries[at];
+        if entry.1 != dot.seq {
+            return None;
+        }
+        entry.1 += 1;
+        Some(Dot::new(dot.replica, entry.1))
+    }
+
     /// Pointwise maximum. O(n + m).
     pub fn merge(&mut self, other: &Self) {
         if self.dominates(other) {
