@@ -111,6 +111,13 @@ impl<V> DotFun<V> {
         end.checked_sub(1).filter(|at| self.cells[*at].0.replica == replica)
     }
 
+    /// The same, `near` being where it probably is.
+    #[inline]
+    pub(crate) fn own_near(&self, replica: ReplicaId, near: usize) -> Option<usize> {
+        let is_own = |at: usize| self.cells.get(at).is_some_and(|cell| cell.0.replica == replica);
+        if is_own(near) && !is_own(near + 1) { Some(near) } else { self.own_at(replica) }
+    }
+
     /// The cell at a place that [`own_at`](Self::own_at) gave.
     #[inline]
     pub(crate) fn cell_at(&self, at: usize) -> (Dot, &V) {

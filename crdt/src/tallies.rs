@@ -39,6 +39,8 @@ pub(crate) struct Tallies {
     pub(crate) cells: DotFun<Tally>,
     /// Sorted by owner and birth. Empty, and nothing allocated, in a counter that was never reset.
     baselines: Box<[Baseline]>,
+    /// Where the cell counted on last probably is. It is nearly always the same one: that of the replica holding this.
+    near: usize,
 }
 
 /// What one replica has added since `birth`. Packed to 24 bytes: every counter delta is moved with one inside.
@@ -91,7 +93,7 @@ impl Tallies {
         let dot = mutation.mint();
         mutation.supersede(earlier);
         self.cells.succeed_at(at, dot, tally);
-        Ok(Self { cells: DotFun::of(dot, tally), baselines: Box::default() })
+        Ok(Self { cells: DotFun::of(dot, tally), ..Self::default() })
     }
 
     /// Begins a cell with the event `dot`.
@@ -99,7 +101,7 @@ impl Tallies {
     fn add_first(&mut self, dot: Dot, amount: i128) -> Self {
         let tally = Tally { birth: dot.seq, total: amount };
         self.cells.insert(dot, tally);
-        Self { cells: DotFun::of(dot, tally), baselines: Box::default() }
+        Self { cells: DotFun::of(dot, tally), ..Self::default() }
     }
 
     /// What [`add`](Self::add) does when nothing is unusual, for a counter with a `context` of its own. `None`: nothing
@@ -111,7 +113,7 @@ impl Tallies {
         replica: ReplicaId,
         amount: i128,
     ) -> Option<(Self, CausalContext)> {
-        let at = self.cells.own_at(replica)?;
+        let at = self.cells.own_near(replica, self.near)?;
         let (earlier, tally) = self.cells.cell_at(at);
         let tally = Tally { total: { tally.total }.checked_add(amount)?, ..*tally };
         if amount == 0 || earlier.seq <= 1 {
@@ -119,7 +121,8 @@ impl Tallies {
         }
         let dot = context.mint_next(earlier, at)?;
         self.cells.succeed_at(at, dot, tally);
-        let delta = Self { cells: DotFun::of(dot, tally), baselines: Box::default() };
+        self.near = at;
+        let delta = Self { cells: DotFun::of(dot, tally), ..Self::default() };
         Some((delta, CausalContext::of(Run { replica, first: earlier.seq, last: dot.seq })))
     }
 
@@ -215,7 +218,7 @@ impl DotStore for Tallies {
 
     fn since(&self, seen: &VersionVector) -> Self {
         // Baselines are restated, as removals are.
-        Self { cells: self.cells.since(seen), baselines: self.baselines.clone() }
+        Self { cells: self.cells.since(seen), baselines: self.baselines.clone(), near: 0 }
     }
 
     fn atoms(self, emit: &mut dyn FnMut(Self)) {
