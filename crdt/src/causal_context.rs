@@ -160,12 +160,7 @@ impl CausalContext {
         if run.last < first {
             return;
         }
-        let prefix = self.prefix.get(run.replica);
-        if run.last <= prefix {
-            return;
-        }
-        if first <= prefix.saturating_add(1) {
-            self.prefix.raise(run.replica, run.last);
+        if self.prefix.extend(run.replica, first, run.last) {
             if !self.cloud.is_empty() {
                 self.absorb(run.replica);
             }

@@ -54,6 +54,12 @@ impl<V> DotFun<V> {
 
     /// Keeps the cells for which `keep` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(Dot, &V) -> bool) {
+        if let [(dot, value)] = self.cells.as_slice() {
+            if !keep(*dot, value) {
+                self.cells.clear();
+            }
+            return;
+        }
         self.cells.retain(|(dot, value)| keep(*dot, value));
     }
 

@@ -201,17 +201,23 @@ impl<K: Eq + Hash, V> DotMap<K, V> {
     }
 
     /// Makes room for `more` entries, moving to a hash table when they will be many.
+    #[inline]
     pub(crate) fn grow_for(&mut self, more: usize) {
         match &mut self.entries {
-            Entries::Few(few) if few.len() + more > FEW_MAX => {
-                let mut many = HashMap::with_capacity(few.len() + more);
-                many.extend(few.drain(..));
-                self.entries = Entries::Many(many);
-            }
+            Entries::Few(few) if few.len() + more > FEW_MAX => self.become_many(more),
             Entries::Few(_) => {}
             // One by one the table doubles by itself.
             Entries::Many(many) if more > 1 => many.reserve(more),
             Entries::Many(_) => {}
+        }
+    }
+
+    #[cold]
+    fn become_many(&mut self, more: usize) {
+        if let Entries::Few(few) = &mut self.entries {
+            let mut many = HashMap::with_capacity(few.len() + more);
+            many.extend(few.drain(..));
+            self.entries = Entries::Many(many);
         }
     }
 }
