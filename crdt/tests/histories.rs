@@ -360,8 +360,8 @@ fn two_copies_that_write_under_one_id_lose_changes_but_do_no_other_harm() -> Res
     let _sent = (add(&mut original, A, 1, 5)?, add(&mut original, B, 1, 6)?);
     let mut copy = original.clone();
     let mut deltas = Vec::new();
-    for round in 0..20 {
-        deltas.extend([add(&mut original, A, 1, round + 1)?, add(&mut copy, A, round as u8 % 3, -2)?]);
+    for round in 0..20_u8 {
+        deltas.extend([add(&mut original, A, 1, 1 + i64::from(round))?, add(&mut copy, A, round % 3, -2)?]);
         deltas.extend([copy.remove(A, &1), original.remove(A, &2)]);
         let (ours, theirs) = (deltas[deltas.len() / 2].clone(), deltas[deltas.len() / 3].clone());
         original.merge(ours);
