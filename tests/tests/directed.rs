@@ -1,5 +1,7 @@
 //! Histories told by hand between bare stores: each breaks a system that leaves out one of the replication rules.
 
+use cahoots_gossip::store::Store;
+use cahoots_gossip::{Limits, ReplicaId};
 use cahoots_tests::client::Reply;
 use cahoots_tests::commands::Commands;
 use cahoots_tests::exchange::{Tale, bucket_of};
@@ -403,6 +405,23 @@ fn a_state_read_while_a_window_is_open_holds_all_that_was_done_in_it() {
     assert_eq!(t.shown('b', "n"), Shown::text("2"));
     t.incr('a', "n", 1);
     t.heal("n", &Shown::text("3"));
+}
+
+#[test]
+fn a_digest_taken_while_a_window_is_open_speaks_of_what_is_in_it() {
+    // The sealed cell that an open one replaces is in no fingerprint any more: a digest that did not seal first would
+    // show another state under the same version vector.
+    let mut store = Store::new(ReplicaId::new(1), Limits::default(), 1_000);
+    let set = |store: &mut Store, value: &[u8]| store.write(0, 0, |w| w.set(b"k", value)).expect("within the limits");
+    set(&mut store, b"1");
+    let digest = (store.version_hash(), store.fingerprint());
+    set(&mut store, b"2");
+    let fingerprint = store.fingerprint();
+    set(&mut store, b"3");
+    let version_hash = store.version_hash();
+    assert_ne!((version_hash, fingerprint), digest);
+    assert_ne!(version_hash, digest.0, "another state, another version vector");
+    assert_eq!(store.version_vector().get(ReplicaId::new(1)), 3, "each reading has sealed");
 }
 
 #[test]

@@ -133,6 +133,22 @@ fn a_disk_that_lied_is_found_out_by_what_the_peers_know_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_reset_made_in_doubt_takes_what_it_saw_and_spares_what_the_disk_had_forgotten() {
+    let mut world = cluster(2);
+    run(&mut world, 0, "k", Action::Add(10));
+    world.advance(SECOND);
+    world.sync(0);
+    run(&mut world, 0, "k", Action::Add(5)); // in the same slot, and not on the disk
+    world.advance(SECOND);
+    world.crash(0);
+    world.resume(0, Start::Lying);
+    assert_eq!(world.shown(0, "k"), Shown::text("10"));
+    run(&mut world, 0, "k", Action::Delete);
+    world.heal(&[]);
+    everywhere(&world, "k", &Shown::text("5"));
+}
+
+#[test]
 fn a_disk_that_lied_is_found_out_although_as_much_was_written_anew() {
     // The version vectors say nothing then: only who compares what the dots name can know.
     let mut world = cluster(3);
