@@ -111,7 +111,7 @@ impl Replica {
     /// The live peers that may have `event`: its origin, and whoever said so.
     pub(super) fn holders(&self, event: Dot) -> Vec<ReplicaId> {
         let has = |id, peer: &super::Peer| id == event.replica || peer.versions.get(event.replica) >= event.seq;
-        self.peers.iter().filter(|(id, peer)| peer.live && has(**id, *peer)).map(|(id, _)| *id).collect()
+        self.peers.iter().filter(|(id, peer)| peer.live && has(**id, peer)).map(|(id, _)| *id).collect()
     }
 
     /// Forgets the request for events of `origin` once everything it was for is here.
