@@ -19,6 +19,7 @@ mod baseline;
 mod bucket;
 mod cell;
 mod changes;
+mod content;
 mod entry;
 mod event;
 mod fingerprint;

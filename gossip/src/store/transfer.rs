@@ -12,15 +12,15 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use cahoots_crdt::{Dot, DotFun, Observed, ReplicaId, VersionVector};
+use cahoots_crdt::{DotFun, VersionVector};
 
 use super::Store;
 use super::baseline::Baseline;
-use super::bucket::{BUCKETS, Bucket, bucket_of, remove_cells};
-use super::cell::{Class, Count, Dots, Element, Path, Register, hash_of};
+use super::bucket::{BUCKETS, Bucket, remove_cells};
+use super::cell::{Class, Dots, Element, Path, hash_of};
+use super::content::{Content, ElementState, check, content_of, element_of};
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
-use crate::bytes::Bytes;
 use crate::{Hlc, Limits};
 
 /// More events than any replica mints: keeps forged vectors away from the end of the number range.
@@ -41,44 +41,6 @@ struct BucketState<'a> {
     /// `None` when the receiver has shown an equal fingerprint.
     #[serde(borrow)]
     content: Option<Content<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Content<'a> {
-    frontier: Vec<Dot>,
-    #[serde(borrow)]
-    baselines: Vec<BaselineState<'a>>,
-    keys: Vec<KeyState<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct BaselineState<'a> {
-    #[serde(borrow)]
-    key: Bytes<'a>,
-    class: u8,
-    name: Bytes<'a>,
-    owner: ReplicaId,
-    birth: u64,
-    seen: u64,
-    total: i128,
-    reset: Dot,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeyState<'a> {
-    #[serde(borrow)]
-    key: Bytes<'a>,
-    elements: Vec<ElementState<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ElementState<'a> {
-    class: u8,
-    #[serde(borrow)]
-    name: Bytes<'a>,
-    registers: Vec<(Dot, Hlc, Bytes<'a>)>,
-    /// Dot, clock, birth, total.
-    counts: Vec<(Dot, Hlc, u64, i128)>,
 }
 
 /// What a transfer did.
@@ -298,42 +260,6 @@ fn settle_baselines(bucket: &mut Bucket) {
     }
 }
 
-fn content_of(bucket: &Bucket) -> Content<'_> {
-    let baselines = bucket.baselines.iter().map(|it| BaselineState {
-        key: Bytes(&it.key),
-        class: it.class as u8,
-        name: Bytes(&it.name),
-        owner: it.baseline.owner,
-        birth: it.baseline.birth,
-        seen: it.baseline.seen,
-        total: it.baseline.total,
-        reset: it.baseline.reset,
-    });
-    let keys = bucket.iter().map(|(key, entry)| KeyState {
-        key: Bytes(key),
-        elements: entry.elements(key, 0).map(|(path, element)| state_of(path, element)).collect(),
-    });
-    Content { frontier: bucket.frontier().iter().collect(), baselines: baselines.collect(), keys: keys.collect() }
-}
-
-fn state_of<'a>(path: Path<'a>, element: &'a Element) -> ElementState<'a> {
-    ElementState {
-        class: path.class as u8,
-        name: Bytes(path.name),
-        registers: element.value.iter().map(|(dot, it)| (dot, it.clock, Bytes(&it.value))).collect(),
-        counts: element.counts().map(|(dot, it)| (dot, it.clock, it.birth, it.total)).collect(),
-    }
-}
-
-fn element_of(state: ElementState<'_>) -> ((Class, &[u8]), Element) {
-    let class = Class::from_code(state.class).expect("checked");
-    let register = |(dot, clock, value): (Dot, Hlc, Bytes<'_>)| (dot, Register { clock, value: value.0.into() });
-    let count = |(dot, clock, birth, total)| (dot, Count { clock, birth, total });
-    let counts: DotFun<Count> = state.counts.into_iter().map(count).collect();
-    let value = state.registers.into_iter().map(register).collect();
-    ((class, state.name.0), Element { value, counts: (!counts.is_empty()).then(|| Box::new(counts)) })
-}
-
 #[expect(clippy::cast_possible_truncation, reason = "half of it is wanted")]
 fn low_half(fingerprint: Fingerprint) -> u64 {
     fingerprint.get() as u64
@@ -357,31 +283,4 @@ fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, Vec<BucketSta
         states.push(state);
     }
     Ok((header, states))
-}
-
-fn check(content: &Content<'_>, bucket: usize, vv: &VersionVector, limits: &Limits) -> Result<(), TransferError> {
-    let place = |key: &[u8], code: u8, name: &[u8]| {
-        let class = Class::from_code(code).ok_or(TransferError::Illegal("no such type"))?;
-        if key.len().max(name.len()) > limits.name_bytes_max {
-            return Err(TransferError::TooLong);
-        }
-        if class == Class::Text && !name.is_empty() {
-            return Err(TransferError::Illegal("a text has no named parts"));
-        }
-        if bucket_of(hash_of(key)) != bucket { Err(TransferError::Illegal("key outside its bucket")) } else { Ok(()) }
-    };
-    let cell = |dot: Dot| if vv.covers(dot) { Ok(()) } else { Err(TransferError::Illegal("cell before its event")) };
-    content.frontier.iter().try_for_each(|dot| cell(*dot))?;
-    content.baselines.iter().try_for_each(|it| place(it.key.0, it.class, it.name.0))?;
-    for key in &content.keys {
-        for element in &key.elements {
-            place(key.key.0, element.class, element.name.0)?;
-            if element.registers.iter().any(|(_, _, value)| value.0.len() > limits.value_bytes_max) {
-                return Err(TransferError::TooLong);
-            }
-            element.registers.iter().try_for_each(|(dot, ..)| cell(*dot))?;
-            element.counts.iter().try_for_each(|(dot, ..)| cell(*dot))?;
-        }
-    }
-    Ok(())
 }
