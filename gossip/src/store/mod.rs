@@ -24,6 +24,7 @@ mod entry;
 mod event;
 mod fingerprint;
 mod scan;
+mod sketch;
 mod transfer;
 mod view;
 mod window;
