@@ -28,6 +28,7 @@ mod reconcile;
 mod serve;
 mod status;
 mod transmit;
+mod work;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
