@@ -78,6 +78,9 @@ fn clusters_under_faults_show_what_the_history_says_and_agree_after_healing() {
         "events_assembled",
         "reconciliations",
         "buckets_joined",
+        "buckets_refined",
+        "differences_stale",
+        "differences_undecoded",
         "asks_answered",
         "asks_failed",
         "asks_busy",
@@ -86,6 +89,14 @@ fn clusters_under_faults_show_what_the_history_says_and_agree_after_healing() {
         let ran: u64 = reports.iter().map(|it| it.tally.counters.get(repair).copied().unwrap_or(0)).sum();
         assert!(ran > 0, "{repair} never happened in {seeds} runs");
     }
+    let of = |name| reports.iter().map(|it| it.tally.counters.get(name).copied().unwrap_or(0)).sum::<u64>();
+    println!(
+        "{} buckets joined, {} of them by their differences, {} stale, {} sketches undecoded",
+        of("buckets_joined"),
+        of("buckets_refined"),
+        of("differences_stale"),
+        of("differences_undecoded"),
+    );
     let slowest = reports.iter().max_by_key(|it| it.healed_in).expect("there are runs");
     println!(
         "{} runs, {} operations, {} values judged, {} states compared, {} crashes, {} stops, slowest agreement {} us (seed {})",
