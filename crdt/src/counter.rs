@@ -78,6 +78,14 @@ impl Causal<GCounter> {
     /// See [`GCounter::increment`].
     #[inline]
     pub fn increment(&mut self, replica: ReplicaId, amount: u64) -> Result<Self, Overflow> {
+        if let Some((tallies, context)) = self.store.tallies.add_alone(&mut self.context, replica, amount.into()) {
+            return Ok(Self { store: GCounter { tallies }, context });
+        }
+        self.increment_any(replica, amount)
+    }
+
+    #[cold]
+    fn increment_any(&mut self, replica: ReplicaId, amount: u64) -> Result<Self, Overflow> {
         self.try_mutate(replica, |counter, mutation| counter.increment(mutation, amount))
     }
 }
@@ -168,6 +176,14 @@ impl Causal<PnCounter> {
     /// See [`PnCounter::add`].
     #[inline]
     pub fn add(&mut self, replica: ReplicaId, amount: i64) -> Result<Self, Overflow> {
+        if let Some((tallies, context)) = self.store.tallies.add_alone(&mut self.context, replica, amount.into()) {
+            return Ok(Self { store: PnCounter { tallies }, context });
+        }
+        self.add_any(replica, amount)
+    }
+
+    #[cold]
+    fn add_any(&mut self, replica: ReplicaId, amount: i64) -> Result<Self, Overflow> {
         self.try_mutate(replica, |counter, mutation| counter.add(mutation, amount))
     }
 }

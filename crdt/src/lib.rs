@@ -24,7 +24,8 @@
 //! assert_eq!(left, right);
 //! ```
 //!
-//! A [`ReplicaId`] stands for one incarnation of one replica. Draw it at random; never use it again after losing state.
+//! A [`ReplicaId`] stands for one incarnation of one replica. Draw it at random; never use it again after losing state,
+//! nor for two copies at once: they would give different changes the same name, and one of them would be lost.
 //!
 //! ## Dots
 //!

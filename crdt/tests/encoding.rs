@@ -2,7 +2,7 @@
 
 use cahoots_crdt::{
     AwSet, BoundedCounter, Causal, DecodeError, Delta, Dot, DwFlag, EwFlag, GCounter, GSet, Hlc, Limits, LwwRegister,
-    MaxRegister, MvRegister, OrMap, PnCounter, ReplicaId, RwSet, Vote, exercise,
+    MaxRegister, MvRegister, OrMap, PnCounter, ReplicaId, RwSet, VersionVector, Vote, exercise,
 };
 use proptest::prelude::*;
 
@@ -232,4 +232,25 @@ fn the_highest_accepted_dot_leaves_room_to_count_on() {
     assert_eq!(set.context().last(replica), Dot::SEQ_MAX);
     let _sent = set.add(replica, 1);
     assert!(set.contains(&1));
+}
+
+#[test]
+fn a_version_vector_from_outside_leaves_room_to_count_on_as_well() {
+    let decode = |seq: u64| postcard::from_bytes::<VersionVector>(&postcard::to_allocvec(&vec![(A, seq)]).unwrap());
+    assert_eq!(decode(Dot::SEQ_MAX).map(|seen| seen.get(A)), Ok(Dot::SEQ_MAX));
+    assert!(decode(Dot::SEQ_MAX + 1).is_err());
+    assert!(decode(u64::MAX).is_err());
+}
+
+#[test]
+fn a_row_that_hands_rights_to_one_replica_twice_is_refused() {
+    // Two replicas; the context has dot 1 of the first; its row: 9 granted, 0 spent, then what it handed to whom.
+    let row = |handed: &[u8]| {
+        [&[1, 2][..], &[0; 8], &[0, 0, 0, 0, 0, 0, 0, 1], &[1, 0, 1, 0], &[1, 0, 1, 9, 0], handed].concat()
+    };
+    let decode = |handed: &[u8]| {
+        Causal::<BoundedCounter>::decode(&row(handed), &Limits::default()).map(|c| c.rights(ReplicaId::new(1)))
+    };
+    assert_eq!(decode(&[1, 1, 2]), Ok(Ok(2)));
+    assert!(matches!(decode(&[2, 1, 2, 1, 3]), Err(DecodeError::Malformed(_))));
 }

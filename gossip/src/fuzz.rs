@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use cahoots_crdt::{Dot, ReplicaId};
 
+use crate::Zone;
 use crate::bytes::Bytes;
 use crate::engine::{Now, Replica, ReplicaConfig};
 use crate::store::{BUCKETS, Class, Sketch, Store};
@@ -15,7 +16,7 @@ const NOW: Now = Now { mono: 1_000_000, wall: 1_700_000_000_000 };
 
 fn replica() -> Replica {
     let mut replica = Replica::new(ReplicaConfig::default(), ME, NOW);
-    replica.peer_up(NOW, PEER, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+    replica.peer_up(NOW, PEER, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), Zone::default());
     replica.write(NOW, 0, |w| {
         let _ = w.set(b"text", b"value");
         let _ = w.add(b"count", 3);

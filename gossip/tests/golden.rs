@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use cahoots_gossip::engine::{Now, Replica, ReplicaConfig};
 use cahoots_gossip::store::{BUCKETS, Class, Store};
 use cahoots_gossip::wire::ClusterKey;
-use cahoots_gossip::{Dot, Limits, ReplicaId};
+use cahoots_gossip::{Dot, Limits, ReplicaId, Zone};
 
 const A: ReplicaId = ReplicaId::new(0xA);
 const B: ReplicaId = ReplicaId::new(0xB);
@@ -107,7 +107,7 @@ fn datagrams_keep_their_bytes_with_and_without_a_key() {
         config.key = key;
         let mut now = Now { mono: 0, wall: WALL };
         let mut a = Replica::new(config, A, now);
-        a.peer_up(now, B, SocketAddr::from(([127, 0, 0, 1], 7102)));
+        a.peer_up(now, B, SocketAddr::from(([127, 0, 0, 1], 7102)), Zone::default());
         let mut stream = Vec::new();
         for step in 0..4_u8 {
             a.write(now, 0, |w| w.set(b"key", &vec![step; usize::from(step) * 700])).expect("admitted");

@@ -282,7 +282,9 @@ impl Wire for BoundedCounter {
             let mut handed: BTreeMap<ReplicaId, u128> = BTreeMap::new();
             for _ in 0..reader.count()? {
                 let (to, amount) = (reader.replica()?, reader.wide()?);
-                handed.insert(to, amount);
+                if handed.insert(to, amount).is_some() {
+                    return Err(DecodeError::Malformed("rights handed twice to one replica"));
+                }
             }
             Ok(Row { granted, spent, handed })
         })?;

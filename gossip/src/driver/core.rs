@@ -8,20 +8,22 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
+use super::bulk::ASKS_MAX;
 use super::changes::{CHANGES_MAX, Changes};
 use super::clock::Clock;
 use super::counters::Tally;
-use super::member::Member;
+use super::member::{Member, MemberState};
+use super::pace::Pace;
 use super::pump::{BURST_MAX, UNSENT_MAX};
 use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::timer::Timer;
 use super::transport::Inbound;
 use super::waiters::{Waiters, Waiting};
-use crate::engine::{Event, Now, Replica, Transmit};
+use crate::engine::{Ask, Event, Now, Replica, Transmit};
 use crate::store::Change;
 
 /// Between two looks at due timers while the socket is full, in microseconds.
@@ -56,11 +58,15 @@ pub(super) struct Shared {
     pub(super) progress: Notify,
     pub(super) waiters: Waiters,
     pub(super) tally: Tally,
+    /// Where the engine's requests go, for streams to carry.
+    asks: mpsc::Sender<Ask>,
     /// Where membership messages go while chitchat runs.
     pub(super) membership: Mutex<Option<mpsc::Sender<Inbound>>>,
     /// Hears to whom membership has answered, while this node says farewell.
     farewells: Mutex<Option<mpsc::Sender<SocketAddr>>>,
     pub(super) members: watch::Sender<Vec<Member>>,
+    /// How often membership calls on others.
+    pace: Mutex<Pace>,
 }
 
 /// What is left to do once the lock is released.
@@ -68,12 +74,15 @@ pub(super) struct Shared {
 struct Turn {
     transmits: VecDeque<Transmit>,
     events: Vec<Event>,
+    asks: Vec<Ask>,
     more: bool,
 }
 
 impl Shared {
-    pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> Self {
-        Self {
+    /// With what receives the engine's requests.
+    pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> (Self, mpsc::Receiver<Ask>) {
+        let (asks, receiver) = mpsc::channel(ASKS_MAX);
+        let shared = Self {
             core: Mutex::new(Core { replica, armed: None, changes: None, hurry: false, hurried: 0 }),
             endpoint: RwLock::new(Some(Arc::new(endpoint))),
             unsent: Mutex::default(),
@@ -84,10 +93,13 @@ impl Shared {
             progress: Notify::new(),
             waiters: Waiters::default(),
             tally: Tally::default(),
+            asks,
             membership: Mutex::new(None),
             farewells: Mutex::new(None),
             members: watch::Sender::default(),
-        }
+            pace: Mutex::new(Pace::new(Instant::now())),
+        };
+        (shared, receiver)
     }
 
     /// The engine, for reading or for something that gives it nothing to do.
@@ -129,7 +141,7 @@ impl Shared {
         let mut turn = Turn::default();
         // What is written leaves first, so that a question about it, which may be due at the same time, comes after.
         self.collect(replica, now, &mut turn);
-        self.listen(replica, now, &mut turn);
+        self.listen(replica, &mut turn);
         // Peers collect acknowledgements for a while unless asked. As databases commit in groups: whoever comes while
         // others are still waiting for an answer shares the next flush window instead of forcing one of its own.
         if core.hurry && !(replica.store().has_open_window() && self.waiters.any_upto(core.hurried)) {
@@ -141,7 +153,7 @@ impl Shared {
             self.collect(replica, now, &mut turn);
             replica.handle_timeout(now);
             self.collect(replica, now, &mut turn);
-            self.listen(replica, now, &mut turn);
+            self.listen(replica, &mut turn);
         }
         if let Some(listeners) = &core.changes {
             while let Some(change) = replica.poll_change() {
@@ -157,10 +169,8 @@ impl Shared {
     }
 
     /// Takes what the engine has to tell.
-    fn listen(&self, replica: &mut Replica, now: Now, turn: &mut Turn) {
-        while let Some(ask) = replica.poll_ask() {
-            replica.handle_answer(now, ask.number, None); // no stream carries it yet
-        }
+    fn listen(&self, replica: &mut Replica, turn: &mut Turn) {
+        turn.asks.extend(std::iter::from_fn(|| replica.poll_ask()));
         let known = turn.events.len();
         while let Some(event) = replica.poll_event() {
             turn.events.push(event);
@@ -204,6 +214,13 @@ impl Shared {
         }
         for event in turn.events {
             super::pump::report(&event);
+        }
+        for ask in turn.asks {
+            if let Err(refused) = self.asks.try_send(ask) {
+                // The node stops, or the engine has far more under way than it ever has: as if the stream had broken.
+                let number = refused.into_inner().number;
+                self.drive(|replica, now| replica.handle_answer(now, number, None));
+            }
         }
         if turn.more {
             self.wake.notify_one();
@@ -263,6 +280,17 @@ impl Shared {
         }
     }
 
+    /// Whether membership may call on `to` now.
+    pub(super) fn may_call(&self, to: SocketAddr) -> bool {
+        let live = self.members.borrow().iter().any(|it| it.addr == to && it.state == MemberState::Live);
+        self.pace().may_call(Instant::now(), to, live)
+    }
+
+    /// How often membership calls, to be told of changes and answers.
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Starts or stops reporting to whom membership answers.
     pub(super) fn report_farewells(&self, to: Option<mpsc::Sender<SocketAddr>>) {
         *self.farewells.lock().unwrap_or_else(PoisonError::into_inner) = to;
@@ -318,7 +346,7 @@ mod tests {
         let clock = Clock::start();
         let replica = Replica::new(ReplicaConfig::default(), cahoots_crdt::ReplicaId::new(1), clock.now());
         let endpoint = Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        Shared::new(replica, endpoint, clock, Timer::new().unwrap())
+        Shared::new(replica, endpoint, clock, Timer::new().unwrap()).0
     }
 
     fn transmits(to: SocketAddr, count: usize) -> VecDeque<Transmit> {
@@ -338,7 +366,7 @@ mod tests {
         assert_eq!((shared.tally.datagrams_dropped.get(), shared.tally.send_blocked.get()), (2, 2));
 
         shared.drive(|replica, now| {
-            replica.peer_up(now, cahoots_crdt::ReplicaId::new(2), to);
+            replica.peer_up(now, cahoots_crdt::ReplicaId::new(2), to, crate::Zone::default());
             replica.write(now, 1, |writer| writer.set(b"key", b"value")).unwrap();
         });
         assert_eq!(shared.unsent().len(), UNSENT_MAX, "nothing is taken from the engine while the socket is full");

@@ -22,6 +22,8 @@ use crate::wire::{Answer, Fingerprints, Request};
 const PEERS_MAX: usize = 3;
 /// Requests under way to one peer: while one answer is joined here, the next is read there.
 const ASKS_PER_PEER_MAX: usize = 2;
+/// Requests under way to all of them.
+pub(super) const ASKS_MAX: usize = PEERS_MAX * ASKS_PER_PEER_MAX;
 /// Requests to one peer that may fail in a row before it is left out of the pass.
 const STRIKES_MAX: u32 = 2;
 /// Least time between two passes for the sake of one peer, in microseconds.

@@ -13,6 +13,9 @@ use crate::wire::{Answer, Refusal, Request};
 /// How far answers may run ahead of the bound, in microseconds: a second's worth at once after a second of silence.
 const BURST_US: u64 = 1_000_000;
 
+/// When to ask again a replica whose id is in doubt, in milliseconds: a few round trips settle that.
+const DOUBT_MS: u32 = 200;
+
 /// A bound on bytes given out per second (a leaky bucket): the time from which the next answer is within it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Allowance {
@@ -45,6 +48,10 @@ impl Replica {
     fn answer(&mut self, now: Now, from: ReplicaId, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let peer = self.peers.get(&from).ok_or(Refusal::UnknownPeer)?;
         let request = Request::decode(body)?;
+        if self.store.is_doubted() {
+            // What is here under the own id may have to be moved to another first.
+            return Ok(Answer::Busy { after_ms: DOUBT_MS }.encode());
+        }
         let free_at = self.allowance.free_at.max(peer.allowance.free_at);
         if free_at > now.mono {
             let after_ms = u32::try_from((free_at - now.mono).div_ceil(1_000)).unwrap_or(u32::MAX);

@@ -23,7 +23,7 @@ pub(super) fn first_hash(bucket: usize) -> u64 {
     (bucket as u64) << (u64::BITS - BUCKET_BITS)
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Bucket {
     keys: HashTable<(Box<[u8]>, Entry)>,
     pub(super) baselines: Baselines,

@@ -173,7 +173,7 @@ impl Store {
     pub fn join_transfer(&mut self, bytes: &[u8], wall_ms: u64) -> Result<Joined, TransferError> {
         let (header, states) = decode(bytes, &self.limits)?;
         self.seal();
-        let knows_too_much = |vv: &VersionVector| vv.get(self.id) > self.sealed_seq();
+        let knows_too_much = |vv: &VersionVector| vv.get(self.id) > self.certain_seq();
         if knows_too_much(&header.vv) || states.iter().any(|state| knows_too_much(&state.ahead)) {
             return Err(TransferError::OwnId);
         }
@@ -282,20 +282,28 @@ fn join_element(mine: &mut Element, my_vv: &VersionVector, theirs: Element, thei
         return false;
     }
     let before = mine.clone();
-    // One dot names one event, so a cell is the same wherever it lives. If bad memory has made it two, one of them goes
-    // everywhere, whichever: replicas must not differ for ever.
-    for (dot, register) in theirs.value.iter() {
-        if let Some(ours) = mine.value.get_mut(dot)
-            && (ours.clock, &ours.value) < (register.clock, &register.value)
-        {
-            ours.clone_from(register);
-        }
-    }
+    agree_on_forked(mine, &theirs);
     mine.value.join(my_vv, theirs.value, their_vv);
     let mut counts = mine.counts.take().map(|counts| *counts).unwrap_or_default();
     counts.join(my_vv, theirs.counts.map(|counts| *counts).unwrap_or_default(), their_vv);
     mine.counts = (!counts.is_empty()).then(|| Box::new(counts));
     *mine != before
+}
+
+/// A dot that names two cells (its id was used twice) keeps the greater on both sides, so that they agree again.
+fn agree_on_forked(mine: &mut Element, theirs: &Element) {
+    for (dot, theirs) in theirs.value.iter() {
+        let Some(mine) = mine.value.get_mut(dot) else { continue };
+        if (mine.clock, &mine.value) < (theirs.clock, &theirs.value) {
+            *mine = theirs.clone();
+        }
+    }
+    for (dot, theirs) in theirs.counts() {
+        let Some(mine) = mine.counts.as_mut().and_then(|counts| counts.get_mut(dot)) else { continue };
+        if (mine.clock, mine.birth, mine.total) < (theirs.clock, theirs.birth, theirs.total) {
+            *mine = theirs.clone();
+        }
+    }
 }
 
 /// Removes cells that a baseline shows to be reset, and baselines of lives that are over.

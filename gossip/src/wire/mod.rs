@@ -9,3 +9,4 @@ pub use bulk::REQUEST_BYTES_MAX;
 pub(crate) use bulk::{Answer, Fingerprints, Request};
 pub use envelope::{ClusterKey, Envelope, Kind, Refusal};
 pub(crate) use message::Message;
+pub use message::{Carried, carried};

@@ -37,12 +37,16 @@ pub fn draw(seed: u64) -> Mix {
     let mut workload = Workload::draw(&mut random.fork(1));
     let window_bytes_max = *random.pick(&[40, 300, 1_000, 1_000]);
     let (crashes, skews, clears) = (random.percent(40.0), random.percent(30.0), random.percent(20.0));
+    let doubts = random.percent(30.0);
     let mut steps = Vec::new();
     for _ in 0..length {
         let (a, b) = (random.index(replicas), random.index(replicas));
         let number = random.index(9);
         let (start, count) = (random.index(1_024), *random.pick(&[1_024, 1_024, 300]));
         steps.push(match random.below(100) {
+            0..2 if doubts => Step::Doubt(a),
+            2..5 if doubts => Step::Rename(a),
+            5 if doubts => Step::Trust(a),
             0..34 => Step::Write(a, workload.group(&mut random)),
             34..44 => Step::Seal(a),
             44..60 if a != b => Step::Send(a, b, number),

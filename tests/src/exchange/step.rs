@@ -46,13 +46,31 @@ pub enum Step {
     Tick(u64),
     /// The wall clock of a replica is so many milliseconds off.
     Skew(usize, u64),
+    /// The id of a replica is in doubt: from now on it tells nobody anything.
+    Doubt(usize),
+    /// The doubt has turned out to be unfounded.
+    Trust(usize),
+    /// The replica goes on under another id.
+    Rename(usize),
 }
 
 impl Step {
+    /// The replica that tells somebody something in this step.
+    pub(super) fn speaker(&self) -> Option<usize> {
+        match *self {
+            Self::Send(from, ..) | Self::SendAll(from, _) | Self::Resend(from, ..) | Self::Ask(from, ..) => Some(from),
+            Self::Transfer(from, _) | Self::Ack(from, _) | Self::Digest(from, _) => Some(from),
+            Self::SlowAck(from, _) | Self::SlowDigest(from, _) => Some(from),
+            _ => None,
+        }
+    }
+
     /// The replicas whose state it may change. Of what arrives, the world knows where.
     pub(super) fn touches(&self) -> [Option<usize>; 2] {
         match *self {
-            Self::Write(at, _) | Self::Clear(at) | Self::Seal(at) | Self::Crash(at) => [Some(at), None],
+            Self::Write(at, _) | Self::Clear(at) | Self::Seal(at) | Self::Crash(at) | Self::Rename(at) => {
+                [Some(at), None]
+            }
             Self::Send(_, to, _) | Self::SendAll(_, to) | Self::Resend(_, to, ..) | Self::Ack(_, to) => {
                 [Some(to), None]
             }
@@ -60,9 +78,14 @@ impl Step {
                 [Some(from), Some(to)]
             }
             Self::SlowDigest(from, _) => [Some(from), None],
-            Self::Arrive(..) | Self::Lose(_) | Self::SlowAck(..) | Self::Cut(..) | Self::Tick(_) | Self::Skew(..) => {
-                [None, None]
-            }
+            Self::Arrive(..)
+            | Self::Lose(_)
+            | Self::SlowAck(..)
+            | Self::Cut(..)
+            | Self::Tick(_)
+            | Self::Skew(..)
+            | Self::Doubt(_)
+            | Self::Trust(_) => [None, None],
         }
     }
 }

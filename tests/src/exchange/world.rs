@@ -118,6 +118,9 @@ impl World {
     /// # Panics
     /// If something does not hold.
     pub fn take(&mut self, step: &Step) {
+        if step.speaker().is_some_and(|from| self.replicas[from].silent) {
+            return;
+        }
         match step {
             Step::Write(at, group) => drop(self.write(*at, group)),
             Step::Clear(at) => self.clear(*at),
@@ -155,6 +158,15 @@ impl World {
             Step::Crash(at) => self.crash(*at),
             Step::Tick(millis) => self.wall += millis,
             Step::Skew(at, millis) => self.skew[*at] = *millis,
+            Step::Doubt(at) => {
+                self.replicas[*at].silent = true;
+                self.replicas[*at].store.doubt();
+            }
+            Step::Trust(at) => {
+                self.replicas[*at].silent = false;
+                self.replicas[*at].store.trust();
+            }
+            Step::Rename(at) => self.rename(*at),
             Step::Lose(_) => {}
         }
         step.touches().into_iter().flatten().for_each(|at| self.check(at));
@@ -195,6 +207,14 @@ impl World {
             let recorded = self.history.record(&key, dot, crate::oracle::Action::Delete, stamp, knew);
             recorded.expect("a removal has no stamp to be wrong");
         }
+    }
+
+    fn rename(&mut self, at: usize) {
+        let (id, position) = (self.fresh_id(), self.replicas[at].store.position());
+        let renamed = self.replicas[at].rename(id);
+        assert_eq!(renamed.kept + renamed.moved, position, "every own event is kept or moved");
+        self.history.rename(renamed.old, renamed.kept, id);
+        self.replicas[at].silent = false;
     }
 
     /// The id under which a replica lives now.
