@@ -122,3 +122,52 @@ fn datagrams_keep_their_bytes_with_and_without_a_key() {
         assert_golden(name, &stream);
     }
 }
+
+#[test]
+fn trees_and_version_vectors_that_do_not_fit_a_message_keep_their_bytes() {
+    let addr =
+        |id: ReplicaId| SocketAddr::from(([127, 0, 0, 1], 7000 + u16::try_from(id.get() & 0xFFF).expect("small")));
+    let mut now = Now { mono: 0, wall: WALL };
+    let make = |id| {
+        let mut config = ReplicaConfig::default();
+        config.cluster = "golden".into();
+        config.relay_above = 0;
+        config.version_entries_max = 3;
+        Replica::new(config, id, now)
+    };
+    // Each of two has heard of eight others that the other has not; then they meet.
+    let mut pair = [make(A), make(B)];
+    for (index, other) in (0..16).map(|other| (other % 2, ReplicaId::new((other as u64 + 1) << 59 | 0xC0))) {
+        let mut writer = make(other);
+        let (here, there) = (pair[index].id(), other);
+        pair[index].peer_up(now, there, addr(there), Zone::default());
+        writer.peer_up(now, here, addr(here), Zone::default());
+        let value = vec![b'v'; if index == 0 { 10 } else { 2_000 }];
+        writer.write(now, 0, |w| w.set(format!("{other}").as_bytes(), &value)).expect("admitted");
+        while let Some(transmit) = writer.poll_transmit(now) {
+            pair[index].handle_datagram(now, addr(there), &transmit.datagram).expect("accepted");
+        }
+        pair[index].peer_gone(there);
+    }
+    pair.iter_mut().for_each(|replica| while replica.poll_transmit(now).is_some() {});
+    pair[0].peer_up(now, B, addr(B), Zone::named("east"));
+    pair[1].peer_up(now, A, addr(A), Zone::default());
+    let mut stream = Vec::new();
+    for _ in 0..40 {
+        for (from, to) in [(0, 1), (1, 0)] {
+            let source = addr(pair[from].id());
+            while let Some(transmit) = pair[from].poll_transmit(now) {
+                stream.extend(u16::try_from(transmit.datagram.len()).expect("short").to_le_bytes());
+                stream.extend(&transmit.datagram);
+                pair[to].handle_datagram(now, source, &transmit.datagram).expect("accepted");
+            }
+        }
+        now.mono += 50_000;
+        now.wall += 50;
+        pair.iter_mut().for_each(|replica| replica.handle_timeout(now));
+    }
+    let [a, b] = pair.map(|mut replica| replica.status());
+    assert_eq!((a.version_vector.len(), a.fingerprint), (16, b.fingerprint));
+    assert!(a.counters.ranges_sent + b.counters.ranges_sent > 0);
+    assert_golden("exchange.bin", &stream);
+}

@@ -162,6 +162,7 @@ fn draw_config(random: &mut Random) -> ReplicaConfig {
     if random.percent(15.0) {
         config.send_bytes_per_second = Some(*random.pick(&[200_000, 2_000_000]));
         config.send_bytes_per_second_peer = *random.pick(&[None, Some(100_000)]);
+        config.transfer_bytes = config.transfer_bytes.max(5_000); // one at a time, buckets alone take longer than it may
     }
     config
 }
