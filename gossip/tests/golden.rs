@@ -73,7 +73,7 @@ fn clearing_everything_keeps_its_bytes_and_applies() {
 fn a_transfer_of_all_buckets_keeps_its_meaning() {
     // The order of keys within a bucket is that of a hash table, so the golden bytes are read, not compared.
     let (mut a, mut b) = stores();
-    let (transfer, next) = a.encode_transfer(0, &vec![0; BUCKETS], usize::MAX);
+    let (transfer, next) = a.encode_transfer(0, &vec![0; BUCKETS], usize::MAX, usize::MAX);
     assert_eq!(next, BUCKETS);
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/transfer.bin");
     if std::env::var_os("CAHOOTS_BLESS").is_some() {
@@ -82,6 +82,20 @@ fn a_transfer_of_all_buckets_keeps_its_meaning() {
     let golden = std::fs::read(&path).expect("golden file is there");
     assert_eq!(golden.len(), transfer.len(), "the wire format has changed");
     b.join_transfer(&golden, WALL).expect("legal");
+    assert_eq!(a.fingerprint(), b.fingerprint());
+}
+
+#[test]
+fn a_sketch_and_the_differences_it_shows_keep_their_meaning() {
+    let (mut a, mut b) = stores();
+    let sketch = b.sketch(0..BUCKETS, 40, 7);
+    let encoded = postcard::to_allocvec(&sketch).expect("plain data");
+    assert_golden("sketch.bin", &encoded);
+    let (transfer, count) = a.encode_differences(&sketch, usize::MAX).expect("few differences");
+    assert_eq!(count, BUCKETS);
+    assert_golden("differences.bin", &transfer); // keys are in the order of their items
+    let joined = b.join_transfer(&transfer, WALL).expect("legal");
+    assert_eq!((joined.refined, joined.items), (BUCKETS, 8));
     assert_eq!(a.fingerprint(), b.fingerprint());
 }
 

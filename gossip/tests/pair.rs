@@ -188,6 +188,41 @@ fn a_peer_below_the_floor_of_the_log_catches_up_by_buckets_and_deletes_stay_dele
 }
 
 #[test]
+fn a_few_changes_among_many_keys_cost_what_they_are_and_not_the_buckets_they_are_in() {
+    let mut config = ReplicaConfig::default();
+    config.log_bytes_max = 4096;
+    let mut pair = Pair::new(&config);
+    for at in 0..40_000 {
+        pair.set(0, &format!("key{at}"), &[b'v'; 100]);
+        pair.now.mono += 2;
+    }
+    pair.run(20_000_000);
+    pair.assert_equal();
+    pair.open = [[false; 2]; 2];
+    let before = pair.counters(1);
+    for at in 0..20 {
+        pair.set(0, &format!("key{}", at * 1_000), b"new");
+        pair.write(0, |w| w.delete(format!("key{}", at * 1_000 + 1).as_bytes())).expect("admitted");
+        pair.set(0, &format!("new{at}"), b"new");
+        for filler in 0..20 {
+            pair.set(0, "filler", format!("{filler}").as_bytes());
+            pair.run(300);
+        }
+    }
+    pair.open = [[true; 2]; 2];
+    pair.run(10_000_000);
+    pair.assert_equal();
+    assert_eq!(pair.text(1, "key5000").as_deref(), Some("new"));
+    assert_eq!(pair.text(1, "key5001"), None);
+    let after = pair.counters(1);
+    let refined = after.buckets_refined - before.buckets_refined;
+    assert!((40..=61).contains(&refined), "{refined}");
+    assert_eq!(after.buckets_joined - before.buckets_joined, refined);
+    let bytes = after.bytes_fetched - before.bytes_fetched;
+    assert!(bytes < 12 * 1_024 + 61 * 120, "{bytes}");
+}
+
+#[test]
 fn a_reset_takes_exactly_what_it_observed_and_its_baselines_are_collected() {
     let mut pair = Pair::new(&ReplicaConfig::default());
     pair.add(1, "k", 10);

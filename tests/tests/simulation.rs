@@ -38,7 +38,7 @@ const FAULTS: [&str; 19] = [
 ];
 
 /// Repairs that must have run, by the counters of the engines.
-const REPAIRS: [&str; 19] = [
+const REPAIRS: [&str; 22] = [
     "gaps_asked",
     "wants_sent",
     "tails_probed",
@@ -53,6 +53,9 @@ const REPAIRS: [&str; 19] = [
     "reconciliations",
     "buckets_joined",
     "buckets_equal",
+    "buckets_refined",
+    "differences_stale",
+    "differences_undecoded",
     "asks_answered",
     "asks_failed",
     "asks_busy",

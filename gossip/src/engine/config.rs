@@ -46,6 +46,9 @@ pub struct ReplicaConfig {
     pub assembly_bytes_max: usize,
     /// About how many bytes of buckets go into one answer to a peer that catches up. Default 128 KiB.
     pub transfer_bytes: usize,
+    /// A bucket that differs from a peer's is sent to it whole if it has no more than about so many bytes, and otherwise
+    /// what it differs in, at the price of a round trip and of 12 bytes a symbol. Default 2 KiB.
+    pub refine_bytes_min: usize,
     /// Bytes of answers to peers that catch up, per second and in total. Default no bound: who catches up is not ready
     /// for its clients before it has, and answers are asked for one by one, so they never queue before other traffic.
     /// A site behind a thin uplink sets it.
@@ -92,6 +95,7 @@ impl Default for ReplicaConfig {
             held_bytes_max: 64 << 20,
             assembly_bytes_max: 128 << 20,
             transfer_bytes: 128 << 10,
+            refine_bytes_min: 2 << 10,
             serve_bytes_per_second: None,
             serve_bytes_per_second_each: None,
             version_entries_max: ENTRIES_MAX,

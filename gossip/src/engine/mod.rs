@@ -35,6 +35,7 @@ mod serve;
 mod status;
 mod transmit;
 mod versions;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;

@@ -167,10 +167,16 @@ counters! {
     bytes_fetched,
     /// Buckets joined from transfers.
     buckets_joined,
+    /// Those of them of which only what they differed in was sent.
+    buckets_refined,
     /// Buckets found equal in transfers.
     buckets_equal,
     /// Buckets that had changed when the transfer arrived.
     buckets_stale,
+    /// Those of them of which the difference had come.
+    differences_stale,
+    /// Requests for differences that were too short for what differed.
+    differences_undecoded,
     /// Requests of peers answered on streams, those put off included.
     asks_answered,
     /// Bytes of the answers that were not put off.

@@ -6,6 +6,7 @@ use cahoots_crdt::{Dot, DotFun, Observed, ReplicaId, VersionVector};
 
 use super::bucket::{Bucket, bucket_of};
 use super::cell::{Class, Count, Element, Path, Register, hash_of};
+use super::entry::Entry;
 use super::transfer::TransferError;
 use crate::bytes::Bytes;
 use crate::{Hlc, Limits};
@@ -48,7 +49,8 @@ pub(super) struct ElementState<'a> {
     pub(super) counts: Vec<(Dot, Hlc, u64, i128)>,
 }
 
-pub(super) fn content_of(bucket: &Bucket) -> Content<'_> {
+/// The bucket's side tables, and these of its keys.
+pub(super) fn content_of<'a>(bucket: &'a Bucket, keys: impl Iterator<Item = (&'a [u8], &'a Entry)>) -> Content<'a> {
     let baselines = bucket.baselines.iter().map(|it| BaselineState {
         key: Bytes(&it.key),
         class: it.class as u8,
@@ -59,7 +61,7 @@ pub(super) fn content_of(bucket: &Bucket) -> Content<'_> {
         total: it.baseline.total,
         reset: it.baseline.reset,
     });
-    let keys = bucket.iter().map(|(key, entry)| KeyState {
+    let keys = keys.map(|(key, entry)| KeyState {
         key: Bytes(key),
         elements: entry.elements(key, 0).map(|(path, element)| state_of(path, element)).collect(),
     });

@@ -20,11 +20,13 @@ mod bucket;
 mod cell;
 mod changes;
 mod content;
+mod difference;
 mod entry;
 mod event;
 mod fingerprint;
 mod identity;
 mod scan;
+mod sketch;
 mod transfer;
 mod view;
 mod window;
@@ -47,6 +49,7 @@ pub use apply::{Applied, Missing};
 pub use bucket::BUCKETS;
 pub use cell::Class;
 pub use changes::Change;
+pub use difference::Sketch;
 pub use event::EventError;
 pub use fingerprint::Fingerprint;
 pub use identity::Renamed;
@@ -338,6 +341,12 @@ impl Store {
     /// The buckets in which `event` is not applied yet.
     pub fn buckets_without(&self, event: Dot) -> impl Iterator<Item = usize> + '_ {
         (0..BUCKETS).filter(move |bucket| self.seen(*bucket, event.replica) < event.seq)
+    }
+
+    /// How many keys there are in a bucket.
+    #[must_use]
+    pub fn bucket_len(&self, bucket: usize) -> usize {
+        self.buckets[bucket].len()
     }
 
     /// The version vector of one bucket.

@@ -1,9 +1,12 @@
 //! Bucket transfers: how a replica catches up when the log no longer reaches back.
 //!
-//! A transfer is a run of buckets, each read atomically (after sealing) with the version vector it is exact for, and
-//! each joined at once. There is no session: lost, duplicated, stale and interleaved transfers, from several senders
-//! and in both directions, are all exact. A bucket equal on both sides is only named; its version vector is raised
-//! if it is *still* equal when the transfer arrives.
+//! A transfer is some buckets, each read atomically (after sealing) with the version vector it is exact for, and each
+//! joined at once. There is no session: lost, duplicated, stale and interleaved transfers, from several senders and in
+//! both directions, are all exact. Of each bucket it holds one of:
+//! - that it is *equal* on both sides: its version vector is raised, if it is *still* equal when the transfer arrives;
+//! - that it *differs*, and is too large to be sent unless it is known in what: nothing is joined;
+//! - its *whole* content;
+//! - its *difference* from what the receiver had (`difference`): joined if the receiver's keys still are what they were.
 //!
 //! The join of two states: cells live on both sides, plus cells of one side whose dot the other's vector does not
 //! cover (Almeida, Shoker, Baquero 2016). The frontier joins by the same rule, baselines by their own merge.
@@ -19,6 +22,7 @@ use super::baseline::Baseline;
 use super::bucket::{BUCKETS, Bucket, remove_cells};
 use super::cell::{Class, Dots, Element, Path, hash_of};
 use super::content::{Content, ElementState, check, content_of, element_of};
+use super::difference::{Difference, Sketch};
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
 use crate::{Hlc, Limits};
@@ -37,21 +41,39 @@ struct Header {
 struct BucketState<'a> {
     bucket: u16,
     ahead: VersionVector,
-    fingerprint: Fingerprint,
-    /// `None` when the receiver has shown an equal fingerprint.
     #[serde(borrow)]
-    content: Option<Content<'a>>,
+    form: Form<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Form<'a> {
+    /// The receiver has shown this fingerprint, and it is the sender's too.
+    Equal {
+        fingerprint: [u8; 8],
+    },
+    /// The sender has so many keys there.
+    Differs {
+        keys: u32,
+    },
+    Whole(#[serde(borrow)] Content<'a>),
+    Difference(#[serde(borrow)] Difference<'a>),
 }
 
 /// What a transfer did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Joined {
-    /// Buckets whose content was joined.
+    /// Buckets whose content was joined, wholly or in what it differed.
     pub joined: usize,
+    /// Those of them of which only the difference came.
+    pub refined: usize,
+    /// Keys in other states here and there that came in those, each counted on both sides.
+    pub items: usize,
     /// Buckets that were equal and had their version vector raised.
     pub equal: usize,
-    /// Buckets no longer equal when the transfer arrived: to be asked for again.
+    /// Buckets no longer what they were when the transfer was asked for: to be asked for again.
     pub stale: Vec<usize>,
+    /// Buckets that differ, with how many keys the sender has there.
+    pub differing: Vec<(usize, usize)>,
 }
 
 /// Why a transfer was refused. Nothing was touched.
@@ -85,30 +107,63 @@ impl Store {
         self.buckets[first..last].iter().map(|bucket| low_half(bucket.fingerprint)).collect()
     }
 
-    /// Writes buckets from `first` on, as many as `theirs` has fingerprints, ending early beyond `bytes_max`.
+    /// Writes buckets from `first` on, as many as `theirs` has fingerprints, ending early beyond `bytes_max`. A bucket
+    /// that differs is sent whole if it has no more than about `whole_bytes_max` or the receiver has nothing there.
     /// Returns the transfer and the first bucket not in it. Seals the window.
-    pub fn encode_transfer(&mut self, first: usize, theirs: &[u64], bytes_max: usize) -> (Vec<u8>, usize) {
-        self.seal();
-        self.settle();
-        let header = Header { vv: self.vv.clone(), clock: self.clock };
-        let mut bytes = postcard::to_allocvec(&header).expect("plain data");
+    pub fn encode_transfer(
+        &mut self,
+        first: usize,
+        theirs: &[u64],
+        bytes_max: usize,
+        whole_bytes_max: usize,
+    ) -> (Vec<u8>, usize) {
+        let mut bytes = self.begin_transfer();
         let mut next = first;
         for theirs in theirs.iter().take(BUCKETS.saturating_sub(first)) {
             let bucket = &self.buckets[next];
-            let content = (low_half(bucket.fingerprint) != *theirs).then(|| content_of(bucket));
-            let state = BucketState {
-                bucket: u16::try_from(next).expect("BUCKETS fits 16 bits"),
-                ahead: self.ahead.get(&next).cloned().unwrap_or_default(),
-                fingerprint: bucket.fingerprint,
-                content,
+            let fingerprint = low_half(bucket.fingerprint);
+            let form = if fingerprint == *theirs {
+                Form::Equal { fingerprint: fingerprint.to_le_bytes() }
+            } else if *theirs != low_half(Fingerprint::default()) && bucket.has_more_than(whole_bytes_max) {
+                Form::Differs { keys: u32::try_from(bucket.len()).unwrap_or(u32::MAX) }
+            } else {
+                Form::Whole(content_of(bucket, bucket.iter()))
             };
-            bytes = postcard::to_extend(&state, bytes).expect("plain data");
+            bytes = self.add_bucket(bytes, next, form);
             next += 1;
             if bytes.len() >= bytes_max {
                 break;
             }
         }
         (bytes, next)
+    }
+
+    /// What the other replica's sketch shows to be different, of as many of its buckets as fit `bytes_max`, one at least:
+    /// the transfer, and how many buckets are in it. `None` if the sketch has too few symbols to tell. Seals the window.
+    pub fn encode_differences(&mut self, sketch: &Sketch, bytes_max: usize) -> Option<(Vec<u8>, usize)> {
+        let mut bytes = self.begin_transfer();
+        let differences = self.differences(sketch)?;
+        let mut count = 0;
+        for (index, difference) in differences {
+            bytes = self.add_bucket(bytes, index, Form::Difference(difference));
+            count += 1;
+            if bytes.len() >= bytes_max {
+                break;
+            }
+        }
+        Some((bytes, count))
+    }
+
+    fn begin_transfer(&mut self) -> Vec<u8> {
+        self.seal();
+        self.settle();
+        postcard::to_allocvec(&Header { vv: self.vv.clone(), clock: self.clock }).expect("plain data")
+    }
+
+    fn add_bucket(&self, bytes: Vec<u8>, index: usize, form: Form<'_>) -> Vec<u8> {
+        let bucket = u16::try_from(index).expect("BUCKETS fits 16 bits");
+        let ahead = self.ahead.get(&index).cloned().unwrap_or_default();
+        postcard::to_extend(&BucketState { bucket, ahead, form }, bytes).expect("plain data")
     }
 
     /// Joins a transfer: every bucket in it at once, or none if it is refused. Seals the window.
@@ -130,14 +185,29 @@ impl Store {
             let index = usize::from(state.bucket);
             let mut their_vv = header.vv.clone();
             their_vv.merge(&state.ahead);
-            match state.content {
-                Some(content) => {
-                    let my_vv = self.bucket_vv(index);
-                    self.join_bucket(index, content, &my_vv, &their_vv);
+            match state.form {
+                Form::Differs { keys } => {
+                    joined.differing.push((index, usize::try_from(keys).unwrap_or(usize::MAX)));
+                    continue;
+                }
+                Form::Equal { fingerprint }
+                    if fingerprint == low_half(self.buckets[index].fingerprint).to_le_bytes() =>
+                {
+                    joined.equal += 1;
+                }
+                Form::Whole(content) => {
+                    let keys = self.buckets[index].iter().map(|(key, _)| key.into()).collect();
+                    self.join_bucket(index, keys, content, &their_vv);
                     joined.joined += 1;
                 }
-                None if self.buckets[index].fingerprint == state.fingerprint => joined.equal += 1,
-                None => {
+                Form::Difference(difference) if difference.is_fresh(&self.buckets[index], index) => {
+                    joined.items += difference.items();
+                    let keys = difference.only_here(&self.buckets[index], index);
+                    self.join_bucket(index, keys, difference.content, &their_vv);
+                    joined.joined += 1;
+                    joined.refined += 1;
+                }
+                Form::Equal { .. } | Form::Difference(_) => {
                     joined.stale.push(index);
                     continue;
                 }
@@ -149,21 +219,20 @@ impl Store {
         Ok(joined)
     }
 
-    fn join_bucket(&mut self, index: usize, content: Content<'_>, my_vv: &VersionVector, their_vv: &VersionVector) {
+    /// Joins what `content` has with these of the own keys and all it names; the other own keys stay as they are.
+    fn join_bucket(&mut self, index: usize, keys: Vec<Box<[u8]>>, content: Content<'_>, their_vv: &VersionVector) {
+        let my_vv = &self.bucket_vv(index);
         let bucket = &mut self.buckets[index];
         let changes = &mut self.changes;
-        let mut theirs: HashMap<&[u8], Vec<ElementState<'_>>> =
-            content.keys.into_iter().map(|state| (state.key.0, state.elements)).collect();
-        let mine: Vec<Box<[u8]>> = bucket.iter().map(|(key, _)| key.into()).collect();
-        let new: Vec<Box<[u8]>> =
-            theirs.keys().filter(|key| bucket.get(hash_of(key), key).is_none()).map(|key| (*key).into()).collect();
-        for key in mine.iter().chain(&new) {
-            let elements = theirs.remove(&**key).unwrap_or_default();
-            let changed = bucket.alter(hash_of(key), key, |entry, _, _| join_entry(entry, elements, my_vv, their_vv));
-            if changed {
+        let mut join = |key: &[u8], elements| {
+            if bucket.alter(hash_of(key), key, |entry, _, _| join_entry(entry, elements, my_vv, their_vv)) {
                 changes.push(key);
             }
-        }
+        };
+        let mut theirs: HashMap<&[u8], Vec<ElementState<'_>>> =
+            content.keys.into_iter().map(|state| (state.key.0, state.elements)).collect();
+        keys.iter().for_each(|key| join(key, theirs.remove(&**key).unwrap_or_default()));
+        theirs.into_iter().for_each(|(key, elements)| join(key, elements));
         for state in content.baselines {
             let path = Path::new(state.key.0, Class::from_code(state.class).expect("checked"), state.name.0);
             let (owner, birth, seen, total) = (state.owner, state.birth, state.seen, state.total);
@@ -261,7 +330,7 @@ fn settle_baselines(bucket: &mut Bucket) {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "half of it is wanted")]
-fn low_half(fingerprint: Fingerprint) -> u64 {
+pub(super) fn low_half(fingerprint: Fingerprint) -> u64 {
     fingerprint.get() as u64
 }
 
@@ -279,7 +348,12 @@ fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, Vec<BucketSta
         if vv.iter().any(|(_, seq)| seq > SEQ_MAX) {
             return Err(TransferError::Illegal("more events than there can be"));
         }
-        state.content.iter().try_for_each(|content| check(content, usize::from(state.bucket), &vv, limits))?;
+        match &state.form {
+            Form::Equal { .. } | Form::Differs { .. } => {}
+            Form::Whole(content) | Form::Difference(Difference { content, .. }) => {
+                check(content, usize::from(state.bucket), &vv, limits)?;
+            }
+        }
         states.push(state);
     }
     Ok((header, states))

@@ -14,16 +14,17 @@ pub struct Mix {
     pub steps: Vec<Step>,
 }
 
-/// Runs a history to its end and heals it. Returns how many operations, joined buckets and dropped baselines it had.
+/// Runs a history to its end and heals it. Returns how many operations, joined buckets, joined differences, stale
+/// ones, undecoded sketches and dropped baselines it had.
 ///
 /// # Errors
 /// The message of the panic that ended it.
-pub fn attempt(mix: &Mix) -> Result<[u64; 3], String> {
+pub fn attempt(mix: &Mix) -> Result<[u64; 6], String> {
     crate::attempt(|| {
         let mut world = World::new(mix.replicas, mix.window_bytes_max);
         mix.steps.iter().for_each(|step| world.take(step));
         world.heal();
-        [world.operations(), world.joins, world.collected]
+        [world.operations(), world.joins, world.refined, world.stale, world.undecoded, world.collected]
     })
 }
 
@@ -52,7 +53,11 @@ pub fn draw(seed: u64) -> Mix {
             60..66 if a != b => Step::SendAll(a, b),
             66..68 if a != b => Step::Resend(a, b, number, random.index(9)),
             68..73 if a != b => {
-                Step::Ask(a, b, if count == 1_024 { 0..1_024 } else { start..(start + count).min(1_024) })
+                let buckets = if count == 1_024 { 0..1_024 } else { start..(start + count).min(1_024) };
+                match *random.pick(&[0, 0, 8, 30, 100]) {
+                    0 => Step::Ask(a, b, buckets),
+                    symbols => Step::Sketch(a, b, buckets, symbols),
+                }
             }
             73..75 if a != b => Step::Transfer(a, b),
             75..84 => Step::Arrive(number, random.percent(20.0)),

@@ -21,6 +21,9 @@ pub enum Step {
     Resend(usize, usize, usize, usize),
     /// The second asks the first for these buckets; the answer is on its way.
     Ask(usize, usize, Range<usize>),
+    /// The second sends the first a sketch of these buckets, of so many symbols; if it can be decoded, what they differ
+    /// in is on its way.
+    Sketch(usize, usize, Range<usize>, usize),
     /// The second is handed all buckets of the first at once.
     Transfer(usize, usize),
     /// Something under way arrives; it may arrive again if `true`.
@@ -71,7 +74,9 @@ impl Step {
             Self::Send(_, to, _) | Self::SendAll(_, to) | Self::Resend(_, to, ..) | Self::Ack(_, to) => {
                 [Some(to), None]
             }
-            Self::Ask(from, to, _) | Self::Transfer(from, to) | Self::Digest(from, to) => [Some(from), Some(to)],
+            Self::Ask(from, to, _) | Self::Sketch(from, to, ..) | Self::Transfer(from, to) | Self::Digest(from, to) => {
+                [Some(from), Some(to)]
+            }
             Self::SlowDigest(from, _) => [Some(from), None],
             Self::Arrive(..)
             | Self::Lose(_)

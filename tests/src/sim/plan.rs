@@ -146,6 +146,7 @@ fn draw_config(random: &mut Random) -> ReplicaConfig {
     config.flight_bytes_max = *random.pick(&[4_000, 256 << 10]);
     config.held_bytes_max = *random.pick(&[4_000, 64 << 20, 64 << 20]);
     config.transfer_bytes = *random.pick(&[1, 5_000, 128 << 10]);
+    config.refine_bytes_min = *random.pick(&[0, 0, 100, 2 << 10]);
     config.serve_bytes_per_second = *random.pick(&[None, None, Some(200_000)]);
     config.serve_bytes_per_second_each = *random.pick(&[None, None, Some(100_000)]);
     config.patience_us = *random.pick(&[1_000_000, 30_000_000]);
