@@ -92,8 +92,8 @@ impl Pair {
         let mut pair = Self { now, replicas, keys, changes: 0, cost: Cost::default() };
         (0..keys).for_each(|number| pair.write(0, number));
         pair.replicas[0].flush(pair.now);
-        pair.replicas[0].peer_up(pair.now, id(1), addr(1));
-        pair.replicas[1].peer_up(pair.now, id(0), addr(0));
+        pair.replicas[0].peer_up(pair.now, id(1), addr(1), cahoots_gossip::Zone::default());
+        pair.replicas[1].peer_up(pair.now, id(0), addr(0), cahoots_gossip::Zone::default());
         pair.mend();
         pair
     }

@@ -374,7 +374,7 @@ mod tests {
         ];
         for (index, body) in remembered.iter().enumerate() {
             let (me, peer) = (id(index), id(1 - index));
-            replicas[index].peer_up(now, peer, addr(1 - index));
+            replicas[index].peer_up(now, peer, addr(1 - index), crate::Zone::default());
             let event = Message::Event { origin: FAR, seq: 1, body: Bytes(body) };
             let payload = [Message::head(peer, me), event.encode()].concat();
             let datagram = Envelope::new(&config.cluster, None, peer, 0).wrap(Kind::Engine, &payload);

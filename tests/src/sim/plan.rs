@@ -103,7 +103,11 @@ impl Plan {
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let hosts = *random.pick(&[2, 2, 3, 3, 3, 4, 5, 7]);
-        let config = draw_config(&mut random.fork(1));
+        let mut config = draw_config(&mut random.fork(1));
+        if hosts > 5 {
+            // With room for a few events only, what several origins wrote against each other comes an event at a time.
+            config.held_bytes_max = config.held_bytes_max.max(20_000);
+        }
         let (link, other_links) = draw_links(&mut random.fork(2), hosts);
         let backlog = *random.pick(&[8, 400, 400]);
         let detection = Detection {
