@@ -58,7 +58,11 @@ impl Step {
     /// The replica that tells somebody something in this step.
     pub(super) fn speaker(&self) -> Option<usize> {
         match *self {
-            Self::Send(from, ..) | Self::SendAll(from, _) | Self::Resend(from, ..) | Self::Ask(from, ..) => Some(from),
+            Self::Send(from, ..)
+            | Self::SendAll(from, _)
+            | Self::Resend(from, ..)
+            | Self::Ask(from, ..)
+            | Self::Sketch(from, ..) => Some(from),
             Self::Transfer(from, _) | Self::Ack(from, _) | Self::Digest(from, _) => Some(from),
             Self::SlowAck(from, _) | Self::SlowDigest(from, _) => Some(from),
             _ => None,
