@@ -98,11 +98,15 @@ impl Replica {
         entries.filter(|(_, seq)| *seq > 0).collect()
     }
 
-    /// Tells a peer what is here: in full if that is little, else what is new, and a sum of the rest. Seals first: the
-    /// own seq told must count whatever was written before the account was given.
-    pub(super) fn send_versions(&mut self, peer: ReplicaId, reply: bool) {
+    /// Seals, before any account of what is here: the own seq told must count whatever was written before it was given.
+    fn begin_account(&mut self) {
         self.store.seal();
         self.log_sealed();
+    }
+
+    /// Tells a peer what is here: in full if that is little, else what is new, and a sum of the rest.
+    pub(super) fn send_versions(&mut self, peer: ReplicaId, reply: bool) {
+        self.begin_account();
         let told: VersionVector = self.entries_in(&ALL).into_iter().collect();
         if told.len() <= self.recent.entries_max {
             return self.list_versions(peer, &ALL, reply);
@@ -117,6 +121,7 @@ impl Replica {
 
     /// Tells a peer all that is here of a range, in as many messages as it takes. One answer to them will do.
     fn list_versions(&mut self, peer: ReplicaId, range: &RangeInclusive<ReplicaId>, reply: bool) {
+        self.begin_account();
         let entries = self.entries_in(range);
         let mut first = *range.start();
         let mut parts = entries.chunks(self.recent.entries_max).peekable();
@@ -230,8 +235,7 @@ impl Replica {
     /// A peer compares a range part by part.
     pub(super) fn on_ranges(&mut self, sender: ReplicaId, range: &RangeInclusive<ReplicaId>, sums: &[u64]) {
         let Some(cut) = Cut::new(range, sums.len()).filter(|_| sums.len() <= PARTS) else { return };
-        self.store.seal();
-        self.log_sealed();
+        self.begin_account();
         let mut differences = sums.to_vec();
         for entry in self.entries_in(range) {
             let difference = &mut differences[cut.part_of(entry.0)];
