@@ -364,8 +364,7 @@ mod tests {
     #[test]
     fn unequal_states_at_equal_vectors_are_told_with_both_sides_and_mended_by_their_differences() {
         let mut now = Now { mono: 0, wall: WALL };
-        let mut config = ReplicaConfig::default();
-        config.refine_bytes_min = 0;
+        let config = ReplicaConfig { refine_bytes_min: 0, ..ReplicaConfig::default() };
         let mut replicas = [0, 1].map(|index| Replica::new(config.clone(), id(index), now));
         // One event, as two replicas remember it whose memory is not to be trusted.
         let remembered = [

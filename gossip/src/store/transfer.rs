@@ -196,14 +196,14 @@ impl Store {
                     joined.equal += 1;
                 }
                 Form::Whole(content) => {
-                    let keys = self.buckets[index].iter().map(|(key, _)| key.into()).collect();
-                    self.join_bucket(index, keys, content, &their_vv);
+                    let keys: Vec<_> = self.buckets[index].iter().map(|(key, _)| key.into()).collect();
+                    self.join_bucket(index, &keys, content, &their_vv);
                     joined.joined += 1;
                 }
                 Form::Difference(difference) if difference.is_fresh(&self.buckets[index], index) => {
                     joined.items += difference.items();
                     let keys = difference.only_here(&self.buckets[index], index);
-                    self.join_bucket(index, keys, difference.content, &their_vv);
+                    self.join_bucket(index, &keys, difference.content, &their_vv);
                     joined.joined += 1;
                     joined.refined += 1;
                 }
@@ -220,7 +220,7 @@ impl Store {
     }
 
     /// Joins what `content` has with these of the own keys and all it names; the other own keys stay as they are.
-    fn join_bucket(&mut self, index: usize, keys: Vec<Box<[u8]>>, content: Content<'_>, their_vv: &VersionVector) {
+    fn join_bucket(&mut self, index: usize, keys: &[Box<[u8]>], content: Content<'_>, their_vv: &VersionVector) {
         let my_vv = &self.bucket_vv(index);
         let bucket = &mut self.buckets[index];
         let changes = &mut self.changes;
