@@ -76,7 +76,8 @@ impl Causal<GCounter> {
     ///
     /// # Errors
     /// See [`GCounter::increment`].
-    #[inline]
+    // Out of line, moving the result would cost more than all the rest.
+    #[inline(always)]
     pub fn increment(&mut self, replica: ReplicaId, amount: u64) -> Result<Self, Overflow> {
         if let Some((tallies, context)) = self.store.tallies.add_alone(&mut self.context, replica, amount.into()) {
             return Ok(Self { store: GCounter { tallies }, context });
@@ -174,7 +175,8 @@ impl Causal<PnCounter> {
     ///
     /// # Errors
     /// See [`PnCounter::add`].
-    #[inline]
+    // Out of line, moving the result would cost more than all the rest.
+    #[inline(always)]
     pub fn add(&mut self, replica: ReplicaId, amount: i64) -> Result<Self, Overflow> {
         if let Some((tallies, context)) = self.store.tallies.add_alone(&mut self.context, replica, amount.into()) {
             return Ok(Self { store: PnCounter { tallies }, context });

@@ -30,6 +30,9 @@
 //! is one baseline for each counter removed and replica, not for each removal.
 
 use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use crate::{CausalContext, Dot, DotFun, DotStore, Mutation, Observed, Overflow, ReplicaId, Reset, Run, VersionVector};
 
@@ -130,21 +133,15 @@ impl Tallies {
         &self.baselines
     }
 
-    pub(crate) fn take_baseline(&mut self, new: Baseline) {
-        match self.baselines.binary_search_by_key(&(new.owner, new.birth), |b| (b.owner, b.birth)) {
-            Ok(at) => {
-                let old = &mut self.baselines[at];
-                // The same dot was seen by two resets: either event would do, the greater is the same everywhere.
-                if (new.seen, new.reset) > (old.seen, old.reset) {
-                    *old = new;
-                }
-            }
-            Err(at) => {
-                let mut baselines = core::mem::take(&mut self.baselines).into_vec();
-                baselines.insert(at, new);
-                self.baselines = baselines.into_boxed_slice();
-            }
-        }
+    /// Takes in baselines in any order. O(n log n), also when a peer made up a million of them.
+    pub(crate) fn take_baselines(&mut self, new: impl IntoIterator<Item = Baseline>) {
+        let mut all = core::mem::take(&mut self.baselines).into_vec();
+        all.extend(new);
+        // The greatest dot seen comes first. If the same dot was seen by two resets, either event would do; the greater
+        // is the same everywhere.
+        all.sort_unstable_by_key(|b| (b.owner, b.birth, Reverse((b.seen, b.reset, b.total))));
+        all.dedup_by_key(|b| (b.owner, b.birth));
+        self.baselines = all.into_boxed_slice();
     }
 
     fn baseline(&self, owner: ReplicaId, birth: u64) -> Option<&Baseline> {
@@ -154,20 +151,28 @@ impl Tallies {
 
     /// Drops the cells that a baseline has reached.
     fn bury(&mut self) {
-        if !self.baselines.is_empty() {
-            let baselines = &self.baselines;
-            self.cells.retain(|dot, tally| {
-                let reached = |b: &Baseline| b.owner == dot.replica && b.birth == tally.birth && b.seen >= dot.seq;
-                !baselines.iter().any(reached)
-            });
-        }
+        let mut cells = core::mem::take(&mut self.cells);
+        cells.retain(|dot, tally| self.baseline(dot.replica, tally.birth).is_none_or(|b| b.seen < dot.seq));
+        self.cells = cells;
     }
 
     /// Drops the baselines for which `is_settled` holds and whose birth has no live cell.
-    fn settle(&mut self, is_settled: impl Fn(&Baseline, &Self) -> bool) {
-        let is_live =
-            |b: &Baseline| self.cells.iter().any(|(dot, tally)| dot.replica == b.owner && tally.birth == b.birth);
-        self.baselines = self.baselines.iter().filter(|b| is_live(b) || !is_settled(b, self)).copied().collect();
+    fn settle(&mut self, is_settled: impl Fn(&Baseline) -> bool) {
+        let live: BTreeSet<(ReplicaId, u64)> =
+            self.cells.iter().map(|(dot, tally)| (dot.replica, tally.birth)).collect();
+        let is_kept = |b: &&Baseline| live.contains(&(b.owner, b.birth)) || !is_settled(b);
+        self.baselines = self.baselines.iter().filter(is_kept).copied().collect();
+    }
+
+    /// The latest birth known of each owner.
+    fn latest_births(&self) -> BTreeMap<ReplicaId, u64> {
+        let mut latest = BTreeMap::new();
+        let births = self.cells.iter().map(|(dot, tally)| (dot.replica, tally.birth));
+        for (owner, birth) in births.chain(self.baselines.iter().map(|b| (b.owner, b.birth))) {
+            let known = latest.entry(owner).or_insert(birth);
+            *known = birth.max(*known);
+        }
+        latest
     }
 }
 
@@ -192,16 +197,15 @@ impl DotStore for Tallies {
             return;
         }
         // Baselines are joined by the greater dot seen; they are no matter of contexts.
-        for baseline in theirs.baselines {
-            self.take_baseline(baseline);
+        if !theirs.baselines.is_empty() {
+            self.take_baselines(theirs.baselines);
         }
         self.bury();
         // A later birth says that the owner itself saw everything of the earlier one gone, and the context says that
         // no cell of the earlier one is still to come.
-        self.settle(|baseline, all| {
-            let births = all.cells.iter().filter(|(dot, _)| dot.replica == baseline.owner).map(|(_, t)| t.birth);
-            let reset_births = all.baselines().iter().filter(|b| b.owner == baseline.owner).map(|b| b.birth);
-            let latest = births.chain(reset_births).max().unwrap_or(0);
+        let latest = self.latest_births();
+        self.settle(|baseline| {
+            let latest = latest[&baseline.owner];
             latest > baseline.birth && my_context.joint_prefix(their_context, baseline.owner) >= latest - 1
         });
     }
@@ -232,28 +236,25 @@ impl DotStore for Tallies {
     }
 
     fn collect(&mut self, owner: ReplicaId, acked: &CausalContext, _mine: &CausalContext) {
-        self.settle(|baseline, _| baseline.owner == owner && acked.covers(baseline.reset));
+        self.settle(|baseline| baseline.owner == owner && acked.covers(baseline.reset));
     }
 }
 
 impl Reset for Tallies {
     fn reset(&mut self, mutation: &mut Mutation<'_>, event: Dot) -> Self {
-        let mut residue = Self::default();
+        let mut taken = Vec::new();
         for (dot, tally) in self.cells.iter() {
             mutation.supersede(dot);
             if dot.replica != mutation.replica() {
-                residue.take_baseline(Baseline {
-                    owner: dot.replica,
-                    birth: tally.birth,
-                    seen: dot.seq,
-                    total: tally.total,
-                    reset: event,
-                });
+                let Tally { birth, total } = *tally;
+                taken.push(Baseline { owner: dot.replica, birth, seen: dot.seq, total, reset: event });
             }
         }
         self.cells = DotFun::new();
-        for baseline in &residue.baselines {
-            self.take_baseline(*baseline);
+        let mut residue = Self::default();
+        residue.take_baselines(taken);
+        if !residue.baselines.is_empty() {
+            self.take_baselines(residue.baselines.iter().copied());
         }
         residue
     }

@@ -1,8 +1,8 @@
 //! The encoding: what it looks like, what it refuses, and that nothing makes it panic.
 
 use cahoots_crdt::{
-    AwSet, BoundedCounter, Causal, DecodeError, Delta, Dot, DwFlag, EwFlag, GCounter, GSet, Hlc, Limits, LwwRegister,
-    MaxRegister, MvRegister, OrMap, PnCounter, ReplicaId, RwSet, VersionVector, Vote, exercise,
+    AwSet, BoundedCounter, Causal, DecodeError, Delta, Dot, DwFlag, EwFlag, GCounter, GSet, Hlc, Lattice, Limits,
+    LwwRegister, MaxRegister, MvRegister, OrMap, PnCounter, ReplicaId, RwSet, VersionVector, Vote, exercise,
 };
 use proptest::prelude::*;
 
@@ -253,4 +253,50 @@ fn a_row_that_hands_rights_to_one_replica_twice_is_refused() {
     };
     assert_eq!(decode(&[1, 1, 2]), Ok(Ok(2)));
     assert!(matches!(decode(&[2, 1, 2, 1, 3]), Err(DecodeError::Malformed(_))));
+}
+
+/// Integers as the encoding writes them.
+fn varint(mut value: u64, bytes: &mut Vec<u8>) {
+    while value >= 0x80 {
+        bytes.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+/// A counter may come with as many baselines as the limits allow, in the worst order; none of it may be quadratic.
+#[test]
+fn a_hundred_thousand_made_up_baselines_are_taken_in_and_merged_at_once() {
+    const MANY: u64 = 100_000;
+    let mut bytes = [&[1, 1][..], &[0; 8], &[1, 0]].concat();
+    varint(Dot::SEQ_MAX, &mut bytes);
+    bytes.push(0); // no cloud
+    varint(1, &mut bytes); // one cell: dot (0, MANY), born with it, total 1
+    bytes.push(0);
+    varint(MANY, &mut bytes);
+    bytes.extend([0, 2]);
+    varint(MANY, &mut bytes);
+    for birth in (1..=MANY).rev() {
+        bytes.push(0);
+        varint(birth, &mut bytes);
+        bytes.extend([0, 2, 0, 1]); // seen 0 after birth, total 1, reset by dot (0, 1)
+    }
+    let counter = Causal::<PnCounter>::decode(&bytes, &Limits::default()).unwrap();
+    let mut state = Causal::<PnCounter>::new();
+    state.merge(counter.clone());
+    let _sent = state.add(B, 1).unwrap();
+    state.merge(counter);
+    assert_eq!(state.value(), Ok(1));
+}
+
+#[test]
+fn cells_out_of_order_are_refused() {
+    // One replica, a context of two dots, and a register with the cells of both.
+    let register = |first: u8, second: u8| {
+        let bytes = [&[1, 1][..], &[0; 8], &[1, 0, 2, 0], &[2, 0, first, 7, 0, second, 8]].concat();
+        Causal::<MvRegister<u8>>::decode(&bytes, &Limits::default()).map(|register| register.len())
+    };
+    assert_eq!(register(1, 2), Ok(2));
+    assert!(matches!(register(2, 1), Err(DecodeError::Malformed(_))));
+    assert!(matches!(register(1, 1), Err(DecodeError::Malformed(_))));
 }

@@ -241,23 +241,20 @@ impl Wire for Tallies {
 
     fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let mut tallies = Self::default();
-        for _ in 0..reader.count()? {
-            let dot = reader.dot()?;
-            let dot = reader.live(dot)?;
+        tallies.cells = reader.dotted(|reader, dot| {
             let age = reader.integer()?;
             let birth = dot.seq.checked_sub(age).filter(|birth| *birth > 0);
             let birth = birth.ok_or(DecodeError::Malformed("a tally older than its replica"))?;
-            let total = reader.signed()?;
-            if tallies.cells.insert(dot, Tally { birth, total }).is_some() {
-                return Err(DecodeError::Malformed("a repeated dot"));
-            }
-        }
+            Ok(Tally { birth, total: reader.signed()? })
+        })?;
+        let mut baselines = Vec::new();
         for _ in 0..reader.count()? {
             let (owner, birth) = (reader.replica()?, reader.seq()?);
             let seen = birth.saturating_add(reader.integer()?).min(Dot::SEQ_MAX);
             let (total, reset) = (reader.signed()?, reader.dot()?);
-            tallies.take_baseline(Baseline { owner, birth, seen, total, reset });
+            baselines.push(Baseline { owner, birth, seen, total, reset });
         }
+        tallies.take_baselines(baselines);
         Ok(tallies)
     }
 }
