@@ -22,7 +22,7 @@ fn samples() -> Vec<Vec<u8>> {
     let mut counters: Causal<OrMap<u8, PnCounter>> = Causal::new();
     let first = counters.add(A, 1, 5).unwrap();
     let mut other: Causal<OrMap<u8, PnCounter>> = Causal::new();
-    cahoots_crdt::Lattice::merge(&mut other, first);
+    Lattice::merge(&mut other, first);
     let removal = other.remove(B, &1);
     let mut nested: Causal<OrMap<u8, OrMap<u8, AwSet<u8>>>> = Causal::new();
     let deep = nested.update(A, 1, |map, m| map.update(m, 2, |set, m| set.add(m, 3)));
@@ -211,7 +211,7 @@ fn equal_values_with_different_histories_have_equal_encodings() {
     }
     deltas.reverse();
     let mut backward = Causal::new();
-    deltas.into_iter().for_each(|delta| cahoots_crdt::Lattice::merge(&mut backward, delta));
+    deltas.into_iter().for_each(|delta| Lattice::merge(&mut backward, delta));
     assert_eq!(forward.encode(), backward.encode());
 }
 
@@ -258,10 +258,10 @@ fn a_row_that_hands_rights_to_one_replica_twice_is_refused() {
 /// Integers as the encoding writes them.
 fn varint(mut value: u64, bytes: &mut Vec<u8>) {
     while value >= 0x80 {
-        bytes.push((value & 0x7f) as u8 | 0x80);
+        bytes.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    bytes.push(value as u8);
+    bytes.push(value.to_le_bytes()[0]);
 }
 
 /// A counter may come with as many baselines as the limits allow, in the worst order; none of it may be quadratic.
