@@ -44,7 +44,8 @@ pub struct NodeConfig {
     /// Whom to ask for the cluster, as `address:port` or `name:port`. They need not be up, and may name this node.
     /// Names are resolved again and again, so a headless service or a round-robin record is a fine seed.
     pub seeds: Vec<String>,
-    /// Where this node stands: shown in [`Member`](crate::driver::Member), with no meaning of its own.
+    /// Where this node stands: a region or a data centre. Shown in [`Member`](crate::driver::Member); in a cluster of more
+    /// than 16, changes cross between zones as seldom as can be. Overrides the zone of [`NodeConfig::replica`].
     pub zone: Option<String>,
     /// The id to continue under. Default: a fresh random one, which is right unless storage provably holds
     /// everything this id ever told anyone.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
@@ -16,7 +16,8 @@ use super::bulk::ASKS_MAX;
 use super::changes::{CHANGES_MAX, Changes};
 use super::clock::Clock;
 use super::counters::Tally;
-use super::member::Member;
+use super::member::{Member, MemberState};
+use super::pace::Pace;
 use super::pump::{BURST_MAX, UNSENT_MAX};
 use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::timer::Timer;
@@ -64,6 +65,8 @@ pub(super) struct Shared {
     /// Hears to whom membership has answered, while this node says farewell.
     farewells: Mutex<Option<mpsc::Sender<SocketAddr>>>,
     pub(super) members: watch::Sender<Vec<Member>>,
+    /// How often membership calls on others.
+    pace: Mutex<Pace>,
 }
 
 /// What is left to do once the lock is released.
@@ -94,6 +97,7 @@ impl Shared {
             membership: Mutex::new(None),
             farewells: Mutex::new(None),
             members: watch::Sender::default(),
+            pace: Mutex::new(Pace::new(Instant::now())),
         };
         (shared, receiver)
     }
@@ -276,6 +280,17 @@ impl Shared {
         }
     }
 
+    /// Whether membership may call on `to` now.
+    pub(super) fn may_call(&self, to: SocketAddr) -> bool {
+        let live = self.members.borrow().iter().any(|it| it.addr == to && it.state == MemberState::Live);
+        self.pace().may_call(Instant::now(), to, live)
+    }
+
+    /// How often membership calls, to be told of changes and answers.
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Starts or stops reporting to whom membership answers.
     pub(super) fn report_farewells(&self, to: Option<mpsc::Sender<SocketAddr>>) {
         *self.farewells.lock().unwrap_or_else(PoisonError::into_inner) = to;
@@ -351,7 +366,7 @@ mod tests {
         assert_eq!((shared.tally.datagrams_dropped.get(), shared.tally.send_blocked.get()), (2, 2));
 
         shared.drive(|replica, now| {
-            replica.peer_up(now, cahoots_crdt::ReplicaId::new(2), to);
+            replica.peer_up(now, cahoots_crdt::ReplicaId::new(2), to, crate::Zone::default());
             replica.write(now, 1, |writer| writer.set(b"key", b"value")).unwrap();
         });
         assert_eq!(shared.unsent().len(), UNSENT_MAX, "nothing is taken from the engine while the socket is full");

@@ -27,6 +27,7 @@ use super::core::Shared;
 use super::roster::{Roster, Seen, Step};
 use super::seeds::Seeds;
 use super::transport::MembershipTransport;
+use crate::Zone;
 
 /// Chitchat drops a dead incarnation from its digests after half of this, and forgets it after the whole.
 ///
@@ -207,9 +208,10 @@ impl Membership {
         if steps.is_empty() {
             return;
         }
+        self.shared.pace().stir(Instant::now());
         for step in &steps {
             match step {
-                Step::Up { name, id, addr } => tracing::info!(name, %id, %addr, "peer is up"),
+                Step::Up { name, id, addr, .. } => tracing::info!(name, %id, %addr, "peer is up"),
                 Step::Down { name, id } => tracing::warn!(name, %id, "peer is down"),
                 Step::Gone { name, id, why } => tracing::info!(name, %id, why, "peer is gone"),
                 Step::Refuse { name, addr, refusal } => {
@@ -221,7 +223,7 @@ impl Membership {
         self.shared.drive(|replica, now| {
             for step in steps {
                 match step {
-                    Step::Up { id, addr, .. } => replica.peer_up(now, id, addr),
+                    Step::Up { id, addr, zone, .. } => replica.peer_up(now, id, addr, Zone::of(zone.as_deref())),
                     Step::Down { id, .. } => replica.peer_down(now, id),
                     Step::Gone { id, .. } => replica.peer_gone(id),
                     Step::Refuse { .. } => {}
@@ -258,6 +260,7 @@ impl Membership {
     async fn announce(&mut self, chitchat: &ChitchatHandle) {
         self.roster.announce(self.incarnation, self.announcement.clone());
         self.shared.members.send_replace(self.roster.members());
+        self.shared.pace().stir(Instant::now());
         let pairs = self.announcement.key_values();
         chitchat
             .with_chitchat(|chitchat| {

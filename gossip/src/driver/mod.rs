@@ -39,6 +39,7 @@ mod counters;
 mod member;
 mod membership;
 mod node;
+mod pace;
 mod pump;
 mod roster;
 mod seeds;

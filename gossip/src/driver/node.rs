@@ -25,6 +25,7 @@ use super::pump::pump;
 use super::seeds::Seeds;
 use super::socket::Endpoint;
 use super::timer::Timer;
+use crate::Zone;
 use crate::engine::{Now, Replica};
 
 /// Time a shutdown takes for its farewell even when the hand-over has used up the bound.
@@ -116,6 +117,7 @@ impl Node {
         let id = config.id.unwrap_or_else(random_id);
         let mut replica = config.replica.clone();
         replica.nonce_salt = random();
+        replica.zone = Zone::of(config.zone.as_deref());
         let replica = Replica::new(replica, id, clock.now());
         let (shared, asks) = Shared::new(replica, endpoint, clock, timer);
         let shared = Arc::new(shared);

@@ -76,6 +76,9 @@ pub(super) fn report(event: &Event) {
         Event::IdentityConflict { peer } => {
             tracing::error!(%peer, "someone else has minted events under this replica's id");
         }
+        Event::Forked { origin, seq } => {
+            tracing::error!(%origin, seq, "one id is used by two processes: one of their events is not applied here");
+        }
         Event::OriginEarly { origin, ahead_ms } => {
             tracing::warn!(%origin, ahead_ms, "holding back events of a replica whose clock is too far ahead");
         }

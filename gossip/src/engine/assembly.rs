@@ -129,6 +129,10 @@ impl Assemblies {
         Self { events: BTreeMap::new(), bytes: 0, bytes_max }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn contains(&self, event: Dot) -> bool {
         self.events.contains_key(&event)
     }
@@ -182,7 +186,7 @@ impl Replica {
         }
         let Some(bytes) = self.assemblies.remove(event) else { return };
         self.counters.events_assembled += 1;
-        self.on_event(now, sender, event, &bytes);
+        self.on_event(now, sender, event, &bytes, true);
     }
 
     /// Whether an event of this size is of use.
@@ -245,6 +249,8 @@ impl Replica {
     /// A peer asks for chunks.
     pub(super) fn on_get_chunks(&mut self, sender: ReplicaId, event: Dot, ranges: &[(u32, u32)]) {
         let Some(peer) = self.peers.get_mut(&sender) else { return };
+        // It asks for all it lacks: what still waits from an earlier request has come, or is asked for again.
+        peer.chunks.retain(|(it, _)| *it != event);
         for (first, count) in ranges {
             peer.queue_chunks(event, (*first..first.saturating_add(*count)).take(WINDOW_MOST as usize));
         }

@@ -13,6 +13,8 @@ use crate::wire::Message;
 const BURST_BYTES: usize = 128 << 10;
 /// Requests without progress before it is left to the next digest.
 const TRIES_MAX: u32 = 12;
+/// Origins asked about at a time. Who lacks more than that finds out again at the next digest, or gets them by buckets.
+const PULLS_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Pull {
@@ -24,13 +26,20 @@ pub(super) struct Pull {
     tries: u32,
     /// How far things were at the last request.
     had: u64,
+    /// Whether there was a request yet.
+    asked: bool,
 }
 
 impl Replica {
     /// Events of `origin` up to `upto` exist, and `from` has them: asks for those that are not here.
     pub(super) fn pull(&mut self, now: Now, origin: ReplicaId, from: ReplicaId, upto: u64) {
+        self.pull_in(now, 0, origin, from, upto);
+    }
+
+    /// The same for events that may be on their way still: asks if they are not here after `grace` microseconds.
+    pub(super) fn pull_in(&mut self, now: Now, grace: u64, origin: ReplicaId, from: ReplicaId, upto: u64) {
         if origin == self.id() {
-            if upto > self.position_sealed() {
+            if upto > self.store.certain_seq() {
                 self.identity_conflict(from);
             }
             return;
@@ -43,9 +52,14 @@ impl Replica {
             pull.target = pull.target.max(upto);
             return;
         }
-        self.counters.gaps_asked += 1;
-        self.pulls.insert(origin, Pull { from, target: upto, due: now.mono, tries: 0, had: have });
-        self.ask(now, origin);
+        if self.pulls.len() == PULLS_MAX {
+            return;
+        }
+        self.pulls
+            .insert(origin, Pull { from, target: upto, due: now.mono + grace, tries: 0, had: have, asked: false });
+        if grace == 0 {
+            self.ask(now, origin);
+        }
     }
 
     /// Asks for what is missing now, of the peer chosen for it.
@@ -58,7 +72,8 @@ impl Replica {
         }
         let (from, upto) = (pull.from, pull.target);
         pull.had = have;
-        let wait = self.peers.get(&from).map_or(100_000, super::Peer::rto_us) << pull.tries.min(5);
+        self.counters.gaps_asked += u64::from(!std::mem::replace(&mut pull.asked, true));
+        let wait = self.peers.get(&from).map_or(100_000, super::Peer::rto_us) << pull.tries.min(3);
         pull.due = now.mono + wait.min(2_000_000);
         self.counters.wants_sent += 1;
         self.tell(from, &Message::Want { origin, after: have, upto });
@@ -69,7 +84,7 @@ impl Replica {
         for origin in due {
             let have = self.have(origin);
             let Some(pull) = self.pulls.get_mut(&origin) else { continue };
-            pull.tries = if have > pull.had { 0 } else { pull.tries + 1 };
+            pull.tries = if have > pull.had || !pull.asked { 0 } else { pull.tries + 1 };
             if pull.tries > 0 {
                 self.turn(now, origin);
             } else {
@@ -109,7 +124,7 @@ impl Replica {
 
     /// A peer asks for events.
     pub(super) fn on_want(&mut self, sender: ReplicaId, origin: ReplicaId, after: u64, upto: u64) {
-        let have = self.store.version_vector().get(origin);
+        let have = if origin == self.id() { self.store.certain_seq() } else { self.store.version_vector().get(origin) };
         if upto > have && after >= have && self.store.buckets_ahead() > 0 {
             // What is asked for may be known here in some buckets only, which is how it was learnt of.
             self.tell(sender, &Message::BelowFloor { origin, floor: upto });
@@ -127,6 +142,9 @@ impl Replica {
             let floor = if self.log.last(origin) >= next { self.log.floor(origin) } else { have };
             self.tell(sender, &Message::BelowFloor { origin, floor });
         } else if let Some(peer) = self.peers.get_mut(&sender) {
+            if origin == self.store.id() {
+                peer.forget_sample();
+            }
             peer.queue_job(Job { origin, next, chunk: 0, upto, bytes_left: BURST_BYTES });
         }
     }
@@ -173,7 +191,7 @@ mod tests {
         let now = Now::default();
         let mut replica = Replica::new(ReplicaConfig::default(), ME, now);
         for peer in [2, 3] {
-            replica.peer_up(now, ReplicaId::new(peer), addr(peer));
+            replica.peer_up(now, ReplicaId::new(peer), addr(peer), crate::Zone::default());
         }
         sent_to(&mut replica, 2);
         sent_to(&mut replica, 3);
@@ -210,7 +228,7 @@ mod tests {
         let mut replica = replica();
         let (first, last) = (ReplicaId::new(0), ReplicaId::new(u64::MAX));
         let entries = vec![(FAR, 5)];
-        let versions = Message::Versions { seq: 0, ahead: 0, first, last, entries, reply: false };
+        let versions = Message::Versions { seq: 0, ahead: 0, first, last, entries, rest: None, reply: false };
         hear(&mut replica, 2, &versions);
         let want = Message::Want { origin: FAR, after: 0, upto: 5 };
         assert!(tells(&mut replica, 2, &want));

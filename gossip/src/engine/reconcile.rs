@@ -1,29 +1,29 @@
 //! Catching up bucket by bucket, when no log reaches back to what is missing.
 //!
-//! A *pass* is a list of buckets still to be fetched. Runs of them are asked for, with fingerprints so that equal ones
-//! cost nothing, of up to [`PEERS_MAX`] peers at a time that are known to have what is missing; each answer is joined
-//! when it comes, whatever comes of the others. What is not answered goes back on the list, for another peer.
+//! A *pass* is a list of buckets still to be fetched (`work`). Some at a time are asked for, with fingerprints so that
+//! equal ones cost nothing and with sketches so that large ones cost what they differ in, of up to [`PEERS_MAX`] peers at
+//! a time that are known to have what is missing; each answer is joined when it comes, whatever comes of the others. What
+//! is not answered goes back on the list, for another peer.
 //!
 //! Each bucket has a version vector of its own, so answers of different peers, of different times and in any order are
 //! exact. A pass that breaks off loses nothing, and the next one leaves out the buckets it has fetched. Nothing is
 //! ever completed by a pass: digests with the peers asked come after it, and logs close the rest.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::collections::BTreeMap;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
+use super::work::{Batch, Differing, Work};
 use super::{Event, Now, Replica};
-use crate::store::{BUCKETS, TransferError};
-use crate::wire::{Answer, Request};
+use crate::store::{BUCKETS, Joined, TransferError};
+use crate::wire::{Answer, Fingerprints, Request};
 
 /// Peers asked at a time. With more, each sends less than it could, and every one of them spends time on it.
 const PEERS_MAX: usize = 3;
 /// Requests under way to one peer: while one answer is joined here, the next is read there.
 const ASKS_PER_PEER_MAX: usize = 2;
-/// Buckets in one request: their fingerprints are 1.2 kB. More are asked for only while all are answered at once.
-const SPAN_MAX: usize = 128;
-const SPAN_FIRST: usize = 16;
+/// Requests under way to all of them.
+pub(super) const ASKS_MAX: usize = PEERS_MAX * ASKS_PER_PEER_MAX;
 /// Requests to one peer that may fail in a row before it is left out of the pass.
 const STRIKES_MAX: u32 = 2;
 /// Least time between two passes for the sake of one peer, in microseconds.
@@ -58,19 +58,15 @@ pub(super) struct Reconciliation {
     /// An event that the lead, and whoever else is asked, has in every bucket. Without one only the lead is asked:
     /// something about its state differs that no version vector shows.
     target: Option<Dot>,
-    left: BTreeSet<usize>,
-    under_way: BTreeMap<u64, (ReplicaId, Range<usize>)>,
+    left: Work,
+    under_way: BTreeMap<u64, (ReplicaId, Batch)>,
     /// Everyone asked in this pass.
     sources: BTreeMap<ReplicaId, Source>,
-    /// Buckets to ask for at a time: what an answer has been seen to hold, and some more.
-    span: usize,
     /// When a bucket was last joined.
     progress_at: u64,
     /// When to look again without an answer having come.
     pub(super) due: u64,
     joined: usize,
-    /// How many buckets more may be fetched again because they changed while the answer was under way.
-    stale_left: usize,
 }
 
 impl Reconciliation {
@@ -88,25 +84,14 @@ impl Reconciliation {
 
     /// Takes what was asked of `peer` back on the list, and asks it no more.
     fn give_up(&mut self, peer: ReplicaId) {
-        let left = &mut self.left;
-        self.under_way.retain(|_, (it, run)| {
-            if *it == peer {
-                left.extend(run.clone());
+        let given_up: Vec<u64> = self.under_way.iter().filter(|(_, (it, _))| *it == peer).map(|(at, _)| *at).collect();
+        for number in given_up {
+            if let Some((_, batch)) = self.under_way.remove(&number) {
+                self.left.put_back(batch);
             }
-            *it != peer
-        });
+        }
         self.strike(peer, STRIKES_MAX);
         self.due = 0;
-    }
-
-    /// The next run of buckets to ask for.
-    fn take_run(&mut self) -> Option<Range<usize>> {
-        let first = self.left.pop_first()?;
-        let mut run = first..first + 1;
-        while run.len() < self.span && self.left.remove(&run.end) {
-            run.end += 1;
-        }
-        Some(run)
     }
 }
 
@@ -118,31 +103,36 @@ impl Replica {
 
     /// The answer to request `number`; `None` if the stream broke, took too long, or the peer cannot be reached.
     pub fn handle_answer(&mut self, now: Now, number: u64, answer: Option<&[u8]>) {
-        let Some((peer, run)) = self.reconciliation.as_mut().and_then(|it| it.under_way.remove(&number)) else {
-            return; // given up meanwhile
-        };
+        let Some(it) = &mut self.reconciliation else { return };
+        let Some((peer, batch)) = it.under_way.remove(&number) else { return }; // given up meanwhile
         self.counters.bytes_fetched += answer.map_or(0, <[u8]>::len) as u64;
-        let first = run.start;
-        if let Some(it) = &mut self.reconciliation {
-            it.left.extend(run.clone()); // what an answer holds is taken off again
-        }
-        match answer.map(Answer::decode) {
-            Some(Ok(Answer::Buckets { next, transfer })) if run.contains(&(usize::from(next).wrapping_sub(1))) => {
-                self.on_transfer(now, peer, first..next.into(), run.len(), transfer.0);
+        match (answer.map(Answer::decode), batch) {
+            (Some(Ok(Answer::Buckets { next, transfer })), batch @ Batch::Run { .. }) => {
+                let Batch::Run { run, .. } = &batch else { unreachable!("matched") };
+                let held = usize::from(next).saturating_sub(run.start);
+                self.on_transfer(now, peer, batch, held, transfer.0);
             }
-            Some(Ok(Answer::Busy { after_ms })) => {
+            (Some(Ok(Answer::Differences { count, transfer })), batch @ Batch::Differing { .. }) => {
+                self.on_transfer(now, peer, batch, count.into(), transfer.0);
+            }
+            (Some(Ok(Answer::Undecoded)), batch @ Batch::Differing { .. }) => {
+                self.counters.differences_undecoded += 1;
+                it.left.undecoded(batch);
+            }
+            (Some(Ok(Answer::Busy { after_ms })), batch) => {
                 self.counters.asks_busy += 1;
-                if let Some(it) = &mut self.reconciliation {
-                    let wait = (u64::from(after_ms) * 1_000).min(BUSY_MOST_US);
-                    it.sources.entry(peer).or_default().free_at = now.mono + wait;
-                }
+                let wait = (u64::from(after_ms) * 1_000).min(BUSY_MOST_US);
+                it.sources.entry(peer).or_default().free_at = now.mono + wait;
+                it.left.put_back(batch);
             }
-            Some(_) => self.refuse_source(peer, "an answer to something else".into()),
-            None => {
+            (Some(_), batch) => {
+                it.left.put_back(batch);
+                self.refuse_source(peer, "an answer to something else".into());
+            }
+            (None, batch) => {
                 self.counters.asks_failed += 1;
-                if let Some(it) = &mut self.reconciliation {
-                    it.strike(peer, 1);
-                }
+                it.left.put_back(batch);
+                it.strike(peer, 1);
             }
         }
         self.ask_on(now);
@@ -155,9 +145,9 @@ impl Replica {
         if known.reconciled_at.is_some_and(|at| now.mono.saturating_sub(at) < PAUSE_US) {
             return;
         }
-        let left: BTreeSet<usize> = match target {
-            Some(event) => self.store.buckets_without(event).collect(),
-            None => (0..BUCKETS).collect(),
+        let left = match target {
+            Some(event) => Work::new(self.store.buckets_without(event), self.config.transfer_bytes),
+            None => Work::new(0..BUCKETS, self.config.transfer_bytes),
         };
         if left.is_empty() {
             return;
@@ -170,11 +160,9 @@ impl Replica {
             left,
             under_way: BTreeMap::new(),
             sources: BTreeMap::new(),
-            span: SPAN_FIRST,
             progress_at: now.mono,
             due: now.mono,
             joined: 0,
-            stale_left: BUCKETS,
         });
         self.emit(Event::CatchingUp { peer: lead });
         self.ask_on(now);
@@ -199,17 +187,14 @@ impl Replica {
 
     /// Hands out what is left to peers that have room, and ends the pass if there is nothing left or nobody to ask.
     fn ask_on(&mut self, now: Now) {
-        while let Some((peer, run)) = self.next_ask(now) {
-            let fingerprints = self.store.bucket_fingerprints(run.start, run.end);
-            self.log_sealed();
-            let first = u16::try_from(run.start).expect("BUCKETS fits 16 bits");
-            let body = Request::Buckets { first, fingerprints }.encode();
+        while let Some((peer, batch)) = self.next_ask(now) {
             self.asks_made += 1;
             self.counters.asks_made += 1;
             let number = self.asks_made;
+            let body = self.request(&batch, number).encode();
             let Some(it) = &mut self.reconciliation else { return };
             it.sources.entry(peer).or_default();
-            it.under_way.insert(number, (peer, run));
+            it.under_way.insert(number, (peer, batch));
             self.asks.push_back(Ask { number, peer, body });
         }
         let Some(it) = &self.reconciliation else { return };
@@ -225,8 +210,24 @@ impl Replica {
         }
     }
 
-    /// The next run of buckets and the peer to ask for it, if some peer has room.
-    fn next_ask(&mut self, now: Now) -> Option<(ReplicaId, Range<usize>)> {
+    fn request(&mut self, batch: &Batch, number: u64) -> Request {
+        let request = match batch {
+            Batch::Run { run, whole } => {
+                let fingerprints = self.store.bucket_fingerprints(run.start, run.end);
+                let first = u16::try_from(run.start).expect("BUCKETS fits 16 bits");
+                Request::Buckets { first, fingerprints: Fingerprints(fingerprints), whole: *whole }
+            }
+            Batch::Differing { buckets, symbols } => {
+                let buckets = buckets.iter().map(|(bucket, _)| *bucket);
+                Request::Differences(self.store.sketch(buckets, *symbols, self.id().get() ^ number))
+            }
+        };
+        self.log_sealed();
+        request
+    }
+
+    /// The next buckets and the peer to ask for them, if some peer has room.
+    fn next_ask(&mut self, now: Now) -> Option<(ReplicaId, Batch)> {
         let it = self.reconciliation.as_ref().filter(|it| !it.left.is_empty())?;
         let has_target = |peer: &super::Peer| it.target.is_some_and(|dot| peer.versions.get(dot.replica) >= dot.seq);
         let fits = |id: ReplicaId| {
@@ -244,39 +245,65 @@ impl Replica {
         if asks >= ASKS_PER_PEER_MAX {
             return None;
         }
-        let run = self.reconciliation.as_mut()?.take_run()?;
-        Some((peer, run))
+        let batch = self.reconciliation.as_mut()?.left.take()?;
+        Some((peer, batch))
     }
 
-    /// Buckets `held` have come, of so many asked for.
-    fn on_transfer(&mut self, now: Now, peer: ReplicaId, held: Range<usize>, asked: usize, transfer: &[u8]) {
-        let joined = match self.store.join_transfer(transfer, now.wall) {
+    /// The first `held` of the buckets asked for have come.
+    fn on_transfer(&mut self, now: Now, peer: ReplicaId, batch: Batch, held: usize, transfer: &[u8]) {
+        let joined = match self.join(&batch, held, transfer, now) {
             Ok(joined) => joined,
-            Err(TransferError::OwnId) => {
-                self.identity_conflict(peer);
-                return self.drop_source(peer);
+            Err(error) => {
+                if let Some(it) = &mut self.reconciliation {
+                    it.left.put_back(batch);
+                }
+                match error {
+                    TransferError::OwnId => {
+                        self.identity_conflict(peer);
+                        self.drop_source(peer);
+                    }
+                    TransferError::Early { ahead_ms } => {
+                        self.emit(Event::OriginEarly { origin: peer, ahead_ms });
+                        self.drop_source(peer);
+                    }
+                    error => self.refuse_source(peer, error.to_string()),
+                }
+                return;
             }
-            Err(TransferError::Early { ahead_ms }) => {
-                self.emit(Event::OriginEarly { origin: peer, ahead_ms });
-                return self.drop_source(peer);
-            }
-            Err(error) => return self.refuse_source(peer, error.to_string()),
         };
         self.log_sealed();
         self.counters.buckets_joined += joined.joined as u64;
+        self.counters.buckets_refined += joined.refined as u64;
         self.counters.buckets_equal += joined.equal as u64;
         self.counters.buckets_stale += joined.stale.len() as u64;
-        if let Some(it) = &mut self.reconciliation {
-            it.sources.entry(peer).or_default().strikes = 0;
-            it.span = if held.len() == asked { it.span * 2 } else { held.len() * 2 }.clamp(1, SPAN_MAX);
-            it.progress_at = now.mono;
-            it.joined += joined.joined;
-            it.left.retain(|bucket| !held.contains(bucket));
-            let again = joined.stale.len().min(it.stale_left);
-            it.stale_left -= again;
-            it.left.extend(&joined.stale[..again]);
+        let store = &self.store;
+        let Some(it) = &mut self.reconciliation else { return };
+        it.sources.entry(peer).or_default().strikes = 0;
+        it.progress_at = now.mono;
+        it.joined += joined.joined;
+        if let Batch::Differing { .. } = batch {
+            self.counters.differences_stale += joined.stale.len() as u64;
+            it.left.refined(batch, held, transfer.len(), (joined.refined, joined.items), &joined.stale);
+        } else {
+            let differing = joined.differing.iter();
+            let differing = differing.map(|(bucket, keys)| (*bucket, Differing::new(*keys, store.bucket_len(*bucket))));
+            it.left.compared(batch, held, joined.equal, &joined.stale, differing);
         }
         self.release_held(now);
+    }
+
+    /// Joins an answer, if it is one to what was asked for.
+    fn join(&mut self, batch: &Batch, held: usize, transfer: &[u8], now: Now) -> Result<Joined, TransferError> {
+        if held == 0 || held > batch.len() {
+            return Err(TransferError::Illegal("none of the buckets asked for"));
+        }
+        let joined = self.store.join_transfer(transfer, now.wall)?;
+        // Joined already, which does no harm; but asking on would never end.
+        match batch {
+            Batch::Run { whole: false, .. } => Ok(joined),
+            _ if joined.differing.is_empty() => Ok(joined),
+            _ => Err(TransferError::Illegal("that buckets differ was known")),
+        }
     }
 
     /// A peer's answer was refused: it is not asked again in this pass.
@@ -289,7 +316,7 @@ impl Replica {
     fn end_reconciliation(&mut self, now: Now) {
         let Some(it) = self.reconciliation.take() else { return };
         self.asks.retain(|ask| !it.under_way.contains_key(&ask.number));
-        let left = it.left.len() + it.under_way.values().map(|(_, run)| run.len()).sum::<usize>();
+        let left = it.left.len() + it.under_way.values().map(|(_, batch)| batch.len()).sum::<usize>();
         let origins: Vec<ReplicaId> = self.pulls.keys().copied().collect();
         origins.into_iter().for_each(|origin| self.settle_pull(origin));
         if left > 0 {
@@ -298,5 +325,94 @@ impl Replica {
         }
         self.emit(Event::CaughtUp { peer: it.lead, buckets: it.joined });
         it.sources.keys().for_each(|peer| self.send_digest(now, *peer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::bytes::Bytes;
+    use crate::engine::ReplicaConfig;
+    use crate::store::Store;
+    use crate::wire::{Envelope, Kind, Message};
+
+    const FAR: ReplicaId = ReplicaId::new(9);
+    const WALL: u64 = 1_700_000_000_000;
+
+    fn addr(index: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], if index == 0 { 1 } else { 2 }))
+    }
+
+    fn id(index: usize) -> ReplicaId {
+        ReplicaId::new(index as u64 + 1)
+    }
+
+    fn event(pairs: &[(&str, &str)]) -> Vec<u8> {
+        let mut store = Store::new(FAR, crate::Limits::default(), 1_024);
+        store
+            .write(WALL, 0, |w| pairs.iter().for_each(|(key, value)| w.set(key.as_bytes(), value.as_bytes()).unwrap()));
+        store.seal();
+        store.poll_sealed().unwrap().body
+    }
+
+    fn text(replica: &Replica, key: &str) -> Option<Vec<u8>> {
+        replica.store().view(key.as_bytes())?.text().map(|it| it.into_owned())
+    }
+
+    #[test]
+    fn unequal_states_at_equal_vectors_are_told_with_both_sides_and_mended_by_their_differences() {
+        let mut now = Now { mono: 0, wall: WALL };
+        let config = ReplicaConfig { refine_bytes_min: 0, ..ReplicaConfig::default() };
+        let mut replicas = [0, 1].map(|index| Replica::new(config.clone(), id(index), now));
+        // One event, as two replicas remember it whose memory is not to be trusted.
+        let remembered = [
+            event(&[("same", "1"), ("here", "1"), ("here too", "1"), ("value", "right")]),
+            event(&[("same", "1"), ("there", "1"), ("value", "wrong")]),
+        ];
+        for (index, body) in remembered.iter().enumerate() {
+            let (me, peer) = (id(index), id(1 - index));
+            replicas[index].peer_up(now, peer, addr(1 - index), crate::Zone::default());
+            let event = Message::Event { origin: FAR, seq: 1, body: Bytes(body) };
+            let payload = [Message::head(peer, me), event.encode()].concat();
+            let datagram = Envelope::new(&config.cluster, None, peer, 0).wrap(Kind::Engine, &payload);
+            replicas[index].handle_datagram(now, addr(1 - index), &datagram).expect("well formed");
+        }
+        let fingerprints = replicas.each_mut().map(|it| it.status().fingerprint);
+        assert_ne!(fingerprints[0], fingerprints[1]);
+        let mut told = Vec::new();
+        for _ in 0..100 {
+            now.mono += 100_000;
+            for from in 0..2 {
+                replicas[from].handle_timeout(now);
+                while let Some(ask) = replicas[from].poll_ask() {
+                    let answer = replicas[1 - from].serve(now, id(from), &ask.body).expect("a peer asks");
+                    replicas[from].handle_answer(now, ask.number, Some(&answer));
+                }
+                while let Some(transmit) = replicas[from].poll_transmit(now) {
+                    let handled = replicas[1 - from].handle_datagram(now, addr(from), &transmit.datagram);
+                    handled.expect("well formed");
+                }
+                told.extend(std::iter::from_fn(|| replicas[from].poll_event()));
+            }
+        }
+        let both = |event: &Event| match event {
+            Event::FingerprintMismatch { ours, theirs, .. } => {
+                fingerprints.contains(ours) && fingerprints.contains(theirs)
+            }
+            _ => false,
+        };
+        assert!(told.iter().any(both), "{told:?}");
+        let counters = replicas.each_mut().map(|it| it.status().counters);
+        assert!(counters.iter().any(|it| it.fingerprint_mismatches > 0 && it.buckets_refined > 0), "{counters:?}");
+        assert_eq!(replicas[0].status().fingerprint, replicas[1].status().fingerprint);
+        for replica in &mut replicas {
+            assert!(replica.fingerprints_are_exact());
+            assert_eq!(replica.status().peers[0].agrees, Some(true));
+            assert_eq!(text(replica, "same").as_deref(), Some(&b"1"[..]));
+            assert_eq!(replica.store().len(), 2, "what one side lacks counts as removed");
+        }
+        assert_eq!(text(&replicas[0], "value"), text(&replicas[1], "value"), "one of the two, whichever");
     }
 }

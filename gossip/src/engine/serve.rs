@@ -7,10 +7,14 @@ use cahoots_crdt::ReplicaId;
 
 use super::{Now, Replica};
 use crate::bytes::Bytes;
+use crate::store::Sketch;
 use crate::wire::{Answer, Refusal, Request};
 
 /// How far answers may run ahead of the bound, in microseconds: a second's worth at once after a second of silence.
 const BURST_US: u64 = 1_000_000;
+
+/// When to ask again a replica whose id is in doubt, in milliseconds: a few round trips settle that.
+const DOUBT_MS: u32 = 200;
 
 /// A bound on bytes given out per second (a leaky bucket): the time from which the next answer is within it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,13 +48,18 @@ impl Replica {
     fn answer(&mut self, now: Now, from: ReplicaId, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let peer = self.peers.get(&from).ok_or(Refusal::UnknownPeer)?;
         let request = Request::decode(body)?;
+        if self.store.is_doubted() {
+            // What is here under the own id may have to be moved to another first.
+            return Ok(Answer::Busy { after_ms: DOUBT_MS }.encode());
+        }
         let free_at = self.allowance.free_at.max(peer.allowance.free_at);
         if free_at > now.mono {
             let after_ms = u32::try_from((free_at - now.mono).div_ceil(1_000)).unwrap_or(u32::MAX);
             return Ok(Answer::Busy { after_ms }.encode());
         }
         let answer = match request {
-            Request::Buckets { first, fingerprints } => self.answer_buckets(first, &fingerprints),
+            Request::Buckets { first, fingerprints, whole } => self.answer_buckets(first, &fingerprints.0, whole),
+            Request::Differences(sketch) => self.answer_differences(&sketch),
         };
         self.counters.bytes_answered += answer.len() as u64;
         self.allowance.spend(now.mono, answer.len(), self.config.serve_bytes_per_second);
@@ -60,11 +69,21 @@ impl Replica {
         Ok(answer)
     }
 
-    fn answer_buckets(&mut self, first: u16, fingerprints: &[u64]) -> Vec<u8> {
-        let (transfer, next) = self.store.encode_transfer(first.into(), fingerprints, self.config.transfer_bytes);
+    fn answer_buckets(&mut self, first: u16, fingerprints: &[u64], whole: bool) -> Vec<u8> {
+        let whole_bytes_max = if whole { usize::MAX } else { self.config.refine_bytes_min };
+        let bytes_max = self.config.transfer_bytes;
+        let (transfer, next) = self.store.encode_transfer(first.into(), fingerprints, bytes_max, whole_bytes_max);
         self.log_sealed();
         let next = u16::try_from(next).expect("BUCKETS fits 16 bits");
         Answer::Buckets { next, transfer: Bytes(&transfer) }.encode()
+    }
+
+    fn answer_differences(&mut self, sketch: &Sketch) -> Vec<u8> {
+        let differences = self.store.encode_differences(sketch, self.config.transfer_bytes);
+        self.log_sealed();
+        let Some((transfer, count)) = differences else { return Answer::Undecoded.encode() };
+        let count = u16::try_from(count).expect("BUCKETS fits 16 bits");
+        Answer::Differences { count, transfer: Bytes(&transfer) }.encode()
     }
 }
 

@@ -8,6 +8,7 @@ use cahoots_crdt::{Dot, DotFun, Observed, ReplicaId, VersionVector};
 
 use super::bucket::{Bucket, bucket_of};
 use super::cell::{Class, Count, Element, Path, Register, hash_of, mix};
+use super::entry::Entry;
 use super::transfer::TransferError;
 use crate::bytes::Bytes;
 use crate::{Hlc, Limits};
@@ -53,7 +54,8 @@ pub(super) struct ElementState<'a> {
     pub(super) counts: Vec<(Dot, Hlc, u64, i128)>,
 }
 
-pub(super) fn content_of(bucket: &Bucket) -> Content<'_> {
+/// The bucket's side tables, and these of its keys.
+pub(super) fn content_of<'a>(bucket: &'a Bucket, keys: impl Iterator<Item = (&'a [u8], &'a Entry)>) -> Content<'a> {
     let baselines = bucket.baselines.iter().map(|it| BaselineState {
         key: Bytes(&it.key),
         class: it.class as u8,
@@ -64,7 +66,7 @@ pub(super) fn content_of(bucket: &Bucket) -> Content<'_> {
         total: it.baseline.total,
         reset: it.baseline.reset,
     });
-    let keys = bucket.iter().map(|(key, entry)| KeyState {
+    let keys = keys.map(|(key, entry)| KeyState {
         key: Bytes(key),
         elements: entry.elements(key, 0).map(|(path, element)| state_of(path, element)).collect(),
     });
@@ -92,6 +94,15 @@ impl ElementState<'_> {
     /// The dots of all cells.
     pub(super) fn dots(&self) -> impl Iterator<Item = Dot> + '_ {
         self.registers.iter().map(|(dot, ..)| *dot).chain(self.counts.iter().map(|(dot, ..)| *dot))
+    }
+
+    /// Whether `element` holds exactly these cells. Contents count, not dots alone: a dot of an id that was used twice
+    /// may name two of them.
+    pub(super) fn describes(&self, element: &Element) -> bool {
+        let registers = element.value.iter().map(|(dot, it)| (dot, it.clock, &*it.value));
+        let counts = element.counts().map(|(dot, it)| (dot, it.clock, it.birth, it.total));
+        registers.eq(self.registers.iter().map(|(dot, clock, value)| (*dot, *clock, value.0)))
+            && counts.eq(self.counts.iter().copied())
     }
 }
 

@@ -9,7 +9,7 @@ use super::cell::{Class, Element, Path, hash_of};
 use crate::Hlc;
 
 /// Named elements: the members of a set, the fields of a hash. Holds none that is empty.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     elements: HashTable<(Box<[u8]>, Element)>,
 }
@@ -35,7 +35,7 @@ impl Table {
 }
 
 /// All live cells of one key. A key whose entry is empty does not exist and has no entry.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Entry {
     pub(super) text: Element,
     /// At most one table per class, none that is empty.

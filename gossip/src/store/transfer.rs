@@ -1,9 +1,12 @@
 //! Bucket transfers: how a replica catches up when the log no longer reaches back.
 //!
-//! A transfer is a run of buckets, each read atomically (after sealing) with the version vector it is exact for, and
-//! each joined at once. There is no session: lost, duplicated, stale and interleaved transfers, from several senders
-//! and in both directions, are all exact. A bucket equal on both sides is only named; its version vector is raised
-//! if it is *still* equal when the transfer arrives.
+//! A transfer is some buckets, each read atomically (after sealing) with the version vector it is exact for, and each
+//! joined at once. There is no session: lost, duplicated, stale and interleaved transfers, from several senders and in
+//! both directions, are all exact. Of each bucket it holds one of:
+//! - that it is *equal* on both sides: its version vector is raised, if it is *still* equal when the transfer arrives;
+//! - that it *differs*, and is too large to be sent unless it is known in what: nothing is joined;
+//! - its *whole* content;
+//! - its *difference* from what the receiver had (`difference`): joined if the receiver's keys still are what they were.
 //!
 //! The join of two states: cells live on both sides, plus cells of one side whose dot the other's vector does not
 //! cover (Almeida, Shoker, Baquero 2016). The frontier joins by the same rule, baselines by their own merge.
@@ -18,6 +21,7 @@ use super::baseline::Baseline;
 use super::bucket::{BUCKETS, Bucket, remove_cells};
 use super::cell::{Class, Dots, Element, Path, hash_of, mix};
 use super::content::{Content, ElementState, Few, check, content_of, element_of};
+use super::difference::{Difference, Sketch};
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
 use super::{Store, beyond};
@@ -38,21 +42,39 @@ struct Header {
 struct BucketState<'a> {
     bucket: u16,
     ahead: VersionVector,
-    fingerprint: Fingerprint,
-    /// `None` when the receiver has shown an equal fingerprint.
     #[serde(borrow)]
-    content: Option<Content<'a>>,
+    form: Form<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Form<'a> {
+    /// The receiver has shown this fingerprint, and it is the sender's too.
+    Equal {
+        fingerprint: [u8; 8],
+    },
+    /// The sender has so many keys there.
+    Differs {
+        keys: u32,
+    },
+    Whole(#[serde(borrow)] Content<'a>),
+    Difference(#[serde(borrow)] Difference<'a>),
 }
 
 /// What a transfer did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Joined {
-    /// Buckets whose content was joined.
+    /// Buckets whose content was joined, wholly or in what it differed.
     pub joined: usize,
+    /// Those of them of which only the difference came.
+    pub refined: usize,
+    /// Keys in other states here and there that came in those, each counted on both sides.
+    pub items: usize,
     /// Buckets that were equal and had their version vector raised.
     pub equal: usize,
-    /// Buckets no longer equal when the transfer arrived: to be asked for again.
+    /// Buckets no longer what they were when the transfer was asked for: to be asked for again.
     pub stale: Vec<usize>,
+    /// Buckets that differ, with how many keys the sender has there.
+    pub differing: Vec<(usize, usize)>,
 }
 
 /// Why a transfer was refused. Nothing was touched.
@@ -86,30 +108,63 @@ impl Store {
         self.buckets[first..last].iter().map(|bucket| low_half(bucket.fingerprint)).collect()
     }
 
-    /// Writes buckets from `first` on, as many as `theirs` has fingerprints, ending early beyond `bytes_max`.
+    /// Writes buckets from `first` on, as many as `theirs` has fingerprints, ending early beyond `bytes_max`. A bucket
+    /// that differs is sent whole if it has no more than about `whole_bytes_max` or the receiver has nothing there.
     /// Returns the transfer and the first bucket not in it. Seals the window.
-    pub fn encode_transfer(&mut self, first: usize, theirs: &[u64], bytes_max: usize) -> (Vec<u8>, usize) {
-        self.seal();
-        self.settle();
-        let header = Header { vv: self.vv.clone(), clock: self.clock };
-        let mut bytes = postcard::to_allocvec(&header).expect("plain data");
+    pub fn encode_transfer(
+        &mut self,
+        first: usize,
+        theirs: &[u64],
+        bytes_max: usize,
+        whole_bytes_max: usize,
+    ) -> (Vec<u8>, usize) {
+        let mut bytes = self.begin_transfer();
         let mut next = first;
         for theirs in theirs.iter().take(BUCKETS.saturating_sub(first)) {
             let bucket = &self.buckets[next];
-            let content = (low_half(bucket.fingerprint) != *theirs).then(|| content_of(bucket));
-            let state = BucketState {
-                bucket: u16::try_from(next).expect("BUCKETS fits 16 bits"),
-                ahead: self.ahead.get(&next).cloned().unwrap_or_default(),
-                fingerprint: bucket.fingerprint,
-                content,
+            let fingerprint = low_half(bucket.fingerprint);
+            let form = if fingerprint == *theirs {
+                Form::Equal { fingerprint: fingerprint.to_le_bytes() }
+            } else if *theirs != low_half(Fingerprint::default()) && bucket.has_more_than(whole_bytes_max) {
+                Form::Differs { keys: u32::try_from(bucket.len()).unwrap_or(u32::MAX) }
+            } else {
+                Form::Whole(content_of(bucket, bucket.iter()))
             };
-            append(&state, &mut bytes);
+            self.add_bucket(&mut bytes, next, form);
             next += 1;
             if bytes.len() >= bytes_max {
                 break;
             }
         }
         (bytes, next)
+    }
+
+    /// What the other replica's sketch shows to be different, of as many of its buckets as fit `bytes_max`, one at least:
+    /// the transfer, and how many buckets are in it. `None` if the sketch has too few symbols to tell. Seals the window.
+    pub fn encode_differences(&mut self, sketch: &Sketch, bytes_max: usize) -> Option<(Vec<u8>, usize)> {
+        let mut bytes = self.begin_transfer();
+        let differences = self.differences(sketch)?;
+        let mut count = 0;
+        for (index, difference) in differences {
+            self.add_bucket(&mut bytes, index, Form::Difference(difference));
+            count += 1;
+            if bytes.len() >= bytes_max {
+                break;
+            }
+        }
+        Some((bytes, count))
+    }
+
+    fn begin_transfer(&mut self) -> Vec<u8> {
+        self.seal();
+        self.settle();
+        postcard::to_allocvec(&Header { vv: self.vv.clone(), clock: self.clock }).expect("plain data")
+    }
+
+    fn add_bucket(&self, bytes: &mut Vec<u8>, index: usize, form: Form<'_>) {
+        let bucket = u16::try_from(index).expect("BUCKETS fits 16 bits");
+        let ahead = self.ahead.get(&index).cloned().unwrap_or_default();
+        append(&BucketState { bucket, ahead, form }, bytes);
     }
 
     /// Joins a transfer: every bucket in it at once, or none if it is refused. Seals the window.
@@ -119,7 +174,7 @@ impl Store {
     pub fn join_transfer(&mut self, bytes: &[u8], wall_ms: u64) -> Result<Joined, TransferError> {
         let (header, states) = decode(bytes, &self.limits)?;
         self.seal();
-        let knows_too_much = |vv: &VersionVector| vv.get(self.id) > self.sealed_seq();
+        let knows_too_much = |vv: &VersionVector| vv.get(self.id) > self.certain_seq();
         if knows_too_much(&header.vv) || states.iter().any(|state| knows_too_much(&state.ahead)) {
             return Err(TransferError::OwnId);
         }
@@ -131,14 +186,30 @@ impl Store {
             let index = usize::from(state.bucket);
             let mut their_vv = header.vv.clone();
             their_vv.merge(&state.ahead);
-            match state.content {
-                Some(content) => {
-                    let my_vv = self.bucket_vv(index);
-                    self.join_bucket(index, content, &my_vv, &their_vv);
+            match state.form {
+                Form::Differs { keys } => {
+                    joined.differing.push((index, usize::try_from(keys).unwrap_or(usize::MAX)));
+                    continue;
+                }
+                Form::Equal { fingerprint }
+                    if fingerprint == low_half(self.buckets[index].fingerprint).to_le_bytes() =>
+                {
+                    joined.equal += 1;
+                }
+                Form::Whole(content) => {
+                    let here_only = unnamed(&content, self.buckets[index].iter().map(|(key, _)| key));
+                    self.join_bucket(index, &here_only, content, &their_vv);
                     joined.joined += 1;
                 }
-                None if self.buckets[index].fingerprint == state.fingerprint => joined.equal += 1,
-                None => {
+                Form::Difference(difference) if difference.is_fresh(&self.buckets[index], index) => {
+                    joined.items += difference.items();
+                    let here = difference.only_here(&self.buckets[index], index);
+                    let here_only = unnamed(&difference.content, here);
+                    self.join_bucket(index, &here_only, difference.content, &their_vv);
+                    joined.joined += 1;
+                    joined.refined += 1;
+                }
+                Form::Equal { .. } | Form::Difference(_) => {
                     joined.stale.push(index);
                     continue;
                 }
@@ -157,23 +228,15 @@ impl Store {
         Ok(joined)
     }
 
-    fn join_bucket(&mut self, index: usize, content: Content<'_>, my_vv: &VersionVector, their_vv: &VersionVector) {
+    /// Joins the keys that `content` names and those that are `here_only`; the other own keys stay as they are.
+    fn join_bucket(&mut self, index: usize, here_only: &[Box<[u8]>], content: Content<'_>, their_vv: &VersionVector) {
+        let my_vv = &self.bucket_vv(index);
         let bucket = &mut self.buckets[index];
         let changes = &mut self.changes;
-        let mut here_only: Vec<Box<[u8]>> = Vec::new();
-        if bucket.len() > 0 {
-            let mut theirs: HashTable<&[u8]> = HashTable::with_capacity(content.keys.len());
-            for state in &content.keys {
-                theirs.insert_unique(hash_of(state.key.0), state.key.0, |key| hash_of(key));
-            }
-            let is_theirs = |key: &[u8]| theirs.find(hash_of(key), |it| *it == key).is_some();
-            here_only.extend(bucket.iter().filter(|(key, _)| !is_theirs(key)).map(|(key, _)| key.into()));
-        }
         bucket.reserve(content.keys.len());
         let theirs = content.keys.into_iter().map(|state| (state.key.0, state.elements));
         for (key, elements) in theirs.chain(here_only.iter().map(|key| (&**key, Few::new()))) {
-            let changed = bucket.alter(hash_of(key), key, |entry, _, _| join_entry(entry, elements, my_vv, their_vv));
-            if changed {
+            if bucket.alter(hash_of(key), key, |entry, _, _| join_entry(entry, elements, my_vv, their_vv)) {
                 changes.push(key);
             }
         }
@@ -192,6 +255,16 @@ impl Store {
         bucket.set_frontier(index, frontier);
         bucket.fingerprint = bucket.recompute(index);
     }
+}
+
+/// These of the own keys that `content` does not name.
+fn unnamed<K: AsRef<[u8]>>(content: &Content<'_>, keys: impl IntoIterator<Item = K>) -> Vec<Box<[u8]>> {
+    let mut named: HashTable<&[u8]> = HashTable::with_capacity(content.keys.len());
+    for state in &content.keys {
+        named.insert_unique(hash_of(state.key.0), state.key.0, |key| hash_of(key));
+    }
+    let is_named = |key: &[u8]| named.find(hash_of(key), |it| *it == key).is_some();
+    keys.into_iter().filter(|key| !is_named(key.as_ref())).map(|key| key.as_ref().into()).collect()
 }
 
 /// Joins the elements of one key; says whether anything changed.
@@ -241,17 +314,38 @@ fn join_element(
     theirs: Option<ElementState<'_>>,
     their_vv: &VersionVector,
 ) -> bool {
-    // One dot names one event, so equal dots are equal cells.
-    let before: SmallVec<[Dot; 2]> = mine.dots().collect();
-    if theirs.as_ref().map_or(before.is_empty(), |theirs| theirs.dots().eq(before.iter().copied())) {
+    if theirs.as_ref().map_or(mine.is_empty(), |theirs| theirs.describes(mine)) {
         return false;
     }
+    let before: SmallVec<[Dot; 2]> = mine.dots().collect();
     let theirs = theirs.map(element_of).unwrap_or_default();
+    let agreed = agree_on_forked(mine, &theirs);
     mine.value.join(my_vv, theirs.value, their_vv);
     let mut counts = mine.counts.take().map(|counts| *counts).unwrap_or_default();
     counts.join(my_vv, theirs.counts.map(|counts| *counts).unwrap_or_default(), their_vv);
     mine.counts = (!counts.is_empty()).then(|| Box::new(counts));
-    !mine.dots().eq(before)
+    agreed || !mine.dots().eq(before)
+}
+
+/// A dot that names two cells (its id was used twice) keeps the greater on both sides, so that they agree again. Says
+/// whether a cell changed here.
+fn agree_on_forked(mine: &mut Element, theirs: &Element) -> bool {
+    let mut changed = false;
+    for (dot, theirs) in theirs.value.iter() {
+        let Some(mine) = mine.value.get_mut(dot) else { continue };
+        if (mine.clock, &mine.value) < (theirs.clock, &theirs.value) {
+            *mine = theirs.clone();
+            changed = true;
+        }
+    }
+    for (dot, theirs) in theirs.counts() {
+        let Some(mine) = mine.counts.as_mut().and_then(|counts| counts.get_mut(dot)) else { continue };
+        if (mine.clock, mine.birth, mine.total) < (theirs.clock, theirs.birth, theirs.total) {
+            *mine = theirs.clone();
+            changed = true;
+        }
+    }
+    changed
 }
 
 /// Removes cells that a baseline shows to be reset, and baselines of lives that are over.
@@ -278,7 +372,7 @@ fn settle_baselines(bucket: &mut Bucket) {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "half of it is wanted")]
-fn low_half(fingerprint: Fingerprint) -> u64 {
+pub(super) fn low_half(fingerprint: Fingerprint) -> u64 {
     fingerprint.get() as u64
 }
 
@@ -296,7 +390,12 @@ fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, Vec<BucketSta
         if vv.iter().any(|(_, seq)| seq > SEQ_MAX) {
             return Err(TransferError::Illegal("more events than there can be"));
         }
-        state.content.iter().try_for_each(|content| check(content, usize::from(state.bucket), &vv, limits))?;
+        match &state.form {
+            Form::Equal { .. } | Form::Differs { .. } => {}
+            Form::Whole(content) | Form::Difference(Difference { content, .. }) => {
+                check(content, usize::from(state.bucket), &vv, limits)?;
+            }
+        }
         states.push(state);
     }
     Ok((header, states))

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Refusal;
 use crate::bytes::{Bytes, append};
-use crate::store::BUCKETS;
+use crate::store::{BUCKETS, Sketch};
 
 /// Raised with every change of what is below.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Bytes of a request at most: the longest of fingerprints of every bucket, with room to spare.
 pub const REQUEST_BYTES_MAX: usize = 256 << 10;
@@ -18,9 +18,16 @@ pub const REQUEST_BYTES_MAX: usize = 256 << 10;
 /// What a replica asks of a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// A transfer of buckets from `first` on, of which the sender has these fingerprints.
-    Buckets { first: u16, fingerprints: Vec<u64> },
+    /// A transfer of buckets from `first` on, of which the sender has these fingerprints. Large ones are sent only if
+    /// they are wanted `whole`, or there is nothing of them at the sender.
+    Buckets { first: u16, fingerprints: Fingerprints, whole: bool },
+    /// What the receiver's buckets differ in from those that this is a sketch of.
+    Differences(Sketch),
 }
+
+/// The low halves of fingerprints, eight bytes each: as varints most would take ten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprints(pub(crate) Vec<u64>);
 
 /// What the peer says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +40,14 @@ pub(crate) enum Answer<'a> {
         #[serde(borrow)]
         transfer: Bytes<'a>,
     },
+    /// A transfer of what the first `count` of the buckets asked for differ in: as many as made an answer of a handy size.
+    Differences {
+        count: u16,
+        #[serde(borrow)]
+        transfer: Bytes<'a>,
+    },
+    /// The sketch has too few symbols for what the buckets differ in.
+    Undecoded,
 }
 
 impl Request {
@@ -46,9 +61,26 @@ impl Request {
     /// Of another version, or no request that makes sense.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
         let request = decode(bytes)?;
-        let Self::Buckets { first, fingerprints } = &request;
-        let sound = !fingerprints.is_empty() && usize::from(*first) + fingerprints.len() <= BUCKETS;
+        let sound = match &request {
+            Self::Buckets { first, fingerprints: Fingerprints(them), .. } => {
+                !them.is_empty() && usize::from(*first) + them.len() <= BUCKETS
+            }
+            Self::Differences(sketch) => sketch.is_sound(),
+        };
         if sound { Ok(request) } else { Err(Refusal::Malformed) }
+    }
+}
+
+impl Serialize for Fingerprints {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|it| it.to_le_bytes()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprints {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let them = Vec::<[u8; 8]>::deserialize(deserializer)?;
+        Ok(Self(them.into_iter().map(u64::from_le_bytes).collect()))
     }
 }
 
@@ -80,29 +112,48 @@ fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Limits;
+    use crate::store::Store;
 
     #[test]
     fn requests_and_answers_are_read_back_and_another_version_is_refused() {
-        let request = Request::Buckets { first: 7, fingerprints: vec![0, u64::MAX] };
-        let mut bytes = request.encode();
-        assert_eq!(Request::decode(&bytes), Ok(request));
-        bytes[0] += 1;
-        assert_eq!(Request::decode(&bytes), Err(Refusal::Version));
-        for answer in [Answer::Busy { after_ms: 9 }, Answer::Buckets { next: 9, transfer: Bytes(b"cells") }] {
+        let sketch = Store::new(cahoots_crdt::ReplicaId::new(1), Limits::default(), 1_024).sketch([3, 5], 9, 1);
+        let fingerprints = Fingerprints(vec![0, u64::MAX]);
+        for request in [Request::Buckets { first: 7, fingerprints, whole: true }, Request::Differences(sketch)] {
+            let mut bytes = request.encode();
+            assert_eq!(Request::decode(&bytes), Ok(request));
+            bytes[0] += 1;
+            assert_eq!(Request::decode(&bytes), Err(Refusal::Version));
+        }
+        let transfer = Bytes(b"cells");
+        let differences = Answer::Differences { count: 2, transfer };
+        for answer in
+            [Answer::Busy { after_ms: 9 }, Answer::Buckets { next: 9, transfer }, differences, Answer::Undecoded]
+        {
             assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
         }
     }
 
     #[test]
-    fn a_request_beyond_the_last_bucket_for_none_or_with_more_behind_it_is_refused() {
-        let all = Request::Buckets { first: 0, fingerprints: vec![u64::MAX; BUCKETS] };
+    fn a_request_beyond_the_last_bucket_for_none_twice_for_one_or_with_more_behind_it_is_refused() {
+        let request = |first, count| {
+            let fingerprints = Fingerprints(vec![u64::MAX; count]);
+            Request::Buckets { first, fingerprints, whole: false }
+        };
+        let all = request(0, BUCKETS);
         let encoded = all.encode();
         assert!(encoded.len() <= REQUEST_BYTES_MAX);
         assert!(Request::decode(&encoded).is_ok());
         for (first, count) in [(1, BUCKETS), (0, BUCKETS + 1), (u16::MAX, 1), (0, 0)] {
-            let beyond = Request::Buckets { first, fingerprints: vec![0; count] };
-            assert_eq!(Request::decode(&beyond.encode()), Err(Refusal::Malformed));
+            assert_eq!(Request::decode(&request(first, count).encode()), Err(Refusal::Malformed));
         }
+        let mut store = Store::new(cahoots_crdt::ReplicaId::new(1), Limits::default(), 1_024);
+        for buckets in [vec![], vec![4, 4], vec![5, 4]] {
+            let unsound = Request::Differences(store.sketch(buckets, 9, 1));
+            assert_eq!(Request::decode(&unsound.encode()), Err(Refusal::Malformed));
+        }
+        let longest = Request::Differences(store.sketch(0..BUCKETS, usize::MAX, 1)).encode();
+        assert!(longest.len() <= REQUEST_BYTES_MAX && Request::decode(&longest).is_ok());
         let more = [encoded, vec![0]].concat();
         assert_eq!(Request::decode(&more), Err(Refusal::Malformed));
         assert_eq!(Request::decode(&[]), Err(Refusal::Malformed));

@@ -6,6 +6,7 @@ mod envelope;
 mod message;
 
 pub use bulk::REQUEST_BYTES_MAX;
-pub(crate) use bulk::{Answer, Request};
+pub(crate) use bulk::{Answer, Fingerprints, Request};
 pub use envelope::{ClusterKey, Envelope, Kind, Refusal};
 pub(crate) use message::Message;
+pub use message::{Carried, carried};

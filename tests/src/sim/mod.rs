@@ -9,27 +9,33 @@
 
 mod check;
 mod detector;
+mod disk;
 mod drive;
+mod faults;
 mod network;
 mod plan;
 mod process;
 mod random;
 mod script;
+mod seeds;
 mod shrink;
 mod stream;
 mod tally;
 mod traffic;
+mod wire;
 mod workload;
 mod world;
 mod writing;
 
 pub use detector::Detector;
+pub use disk::Start;
 pub use drive::{Report, run};
 pub use network::{Link, Weather};
 pub use plan::{Detection, Plan, Step};
 pub use process::{Clocks, EPOCH, Process, read_all};
 pub use random::Random;
 pub use script::Script;
+pub use seeds::first_seed;
 pub use shrink::{attempt, shrink};
 pub use tally::Tally;
 pub use workload::Workload;

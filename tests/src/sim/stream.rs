@@ -28,7 +28,12 @@ pub(super) enum Leg {
 }
 
 struct Stream {
+    /// The host of the process that asked, and when that process began: its id may change meanwhile.
+    from: (usize, u64),
+    /// Under which id it asked.
     asker: ReplicaId,
+    /// The host on which it believes the peer to be.
+    to: usize,
     number: u64,
     peer: ReplicaId,
     body: Vec<u8>,
@@ -46,13 +51,16 @@ pub(super) struct Streams {
 impl World {
     pub(super) fn open_stream(&mut self, host: usize, ask: Ask) {
         let Ask { number, peer, body } = ask;
-        let asker = self.process(host).engine.id();
+        let process = self.process(host);
+        let (asker, from) = (process.engine.id(), (host, process.born));
         self.streams.opened += 1;
         let id = self.streams.opened;
-        let at = self.host_of(peer);
+        let at = self.home_of(peer, host);
         let breaks = self.network.breaks_stream(host, at);
         let arrives = self.network.stream_delay(self.now, host, at, body.len());
-        self.streams.open.insert(id, Stream { asker, number, peer, body, breaks: breaks && id.is_multiple_of(2) });
+        self.streams
+            .open
+            .insert(id, Stream { from, asker, to: at, number, peer, body, breaks: breaks && id.is_multiple_of(2) });
         let leg = if breaks && !id.is_multiple_of(2) { Leg::End } else { Leg::There };
         self.appoint(self.now + arrives, Appointment::Stream { id, leg });
         self.appoint(self.now + STREAM_MICROS_MAX, Appointment::Stream { id, leg: Leg::End });
@@ -60,11 +68,11 @@ impl World {
 
     pub(super) fn continue_stream(&mut self, id: u64, leg: Leg) {
         let Some(stream) = self.streams.open.get(&id) else { return };
-        let (asker, peer) = (stream.asker, stream.peer);
-        let (from, to) = (self.host_of(asker), self.host_of(peer));
+        let Stream { from: (from, born), asker, to, peer, .. } = *stream;
         match leg {
             Leg::There => {
-                let there = self.running(peer).is_some_and(|host| !self.process(host).stopped);
+                let process = self.hosts[to].process.as_ref();
+                let there = process.is_some_and(|process| process.engine.id() == peer && !process.stopped);
                 if !there || self.network.is_cut(from, to) {
                     return; // until its time is up
                 }
@@ -84,11 +92,12 @@ impl World {
             }
             Leg::Back if self.network.is_cut(to, from) => {}
             Leg::Back | Leg::End => {
-                let Some(host) = self.running(asker) else {
+                let host = from;
+                let Some(process) = self.hosts[host].process.as_ref().filter(|process| process.born == born) else {
                     self.streams.open.remove(&id);
                     return;
                 };
-                if self.process(host).stopped {
+                if process.stopped {
                     return self.appoint(self.now + PAUSE_MICROS, Appointment::Stream { id, leg });
                 }
                 let Some(stream) = self.streams.open.remove(&id) else { return };

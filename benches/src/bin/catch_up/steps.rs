@@ -60,7 +60,7 @@ fn transfer(from: &mut Store, to: &mut Store, bytes_max: usize) -> (Vec<Duration
     while first < BUCKETS {
         let theirs = to.bucket_fingerprints(first, (first + 128).min(BUCKETS));
         let begun = Instant::now();
-        let (transfer, next) = from.encode_transfer(first, &theirs, bytes_max);
+        let (transfer, next) = from.encode_transfer(first, &theirs, bytes_max, usize::MAX);
         reads.push(begun.elapsed());
         let begun = Instant::now();
         to.join_transfer(&transfer, WALL).expect("stores write what stores accept");

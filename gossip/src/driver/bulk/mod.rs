@@ -51,7 +51,7 @@ const STREAM_WINDOW_BYTES: u32 = 2 << 20;
 /// Bytes of who asks whom.
 const HEAD_BYTES: usize = 16;
 /// How long the end of the last connection and of the socket may take.
-const CLOSE_TIME: Duration = Duration::from_millis(300);
+const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 /// Why a stream was reset.
 #[derive(Clone, Copy)]
