@@ -5,12 +5,11 @@
 
 use cahoots_crdt::{Dot, Observed, VersionVector};
 
-use super::baseline::{Baseline, Baselines};
+use super::baseline::Baseline;
 use super::bucket::{Bucket, put_count, put_register, remove_cells};
 use super::cell::{Class, Count, Dots, Path, Register, hash_of};
-use super::entry::Entry;
 use super::event::{Body, Change, EventError, KeyChanges, Part};
-use super::fingerprint::Fingerprint;
+use super::keys::Draft;
 use super::{Store, bucket_of};
 use crate::Hlc;
 
@@ -101,23 +100,18 @@ impl Store {
         let sealed = Dot::new(self.id, self.vv.get(self.id));
         let is_open = |dot: Dot| dot.replica == sealed.replica && dot.seq > sealed.seq;
         let bucket = &mut self.buckets[index];
+        let mut target = Target { bucket, draft: &mut self.draft, event, clock };
         if let Some(context) = &part.cleared {
             let context = Context::new(event, context);
-            let keys: Vec<Box<[u8]>> = bucket.iter().map(|(key, _)| key.into()).collect();
+            let keys: Vec<Box<[u8]>> = target.bucket.keys.iter().map(|(key, _)| key.into()).collect();
             for key in keys {
-                bucket.alter(hash_of(&key), &key, |entry, baselines, fingerprint| {
-                    context.delete(&key, entry, baselines, fingerprint, is_open);
-                });
+                target.delete(hash_of(&key), &key, &context, is_open);
                 self.changes.push(&key);
             }
         }
         for KeyChanges { key, changes } in &part.keys {
             let hash = hash_of(key.0);
-            bucket.alter(hash, key.0, |entry, baselines, fingerprint| {
-                for change in changes {
-                    apply_change(change, (hash, key.0), event, clock, entry, baselines, fingerprint, is_open);
-                }
-            });
+            changes.iter().for_each(|change| target.apply(change, (hash, key.0), is_open));
             self.changes.push(key.0);
         }
         let named: Dots = part.names.iter().copied().collect();
@@ -126,46 +120,60 @@ impl Store {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one bucket, borrowed side by side")]
-fn apply_change(
-    change: &Change<'_>,
-    (hash, key): (u64, &[u8]),
+/// What a part of an event is applied to.
+struct Target<'a> {
+    bucket: &'a mut Bucket,
+    draft: &'a mut Draft,
     event: Dot,
     clock: Hlc,
-    entry: &mut Entry,
-    baselines: &mut Baselines,
-    fingerprint: &mut Fingerprint,
-    is_open: impl Fn(Dot) -> bool + Copy,
-) {
-    let place = |code: u8, name| Path::within(hash, key, Class::from_code(code).expect("checked"), name);
-    let at = |behind: u64| Hlc::new(clock.get() - behind);
-    match *change {
-        Change::Delete { ref context } => {
-            Context::new(event, context).delete(key, entry, baselines, fingerprint, is_open);
-        }
-        Change::Remove { class, name, ref context } => {
-            let path = place(class, name.0);
-            if entry.element(path.class, path.name).is_some() {
-                let context = Context::new(event, context);
-                let element = entry.element_mut(path.class, path.name);
-                remove_cells(&path, element, baselines, fingerprint, is_open, |dot| context.covers(dot));
-                entry.drop_if_empty(path.class, path.name);
+}
+
+impl Target<'_> {
+    fn apply(&mut self, change: &Change<'_>, (hash, key): (u64, &[u8]), is_open: impl Fn(Dot) -> bool + Copy) {
+        let (event, clock) = (self.event, self.clock);
+        let place = |code: u8, name| Path::within(hash, key, Class::from_code(code).expect("checked"), name);
+        let at = |behind: u64| Hlc::new(clock.get() - behind);
+        let Bucket { keys, baselines, fingerprint, .. } = &mut *self.bucket;
+        match *change {
+            Change::Delete { ref context } => self.delete(hash, key, &Context::new(event, context), is_open),
+            Change::Remove { class, name, ref context } => {
+                let path = place(class, name.0);
+                let mut element = keys.element(&path);
+                if !element.is_empty() {
+                    let context = Context::new(event, context);
+                    remove_cells(&path, &mut element, baselines, fingerprint, is_open, |dot| context.covers(dot));
+                    keys.draft(&path, element, self.draft);
+                    keys.commit(&path, self.draft);
+                }
+            }
+            Change::Reset { class, name, owner, birth, seen, total } => {
+                let baseline = Baseline { owner, birth, seen, total, reset: event };
+                self.bucket.merge_baseline(&place(class, name.0), baseline, is_open);
+            }
+            Change::Assign { class, name, clock_behind, value } => {
+                let path = place(class, name.0);
+                let mut element = keys.element(&path);
+                let register = Register { clock: at(clock_behind), value: value.0 };
+                put_register(&path, &mut element, fingerprint, event, register);
+                keys.draft(&path, element, self.draft);
+                keys.commit(&path, self.draft);
+            }
+            Change::Count { class, name, clock_behind, birth, total } => {
+                let path = place(class, name.0);
+                let mut element = keys.element(&path);
+                let count = Count { clock: at(clock_behind), birth, total };
+                put_count(&path, &mut element, baselines, fingerprint, event, count);
+                keys.draft(&path, element, self.draft);
+                keys.commit(&path, self.draft);
             }
         }
-        Change::Reset { class, name, owner, birth, seen, total } => {
-            let baseline = Baseline { owner, birth, seen, total, reset: event };
-            Bucket::merge_baseline(entry, baselines, fingerprint, &place(class, name.0), baseline, is_open);
-        }
-        Change::Assign { class, name, clock_behind, value } => {
-            let path = place(class, name.0);
-            let register = Register { clock: at(clock_behind), value: value.0.into() };
-            put_register(&path, entry.element_mut(path.class, path.name), fingerprint, event, register);
-        }
-        Change::Count { class, name, clock_behind, birth, total } => {
-            let path = place(class, name.0);
-            let count = Count { clock: at(clock_behind), birth, total };
-            put_count(&path, entry.element_mut(path.class, path.name), baselines, fingerprint, event, count);
-        }
+    }
+
+    fn delete(&mut self, hash: u64, key: &[u8], context: &Context, is_open: impl Fn(Dot) -> bool + Copy) {
+        let Bucket { keys, baselines, fingerprint, .. } = &mut *self.bucket;
+        keys.alter(hash, key, self.draft, |path, element| {
+            remove_cells(path, element, baselines, fingerprint, is_open, |dot| context.covers(dot));
+        });
     }
 }
 
@@ -178,19 +186,6 @@ struct Context {
 impl Context {
     fn new(event: Dot, foreign: &[Dot]) -> Self {
         Self { event, foreign: foreign.iter().map(|dot| (dot.replica, dot.seq)).collect() }
-    }
-
-    fn delete(
-        &self,
-        key: &[u8],
-        entry: &mut Entry,
-        baselines: &Baselines,
-        fingerprint: &mut Fingerprint,
-        is_open: impl Fn(Dot) -> bool + Copy,
-    ) {
-        entry.alter(key, hash_of(key), |path, element| {
-            remove_cells(path, element, baselines, fingerprint, is_open, |dot| self.covers(dot));
-        });
     }
 }
 

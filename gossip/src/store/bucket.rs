@@ -1,13 +1,12 @@
 //! One range of the hash of the key: the unit of catching up.
 
-use hashbrown::HashTable;
-
 use cahoots_crdt::{Dot, Observed, ReplicaId};
 
 use super::baseline::{Baseline, Baselines};
 use super::cell::{Count, Dots, Element, Path, Register, hash_of};
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
+use super::keys::Keys;
 
 /// How many ranges there are: the top bits of a key's hash choose one. Part of the protocol.
 pub const BUCKETS: usize = 1 << BUCKET_BITS;
@@ -31,40 +30,21 @@ pub(super) fn first_hash(bucket: usize) -> u64 {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bucket {
-    keys: HashTable<(Box<[u8]>, Entry)>,
+    pub(super) keys: Keys,
     pub(super) baselines: Baselines,
     /// The events of this bucket that no later event of it has named; at most one per origin.
     frontier: Dots,
     /// Of every sealed cell, the effective baselines and the frontier.
     pub(super) fingerprint: Fingerprint,
-    /// Keys with live cells of more than one type.
-    clashes: usize,
 }
 
 impl Bucket {
-    pub(super) fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Makes room for a bucket of so many keys.
-    pub(super) fn reserve(&mut self, keys: usize) {
-        self.keys.reserve(keys.saturating_sub(self.keys.len()), |(it, _)| place_of(hash_of(it)));
-    }
-
-    pub(super) fn get(&self, key_hash: u64, key: &[u8]) -> Option<&Entry> {
-        self.keys.find(place_of(key_hash), |(it, _)| **it == *key).map(|(_, entry)| entry)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
-        self.keys.iter().map(|(key, entry)| (&**key, entry))
-    }
-
     /// The keys with the fingerprints of all their cells. O(the bucket).
-    pub(super) fn prints(&self) -> impl Iterator<Item = (&[u8], &Entry, Fingerprint)> {
-        self.iter().map(|(key, entry)| {
+    pub(super) fn prints(&self) -> impl Iterator<Item = (&[u8], Entry<'_>, Fingerprint)> {
+        self.keys.iter().map(|(key, entry)| {
             let mut sum = Fingerprint::default();
             for (path, element) in entry.elements(key, hash_of(key)) {
-                sum.add(Fingerprint::of_element(&path, element, &self.baselines));
+                sum.add(Fingerprint::of_element(&path, &element, &self.baselines));
             }
             (key, entry, sum)
         })
@@ -79,47 +59,12 @@ impl Bucket {
 
     /// Whether the cells take more than about so many bytes in a transfer. O(`bytes`).
     pub(super) fn has_more_than(&self, bytes: usize) -> bool {
-        let elements = self.iter().flat_map(|(key, entry)| entry.elements(key, 0));
+        let elements = self.keys.iter().flat_map(|(key, entry)| entry.elements(key, 0));
         let mut sum = 0;
         elements.map(|(path, element)| path.key.len() + path.name.len() + element.bytes()).any(|bytes_of_one| {
             sum += bytes_of_one;
             sum > bytes
         })
-    }
-
-    /// Lets `change` alter the entry of a key, made if absent and dropped if left empty, beside the bucket's other
-    /// parts.
-    pub(super) fn alter<R>(
-        &mut self,
-        key_hash: u64,
-        key: &[u8],
-        change: impl FnOnce(&mut Entry, &mut Baselines, &mut Fingerprint) -> R,
-    ) -> R {
-        let found = self.keys.entry(place_of(key_hash), |(it, _)| **it == *key, |(it, _)| place_of(hash_of(it)));
-        let mut found = found.or_insert_with(|| (key.into(), Entry::default()));
-        let entry = &mut found.get_mut().1;
-        self.clashes -= usize::from(entry.clashes());
-        let result = change(entry, &mut self.baselines, &mut self.fingerprint);
-        self.clashes += usize::from(entry.clashes());
-        if entry.is_empty() {
-            found.remove();
-        }
-        result
-    }
-
-    /// As [`Bucket::alter`], for a key that is there; `None` when it is not.
-    pub(super) fn alter_present<R>(
-        &mut self,
-        key_hash: u64,
-        key: &[u8],
-        change: impl FnOnce(&mut Entry, &mut Baselines, &mut Fingerprint) -> R,
-    ) -> Option<R> {
-        self.get(key_hash, key)?;
-        Some(self.alter(key_hash, key, change))
-    }
-
-    pub(super) fn clashes(&self) -> usize {
-        self.clashes
     }
 
     pub(super) fn frontier(&self) -> &Dots {
@@ -141,16 +86,10 @@ impl Bucket {
     }
 
     /// Takes in a baseline: merges it, and keeps the fingerprint of the cell it takes from.
-    pub(super) fn merge_baseline(
-        entry: &Entry,
-        baselines: &mut Baselines,
-        fingerprint: &mut Fingerprint,
-        path: &Path<'_>,
-        baseline: Baseline,
-        is_open: impl Fn(Dot) -> bool,
-    ) {
-        let owner = baseline.owner;
-        let cell = entry.element(path.class, path.name).and_then(|element| element.slot(owner));
+    pub(super) fn merge_baseline(&mut self, path: &Path<'_>, baseline: Baseline, is_open: impl Fn(Dot) -> bool) {
+        let Self { keys, baselines, fingerprint, .. } = self;
+        let element = keys.element(path);
+        let cell = element.slot(baseline.owner);
         if cell.is_some_and(|(_, count)| count.birth > baseline.birth) {
             return; // the slot has begun a later life: nothing is left to take from
         }
@@ -182,10 +121,8 @@ impl Bucket {
             if baseline.owner != owner || !is_acked(baseline.reset) {
                 return true;
             }
-            let entry =
-                keys.find(place_of(hash_of(&located.key)), |(it, _)| *it == located.key).map(|(_, entry)| entry);
-            let slot = entry.and_then(|it| it.element(located.class, &located.name)).and_then(|it| it.slot(owner));
-            slot.is_some_and(|(_, count)| count.birth == baseline.birth)
+            let element = keys.element(&located.path());
+            element.slot(owner).is_some_and(|(_, count)| count.birth == baseline.birth)
         });
         before - self.baselines.len()
     }
@@ -194,7 +131,7 @@ impl Bucket {
 /// Removes from `element` the cells for which `is_dead` holds, keeping the fingerprint of what was sealed.
 pub(super) fn remove_cells(
     path: &Path<'_>,
-    element: &mut Element,
+    element: &mut Element<'_>,
     baselines: &Baselines,
     fingerprint: &mut Fingerprint,
     is_open: impl Fn(Dot) -> bool,
@@ -207,7 +144,7 @@ pub(super) fn remove_cells(
         }
         !dead
     });
-    element.retain_counts(|dot, count| {
+    element.counts.retain(|dot, count| {
         let dead = is_dead(dot);
         if dead && !is_open(dot) {
             fingerprint.subtract(Fingerprint::of_count(path, dot, count, baselines));
@@ -217,12 +154,12 @@ pub(super) fn remove_cells(
 }
 
 /// Puts a sealed register cell, replacing the writer's own previous one.
-pub(super) fn put_register(
+pub(super) fn put_register<'a>(
     path: &Path<'_>,
-    element: &mut Element,
+    element: &mut Element<'a>,
     fingerprint: &mut Fingerprint,
     dot: Dot,
-    register: Register,
+    register: Register<'a>,
 ) {
     element.value.retain(|old, cell| {
         let replaced = old.replica == dot.replica;
@@ -238,13 +175,13 @@ pub(super) fn put_register(
 /// Puts a sealed counter cell, replacing the owner's own previous one.
 pub(super) fn put_count(
     path: &Path<'_>,
-    element: &mut Element,
+    element: &mut Element<'_>,
     baselines: &mut Baselines,
     fingerprint: &mut Fingerprint,
     dot: Dot,
     count: Count,
 ) {
-    element.retain_counts(|old, cell| {
+    element.counts.retain(|old, cell| {
         let replaced = old.replica == dot.replica;
         if replaced {
             fingerprint.subtract(Fingerprint::of_count(path, old, cell, baselines));
@@ -253,5 +190,5 @@ pub(super) fn put_count(
     });
     baselines.begin_life(path, dot.replica, count.birth);
     fingerprint.add(Fingerprint::of_count(path, dot, &count, baselines));
-    element.put_count(dot, count);
+    element.counts.insert(dot, count);
 }

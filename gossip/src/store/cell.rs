@@ -19,6 +19,11 @@ pub enum Class {
 }
 
 impl Class {
+    /// Whether elements have names: members of a set, fields of a hash.
+    pub(super) fn has_names(self) -> bool {
+        matches!(self, Self::Set | Self::Hash)
+    }
+
     pub(super) fn from_code(code: u8) -> Option<Self> {
         [Self::Text, Self::Set, Self::Hash].into_iter().find(|class| *class as u8 == code)
     }
@@ -30,6 +35,7 @@ pub(super) struct Path<'a> {
     pub(super) key: &'a [u8],
     pub(super) class: Class,
     pub(super) name: &'a [u8],
+    pub(super) key_hash: u64,
     /// Of all three: the start value of the element's fingerprints.
     pub(super) hash: u64,
 }
@@ -42,7 +48,7 @@ impl<'a> Path<'a> {
     /// As [`Path::new`], for a key whose hash is known.
     pub(super) fn within(key_hash: u64, key: &'a [u8], class: Class, name: &'a [u8]) -> Self {
         let hash = mix(mix(key_hash, class as u64), hash_of(name));
-        Self { key, class, name, hash }
+        Self { key, class, name, key_hash, hash }
     }
 }
 
@@ -60,14 +66,14 @@ pub(super) fn mix(state: u64, word: u64) -> u64 {
 }
 
 /// A value assigned by one event. A set's member is one whose value is empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Register {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Register<'a> {
     pub(super) clock: Hlc,
-    pub(super) value: Box<[u8]>,
+    pub(super) value: &'a [u8],
 }
 
 /// What one replica has added at one path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Count {
     pub(super) clock: Hlc,
     /// The seq of the event that began this life of the slot; a reset that the owner has applied ends it.
@@ -76,62 +82,46 @@ pub(super) struct Count {
     pub(super) total: i128,
 }
 
-/// Everything live at one path.
+/// Everything live at one path, as one works with it; see [`super::packed`] for how it is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Element {
-    pub(super) value: DotFun<Register>,
-    /// One slot per replica that has added here. Boxed: most elements are never counted.
-    pub(super) counts: Option<Box<DotFun<Count>>>,
+pub(super) struct Element<'a> {
+    pub(super) value: DotFun<Register<'a>>,
+    /// One slot per replica that has added here.
+    pub(super) counts: DotFun<Count>,
 }
 
-impl Element {
+impl<'a> Element<'a> {
     pub(super) fn is_empty(&self) -> bool {
-        self.value.is_empty() && self.counts.is_none()
-    }
-
-    pub(super) fn counts(&self) -> impl Iterator<Item = (Dot, &Count)> {
-        self.counts.iter().flat_map(|counts| counts.iter())
+        self.value.is_empty() && self.counts.is_empty()
     }
 
     /// The dots of all cells: of the value, then of the counts, each in their order.
     pub(super) fn dots(&self) -> impl Iterator<Item = Dot> + '_ {
-        self.value.iter().map(|(dot, _)| dot).chain(self.counts().map(|(dot, _)| dot))
+        self.value.iter().map(|(dot, _)| dot).chain(self.counts.iter().map(|(dot, _)| dot))
     }
 
     /// About how many bytes its cells take in a transfer: values, and a dot and a clock for each.
     pub(super) fn bytes(&self) -> usize {
         const CELL_BYTES: usize = 24;
         let values: usize = self.value.iter().map(|(_, register)| CELL_BYTES + register.value.len()).sum();
-        values + self.counts().count() * CELL_BYTES
+        values + self.counts.len() * CELL_BYTES
     }
 
     /// The slot of `owner`, if it is live.
     pub(super) fn slot(&self, owner: ReplicaId) -> Option<(Dot, &Count)> {
-        self.counts().find(|(dot, _)| dot.replica == owner)
-    }
-
-    pub(super) fn put_count(&mut self, dot: Dot, count: Count) {
-        self.counts.get_or_insert_default().insert(dot, count);
-    }
-
-    pub(super) fn retain_counts(&mut self, keep: impl FnMut(Dot, &Count) -> bool) {
-        if let Some(counts) = &mut self.counts {
-            counts.retain(keep);
-            if counts.is_empty() {
-                self.counts = None;
-            }
-        }
+        self.counts.iter().find(|(dot, _)| dot.replica == owner)
     }
 
     /// The register that wins: highest clock, then highest replica id.
-    pub(super) fn winner(&self) -> Option<(Dot, &Register)> {
-        self.value.iter().max_by_key(|(dot, register)| (register.clock, dot.replica))
+    pub(super) fn winner(&self) -> Option<(Dot, Register<'a>)> {
+        let registers = self.value.iter().map(|(dot, register)| (dot, *register));
+        registers.max_by_key(|(dot, register)| (register.clock, dot.replica))
     }
 
     /// The highest clock of any live cell, with its writer.
     pub(super) fn newest(&self) -> Option<(Hlc, ReplicaId)> {
         let registers = self.value.iter().map(|(dot, register)| (register.clock, dot.replica));
-        registers.chain(self.counts().map(|(dot, count)| (count.clock, dot.replica))).max()
+        registers.chain(self.counts.iter().map(|(dot, count)| (count.clock, dot.replica))).max()
     }
 }
 

@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use cahoots_crdt::{Dot, DotFun, Observed, ReplicaId, VersionVector};
+use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
 use super::bucket::{Bucket, bucket_of, place_of};
 use super::cell::{Class, Count, Element, Path, Register, hash_of, mix};
@@ -55,7 +55,7 @@ pub(super) struct ElementState<'a> {
 }
 
 /// The bucket's side tables, and these of its keys.
-pub(super) fn content_of<'a>(bucket: &'a Bucket, keys: impl Iterator<Item = (&'a [u8], &'a Entry)>) -> Content<'a> {
+pub(super) fn content_of<'a>(bucket: &'a Bucket, keys: impl Iterator<Item = (&'a [u8], Entry<'a>)>) -> Content<'a> {
     let baselines = bucket.baselines.iter().map(|it| BaselineState {
         key: Bytes(&it.key),
         class: it.class as u8,
@@ -68,29 +68,32 @@ pub(super) fn content_of<'a>(bucket: &'a Bucket, keys: impl Iterator<Item = (&'a
     });
     let keys = keys.map(|(key, entry)| KeyState {
         key: Bytes(key),
-        elements: entry.elements(key, 0).map(|(path, element)| state_of(path, element)).collect(),
+        elements: entry.elements(key, 0).map(|(path, element)| state_of(path, &element)).collect(),
     });
     Content { frontier: bucket.frontier().iter().collect(), baselines: baselines.collect(), keys: keys.collect() }
 }
 
-fn state_of<'a>(path: Path<'a>, element: &'a Element) -> ElementState<'a> {
+fn state_of<'a>(path: Path<'a>, element: &Element<'a>) -> ElementState<'a> {
     ElementState {
         class: path.class as u8,
         name: Bytes(path.name),
-        registers: element.value.iter().map(|(dot, it)| (dot, it.clock, Bytes(&it.value))).collect(),
-        counts: element.counts().map(|(dot, it)| (dot, it.clock, it.birth, it.total)).collect(),
+        registers: element.value.iter().map(|(dot, it)| (dot, it.clock, Bytes(it.value))).collect(),
+        counts: element.counts.iter().map(|(dot, it)| (dot, it.clock, it.birth, it.total)).collect(),
     }
 }
 
-pub(super) fn element_of(state: ElementState<'_>) -> Element {
-    let register = |(dot, clock, value): (Dot, Hlc, Bytes<'_>)| (dot, Register { clock, value: value.0.into() });
-    let count = |(dot, clock, birth, total)| (dot, Count { clock, birth, total });
-    let counts: DotFun<Count> = state.counts.into_iter().map(count).collect();
-    let value = state.registers.into_iter().map(register).collect();
-    Element { value, counts: (!counts.is_empty()).then(|| Box::new(counts)) }
-}
-
 impl ElementState<'_> {
+    /// What it says is live.
+    pub(super) fn element<'s>(&'s self) -> Element<'s> {
+        let register =
+            |(dot, clock, value): &'s (Dot, Hlc, Bytes<'_>)| (*dot, Register { clock: *clock, value: value.0 });
+        let count = |(dot, clock, birth, total): &_| (*dot, Count { clock: *clock, birth: *birth, total: *total });
+        Element {
+            value: self.registers.iter().map(register).collect(),
+            counts: self.counts.iter().map(count).collect(),
+        }
+    }
+
     /// The dots of all cells.
     pub(super) fn dots(&self) -> impl Iterator<Item = Dot> + '_ {
         self.registers.iter().map(|(dot, ..)| *dot).chain(self.counts.iter().map(|(dot, ..)| *dot))
@@ -98,9 +101,9 @@ impl ElementState<'_> {
 
     /// Whether `element` holds exactly these cells. Contents count, not dots alone: a dot of an id that was used twice
     /// may name two of them.
-    pub(super) fn describes(&self, element: &Element) -> bool {
-        let registers = element.value.iter().map(|(dot, it)| (dot, it.clock, &*it.value));
-        let counts = element.counts().map(|(dot, it)| (dot, it.clock, it.birth, it.total));
+    pub(super) fn describes(&self, element: &Element<'_>) -> bool {
+        let registers = element.value.iter().map(|(dot, it)| (dot, it.clock, it.value));
+        let counts = element.counts.iter().map(|(dot, it)| (dot, it.clock, it.birth, it.total));
         registers.eq(self.registers.iter().map(|(dot, clock, value)| (*dot, *clock, value.0)))
             && counts.eq(self.counts.iter().copied())
     }

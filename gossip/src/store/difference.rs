@@ -126,11 +126,11 @@ impl Store {
         }
         let bases: BTreeMap<usize, u64> =
             sketch.bases.iter().map(|(index, base)| (usize::from(*index), u64::from_le_bytes(*base))).collect();
-        if bases.len() > 1 && bases.keys().map(|index| self.buckets[*index].len()).sum::<usize>() > KEYS_MAX {
+        if bases.len() > 1 && bases.keys().map(|index| self.buckets[*index].keys.len()).sum::<usize>() > KEYS_MAX {
             return None;
         }
         let mut symbols = sketch.symbols.clone();
-        let mut ours: Vec<(u64, &[u8], &Entry)> = Vec::new();
+        let mut ours: Vec<(u64, &[u8], Entry<'_>)> = Vec::new();
         for index in bases.keys() {
             for (key, entry, print) in self.buckets[*index].prints() {
                 let item = item_of(*index, print);

@@ -1,137 +1,232 @@
-//! What lies under one key: a text element, and tables of named elements per collection type.
+//! What lies under one key, to be read: a few elements packed into one record, or tables of many.
 
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use cahoots_crdt::ReplicaId;
-
 use super::cell::{Class, Element, Path, hash_of};
-use crate::Hlc;
+use super::packed::Packed;
+use super::records::Records;
 
-/// Named elements: the members of a set, the fields of a hash. Holds none that is empty.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Table {
-    elements: HashTable<(Box<[u8]>, Element)>,
+/// All live cells of one key. A key without any does not exist and has no entry.
+#[derive(Clone, Copy)]
+pub(super) enum Entry<'a> {
+    /// So few that one looks through them; with the class they have in common, if they have.
+    Few(Option<Class>, Packed<'a>),
+    Many(&'a Tables),
 }
 
-impl Table {
-    pub(super) fn len(&self) -> usize {
-        self.elements.len()
-    }
-
-    pub(super) fn get(&self, name: &[u8]) -> Option<&Element> {
-        self.elements.find(hash_of(name), |(it, _)| **it == *name).map(|(_, element)| element)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Element)> {
-        self.elements.iter().map(|(name, element)| (&**name, element))
-    }
-
-    fn get_mut_or_insert(&mut self, name: &[u8]) -> &mut Element {
-        let hash = hash_of(name);
-        let entry = self.elements.entry(hash, |(it, _)| **it == *name, |(it, _)| hash_of(it));
-        &mut entry.or_insert_with(|| (name.into(), Element::default())).into_mut().1
-    }
-}
-
-/// All live cells of one key. A key whose entry is empty does not exist and has no entry.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Entry {
-    pub(super) text: Element,
-    /// At most one table per class, none that is empty.
-    tables: SmallVec<[(Class, Box<Table>); 1]>,
-}
-
-impl Entry {
-    pub(super) fn is_empty(&self) -> bool {
-        self.text.is_empty() && self.tables.is_empty()
-    }
-
-    pub(super) fn table(&self, class: Class) -> Option<&Table> {
-        self.tables.iter().find(|(it, _)| *it == class).map(|(_, table)| &**table)
-    }
-
-    pub(super) fn element(&self, class: Class, name: &[u8]) -> Option<&Element> {
-        match class {
-            Class::Text => Some(&self.text).filter(|text| !text.is_empty()),
-            _ => self.table(class)?.get(name),
+impl<'a> Entry<'a> {
+    /// How many elements of this class there are. O(1) of many.
+    pub(super) fn len(self, class: Class) -> usize {
+        match self {
+            Self::Few(_, packed) => packed.filter(|(it, ..)| *it == class).count(),
+            Self::Many(tables) => tables.of(class).map_or(0, Table::len),
         }
     }
 
-    /// The element at (class, name), made if absent. The caller leaves a cell in it or calls
-    /// [`Entry::drop_if_empty`].
-    pub(super) fn element_mut(&mut self, class: Class, name: &[u8]) -> &mut Element {
-        if class == Class::Text {
-            return &mut self.text;
-        }
-        let at = self.tables.iter().position(|(it, _)| *it == class).unwrap_or_else(|| {
-            self.tables.push((class, Box::default()));
-            self.tables.len() - 1
-        });
-        self.tables[at].1.get_mut_or_insert(name)
+    /// The element of this class and name; an empty one if there is none.
+    pub(super) fn element(self, class: Class, name: &[u8]) -> Element<'a> {
+        let found = match self {
+            Self::Few(_, mut packed) => {
+                packed.find(|(of, it, _)| (*of, *it) == (class, name)).map(|(.., element)| element)
+            }
+            Self::Many(tables) => tables.of(class).and_then(|table| table.get(name)),
+        };
+        found.unwrap_or_default()
     }
 
-    pub(super) fn drop_if_empty(&mut self, class: Class, name: &[u8]) {
-        let Some(at) = self.tables.iter().position(|(it, _)| *it == class) else { return };
-        let elements = &mut self.tables[at].1.elements;
-        if let Ok(found) = elements.find_entry(hash_of(name), |(it, _)| **it == *name)
-            && found.get().1.is_empty()
-        {
-            found.remove();
-        }
-        if elements.is_empty() {
-            self.tables.remove(at);
-        }
+    /// Every element with its class and name.
+    pub(super) fn iter(self) -> impl Iterator<Item = (Class, &'a [u8], Element<'a>)> {
+        let (few, many) = match self {
+            Self::Few(_, packed) => (Some(packed), None),
+            Self::Many(tables) => (None, Some(tables)),
+        };
+        let many = many.into_iter().flat_map(|tables| &tables.0);
+        let named = many.flat_map(|(class, table)| table.iter().map(move |(name, element)| (*class, name, element)));
+        few.into_iter().flatten().chain(named)
     }
 
-    /// The elements of every class, with their paths.
-    pub(super) fn elements<'a>(
-        &'a self,
-        key: &'a [u8],
-        key_hash: u64,
-    ) -> impl Iterator<Item = (Path<'a>, &'a Element)> {
-        let text = Some((Path::within(key_hash, key, Class::Text, b""), &self.text)).filter(|(_, it)| !it.is_empty());
-        text.into_iter().chain(self.tables.iter().flat_map(move |(class, table)| {
-            table.iter().map(move |(name, element)| (Path::within(key_hash, key, *class, name), element))
-        }))
+    /// Those of one class, with their names.
+    pub(super) fn of(self, class: Class) -> impl Iterator<Item = (&'a [u8], Element<'a>)> {
+        let (few, many) = match self {
+            Self::Few(_, packed) => (Some(packed), None),
+            Self::Many(tables) => (None, tables.of(class)),
+        };
+        let few = few.into_iter().flatten().filter(move |(it, ..)| *it == class);
+        few.map(|(_, name, element)| (name, element)).chain(many.into_iter().flat_map(Table::iter))
     }
 
-    /// Lets `change` alter the elements of every class and drops those it leaves empty.
-    pub(super) fn alter(&mut self, key: &[u8], key_hash: u64, mut change: impl FnMut(&Path<'_>, &mut Element)) {
-        change(&Path::within(key_hash, key, Class::Text, b""), &mut self.text);
-        for (class, table) in &mut self.tables {
-            table.elements.retain(|(name, element)| {
-                change(&Path::within(key_hash, key, *class, name), element);
-                !element.is_empty()
-            });
-        }
-        self.tables.retain(|(_, table)| table.len() > 0);
+    /// The same as [`Entry::iter`], with paths.
+    pub(super) fn elements(self, key: &'a [u8], key_hash: u64) -> impl Iterator<Item = (Path<'a>, Element<'a>)> {
+        self.iter().map(move |(class, name, element)| (Path::within(key_hash, key, class, name), element))
     }
 
-    /// The type this key shows: that of the highest clock among its live cells.
-    pub(super) fn class(&self) -> Option<Class> {
-        match (&*self.tables, self.text.is_empty()) {
-            ([], true) => None,
-            ([], false) => Some(Class::Text),
-            ([(class, _)], true) => Some(*class),
-            (tables, _) => {
-                let newest = |(class, table): &(Class, Box<Table>)| {
-                    let newest: Option<(Hlc, ReplicaId)> = table.iter().filter_map(|(_, it)| it.newest()).max();
-                    (newest, *class)
-                };
-                let text = (self.text.newest(), Class::Text);
-                tables.iter().map(newest).chain([text]).max().map(|(_, class)| class)
+    /// The type this key shows: that of the highest clock among its live cells. O(1) unless the key has several.
+    pub(super) fn class(self) -> Class {
+        match self {
+            Self::Few(Some(class), _) => class,
+            Self::Many(Tables(tables)) if tables.len() == 1 => tables[0].0,
+            _ => {
+                let newest = self.iter().filter_map(|(class, _, element)| Some((element.newest()?, class)));
+                newest.max().expect("an entry is not empty").1
             }
         }
     }
 
-    /// Whether there is nothing beside the text, which may be empty.
-    pub(super) fn has_text_only(&self) -> bool {
-        self.tables.is_empty()
+    /// Whether cells of more than one type are live: replicas created the key with different types while apart.
+    pub(super) fn clashes(self) -> bool {
+        match self {
+            Self::Few(class, _) => class.is_none(),
+            Self::Many(tables) => tables.0.len() > 1,
+        }
+    }
+}
+
+/// Many elements under one key: a table for each class of which there are any.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tables(SmallVec<[(Class, Table); 1]>);
+
+impl Tables {
+    fn of(&self, class: Class) -> Option<&Table> {
+        self.0.iter().find(|(it, _)| *it == class).map(|(_, table)| table)
     }
 
-    /// Whether cells of more than one type are live: replicas created the key with different types while apart.
-    pub(super) fn clashes(&self) -> bool {
-        self.tables.len() + usize::from(!self.text.is_empty()) > 1
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Puts an element that is packed, or takes it away if nothing is packed.
+    pub(super) fn put(&mut self, class: Class, name: &[u8], packed: &[u8]) {
+        let at = self.0.iter().position(|(it, _)| *it == class);
+        match (at, packed.is_empty()) {
+            (Some(at), true) => {
+                self.0[at].1.remove(name);
+                if self.0[at].1.len() == 0 {
+                    self.0.remove(at);
+                }
+            }
+            (Some(at), false) => self.0[at].1.put(name, packed),
+            (None, true) => {}
+            (None, false) => {
+                let mut table = Table::default();
+                table.put(name, packed);
+                self.0.push((class, table));
+            }
+        }
+    }
+
+    /// Bytes of memory taken.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.0.iter().map(|(_, table)| table.memory()).sum::<usize>()
+    }
+}
+
+/// Named elements of one class. Holds none that is empty.
+///
+/// They lie in several tables of records, one more whenever they have become too many on average, so that no table
+/// ever grows by more than itself at once (linear hashing; Litwin, *Linear Hashing: a New Tool for File and Table
+/// Addressing*, 1980).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    parts: Vec<Records>,
+    len: usize,
+}
+
+/// Elements in one part on average, at most.
+const PART_LEN: usize = 1 << 12;
+
+impl Table {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    fn get(&self, name: &[u8]) -> Option<Element<'_>> {
+        let hash = hash_of(name);
+        Some(Packed::one(self.parts.get(self.part_of(hash))?.get(hash, name)?))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], Element<'_>)> {
+        self.parts.iter().flat_map(Records::iter).map(|(name, content)| (name, Packed::one(content)))
+    }
+
+    fn put(&mut self, name: &[u8], packed: &[u8]) {
+        if self.len >= self.parts.len() * PART_LEN {
+            self.split();
+        }
+        let hash = hash_of(name);
+        let at = self.part_of(hash);
+        let part = &mut self.parts[at];
+        self.len -= part.len();
+        part.put(hash, name, packed, hash_of);
+        self.len += part.len();
+    }
+
+    fn remove(&mut self, name: &[u8]) {
+        let hash = hash_of(name);
+        let at = self.part_of(hash);
+        self.len -= usize::from(self.parts[at].remove(hash, name));
+    }
+
+    fn memory(&self) -> usize {
+        self.parts.capacity() * size_of::<Records>() + self.parts.iter().map(Records::memory).sum::<usize>()
+    }
+
+    /// Which part has the names of this hash: as many of its bits as there are parts, or one less where the part that
+    /// they name has not been split off yet.
+    fn part_of(&self, hash: u64) -> usize {
+        // Not the lowest and not the highest, by which each part finds its records.
+        let bits = usize::try_from(hash >> 24 & 0xFF_FFFF).expect("24 bits");
+        let all = self.parts.len().next_power_of_two();
+        let at = bits & (all - 1);
+        if at < self.parts.len() { at } else { at & (all / 2 - 1) }
+    }
+
+    fn split(&mut self) {
+        let new = self.parts.len();
+        self.parts.push(Records::default());
+        if new == 0 {
+            return;
+        }
+        let from = new ^ 1 << new.ilog2();
+        let whole = std::mem::take(&mut self.parts[from]);
+        for (name, content) in whole.iter() {
+            let hash = hash_of(name);
+            let at = self.part_of(hash);
+            self.parts[at].put(hash, name, content, hash_of);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cahoots_crdt::{Dot, DotFun, ReplicaId};
+
+    use super::*;
+    use crate::Hlc;
+    use crate::store::cell::Register;
+    use crate::store::packed::pack_one;
+
+    #[test]
+    fn a_table_that_grows_and_shrinks_finds_every_element_and_none_twice() {
+        let mut table = Table::default();
+        let name = |number: u32| number.to_le_bytes();
+        let value = DotFun::of(Dot::new(ReplicaId::new(1), 1), Register { clock: Hlc::new(1), value: b"" });
+        let mut element = Vec::new();
+        pack_one(Class::Set, &Element { value, ..Element::default() }, &mut element);
+        for number in 0..40_000 {
+            table.put(&name(number), &element);
+        }
+        assert!(table.parts.len() > 8 && table.len() == 40_000);
+        let longest = table.parts.iter().map(Records::len).max().unwrap();
+        assert!(longest < PART_LEN * 5 / 2, "{longest}");
+        for number in 0..40_000 {
+            assert!(table.get(&name(number)).is_some());
+        }
+        for number in (0..40_000).step_by(2) {
+            table.remove(&name(number));
+        }
+        let mut left: Vec<Vec<u8>> = table.iter().map(|(name, _)| name.to_vec()).collect();
+        left.sort_unstable();
+        left.dedup();
+        assert_eq!((left.len(), table.len()), (20_000, 20_000));
     }
 }

@@ -32,8 +32,8 @@ impl Fingerprint {
         self.0 = self.0.wrapping_sub(other.0);
     }
 
-    pub(super) fn of_register(path: &Path<'_>, dot: Dot, register: &Register) -> Self {
-        Self(xxh3_128_with_seed(&register.value, mix(seed(path.hash, dot), register.clock.get())))
+    pub(super) fn of_register(path: &Path<'_>, dot: Dot, register: &Register<'_>) -> Self {
+        Self(xxh3_128_with_seed(register.value, mix(seed(path.hash, dot), register.clock.get())))
     }
 
     /// Only a baseline that takes something away is part of the state: others are dropped at different times.
@@ -48,10 +48,10 @@ impl Fingerprint {
         Self(xxh3_128_with_seed(&bytes, mix(seed(!path.hash, dot), count.clock.get())))
     }
 
-    pub(super) fn of_element(path: &Path<'_>, element: &Element, baselines: &Baselines) -> Self {
+    pub(super) fn of_element(path: &Path<'_>, element: &Element<'_>, baselines: &Baselines) -> Self {
         let mut sum = Self::default();
         element.value.iter().for_each(|(dot, register)| sum.add(Self::of_register(path, dot, register)));
-        element.counts().for_each(|(dot, count)| sum.add(Self::of_count(path, dot, count, baselines)));
+        element.counts.iter().for_each(|(dot, count)| sum.add(Self::of_count(path, dot, count, baselines)));
         sum
     }
 

@@ -221,17 +221,18 @@ impl Store {
         let bucket = &mut self.buckets[index];
         for KeyChanges { key, changes } in &part.keys {
             let hash = hash_of(key.0);
-            bucket.alter_present(hash, key.0, |entry, baselines, _| {
-                for (class, name) in changes.iter().filter_map(written) {
-                    if entry.element(class, name).is_none() {
-                        continue;
-                    }
-                    let path = Path::within(hash, key.0, class, name);
-                    let place = place_of(&path);
-                    let slot = slots.get(&place).filter(|slot| slot.reset_by.is_none()).zip(births.get(&place));
-                    move_element(moving, &path, entry.element_mut(class, name), baselines, slot);
+            for (class, name) in changes.iter().filter_map(written) {
+                let path = Path::within(hash, key.0, class, name);
+                let mut element = bucket.keys.element(&path);
+                if element.is_empty() {
+                    continue;
                 }
-            });
+                let place = place_of(&path);
+                let slot = slots.get(&place).filter(|slot| slot.reset_by.is_none()).zip(births.get(&place));
+                move_element(moving, &path, &mut element, &mut bucket.baselines, slot);
+                bucket.keys.draft(&path, element, &mut self.draft);
+                bucket.keys.commit(&path, &self.draft);
+            }
             self.changes.push(key.0); // of assignments at one instant, the id decides
         }
         let frontier: Dots = bucket.frontier().iter().map(|dot| moving.dot(dot)).collect();
@@ -351,13 +352,13 @@ fn add_reset<'a>(part: &mut Part<'a>, owner: ReplicaId, ((key, class, name), dot
 fn move_element(
     moving: Moving,
     path: &Path<'_>,
-    element: &mut Element,
+    element: &mut Element<'_>,
     baselines: &Baselines,
     slot: Option<(&Slot, &u64)>,
 ) {
-    element.value = element.value.iter().map(|(dot, register)| (moving.dot(dot), register.clone())).collect();
+    element.value = element.value.iter().map(|(dot, register)| (moving.dot(dot), *register)).collect();
     let mut counts = DotFun::new();
-    for (dot, count) in element.counts() {
+    for (dot, count) in element.counts.iter() {
         let mut count = count.clone();
         if !moving.is_moved(dot) {
             counts.insert(dot, count);
@@ -375,7 +376,7 @@ fn move_element(
         }
         counts.insert(moving.dot(dot), count);
     }
-    element.counts = (!counts.is_empty()).then(|| Box::new(counts));
+    element.counts = counts;
 }
 
 #[cfg(test)]

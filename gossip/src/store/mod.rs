@@ -25,9 +25,13 @@ mod entry;
 mod event;
 mod fingerprint;
 mod identity;
+mod keys;
+mod packed;
+mod records;
 mod scan;
 mod sketch;
 mod transfer;
+mod varint;
 mod view;
 mod window;
 mod writer;
@@ -86,6 +90,8 @@ pub struct Store {
     /// By how many milliseconds the wall clock is too far ahead of the cluster's for writing; 0 = it is not.
     clock_ahead_ms: u64,
     changes: changes::Changes,
+    /// Room in which changes of records are prepared.
+    draft: keys::Draft,
 }
 
 /// The entries of `ahead` that say more than `vv`.
@@ -110,6 +116,7 @@ impl Store {
             provisional: None,
             clock_ahead_ms: 0,
             changes: changes::Changes::default(),
+            draft: keys::Draft::default(),
         }
     }
 
@@ -122,7 +129,7 @@ impl Store {
     /// How many keys there are. O(buckets).
     #[must_use]
     pub fn len(&self) -> usize {
-        self.buckets.iter().map(Bucket::len).sum()
+        self.buckets.iter().map(|bucket| bucket.keys.len()).sum()
     }
 
     /// Whether there is no key.
@@ -188,7 +195,7 @@ impl Store {
     /// How many keys have live cells of more than one type. O(buckets).
     #[must_use]
     pub fn clashes(&self) -> usize {
-        self.buckets.iter().map(Bucket::clashes).sum()
+        self.buckets.iter().map(|bucket| bucket.keys.clashes()).sum()
     }
 
     /// The fingerprint of the whole key space. Seals the window first. O(buckets).
@@ -287,7 +294,8 @@ impl Store {
         event: Dot,
         clock: Hlc,
     ) -> Option<EventChange<'a>> {
-        let element = |class, name| self.buckets[bucket_of(hash)].get(hash, key)?.element(class, name);
+        let element =
+            |class, name| self.buckets[bucket_of(hash)].keys.element(&cell::Path::within(hash, key, class, name));
         let behind = |at: Hlc| clock.get() - at.get();
         Some(match record {
             Record::Delete { context } => EventChange::Delete { context: context.iter().collect() },
@@ -303,14 +311,14 @@ impl Store {
                 total: *total,
             },
             Record::Assign { class, name } => {
-                let register = element(*class, name)?.value.get(event)?;
-                let value = Bytes(&register.value);
+                let register = *element(*class, name).value.get(event)?;
+                let value = Bytes(register.value);
                 let clock_behind = behind(register.clock);
                 EventChange::Assign { class: *class as u8, name: Bytes(name), clock_behind, value }
             }
             Record::OwnReset { .. } => return None,
             Record::Count { class, name, .. } => {
-                let count = element(*class, name)?.counts.as_ref()?.get(event)?;
+                let count = *element(*class, name).counts.get(event)?;
                 let (birth, total, clock_behind) = (count.birth, count.total, behind(count.clock));
                 EventChange::Count { class: *class as u8, name: Bytes(name), clock_behind, birth, total }
             }
@@ -323,13 +331,13 @@ impl Store {
             let (Record::Assign { class, name } | Record::Count { class, name, .. }) = record else { continue };
             let bucket = &mut self.buckets[bucket_of(*hash)];
             let path = cell::Path::within(*hash, key, *class, name);
-            let Some(element) = bucket.get(*hash, key).and_then(|entry| entry.element(*class, name)) else { continue };
+            let element = bucket.keys.element(&path);
             let print = match record {
                 Record::Assign { .. } => {
                     element.value.get(event).map(|register| Fingerprint::of_register(&path, event, register))
                 }
                 _ => {
-                    let count = element.counts.as_ref().and_then(|counts| counts.get(event));
+                    let count = element.counts.get(event);
                     count.map(|count| Fingerprint::of_count(&path, event, count, &bucket.baselines))
                 }
             };
@@ -351,7 +359,7 @@ impl Store {
     /// How many keys there are in a bucket.
     #[must_use]
     pub fn bucket_len(&self, bucket: usize) -> usize {
-        self.buckets[bucket].len()
+        self.buckets[bucket].keys.len()
     }
 
     /// The version vector of one bucket.

@@ -39,13 +39,11 @@ impl Store {
         let mut from = cursor;
         for index in bucket_of(cursor)..BUCKETS {
             let bucket = &self.buckets[index];
-            let keys = bucket.iter().map(|(key, entry)| (hash_of(key), (key, entry)));
-            let page = page(keys, from, left.max(bucket.len() / PAGES_MAX));
+            let keys = bucket.keys.iter().map(|(key, entry)| (hash_of(key), (key, entry)));
+            let page = page(keys, from, left.max(bucket.keys.len() / PAGES_MAX));
             left = left.saturating_sub(page.items.len());
             for (key, entry) in page.items {
-                if let Some(view) = View::new(bucket, entry, hash_of(key), key) {
-                    visit(key, view);
-                }
+                visit(key, View::new(bucket, entry, hash_of(key), key));
             }
             if page.next != 0 {
                 return page.next;

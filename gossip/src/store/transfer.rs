@@ -15,15 +15,15 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use cahoots_crdt::{Dot, DotFun, VersionVector};
+use cahoots_crdt::{Dot, DotFun, Observed, VersionVector};
 
 use super::baseline::Baseline;
 use super::bucket::{BUCKETS, Bucket, place_of, remove_cells};
 use super::cell::{Class, Dots, Element, Path, hash_of, mix};
-use super::content::{Content, ElementState, Few, check, content_of, element_of};
+use super::content::{Content, ElementState, check, content_of};
 use super::difference::{Difference, Sketch};
-use super::entry::Entry;
 use super::fingerprint::Fingerprint;
+use super::keys::{Draft, Keys};
 use super::{Store, beyond};
 use crate::bytes::append;
 use crate::{Hlc, Limits};
@@ -126,9 +126,9 @@ impl Store {
             let form = if fingerprint == *theirs {
                 Form::Equal { fingerprint: fingerprint.to_le_bytes() }
             } else if *theirs != low_half(Fingerprint::default()) && bucket.has_more_than(whole_bytes_max) {
-                Form::Differs { keys: u32::try_from(bucket.len()).unwrap_or(u32::MAX) }
+                Form::Differs { keys: u32::try_from(bucket.keys.len()).unwrap_or(u32::MAX) }
             } else {
-                Form::Whole(content_of(bucket, bucket.iter()))
+                Form::Whole(content_of(bucket, bucket.keys.iter()))
             };
             self.add_bucket(&mut bytes, next, form);
             next += 1;
@@ -197,7 +197,7 @@ impl Store {
                     joined.equal += 1;
                 }
                 Form::Whole(content) => {
-                    let here_only = unnamed(&content, self.buckets[index].iter().map(|(key, _)| key));
+                    let here_only = unnamed(&content, self.buckets[index].keys.iter().map(|(key, _)| key));
                     self.join_bucket(index, &here_only, content, &their_vv);
                     joined.joined += 1;
                 }
@@ -233,10 +233,15 @@ impl Store {
         let my_vv = &self.bucket_vv(index);
         let bucket = &mut self.buckets[index];
         let changes = &mut self.changes;
-        bucket.reserve(content.keys.len());
-        let theirs = content.keys.into_iter().map(|state| (state.key.0, state.elements));
-        for (key, elements) in theirs.chain(here_only.iter().map(|key| (&**key, Few::new()))) {
-            if bucket.alter(hash_of(key), key, |entry, _, _| join_entry(entry, elements, my_vv, their_vv)) {
+        bucket.keys.reserve(content.keys.len());
+        let mut joining = Joining { keys: &mut bucket.keys, draft: &mut self.draft, my_vv, their_vv };
+        for state in content.keys {
+            if joining.join_key(state.key.0, &state.elements) {
+                changes.push(state.key.0);
+            }
+        }
+        for key in here_only {
+            if joining.join_key(key, &[]) {
                 changes.push(key);
             }
         }
@@ -247,7 +252,7 @@ impl Store {
                 changes.push(path.key);
             }
         }
-        settle_baselines(bucket);
+        settle_baselines(bucket, &mut self.draft);
         let theirs: DotFun<()> = content.frontier.into_iter().map(|dot| (dot, ())).collect();
         let mut frontier: DotFun<()> = bucket.frontier().iter().map(|dot| (dot, ())).collect();
         frontier.join(my_vv, theirs, their_vv);
@@ -267,81 +272,91 @@ fn unnamed<K: AsRef<[u8]>>(content: &Content<'_>, keys: impl IntoIterator<Item =
     keys.into_iter().filter(|key| !is_named(key.as_ref())).map(|key| key.as_ref().into()).collect()
 }
 
-/// Joins the elements of one key; says whether anything changed.
-fn join_entry(
-    entry: &mut Entry,
-    elements: Few<ElementState<'_>>,
-    my_vv: &VersionVector,
-    their_vv: &VersionVector,
-) -> bool {
-    let mut changed = false;
-    if entry.is_empty() {
-        elements.into_iter().for_each(|state| changed |= join_new(entry, my_vv, state, their_vv));
-        return changed;
-    }
-    if entry.has_text_only() && elements.iter().all(|it| it.class == Class::Text as u8) {
-        return join_element(&mut entry.text, my_vv, elements.into_iter().next(), their_vv);
-    }
-    let hash = |class: u8, name: &[u8]| mix(hash_of(name), u64::from(class));
-    let mut theirs: HashTable<ElementState<'_>> = HashTable::with_capacity(elements.len());
-    for state in elements {
-        theirs.insert_unique(hash(state.class, state.name.0), state, |it| hash(it.class, it.name.0));
-    }
-    entry.alter(b"", 0, |path, element| {
-        let class = path.class as u8;
-        let known = theirs.find_entry(hash(class, path.name), |it| it.class == class && it.name.0 == path.name);
-        let state = known.ok().map(|known| known.remove().0);
-        changed |= join_element(element, my_vv, state, their_vv);
-    });
-    theirs.into_iter().for_each(|state| changed |= join_new(entry, my_vv, state, their_vv));
-    changed
+/// The keys of a bucket that is joined with another one, and what either side has seen.
+struct Joining<'a> {
+    keys: &'a mut Keys,
+    draft: &'a mut Draft,
+    my_vv: &'a VersionVector,
+    their_vv: &'a VersionVector,
 }
 
-/// Joins an element at a place where nothing is.
-fn join_new(entry: &mut Entry, my_vv: &VersionVector, state: ElementState<'_>, their_vv: &VersionVector) -> bool {
-    let (class, name) = (Class::from_code(state.class).expect("checked"), state.name.0);
-    let element = entry.element_mut(class, name);
-    let changed = join_element(element, my_vv, Some(state), their_vv);
-    if element.is_empty() {
-        entry.drop_if_empty(class, name);
+impl Joining<'_> {
+    /// Joins the elements of one key; says whether anything changed.
+    fn join_key(&mut self, key: &[u8], theirs: &[ElementState<'_>]) -> bool {
+        let hash = hash_of(key);
+        let gone = self.gone(hash, key, theirs);
+        let mut changed = false;
+        for state in theirs {
+            let class = Class::from_code(state.class).expect("checked");
+            changed |= self.join_element(&Path::within(hash, key, class, state.name.0), Some(state));
+        }
+        for (class, name) in gone {
+            changed |= self.join_element(&Path::within(hash, key, class, &name), None);
+        }
+        changed
     }
-    changed
+
+    /// The own elements that the other side does not have, and of which it has seen some cell.
+    fn gone(&self, hash: u64, key: &[u8], theirs: &[ElementState<'_>]) -> Vec<(Class, Box<[u8]>)> {
+        let Some(entry) = self.keys.get(hash, key) else { return Vec::new() };
+        let place_of = |class: u8, name: &[u8]| mix(hash_of(name), u64::from(class));
+        let mut named: HashTable<(u8, &[u8])> = HashTable::with_capacity(theirs.len());
+        for state in theirs {
+            let place = (state.class, state.name.0);
+            named.insert_unique(place_of(place.0, place.1), place, |(class, name)| place_of(*class, name));
+        }
+        let mine = entry.iter().filter(|(class, name, _)| {
+            let class = *class as u8;
+            named.find(place_of(class, name), |it| *it == (class, *name)).is_none()
+        });
+        let seen = mine.filter(|(.., element)| element.dots().any(|dot| self.their_vv.covers(dot)));
+        seen.map(|(class, name, _)| (class, name.into())).collect()
+    }
+
+    fn join_element(&mut self, path: &Path<'_>, theirs: Option<&ElementState<'_>>) -> bool {
+        let mut mine = self.keys.element(path);
+        let changed = join_element(&mut mine, self.my_vv, theirs, self.their_vv);
+        if changed {
+            self.keys.draft(path, mine, self.draft);
+            self.keys.commit(path, self.draft);
+        }
+        changed
+    }
 }
 
-fn join_element(
-    mine: &mut Element,
+/// Joins the cells of one element; says whether anything changed.
+fn join_element<'a>(
+    mine: &mut Element<'a>,
     my_vv: &VersionVector,
-    theirs: Option<ElementState<'_>>,
+    theirs: Option<&'a ElementState<'_>>,
     their_vv: &VersionVector,
 ) -> bool {
-    if theirs.as_ref().map_or(mine.is_empty(), |theirs| theirs.describes(mine)) {
+    if theirs.map_or(mine.is_empty(), |theirs| theirs.describes(mine)) {
         return false;
     }
     let before: SmallVec<[Dot; 2]> = mine.dots().collect();
-    let theirs = theirs.map(element_of).unwrap_or_default();
+    let theirs = theirs.map(ElementState::element).unwrap_or_default();
     let agreed = agree_on_forked(mine, &theirs);
     mine.value.join(my_vv, theirs.value, their_vv);
-    let mut counts = mine.counts.take().map(|counts| *counts).unwrap_or_default();
-    counts.join(my_vv, theirs.counts.map(|counts| *counts).unwrap_or_default(), their_vv);
-    mine.counts = (!counts.is_empty()).then(|| Box::new(counts));
+    mine.counts.join(my_vv, theirs.counts, their_vv);
     agreed || !mine.dots().eq(before)
 }
 
 /// A dot that names two cells (its id was used twice) keeps the greater on both sides, so that they agree again. Says
 /// whether a cell changed here.
-fn agree_on_forked(mine: &mut Element, theirs: &Element) -> bool {
+fn agree_on_forked<'a>(mine: &mut Element<'a>, theirs: &Element<'a>) -> bool {
     let mut changed = false;
     for (dot, theirs) in theirs.value.iter() {
         let Some(mine) = mine.value.get_mut(dot) else { continue };
-        if (mine.clock, &mine.value) < (theirs.clock, &theirs.value) {
-            *mine = theirs.clone();
+        if (mine.clock, mine.value) < (theirs.clock, theirs.value) {
+            *mine = *theirs;
             changed = true;
         }
     }
-    for (dot, theirs) in theirs.counts() {
-        let Some(mine) = mine.counts.as_mut().and_then(|counts| counts.get_mut(dot)) else { continue };
+    for (dot, theirs) in theirs.counts.iter() {
+        let Some(mine) = mine.counts.get_mut(dot) else { continue };
         if (mine.clock, mine.birth, mine.total) < (theirs.clock, theirs.birth, theirs.total) {
-            *mine = theirs.clone();
+            *mine = *theirs;
             changed = true;
         }
     }
@@ -349,25 +364,21 @@ fn agree_on_forked(mine: &mut Element, theirs: &Element) -> bool {
 }
 
 /// Removes cells that a baseline shows to be reset, and baselines of lives that are over.
-fn settle_baselines(bucket: &mut Bucket) {
+fn settle_baselines(bucket: &mut Bucket, draft: &mut Draft) {
     let located: Vec<_> = bucket.baselines.iter().cloned().collect();
     for it in &located {
-        let path = it.path();
-        let baseline = &it.baseline;
-        bucket.alter_present(hash_of(&it.key), &it.key, |entry, baselines, fingerprint| {
-            let Some(slot) = entry.element(it.class, &it.name).and_then(|element| element.slot(baseline.owner)) else {
-                return;
-            };
-            let (dot, birth) = (slot.0, slot.1.birth);
-            if dot.seq <= baseline.seen {
-                // The fingerprint is recomputed after the join.
-                let element = entry.element_mut(it.class, &it.name);
-                remove_cells(&path, element, baselines, fingerprint, |_| false, |cell| cell == dot);
-                entry.drop_if_empty(it.class, &it.name);
-            } else {
-                baselines.begin_life(&path, baseline.owner, birth);
-            }
-        });
+        let (path, baseline) = (it.path(), &it.baseline);
+        let Bucket { keys, baselines, fingerprint, .. } = &mut *bucket;
+        let mut element = keys.element(&path);
+        let Some((dot, birth)) = element.slot(baseline.owner).map(|(dot, count)| (dot, count.birth)) else { continue };
+        if dot.seq <= baseline.seen {
+            // The fingerprint is recomputed after the join.
+            remove_cells(&path, &mut element, baselines, fingerprint, |_| false, |cell| cell == dot);
+            keys.draft(&path, element, draft);
+            keys.commit(&path, draft);
+        } else {
+            baselines.begin_life(&path, baseline.owner, birth);
+        }
     }
 }
 

@@ -15,10 +15,10 @@ use super::scan;
 pub struct NotCounted;
 
 /// A key that exists, seen as the type it shows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct View<'a> {
     bucket: &'a Bucket,
-    entry: &'a Entry,
+    entry: Entry<'a>,
     hash: u64,
     key: &'a [u8],
     class: Class,
@@ -30,13 +30,13 @@ impl Store {
     pub fn view<'a>(&'a self, key: &'a [u8]) -> Option<View<'a>> {
         let hash = hash_of(key);
         let bucket = &self.buckets[bucket_of(hash)];
-        View::new(bucket, bucket.get(hash, key)?, hash, key)
+        Some(View::new(bucket, bucket.keys.get(hash, key)?, hash, key))
     }
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(bucket: &'a Bucket, entry: &'a Entry, hash: u64, key: &'a [u8]) -> Option<Self> {
-        Some(Self { bucket, entry, hash, key, class: entry.class()? })
+    pub(super) fn new(bucket: &'a Bucket, entry: Entry<'a>, hash: u64, key: &'a [u8]) -> Self {
+        Self { bucket, entry, hash, key, class: entry.class() }
     }
 
     /// The type the key shows.
@@ -54,7 +54,7 @@ impl<'a> View<'a> {
     /// The value of a text: the winning assignment plus the live increments. `None` for other types.
     #[must_use]
     pub fn text(&self) -> Option<Cow<'a, [u8]>> {
-        (self.class == Class::Text).then(|| self.value_of(b"", &self.entry.text))
+        (self.class == Class::Text).then(|| self.value_of(b"", &self.entry.element(Class::Text, b"")))
     }
 
     /// The value of a text as a number. 128 bits: concurrent increments may sum to more than 64.
@@ -65,7 +65,7 @@ impl<'a> View<'a> {
         if self.class != Class::Text {
             return Err(NotCounted);
         }
-        number(&self.path(b""), &self.entry.text, &self.bucket.baselines)
+        number(&self.path(b""), &self.entry.element(Class::Text, b""), &self.bucket.baselines)
     }
 
     /// How many members or fields there are; of a text, how many bytes.
@@ -73,7 +73,7 @@ impl<'a> View<'a> {
     pub fn len(&self) -> usize {
         match self.class {
             Class::Text => self.text().map_or(0, |text| text.len()),
-            class => self.entry.table(class).map_or(0, super::entry::Table::len),
+            class => self.entry.len(class),
         }
     }
 
@@ -86,7 +86,7 @@ impl<'a> View<'a> {
     /// Whether the collection has this member or field.
     #[must_use]
     pub fn contains(&self, name: &[u8]) -> bool {
-        self.class != Class::Text && self.entry.element(self.class, name).is_some()
+        self.class != Class::Text && !self.entry.element(self.class, name).is_empty()
     }
 
     /// The value of a field; of a set's member, the empty one.
@@ -95,23 +95,26 @@ impl<'a> View<'a> {
         if self.class == Class::Text {
             return None;
         }
-        self.entry.element(self.class, name).map(|element| self.value_of(name, element))
+        let element = self.entry.element(self.class, name);
+        (!element.is_empty()).then(|| self.value_of(name, &element))
     }
 
     /// Members or fields with their values, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Cow<'a, [u8]>)> + use<'a> {
         let this = *self;
-        let elements = self.entry.table(self.class).into_iter().flat_map(super::entry::Table::iter);
-        elements.map(move |(name, element)| (name, this.value_of(name, element)))
+        let elements = self.entry.of(self.class).filter(move |_| this.class != Class::Text);
+        elements.map(move |(name, element)| (name, this.value_of(name, &element)))
     }
 
     /// Visits about `count` elements from `cursor` on; 0 begins, and 0 is returned at the end. Elements that stay
     /// throughout are visited exactly once. A page costs O(elements), so large collections get larger pages.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], Cow<'_, [u8]>)) -> u64 {
-        let Some(table) = self.entry.table(self.class) else { return 0 };
-        let elements = table.iter().map(|(name, element)| (hash_of(name), (name, element)));
-        let page = scan::page(elements, cursor, count.max(table.len() / scan::PAGES_MAX));
-        page.items.into_iter().for_each(|(name, element)| visit(name, self.value_of(name, element)));
+        if self.class == Class::Text {
+            return 0;
+        }
+        let elements = self.entry.of(self.class).map(|(name, element)| (hash_of(name), (name, element)));
+        let page = scan::page(elements, cursor, count.max(self.len() / scan::PAGES_MAX));
+        page.items.into_iter().for_each(|(name, element)| visit(name, self.value_of(name, &element)));
         page.next
     }
 
@@ -122,22 +125,22 @@ impl<'a> View<'a> {
         Path::within(self.hash, self.key, self.class, name)
     }
 
-    fn value_of(&self, name: &[u8], element: &'a Element) -> Cow<'a, [u8]> {
-        if element.counts.is_some() {
+    fn value_of(&self, name: &[u8], element: &Element<'a>) -> Cow<'a, [u8]> {
+        if !element.counts.is_empty() {
             let path = Path::within(self.hash, self.key, self.class, name);
             if let Ok(number) = number(&path, element, &self.bucket.baselines) {
                 return Cow::Owned(itoa::Buffer::new().format(number).as_bytes().to_vec());
             }
         }
-        Cow::Borrowed(element.winner().map_or(&[], |(_, register)| &*register.value))
+        Cow::Borrowed(element.winner().map_or(&[], |(_, register)| register.value))
     }
 }
 
 /// The value of an element as a number: its winning assignment, 0 when there is none, plus the live increments.
-pub(super) fn number(path: &Path<'_>, element: &Element, baselines: &Baselines) -> Result<i128, NotCounted> {
-    let assigned = element.winner().map_or(Some(0), |(_, register)| parse(&register.value)).ok_or(NotCounted)?;
+pub(super) fn number(path: &Path<'_>, element: &Element<'_>, baselines: &Baselines) -> Result<i128, NotCounted> {
+    let assigned = element.winner().map_or(Some(0), |(_, register)| parse(register.value)).ok_or(NotCounted)?;
     // Wrapping: only forged totals come near the ends of 128 bits, and they must not stop a reader.
-    let slots = element.counts().map(|(dot, count)| baselines.contribution(path, dot, count));
+    let slots = element.counts.iter().map(|(dot, count)| baselines.contribution(path, dot, count));
     Ok(slots.fold(i128::from(assigned), i128::wrapping_add))
 }
 

@@ -5,15 +5,15 @@
 
 use std::ops::Deref;
 
-use smallvec::SmallVec;
-
-use cahoots_crdt::{Dot, ReplicaId};
+use cahoots_crdt::{Dot, DotFun, ReplicaId};
 
 use super::Store;
 use super::baseline::{Baseline, Baselines};
-use super::bucket::{bucket_of, remove_cells};
+use super::bucket::{Bucket, bucket_of};
 use super::cell::{Class, Count, Dots, Element, Path, Register, hash_of};
+use super::changes::Changes;
 use super::fingerprint::Fingerprint;
+use super::keys::{Draft, Keys};
 use super::view::number;
 use super::window::Window;
 
@@ -128,27 +128,23 @@ impl Writer<'_> {
         self.admit(key, b"", value.len())?;
         let op = self.begin(key, value.len());
         let path = Path::within(op.hash, key, Class::Text, b"");
-        let register = Register { clock: self.store.clock, value: value.into() };
-        let window = self.store.window.as_mut().expect("begin opened it");
-        self.store.buckets[op.bucket].alter(op.hash, key, |entry, baselines, fingerprint| {
-            if !entry.clashes()
-                && let Some(open) = lone_open_register(&mut entry.text, op.event)
-            {
-                window.bytes += register.value.len().saturating_sub(open.value.len());
-                *open = register;
-                return;
+        let register = Register { clock: self.store.clock, value };
+        let Open { bucket, window, draft, changes } = self.open(&op);
+        let entry = bucket.keys.get(op.hash, key);
+        let alone = entry.filter(|entry| !entry.clashes()).map(|entry| entry.element(Class::Text, b""));
+        match alone.and_then(|element| lone_open(&element, op.event)) {
+            Some(open) => window.bytes += value.len().saturating_sub(open.value.len()),
+            None => {
+                if entry.is_some() {
+                    let mut context = Dots::default();
+                    supersede_key((op.hash, key), bucket, window, op.event, &mut context);
+                    window.delete(key, context);
+                }
+                window.assign(&path, value.len());
             }
-            if !entry.is_empty() {
-                let mut context = Dots::default();
-                entry.alter(key, op.hash, |path, element| {
-                    supersede(path, element, baselines, fingerprint, window, op.event, &mut context);
-                });
-                window.delete(key, context);
-            }
-            entry.text.value.insert(op.event, register);
-            window.assign(&path, value.len());
-        });
-        self.store.changes.push(key);
+        }
+        bucket.keys.set(&path, &Element { value: DotFun::of(op.event, register), ..Element::default() }, draft);
+        changes.push(key);
         Ok(())
     }
 
@@ -170,41 +166,38 @@ impl Writer<'_> {
 
     fn add_at(&mut self, key: &[u8], class: Class, name: &[u8], delta: i64) -> Result<i64, WriteError> {
         self.admit(key, name, 0)?;
-        let hash = hash_of(key);
-        let path = Path::within(hash, key, class, name);
-        let bucket = &self.store.buckets[bucket_of(hash)];
-        let element = bucket.get(hash, key).and_then(|entry| entry.element(class, name));
-        let current = element.map_or(Ok(0), |element| number(&path, element, &bucket.baselines));
+        let path = Path::new(key, class, name);
+        let bucket = &self.store.buckets[bucket_of(path.key_hash)];
+        let current = number(&path, &bucket.keys.element(&path), &bucket.baselines);
         let current = i64::try_from(current.map_err(|_| WriteError::NotInteger)?);
         let sum = current.ok().and_then(|current| current.checked_add(delta)).ok_or(WriteError::Overflow)?;
 
         let op = self.begin(key, name.len());
         let (clock, me) = (self.store.clock, self.store.id);
-        let window = self.store.window.as_mut().expect("begin opened it");
-        self.store.buckets[op.bucket].alter(hash, key, |entry, baselines, fingerprint| {
-            let element = entry.element_mut(class, name);
-            if let Some(open) = element.counts.as_mut().and_then(|counts| counts.get_mut(op.event)) {
-                open.total = open.total.wrapping_add(delta.into());
-                open.clock = clock;
-                return;
-            }
-            let sealed = element.slot(me).map(|(dot, count)| (dot, count.clone()));
-            let (birth, total) = match &sealed {
+        let Open { bucket, window, draft, changes } = self.open(&op);
+        let mut element = bucket.keys.element(&path);
+        if let Some(open) = element.counts.get_mut(op.event) {
+            open.total = open.total.wrapping_add(delta.into());
+            open.clock = clock;
+        } else {
+            let sealed = element.slot(me).map(|(dot, count)| (dot, *count));
+            let (birth, total) = match sealed {
                 Some((dot, count)) => {
-                    let dot = *dot;
-                    fingerprint.subtract(Fingerprint::of_count(&path, dot, count, baselines));
-                    element.retain_counts(|it, _| it != dot);
+                    bucket.fingerprint.subtract(Fingerprint::of_count(&path, dot, &count, &bucket.baselines));
+                    element.counts.retain(|it, _| it != dot);
                     (count.birth, count.total)
                 }
                 None => {
-                    baselines.begin_life(&path, me, op.event.seq);
+                    bucket.baselines.begin_life(&path, me, op.event.seq);
                     (op.event.seq, 0)
                 }
             };
-            element.put_count(op.event, Count { clock, birth, total: total.wrapping_add(delta.into()) });
+            element.counts.insert(op.event, Count { clock, birth, total: total.wrapping_add(delta.into()) });
             window.count(&path, sealed);
-        });
-        self.store.changes.push(key);
+        }
+        bucket.keys.draft(&path, element, draft);
+        bucket.keys.commit(&path, draft);
+        changes.push(key);
         Ok(sum)
     }
 
@@ -217,26 +210,25 @@ impl Writer<'_> {
         self.admit(key, name, value.len())?;
         let op = self.begin(key, name.len() + value.len());
         let path = Path::within(op.hash, key, class, name);
-        let register = Register { clock: self.store.clock, value: value.into() };
-        let window = self.store.window.as_mut().expect("begin opened it");
-        let was_absent = self.store.buckets[op.bucket].alter(op.hash, key, |entry, baselines, fingerprint| {
-            let element = entry.element_mut(class, name);
-            if let Some(open) = lone_open_register(element, op.event) {
-                window.bytes += register.value.len().saturating_sub(open.value.len());
-                *open = register;
-                return false;
-            }
-            let was_absent = element.is_empty();
+        let register = Register { clock: self.store.clock, value };
+        let Open { bucket, window, draft, changes } = self.open(&op);
+        let mut element = bucket.keys.element(&path);
+        let was_absent = element.is_empty();
+        if let Some(open) = lone_open(&element, op.event) {
+            window.bytes += value.len().saturating_sub(open.value.len());
+        } else {
             if !was_absent {
                 let mut context = Dots::default();
-                supersede(&path, element, baselines, fingerprint, window, op.event, &mut context);
+                let parts = (&mut bucket.baselines, &mut bucket.fingerprint, &mut *window);
+                supersede(&path, &element, parts, op.event, &mut context);
                 window.remove(&path, context);
             }
-            element.value.insert(op.event, register);
             window.assign(&path, value.len());
-            was_absent
-        });
-        self.store.changes.push(key);
+        }
+        element = Element { value: DotFun::of(op.event, register), ..Element::default() };
+        bucket.keys.draft(&path, element, draft);
+        bucket.keys.commit(&path, draft);
+        changes.push(key);
         Ok(was_absent)
     }
 
@@ -245,23 +237,20 @@ impl Writer<'_> {
     /// # Errors
     /// The clock is too far ahead.
     pub fn remove(&mut self, key: &[u8], class: Class, name: &[u8]) -> Result<bool, WriteError> {
-        let hash = hash_of(key);
-        let entry = self.store.buckets[bucket_of(hash)].get(hash, key);
-        if entry.and_then(|entry| entry.element(class, name)).is_none() {
+        let path = Path::new(key, class, name);
+        if self.store.buckets[bucket_of(path.key_hash)].keys.element(&path).is_empty() {
             return Ok(false);
         }
         self.admit(key, name, 0)?;
         let op = self.begin(key, name.len());
-        let path = Path::within(op.hash, key, class, name);
-        let window = self.store.window.as_mut().expect("begin opened it");
-        self.store.buckets[op.bucket].alter(op.hash, key, |entry, baselines, fingerprint| {
-            let mut context = Dots::default();
-            let element = entry.element_mut(class, name);
-            supersede(&path, element, baselines, fingerprint, window, op.event, &mut context);
-            entry.drop_if_empty(class, name);
-            window.remove(&path, context);
-        });
-        self.store.changes.push(key);
+        let Open { bucket, window, draft, changes } = self.open(&op);
+        let mut context = Dots::default();
+        let parts = (&mut bucket.baselines, &mut bucket.fingerprint, &mut *window);
+        supersede(&path, &bucket.keys.element(&path), parts, op.event, &mut context);
+        bucket.keys.draft(&path, Element::default(), draft);
+        bucket.keys.commit(&path, draft);
+        window.remove(&path, context);
+        changes.push(key);
         Ok(true)
     }
 
@@ -271,20 +260,17 @@ impl Writer<'_> {
     /// The clock is too far ahead.
     pub fn delete(&mut self, key: &[u8]) -> Result<bool, WriteError> {
         let hash = hash_of(key);
-        if self.store.buckets[bucket_of(hash)].get(hash, key).is_none() {
+        if self.store.buckets[bucket_of(hash)].keys.get(hash, key).is_none() {
             return Ok(false);
         }
         self.admit(key, b"", 0)?;
         let op = self.begin(key, 0);
-        let window = self.store.window.as_mut().expect("begin opened it");
+        let Open { bucket, window, changes, .. } = self.open(&op);
         let mut context = Dots::default();
-        self.store.buckets[op.bucket].alter(op.hash, key, |entry, baselines, fingerprint| {
-            entry.alter(key, op.hash, |path, element| {
-                supersede(path, element, baselines, fingerprint, window, op.event, &mut context);
-            });
-        });
+        supersede_key((op.hash, key), bucket, window, op.event, &mut context);
+        bucket.keys.remove(op.hash, key);
         window.delete(key, context);
-        self.store.changes.push(key);
+        changes.push(key);
         Ok(true)
     }
 
@@ -299,21 +285,17 @@ impl Writer<'_> {
         }
         self.admit(b"", b"", 0)?;
         for index in 0..self.store.buckets.len() {
-            let keys: Vec<Box<[u8]>> = self.store.buckets[index].iter().map(|(key, _)| key.into()).collect();
+            let keys: Vec<Box<[u8]>> = self.store.buckets[index].keys.iter().map(|(key, _)| key.into()).collect();
             let Some(first) = keys.first() else { continue };
             let op = self.begin(first, 0);
-            let window = self.store.window.as_mut().expect("begin opened it");
+            let Open { bucket, window, changes, .. } = self.open(&op);
             let mut context = Dots::default();
             for key in &keys {
-                let hash = hash_of(key);
-                self.store.buckets[index].alter(hash, key, |entry, baselines, fingerprint| {
-                    entry.alter(key, hash, |path, element| {
-                        supersede(path, element, baselines, fingerprint, window, op.event, &mut context);
-                    });
-                });
-                self.store.changes.push(key);
+                supersede_key((hash_of(key), key), bucket, window, op.event, &mut context);
             }
+            bucket.keys = Keys::default();
             window.clear(index, &context);
+            keys.iter().for_each(|key| changes.push(key));
         }
         Ok(count)
     }
@@ -330,6 +312,19 @@ impl Writer<'_> {
         window.touch(bucket, store.buckets[bucket].frontier(), store.id);
         Operation { hash, bucket, event: Dot::new(store.id, window.seq) }
     }
+
+    /// What an operation works on.
+    fn open(&mut self, op: &Operation) -> Open<'_> {
+        let Store { buckets, window, draft, changes, .. } = &mut *self.store;
+        Open { bucket: &mut buckets[op.bucket], window: window.as_mut().expect("begin opened it"), draft, changes }
+    }
+}
+
+struct Open<'a> {
+    bucket: &'a mut Bucket,
+    window: &'a mut Window,
+    draft: &'a mut Draft,
+    changes: &'a mut Changes,
 }
 
 /// One operation under way.
@@ -342,47 +337,45 @@ struct Operation {
 
 /// The only cell of `element`, if it is a register written in the open window: assigning again needs no context,
 /// the first assignment left one.
-fn lone_open_register(element: &mut Element, event: Dot) -> Option<&mut Register> {
-    if element.counts.is_some() || element.value.len() != 1 {
+fn lone_open<'a>(element: &Element<'a>, event: Dot) -> Option<Register<'a>> {
+    if !element.counts.is_empty() || element.value.len() != 1 {
         return None;
     }
-    element.value.get_mut(event)
+    element.value.get(event).copied()
 }
 
-/// Removes all cells of an element as observed: raises `context` by the foreign ones, and leaves a baseline for
-/// each foreign counter slot.
+/// Notes that all cells of an element are removed as observed: raises `context` by the foreign ones, and leaves a
+/// baseline for each foreign counter slot.
 fn supersede(
     path: &Path<'_>,
-    element: &mut Element,
-    baselines: &mut Baselines,
-    fingerprint: &mut Fingerprint,
-    window: &mut Window,
+    element: &Element<'_>,
+    (baselines, fingerprint, window): (&mut Baselines, &mut Fingerprint, &mut Window),
     event: Dot,
     context: &mut Dots,
 ) {
     let me: ReplicaId = event.replica;
-    let foreign = element.counts().filter(|(dot, _)| dot.replica != me);
-    let own = element.slot(me).filter(|(dot, _)| *dot != event).map(|(dot, count)| (dot, count.clone()));
-    let resets: SmallVec<[(Dot, u64, i128); 2]> = foreign.map(|(dot, it)| (dot, it.birth, it.total)).collect();
-    remove_cells(
-        path,
-        element,
-        baselines,
-        fingerprint,
-        |dot| dot == event,
-        |dot| {
-            if dot.replica != me {
-                context.raise(dot);
-            }
-            true
-        },
-    );
-    if let Some(before) = own {
-        window.own_reset(path, before);
+    for (dot, register) in element.value.iter().filter(|(dot, _)| *dot != event) {
+        fingerprint.subtract(Fingerprint::of_register(path, dot, register));
     }
-    for (dot, birth, total) in resets {
-        let baseline = Baseline { owner: dot.replica, birth, seen: dot.seq, total, reset: event };
-        baselines.merge(path, baseline);
+    for (dot, count) in element.counts.iter().filter(|(dot, _)| *dot != event) {
+        fingerprint.subtract(Fingerprint::of_count(path, dot, count, baselines));
+    }
+    element.dots().filter(|dot| dot.replica != me).for_each(|dot| context.raise(dot));
+    for (dot, count) in element.counts.iter().filter(|(dot, _)| *dot != event) {
+        if dot.replica == me {
+            window.own_reset(path, (dot, *count));
+            continue;
+        }
+        let Count { birth, total, .. } = *count;
+        baselines.merge(path, Baseline { owner: dot.replica, birth, seen: dot.seq, total, reset: event });
         window.reset(path, dot, birth, total);
+    }
+}
+
+/// The same of everything under a key.
+fn supersede_key((hash, key): (u64, &[u8]), bucket: &mut Bucket, window: &mut Window, event: Dot, context: &mut Dots) {
+    let Bucket { keys, baselines, fingerprint, .. } = bucket;
+    for (path, element) in keys.get(hash, key).into_iter().flat_map(|entry| entry.elements(key, hash)) {
+        supersede(&path, &element, (&mut *baselines, &mut *fingerprint, &mut *window), event, context);
     }
 }

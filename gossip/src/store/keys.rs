@@ -1,0 +1,282 @@
+//! The keys of a bucket with what lies under them, and how it is changed.
+//!
+//! The few elements of a key are packed into its record. Beyond a bound they move to tables of their own, and stay there
+//! until the key is deleted.
+//!
+//! To change an element: read it ([`Keys::element`]), change what was read, say what the record becomes
+//! ([`Keys::draft`]), then put that in its place ([`Keys::commit`]). Two steps, because what was read, and what is new
+//! about it, may lie in what is overwritten.
+
+use slab::Slab;
+
+use super::bucket::place_of;
+use super::cell::{Class, Element, Path, hash_of};
+use super::entry::{Entry, Tables};
+use super::packed::{Packed, Packer, pack_one};
+use super::records::Records;
+
+/// A key of more elements, or of more bytes of them, has tables.
+const FEW_MAX: usize = 32;
+const FEW_BYTES_MAX: usize = 1 << 10;
+
+/// The first byte of a record: the class of all its elements; that they have several; that a number follows instead of
+/// them, which tells the tables.
+const SEVERAL: u8 = 0xFE;
+const TABLES: u8 = 0xFF;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keys {
+    records: Records,
+    tables: Slab<Tables>,
+    /// Keys with live cells of more than one type.
+    clashes: usize,
+}
+
+/// What a [`Keys::draft`] holds.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    /// The whole record; none, if nothing lies under the key any more.
+    Record,
+    /// One element for the tables of the key.
+    Element,
+    /// The same, and the key has no tables yet.
+    Grown,
+}
+
+/// What is to become of a key. Kept by the caller for the room in it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Draft {
+    form: Option<Form>,
+    bytes: Vec<u8>,
+}
+
+impl Keys {
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Keys with live cells of more than one type.
+    pub(super) fn clashes(&self) -> usize {
+        self.clashes
+    }
+
+    pub(super) fn get(&self, key_hash: u64, key: &[u8]) -> Option<Entry<'_>> {
+        self.records.get(place_of(key_hash), key).map(|record| self.entry(record))
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], Entry<'_>)> {
+        self.records.iter().map(|(key, record)| (key, self.entry(record)))
+    }
+
+    /// What is live at a path; nothing, if there is no such key.
+    pub(super) fn element(&self, path: &Path<'_>) -> Element<'_> {
+        self.get(path.key_hash, path.key).map_or_else(Element::default, |entry| entry.element(path.class, path.name))
+    }
+
+    /// Makes room for so many keys.
+    pub(super) fn reserve(&mut self, keys: usize) {
+        self.records.reserve(keys, |key| place_of(hash_of(key)));
+    }
+
+    /// Says in `draft` what is to be done so that `element` lies at `path`, in place of what lies there.
+    pub(super) fn draft(&self, path: &Path<'_>, element: Element<'_>, draft: &mut Draft) {
+        let entry = self.get(path.key_hash, path.key);
+        let few = match entry {
+            Some(Entry::Many(_)) => {
+                draft.form = Some(Form::Element);
+                draft.bytes.clear();
+                return pack_one(path.class, &element, &mut draft.bytes);
+            }
+            Some(Entry::Few(_, packed)) => packed,
+            None => Packed::new(&[]),
+        };
+        let mut recorder = Recorder::new(&mut draft.bytes);
+        let mut placed = false;
+        for (class, name, it) in few {
+            let is_here = (class, name) == (path.class, path.name);
+            placed |= is_here;
+            if is_here { recorder.push(class, name, &element) } else { recorder.push(class, name, &it) }
+        }
+        if !placed {
+            recorder.push(path.class, path.name, &element);
+        }
+        let count = recorder.end();
+        draft.form = Some(Form::Record);
+        if !element.is_empty() && (count > FEW_MAX || draft.bytes.len() > FEW_BYTES_MAX) {
+            draft.form = Some(Form::Grown);
+            draft.bytes.clear();
+            pack_one(path.class, &element, &mut draft.bytes);
+        }
+    }
+
+    /// Does what `draft` says.
+    pub(super) fn commit(&mut self, path: &Path<'_>, draft: &Draft) {
+        let (hash, key) = (path.key_hash, path.key);
+        match draft.form.expect("a draft was made") {
+            Form::Record => self.put_record(hash, key, &draft.bytes),
+            Form::Grown => {
+                let mut tables = Tables::default();
+                let mut one = Vec::new();
+                for (class, name, element) in self.get(hash, key).into_iter().flat_map(Entry::iter) {
+                    one.clear();
+                    pack_one(class, &element, &mut one);
+                    tables.put(class, name, &one);
+                }
+                tables.put(path.class, path.name, &draft.bytes);
+                self.put_tables(hash, key, tables);
+            }
+            Form::Element => {
+                let at = self.tables_at(hash, key).expect("a draft of an element is of a key with tables");
+                let tables = &mut self.tables[at];
+                self.clashes -= usize::from(Entry::Many(tables).clashes());
+                tables.put(path.class, path.name, &draft.bytes);
+                self.clashes += usize::from(Entry::Many(tables).clashes());
+                if tables.is_empty() {
+                    self.remove(hash, key);
+                }
+            }
+        }
+    }
+
+    /// Puts an element under a key in place of everything that lies there.
+    pub(super) fn set(&mut self, path: &Path<'_>, element: &Element<'_>, draft: &mut Draft) {
+        let mut recorder = Recorder::new(&mut draft.bytes);
+        recorder.push(path.class, path.name, element);
+        recorder.end();
+        if draft.bytes.len() <= FEW_BYTES_MAX {
+            self.put_record(path.key_hash, path.key, &draft.bytes);
+        } else {
+            draft.bytes.clear();
+            pack_one(path.class, element, &mut draft.bytes);
+            let mut tables = Tables::default();
+            tables.put(path.class, path.name, &draft.bytes);
+            self.put_tables(path.key_hash, path.key, tables);
+        }
+    }
+
+    /// Lets `change` take cells away from, or change, the elements under a key. O(all of them).
+    pub(super) fn alter(
+        &mut self,
+        key_hash: u64,
+        key: &[u8],
+        draft: &mut Draft,
+        mut change: impl FnMut(&Path<'_>, &mut Element<'_>),
+    ) {
+        let Some(entry) = self.get(key_hash, key) else { return };
+        let changed = entry.elements(key, key_hash).map(|(path, mut element)| {
+            change(&path, &mut element);
+            (path, element)
+        });
+        if let Entry::Few(..) = entry {
+            let mut recorder = Recorder::new(&mut draft.bytes);
+            changed.for_each(|(path, element)| recorder.push(path.class, path.name, &element));
+            recorder.end();
+            self.put_record(key_hash, key, &draft.bytes);
+        } else {
+            let mut tables = Tables::default();
+            for (path, element) in changed {
+                draft.bytes.clear();
+                pack_one(path.class, &element, &mut draft.bytes);
+                tables.put(path.class, path.name, &draft.bytes);
+            }
+            self.put_tables(key_hash, key, tables);
+        }
+    }
+
+    /// Removes a key with all that lies under it.
+    pub(super) fn remove(&mut self, key_hash: u64, key: &[u8]) {
+        let Some(entry) = self.get(key_hash, key) else { return };
+        self.clashes -= usize::from(entry.clashes());
+        if let Some(at) = self.tables_at(key_hash, key) {
+            self.tables.remove(at);
+        }
+        self.records.remove(place_of(key_hash), key);
+    }
+
+    /// Bytes of memory taken. O(keys with tables).
+    pub(super) fn memory(&self) -> usize {
+        self.records.memory() + self.tables.iter().map(|(_, tables)| tables.memory()).sum::<usize>()
+    }
+
+    fn entry<'a>(&'a self, record: &'a [u8]) -> Entry<'a> {
+        match (record[0], &record[1..]) {
+            (TABLES, number) => Entry::Many(&self.tables[number_of(number)]),
+            (class, packed) => Entry::Few(Class::from_code(class), Packed::new(packed)),
+        }
+    }
+
+    fn tables_at(&self, key_hash: u64, key: &[u8]) -> Option<usize> {
+        let record = self.records.get(place_of(key_hash), key)?;
+        (record[0] == TABLES).then(|| number_of(&record[1..]))
+    }
+
+    fn put_record(&mut self, key_hash: u64, key: &[u8], record: &[u8]) {
+        if record.is_empty() {
+            return self.remove(key_hash, key);
+        }
+        if let Some(entry) = self.get(key_hash, key) {
+            self.clashes -= usize::from(entry.clashes());
+            if let Some(at) = self.tables_at(key_hash, key) {
+                self.tables.remove(at);
+            }
+        }
+        self.clashes += usize::from(record[0] == SEVERAL);
+        self.records.put(place_of(key_hash), key, record, |key| place_of(hash_of(key)));
+    }
+
+    fn put_tables(&mut self, key_hash: u64, key: &[u8], tables: Tables) {
+        if tables.is_empty() {
+            return self.remove(key_hash, key);
+        }
+        let clashes = usize::from(Entry::Many(&tables).clashes());
+        if let Some(at) = self.tables_at(key_hash, key) {
+            self.clashes -= usize::from(Entry::Many(&self.tables[at]).clashes());
+            self.tables[at] = tables;
+        } else {
+            let number = u32::try_from(self.tables.insert(tables)).expect("fewer keys than 32 bits tell apart");
+            let mut record = [TABLES; 1 + size_of::<u32>()];
+            record[1..].copy_from_slice(&number.to_le_bytes());
+            self.put_record(key_hash, key, &record);
+        }
+        self.clashes += clashes;
+    }
+}
+
+fn number_of(bytes: &[u8]) -> usize {
+    u32::from_le_bytes(bytes.try_into().expect("four bytes")) as usize
+}
+
+/// Writes the record of a key of few elements.
+struct Recorder<'b> {
+    packer: Packer<'b>,
+    classes: Option<u8>,
+    count: usize,
+}
+
+impl<'b> Recorder<'b> {
+    fn new(bytes: &'b mut Vec<u8>) -> Self {
+        bytes.clear();
+        bytes.push(SEVERAL);
+        Self { packer: Packer::new(bytes), classes: None, count: 0 }
+    }
+
+    /// Appends an element, unless it is empty.
+    fn push(&mut self, class: Class, name: &[u8], element: &Element<'_>) {
+        if !element.is_empty() {
+            self.packer.push(class, name, element);
+            self.count += 1;
+            let code = class as u8;
+            self.classes = Some(self.classes.filter(|known| *known != code).map_or(code, |_| SEVERAL));
+        }
+    }
+
+    /// How many elements the record has; without any, there is no record.
+    fn end(self) -> usize {
+        let bytes = self.packer.end();
+        match self.classes {
+            Some(classes) => bytes[0] = classes,
+            None => bytes.clear(),
+        }
+        self.count
+    }
+}

@@ -1,0 +1,252 @@
+//! A table of named records, packed: names and contents lie one after the other in one block of memory, and the table
+//! itself holds 4 bytes for each.
+//!
+//! An allocation of its own for each of a million small things costs more than the things: the allocator's header and
+//! rounding, a pointer and a length in the table, a cache miss for each of them. Here a record is as long as what is in
+//! it, and is overwritten where it lies when its length stays. What is freed is used again by records of the same size;
+//! when more than half of the block is free, the rest is moved together.
+
+use hashbrown::HashTable;
+
+use super::varint;
+
+/// Records begin at multiples of this many bytes, so that 32 bits reach 16 GiB.
+const UNIT: usize = 4;
+/// A block smaller than this is never moved together.
+const COMPACT_BYTES_MIN: usize = 4 << 10;
+/// Records longer than this are not looked for when there is room to find: their room is had back when all is moved
+/// together.
+const FREE_BYTES_MAX: usize = 2 << 10;
+/// A block that is full grows by one part in this many.
+const GROWTH: usize = 4;
+
+/// Names with what is recorded under them.
+#[derive(Clone, Default)]
+pub(super) struct Records {
+    /// Where each record begins, in units.
+    table: HashTable<u32>,
+    block: Block,
+}
+
+impl Records {
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// What is recorded under `name`, whose place in the table is decided by `hash`. O(1).
+    pub(super) fn get(&self, hash: u64, name: &[u8]) -> Option<&[u8]> {
+        let at = *self.table.find(hash, |at| self.block.name(*at) == name)?;
+        Some(self.block.record(at).1)
+    }
+
+    /// Every name with what is recorded under it, in no order.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+        self.table.iter().map(|at| self.block.record(*at))
+    }
+
+    /// Records `content` under `name` in place of what was there. `hash_of` gives the hashes of other names, should the
+    /// table have to grow. O(the record), amortised.
+    pub(super) fn put(&mut self, hash: u64, name: &[u8], content: &[u8], hash_of: impl Fn(&[u8]) -> u64) {
+        let Self { table, block } = self;
+        let alone = table.len() == 1;
+        if let Some(at) = table.find_mut(hash, |at| block.name(*at) == name) {
+            if !block.overwrite(*at, name, content) {
+                if alone {
+                    *block = Block::default();
+                } else {
+                    block.release(*at);
+                }
+                *at = block.allot(name, content);
+            }
+        } else {
+            let at = block.allot(name, content);
+            table.insert_unique(hash, at, |at| hash_of(block.name(*at)));
+        }
+        self.compact();
+    }
+
+    /// Removes a record; says whether there was one.
+    pub(super) fn remove(&mut self, hash: u64, name: &[u8]) -> bool {
+        let Self { table, block } = self;
+        let Ok(found) = table.find_entry(hash, |at| block.name(*at) == name) else { return false };
+        block.release(found.remove().0);
+        if self.table.is_empty() {
+            *self = Self::default();
+        }
+        self.compact();
+        true
+    }
+
+    pub(super) fn reserve(&mut self, records: usize, hash_of: impl Fn(&[u8]) -> u64) {
+        let block = &self.block;
+        self.table.reserve(records.saturating_sub(self.table.len()), |at| hash_of(block.name(*at)));
+    }
+
+    /// Bytes of memory taken.
+    pub(super) fn memory(&self) -> usize {
+        self.table.allocation_size() + self.block.bytes.capacity() + self.block.free.capacity() * size_of::<u32>()
+    }
+
+    fn compact(&mut self) {
+        if self.block.free_bytes <= self.block.bytes.len() / 2 || self.block.bytes.len() < COMPACT_BYTES_MIN {
+            return;
+        }
+        let mut block = Block::default();
+        block.bytes.reserve_exact(self.block.bytes.len() - self.block.free_bytes);
+        for at in self.table.iter_mut() {
+            let (name, content) = self.block.record(*at);
+            *at = block.allot(name, content);
+        }
+        self.block = block;
+    }
+}
+
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// Room for records. Each says how long it is: two lengths as varints, the name, the content.
+#[derive(Clone, Default)]
+struct Block {
+    bytes: Vec<u8>,
+    /// The first free piece of each size in units; a free piece begins with the position of the next.
+    free: Vec<u32>,
+    free_bytes: usize,
+}
+
+/// No piece. No record begins there, since a record is at least a unit long.
+const NONE: u32 = u32::MAX;
+
+impl Block {
+    fn record(&self, at: u32) -> (&[u8], &[u8]) {
+        let mut bytes = &self.bytes[at as usize * UNIT..];
+        let (name_len, content_len) = (varint::take_len(&mut bytes), varint::take_len(&mut bytes));
+        let (name, bytes) = bytes.split_at(name_len);
+        (name, &bytes[..content_len])
+    }
+
+    fn name(&self, at: u32) -> &[u8] {
+        self.record(at).0
+    }
+
+    /// Writes a record where there is room for it.
+    fn allot(&mut self, name: &[u8], content: &[u8]) -> u32 {
+        let size = size_of_record(name.len(), content.len());
+        let at = match self.free.get(size / UNIT).copied().filter(|at| *at != NONE) {
+            Some(at) => {
+                let from = at as usize * UNIT;
+                let next: [u8; UNIT] = self.bytes[from..from + UNIT].try_into().expect("a unit");
+                self.free[size / UNIT] = u32::from_le_bytes(next);
+                self.free_bytes -= size;
+                at
+            }
+            None => {
+                let at = self.bytes.len();
+                if at + size > self.bytes.capacity() {
+                    self.bytes.reserve_exact(size.max(at / GROWTH));
+                }
+                self.bytes.resize(at + size, 0);
+                u32::try_from(at / UNIT).ok().filter(|at| *at != NONE).expect("16 GiB of records in one table")
+            }
+        };
+        self.write(at, name, content);
+        at
+    }
+
+    /// Writes a record over another one of the same size; false if sizes differ.
+    fn overwrite(&mut self, at: u32, name: &[u8], content: &[u8]) -> bool {
+        let (_, old) = self.record(at);
+        let fits = size_of_record(name.len(), old.len()) == size_of_record(name.len(), content.len());
+        if fits {
+            self.write(at, name, content);
+        }
+        fits
+    }
+
+    fn release(&mut self, at: u32) {
+        let (name, content) = self.record(at);
+        let size = size_of_record(name.len(), content.len());
+        self.free_bytes += size;
+        if size > FREE_BYTES_MAX {
+            return;
+        }
+        if self.free.len() <= size / UNIT {
+            self.free.resize(size / UNIT + 1, NONE);
+        }
+        let from = at as usize * UNIT;
+        self.bytes[from..from + UNIT].copy_from_slice(&self.free[size / UNIT].to_le_bytes());
+        self.free[size / UNIT] = at;
+    }
+
+    fn write(&mut self, at: u32, name: &[u8], content: &[u8]) {
+        let mut at = at as usize * UNIT;
+        at += varint::write_len(name.len(), &mut self.bytes[at..]);
+        at += varint::write_len(content.len(), &mut self.bytes[at..]);
+        self.bytes[at..at + name.len()].copy_from_slice(name);
+        at += name.len();
+        self.bytes[at..at + content.len()].copy_from_slice(content);
+    }
+}
+
+/// Bytes that a record takes, rounded up to units.
+fn size_of_record(name_len: usize, content_len: usize) -> usize {
+    (varint::len(name_len) + varint::len(content_len) + name_len + content_len).next_multiple_of(UNIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::cell::hash_of;
+
+    fn put(records: &mut Records, name: &[u8], content: &[u8]) {
+        records.put(hash_of(name), name, content, hash_of);
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_of_records_holds_what_a_map_holds(
+            steps in prop::collection::vec((any::<bool>(), 0..40_u16, 0..5_usize, 0..400_usize), 0..400)
+        ) {
+            let (mut records, mut known) = (Records::default(), HashMap::new());
+            for (removes, name, pad, len) in steps {
+                let name = [&name.to_le_bytes()[..], &vec![7; pad * 40]].concat();
+                if removes {
+                    prop_assert_eq!(records.remove(hash_of(&name), &name), known.remove(&name).is_some());
+                } else {
+                    let content: Vec<u8> = (0..len).map(|at| at.to_le_bytes()[0] ^ name[0]).collect();
+                    put(&mut records, &name, &content);
+                    known.insert(name, content);
+                }
+                prop_assert_eq!(records.len(), known.len());
+                let live: usize = known.iter().map(|(name, it)| size_of_record(name.len(), it.len())).sum();
+                prop_assert_eq!(records.block.bytes.len() - records.block.free_bytes, live);
+            }
+            prop_assert!(known.iter().all(|(name, it)| records.get(hash_of(name), name) == Some(it)));
+            let all: HashMap<Vec<u8>, Vec<u8>> =
+                records.iter().map(|(name, it)| (name.to_vec(), it.to_vec())).collect();
+            prop_assert_eq!(all, known);
+        }
+    }
+
+    #[test]
+    fn what_is_overwritten_or_removed_again_and_again_takes_no_more_room() {
+        let mut records = Records::default();
+        for round in 0..100_usize {
+            for number in 0..1_000_u32 {
+                put(&mut records, &number.to_le_bytes(), &vec![1; (number as usize + round) % 50]);
+            }
+        }
+        let live: usize = records.iter().map(|(name, it)| size_of_record(name.len(), it.len())).sum();
+        assert!(records.block.bytes.capacity() <= live * 3, "{} for {live}", records.block.bytes.capacity());
+        for number in 0..1_000_u32 {
+            assert!(records.remove(hash_of(&number.to_le_bytes()), &number.to_le_bytes()));
+        }
+        assert_eq!(records.memory(), 0);
+    }
+}
