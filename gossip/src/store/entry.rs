@@ -156,7 +156,7 @@ impl Table {
         let at = self.part_of(hash);
         let part = &mut self.parts[at];
         self.len -= part.len();
-        part.put(hash, name, packed, hash_of);
+        part.put(hash, name, packed, hash_of, |_| {});
         self.len += part.len();
     }
 
@@ -191,7 +191,7 @@ impl Table {
         for (name, content) in whole.iter() {
             let hash = hash_of(name);
             let at = self.part_of(hash);
-            self.parts[at].put(hash, name, content, hash_of);
+            self.parts[at].put(hash, name, content, hash_of, |_| {});
         }
     }
 }

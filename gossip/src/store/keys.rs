@@ -214,14 +214,14 @@ impl Keys {
         if record.is_empty() {
             return self.remove(key_hash, key);
         }
-        if let Some(entry) = self.get(key_hash, key) {
-            self.clashes -= usize::from(entry.clashes());
-            if let Some(at) = self.tables_at(key_hash, key) {
-                self.tables.remove(at);
-            }
-        }
-        self.clashes += usize::from(record[0] == SEVERAL);
-        self.records.put(place_of(key_hash), key, record, |key| place_of(hash_of(key)));
+        let Self { records, tables, clashes } = self;
+        *clashes += usize::from(record[0] == SEVERAL);
+        let hash_of = |key: &[u8]| place_of(hash_of(key));
+        records.put(place_of(key_hash), key, record, hash_of, |before| match before[0] {
+            TABLES => *clashes -= usize::from(Entry::Many(&tables.remove(number_of(&before[1..]))).clashes()),
+            SEVERAL => *clashes -= 1,
+            _ => {}
+        });
     }
 
     fn put_tables(&mut self, key_hash: u64, key: &[u8], tables: Tables) {

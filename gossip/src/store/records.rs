@@ -35,7 +35,7 @@ impl Records {
 
     /// What is recorded under `name`, whose place in the table is decided by `hash`. O(1).
     pub(super) fn get(&self, hash: u64, name: &[u8]) -> Option<&[u8]> {
-        let at = *self.table.find(hash, |at| self.block.name(*at) == name)?;
+        let at = *self.table.find(hash, |at| self.block.is_named(*at, name))?;
         Some(self.block.record(at).1)
     }
 
@@ -44,31 +44,42 @@ impl Records {
         self.table.iter().map(|at| self.block.record(*at))
     }
 
-    /// Records `content` under `name` in place of what was there. `hash_of` gives the hashes of other names, should the
-    /// table have to grow. O(the record), amortised.
-    pub(super) fn put(&mut self, hash: u64, name: &[u8], content: &[u8], hash_of: impl Fn(&[u8]) -> u64) {
+    /// Records `content` under `name` in place of what was there, which `before` is shown. `hash_of` gives the hashes of
+    /// other names, should the table have to grow. O(the record), amortised.
+    pub(super) fn put(
+        &mut self,
+        hash: u64,
+        name: &[u8],
+        content: &[u8],
+        hash_of: impl Fn(&[u8]) -> u64,
+        before: impl FnOnce(&[u8]),
+    ) {
         let Self { table, block } = self;
         let alone = table.len() == 1;
-        if let Some(at) = table.find_mut(hash, |at| block.name(*at) == name) {
-            if !block.overwrite(*at, name, content) {
-                if alone {
-                    *block = Block::default();
-                } else {
-                    block.release(*at);
-                }
-                *at = block.allot(name, content);
-            }
-        } else {
+        let Some(at) = table.find_mut(hash, |at| block.is_named(*at, name)) else {
             let at = block.allot(name, content);
-            table.insert_unique(hash, at, |at| hash_of(block.name(*at)));
+            table.insert_unique(hash, at, |at| hash_of(block.record(*at).0));
+            return;
+        };
+        let old = block.record(*at).1;
+        before(old);
+        if size_of_record(name.len(), old.len()) == size_of_record(name.len(), content.len()) {
+            block.write(*at, name, content);
+            return;
         }
+        if alone {
+            *block = Block::default();
+        } else {
+            block.release(*at);
+        }
+        *at = block.allot(name, content);
         self.compact();
     }
 
     /// Removes a record; says whether there was one.
     pub(super) fn remove(&mut self, hash: u64, name: &[u8]) -> bool {
         let Self { table, block } = self;
-        let Ok(found) = table.find_entry(hash, |at| block.name(*at) == name) else { return false };
+        let Ok(found) = table.find_entry(hash, |at| block.is_named(*at, name)) else { return false };
         block.release(found.remove().0);
         if self.table.is_empty() {
             *self = Self::default();
@@ -79,7 +90,7 @@ impl Records {
 
     pub(super) fn reserve(&mut self, records: usize, hash_of: impl Fn(&[u8]) -> u64) {
         let block = &self.block;
-        self.table.reserve(records.saturating_sub(self.table.len()), |at| hash_of(block.name(*at)));
+        self.table.reserve(records.saturating_sub(self.table.len()), |at| hash_of(block.record(*at).0));
     }
 
     /// Bytes of memory taken.
@@ -120,15 +131,23 @@ struct Block {
 const NONE: u32 = u32::MAX;
 
 impl Block {
+    #[inline]
     fn record(&self, at: u32) -> (&[u8], &[u8]) {
         let mut bytes = &self.bytes[at as usize * UNIT..];
-        let (name_len, content_len) = (varint::take_len(&mut bytes), varint::take_len(&mut bytes));
+        let (name_len, content_len) = match *bytes {
+            [name_len @ ..0x80, content_len @ ..0x80, ref rest @ ..] => {
+                bytes = rest;
+                (name_len.into(), content_len.into())
+            }
+            _ => (varint::take_len(&mut bytes), varint::take_len(&mut bytes)),
+        };
         let (name, bytes) = bytes.split_at(name_len);
         (name, &bytes[..content_len])
     }
 
-    fn name(&self, at: u32) -> &[u8] {
-        self.record(at).0
+    #[inline]
+    fn is_named(&self, at: u32, name: &[u8]) -> bool {
+        self.record(at).0 == name
     }
 
     /// Writes a record where there is room for it.
@@ -153,16 +172,6 @@ impl Block {
         };
         self.write(at, name, content);
         at
-    }
-
-    /// Writes a record over another one of the same size; false if sizes differ.
-    fn overwrite(&mut self, at: u32, name: &[u8], content: &[u8]) -> bool {
-        let (_, old) = self.record(at);
-        let fits = size_of_record(name.len(), old.len()) == size_of_record(name.len(), content.len());
-        if fits {
-            self.write(at, name, content);
-        }
-        fits
     }
 
     fn release(&mut self, at: u32) {
@@ -205,7 +214,7 @@ mod tests {
     use crate::store::cell::hash_of;
 
     fn put(records: &mut Records, name: &[u8], content: &[u8]) {
-        records.put(hash_of(name), name, content, hash_of);
+        records.put(hash_of(name), name, content, hash_of, |_| {});
     }
 
     proptest! {

@@ -12,6 +12,7 @@ use super::baseline::{Baseline, Baselines};
 use super::bucket::{Bucket, bucket_of};
 use super::cell::{Class, Count, Dots, Element, Path, Register, hash_of};
 use super::changes::Changes;
+use super::entry::Entry;
 use super::fingerprint::Fingerprint;
 use super::keys::{Draft, Keys};
 use super::view::number;
@@ -130,18 +131,23 @@ impl Writer<'_> {
         let path = Path::within(op.hash, key, Class::Text, b"");
         let register = Register { clock: self.store.clock, value };
         let Open { bucket, window, draft, changes } = self.open(&op);
-        let entry = bucket.keys.get(op.hash, key);
-        let alone = entry.filter(|entry| !entry.clashes()).map(|entry| entry.element(Class::Text, b""));
-        match alone.and_then(|element| lone_open(&element, op.event)) {
-            Some(open) => window.bytes += value.len().saturating_sub(open.value.len()),
-            None => {
-                if entry.is_some() {
-                    let mut context = Dots::default();
-                    supersede_key((op.hash, key), bucket, window, op.event, &mut context);
-                    window.delete(key, context);
+        let Bucket { keys, baselines, fingerprint, .. } = &mut *bucket;
+        let entry = keys.get(op.hash, key);
+        let text = entry.filter(|entry| !entry.clashes()).map(|entry| entry.element(Class::Text, b""));
+        match (text.as_ref().and_then(|text| lone_open(text, op.event)), text, entry) {
+            (Some(open), ..) => window.bytes += value.len().saturating_sub(open.value.len()),
+            (None, text, Some(entry)) => {
+                let mut context = Dots::default();
+                match text.filter(|text| !text.is_empty()) {
+                    Some(text) => supersede(&path, &text, (baselines, fingerprint, window), op.event, &mut context),
+                    None => {
+                        supersede_entry((op.hash, key), entry, (baselines, fingerprint, window), op.event, &mut context)
+                    }
                 }
+                window.delete(key, context);
                 window.assign(&path, value.len());
             }
+            (None, _, None) => window.assign(&path, value.len()),
         }
         bucket.keys.set(&path, &Element { value: DotFun::of(op.event, register), ..Element::default() }, draft);
         changes.push(key);
@@ -267,8 +273,11 @@ impl Writer<'_> {
         let op = self.begin(key, 0);
         let Open { bucket, window, changes, .. } = self.open(&op);
         let mut context = Dots::default();
-        supersede_key((op.hash, key), bucket, window, op.event, &mut context);
-        bucket.keys.remove(op.hash, key);
+        let Bucket { keys, baselines, fingerprint, .. } = &mut *bucket;
+        if let Some(entry) = keys.get(op.hash, key) {
+            supersede_entry((op.hash, key), entry, (baselines, fingerprint, window), op.event, &mut context);
+        }
+        keys.remove(op.hash, key);
         window.delete(key, context);
         changes.push(key);
         Ok(true)
@@ -285,17 +294,19 @@ impl Writer<'_> {
         }
         self.admit(b"", b"", 0)?;
         for index in 0..self.store.buckets.len() {
-            let keys: Vec<Box<[u8]>> = self.store.buckets[index].keys.iter().map(|(key, _)| key.into()).collect();
-            let Some(first) = keys.first() else { continue };
-            let op = self.begin(first, 0);
+            let first = self.store.buckets[index].keys.iter().next().map(|(key, _)| Box::<[u8]>::from(key));
+            let Some(first) = first else { continue };
+            let op = self.begin(&first, 0);
             let Open { bucket, window, changes, .. } = self.open(&op);
             let mut context = Dots::default();
-            for key in &keys {
-                supersede_key((hash_of(key), key), bucket, window, op.event, &mut context);
+            let Bucket { keys, baselines, fingerprint, .. } = &mut *bucket;
+            for (key, entry) in keys.iter() {
+                let parts = (&mut *baselines, &mut *fingerprint, &mut *window);
+                supersede_entry((hash_of(key), key), entry, parts, op.event, &mut context);
+                changes.push(key);
             }
-            bucket.keys = Keys::default();
+            *keys = Keys::default();
             window.clear(index, &context);
-            keys.iter().for_each(|key| changes.push(key));
         }
         Ok(count)
     }
@@ -373,9 +384,14 @@ fn supersede(
 }
 
 /// The same of everything under a key.
-fn supersede_key((hash, key): (u64, &[u8]), bucket: &mut Bucket, window: &mut Window, event: Dot, context: &mut Dots) {
-    let Bucket { keys, baselines, fingerprint, .. } = bucket;
-    for (path, element) in keys.get(hash, key).into_iter().flat_map(|entry| entry.elements(key, hash)) {
+fn supersede_entry(
+    (hash, key): (u64, &[u8]),
+    entry: Entry<'_>,
+    (baselines, fingerprint, window): (&mut Baselines, &mut Fingerprint, &mut Window),
+    event: Dot,
+    context: &mut Dots,
+) {
+    for (path, element) in entry.elements(key, hash) {
         supersede(&path, &element, (&mut *baselines, &mut *fingerprint, &mut *window), event, context);
     }
 }
