@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
@@ -64,7 +64,12 @@ pub(super) struct Shared {
     pub(super) members: watch::Sender<Vec<Member>>,
     /// How often membership calls on others.
     pace: Mutex<Pace>,
+    /// Called under the engine's lock when there are records for a disk.
+    on_records: OnceLock<OnRecords>,
 }
+
+/// See [`Node::on_records`](super::Node::on_records).
+pub(super) type OnRecords = Box<dyn Fn() + Send + Sync>;
 
 /// What is left to do once the lock is released.
 #[derive(Default)]
@@ -91,6 +96,7 @@ impl Shared {
             farewells: Mutex::new(None),
             members: watch::Sender::default(),
             pace: Mutex::new(Pace::new(Instant::now())),
+            on_records: OnceLock::new(),
         }
     }
 
@@ -156,8 +162,23 @@ impl Shared {
                 }
             }
         }
+        if let Some(on_records) = self.on_records.get().filter(|_| core.replica.has_records()) {
+            on_records();
+        }
         self.arm(core, now);
         turn
+    }
+
+    /// Has records kept from now on, and `call` called whenever there are some.
+    pub(super) fn on_records(&self, call: OnRecords) {
+        self.core().replica.keep_records();
+        // The first one stays: there is one disk.
+        let _ = self.on_records.set(call);
+    }
+
+    /// Puts `replica` in the place of the one that stood for it while a disk was being read.
+    pub(super) fn install(&self, replica: Replica) {
+        self.core().replica = replica;
     }
 
     /// Takes what the engine has to tell.

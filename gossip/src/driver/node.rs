@@ -25,6 +25,7 @@ use super::seeds::Seeds;
 use super::socket::Endpoint;
 use super::timer::Timer;
 use crate::engine::{Now, Replica};
+use crate::store::Store;
 
 /// Time a shutdown takes for its farewell even when the hand-over has used up the bound.
 const FAREWELL_TIME: Duration = Duration::from_millis(500);
@@ -65,8 +66,18 @@ struct Running {
     local: SocketAddr,
     has_seeds: bool,
     commands: mpsc::Sender<Command>,
+    /// There until the node is woken.
+    asleep: Mutex<Option<Asleep>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     drained: tokio::sync::Mutex<Option<Drained>>,
+}
+
+/// What a node needs to be woken.
+struct Asleep {
+    config: NodeConfig,
+    runtime: Handle,
+    advertised: SocketAddr,
+    orders: mpsc::Receiver<Command>,
 }
 
 impl Drop for Running {
@@ -90,8 +101,20 @@ impl Node {
     ///
     /// # Errors
     /// See [`StartError`]; after one nothing is left running.
-    #[allow(clippy::unused_async, reason = "a start that comes to wait for something must not change its signature")]
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
+        let node = Self::asleep(config).await?;
+        node.wake(None);
+        Ok(node)
+    }
+
+    /// Binds the socket and no more: the node neither hears nor says anything before [`wake`](Self::wake). So a program
+    /// that has data to load learns first whether it can start at all, and peers never meet a replica that knows less
+    /// than its id has told. Nothing may be written meanwhile; it would be gone.
+    ///
+    /// # Errors
+    /// See [`StartError`]; after one nothing is left running.
+    #[allow(clippy::unused_async, reason = "a start that comes to wait for something must not change its signature")]
+    pub async fn asleep(config: NodeConfig) -> Result<Self, StartError> {
         config.check()?;
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let endpoint = Endpoint::bind(config.listen)?;
@@ -104,20 +127,42 @@ impl Node {
         replica.nonce_salt = random();
         let replica = Replica::new(replica, id, clock.now());
         let shared = Arc::new(Shared::new(replica, endpoint, clock, timer));
-        let endpoint = shared.endpoint().expect("the node has not been stopped yet");
+        let (commands, orders) = mpsc::channel(COMMANDS_MAX);
+        let has_seeds = !config.seeds.is_empty();
+        let asleep = Mutex::new(Some(Asleep { config, runtime, advertised, orders }));
+        let (tasks, drained) = (Mutex::default(), tokio::sync::Mutex::new(None));
+        Ok(Self { handle: Arc::new(Running { shared, local, has_seeds, commands, asleep, tasks, drained }) })
+    }
+
+    /// Starts a node that is [`asleep`](Self::asleep), from a loaded store if one is given: then the node goes on from it
+    /// under this id. See [`Replica::resume`] for which id that may be. Does nothing when it is awake.
+    pub fn wake(&self, loaded: Option<(Store, ReplicaId)>) {
+        let asleep = self.handle.asleep.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Asleep { config, runtime, advertised, orders }) = asleep else { return };
+        let shared = self.shared();
+        if let Some((store, id)) = loaded {
+            let replica = self.read(|replica| replica.config().clone());
+            shared.install(Replica::resume(replica, store, id, shared.clock.now()));
+        }
+        // A node that was shut down in its sleep stays down.
+        let Some(endpoint) = shared.endpoint() else { return };
         let (seeds, names) = Seeds::new(&config.seeds);
         let seeds = Arc::new(seeds);
-        let membership = Membership::new(Arc::clone(&shared), Arc::clone(&seeds), &config, local, advertised);
-        let (commands, orders) = mpsc::channel(COMMANDS_MAX);
-        let tasks = vec![
-            runtime.spawn(pump(Arc::clone(&shared), endpoint)),
+        let (local, name) = (self.handle.local, config.name.clone());
+        let membership = Membership::new(Arc::clone(shared), Arc::clone(&seeds), &config, local, advertised);
+        let tasks = [
+            runtime.spawn(pump(Arc::clone(shared), endpoint)),
             runtime.spawn(membership.run(orders)),
             runtime.spawn(async move { seeds.keep_fresh(names).await }),
         ];
-        tracing::info!(name = config.name, %local, %advertised, "node started");
-        let drained = tokio::sync::Mutex::new(None);
-        let has_seeds = !config.seeds.is_empty();
-        Ok(Self { handle: Arc::new(Running { shared, local, has_seeds, commands, tasks: Mutex::new(tasks), drained }) })
+        self.handle.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
+        tracing::info!(name, %local, %advertised, "node started");
+    }
+
+    /// Has the engine keep records of everything it applies from now on, for [`Replica::take_records`], and `call` called
+    /// whenever there are some: under the engine's lock, so it may do no more than wake somebody.
+    pub fn on_records(&self, call: impl Fn() + Send + Sync + 'static) {
+        self.shared().on_records(Box::new(call));
     }
 
     /// The id of this node's replica.
@@ -270,7 +315,7 @@ impl fmt::Debug for Node {
 const COMMANDS_MAX: usize = 8;
 
 /// A replica id nobody else has.
-fn random_id() -> ReplicaId {
+pub(super) fn random_id() -> ReplicaId {
     // Zero stands for "no id" in some logs and formats.
     ReplicaId::new(std::iter::repeat_with(random).find(|id| *id != 0).expect("the iterator has no end"))
 }

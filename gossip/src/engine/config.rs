@@ -46,6 +46,9 @@ pub struct ReplicaConfig {
     pub transfer_bytes_max: usize,
     /// About how many bytes of buckets go into one transfer. Default 256 KiB.
     pub transfer_bytes: usize,
+    /// While a disk is told what was applied: bytes of it that wait to be taken. Default 64 MiB, some seconds of a
+    /// replica at full load; beyond it they are dropped, and images of all buckets are taken anew.
+    pub records_bytes_max: usize,
     /// How long a waiting event or an unfinished blob is kept without progress, in microseconds. Default 30 s.
     pub patience_us: u64,
 }
@@ -66,6 +69,7 @@ impl Default for ReplicaConfig {
             assembly_bytes_max: 128 << 20,
             transfer_bytes_max: 64 << 20,
             transfer_bytes: 256 << 10,
+            records_bytes_max: 64 << 20,
             patience_us: 30_000_000,
         }
     }

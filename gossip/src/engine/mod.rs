@@ -24,11 +24,13 @@ mod peer;
 mod pull;
 mod receive;
 mod reconcile;
+mod record;
 mod status;
 mod transmit;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
@@ -43,6 +45,7 @@ use reconcile::{Reconciliation, Transfers};
 
 pub use config::{Now, ReplicaConfig};
 pub use receive::Received;
+pub use record::{Record, Records};
 pub use status::{Counters, Event, PeerStatus, Status};
 pub use transmit::Transmit;
 
@@ -76,6 +79,8 @@ pub struct Replica {
 
     clock_ahead_ms: u64,
     conflict_told: bool,
+    /// There while a disk wants them.
+    records: Option<Records>,
     events: VecDeque<Event>,
     counters: Counters,
 }
@@ -104,6 +109,7 @@ impl Replica {
             random: id.get(),
             clock_ahead_ms: 0,
             conflict_told: false,
+            records: None,
             events: VecDeque::new(),
             counters: Counters::default(),
             envelope,
@@ -305,7 +311,9 @@ impl Replica {
         let me = self.id();
         while let Some(sealed) = self.store.poll_sealed() {
             self.counters.events_minted += 1;
-            self.log.append(Dot::new(me, sealed.seq), sealed.body.into());
+            let (event, body) = (Dot::new(me, sealed.seq), Arc::<[u8]>::from(sealed.body));
+            self.record(|| Record::Event(event, Arc::clone(&body)));
+            self.log.append(event, body);
         }
         if !self.store.has_open_window() {
             self.flush_due = None;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use cahoots_crdt::ReplicaId;
 
-use super::{Event, Now, Replica};
+use super::{Event, Now, Record, Replica};
 use crate::store::{BUCKETS, TransferError};
 use crate::wire::{Blob, Message};
 
@@ -150,6 +150,7 @@ impl Replica {
             }
         };
         self.log_sealed();
+        self.record(|| Record::Transfer(transfer.into()));
         self.counters.buckets_joined += joined.joined as u64;
         self.counters.buckets_equal += joined.equal as u64;
         self.counters.buckets_stale += joined.stale as u64;

@@ -22,6 +22,7 @@ mod changes;
 mod entry;
 mod event;
 mod fingerprint;
+mod image;
 mod scan;
 mod transfer;
 mod view;
@@ -120,6 +121,11 @@ impl Store {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Changes what the cluster has agreed to hold, and the size at which windows are closed.
+    pub fn set_bounds(&mut self, limits: Limits, window_bytes_max: usize) {
+        (self.limits, self.window_bytes_max) = (limits, window_bytes_max);
     }
 
     /// The highest clock written or seen.

@@ -18,6 +18,7 @@ use super::Store;
 use super::baseline::Baseline;
 use super::bucket::{BUCKETS, Bucket, bucket_of, remove_cells};
 use super::cell::{Class, Count, Dots, Element, Path, Register, hash_of};
+use super::changes::Changes;
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
 use crate::bytes::Bytes;
@@ -190,6 +191,9 @@ impl Store {
     fn join_bucket(&mut self, index: usize, content: Content<'_>, my_vv: &VersionVector, their_vv: &VersionVector) {
         let bucket = &mut self.buckets[index];
         let changes = &mut self.changes;
+        if my_vv.is_empty() {
+            return fill_bucket(bucket, index, content, changes);
+        }
         let mut theirs: HashMap<&[u8], Vec<ElementState<'_>>> =
             content.keys.into_iter().map(|state| (state.key.0, state.elements)).collect();
         let mine: Vec<Box<[u8]>> = bucket.iter().map(|(key, _)| key.into()).collect();
@@ -203,10 +207,8 @@ impl Store {
             }
         }
         for state in content.baselines {
-            let path = Path::new(state.key.0, Class::from_code(state.class).expect("checked"), state.name.0);
-            let (owner, birth, seen, total) = (state.owner, state.birth, state.seen, state.total);
-            if bucket.baselines.merge(&path, Baseline { owner, birth, seen, total, reset: state.reset }) {
-                changes.push(path.key);
+            if merge_baseline(bucket, &state) {
+                changes.push(state.key.0);
             }
         }
         settle_baselines(bucket);
@@ -217,6 +219,32 @@ impl Store {
         bucket.set_frontier(index, frontier);
         bucket.fingerprint = bucket.recompute(index);
     }
+}
+
+/// A join with nothing: what a loading store and one that has just come to its cluster do a thousand times.
+fn fill_bucket(bucket: &mut Bucket, index: usize, content: Content<'_>, changes: &mut Changes) {
+    for state in content.keys {
+        bucket.alter(hash_of(state.key.0), state.key.0, |entry, _, _| {
+            for ((class, name), element) in state.elements.into_iter().map(element_of) {
+                *entry.element_mut(class, name) = element;
+                entry.drop_if_empty(class, name);
+            }
+        });
+        changes.push(state.key.0);
+    }
+    for state in &content.baselines {
+        merge_baseline(bucket, state);
+    }
+    settle_baselines(bucket);
+    bucket.set_frontier(index, content.frontier.into_iter().collect());
+    bucket.fingerprint = bucket.recompute(index);
+}
+
+/// Says whether it was news.
+fn merge_baseline(bucket: &mut Bucket, state: &BaselineState<'_>) -> bool {
+    let path = Path::new(state.key.0, Class::from_code(state.class).expect("checked"), state.name.0);
+    let (owner, birth, seen, total) = (state.owner, state.birth, state.seen, state.total);
+    bucket.baselines.merge(&path, Baseline { owner, birth, seen, total, reset: state.reset })
 }
 
 /// Joins the elements of one key; says whether anything changed.
