@@ -2,6 +2,7 @@
 
 mod config;
 mod demo;
+mod disk;
 mod keygen;
 mod log;
 mod members;
@@ -18,7 +19,9 @@ use crate::config::{Flags, Locate};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed, the reason is on stderr; 2 the command line makes no sense; \
-3 serve stopped, but some writes of this node are on no other live node.";
+3 serve stopped, but some writes of this node are not on as many other live nodes as wanted; \
+4 serve cannot use its data directory; 5 serve found another process under its replica id; \
+6 serve stopped, but not everything is on disk.";
 
 /// Replicated state at memory speed, for local programs that speak Redis's protocol over a Unix socket.
 #[derive(Debug, Parser)]
@@ -61,8 +64,14 @@ struct Query {
 /// What a command ends with: an exit code, or a reason for people.
 pub type CliResult = Result<ExitCode, Box<dyn std::error::Error + Send + Sync>>;
 
-/// `serve` stopped and some writes are on no other live node.
+/// `serve` stopped and some writes are not on as many other live nodes as wanted.
 pub const EXIT_NOT_HANDED_OVER: u8 = 3;
+/// `serve` cannot use its data directory.
+pub const EXIT_STORAGE: u8 = 4;
+/// `serve` found another process under its replica id.
+pub const EXIT_ID_IN_USE: u8 = 5;
+/// `serve` stopped and not everything is on disk.
+pub const EXIT_NOT_KEPT: u8 = 6;
 
 impl Cli {
     /// The command line and environment of this process. Ends the process if they make no sense, or ask for help.

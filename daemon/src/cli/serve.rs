@@ -8,17 +8,16 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tokio::sync::Notify;
+use tracing::{error, info, warn};
 
-use super::{CliResult, EXIT_NOT_HANDED_OVER, log, print};
+use super::{CliResult, EXIT_ID_IN_USE, EXIT_NOT_HANDED_OVER, EXIT_NOT_KEPT, EXIT_STORAGE, disk, log, print};
 use crate::config::{Config, Flags, read_key};
-use crate::server::{Listeners, Server, Stats};
+use crate::server::{Durability, Listeners, Server, Stats};
+use crate::storage::StorageError;
 use cahoots_gossip::driver::{Node, NodeConfig};
 use cahoots_gossip::wire::ClusterKey;
 
-/// Longest time a stopping node takes to hand its writes to a peer. Well within the ten seconds that service managers
-/// and container runtimes wait before they kill.
-const HAND_OVER_TIME: Duration = Duration::from_secs(5);
 /// File descriptors beside those of clients: sockets, timers, the log, some room.
 const OTHER_FILES: u64 = 32;
 
@@ -44,7 +43,9 @@ async fn run(config: Config, started: Instant) -> CliResult {
     // First the socket: that it is taken is the commonest reason not to start, and nobody in the cluster need hear of it.
     let mode = config.socket_mode.value.bits();
     let listeners = Listeners::bind(config.socket.value.clone(), mode, config.tcp.value)?;
-    let node = Node::start(node_config(&config)?).await?;
+    let node = Node::asleep(node_config(&config)?).await?;
+    let disk = disk::Disk::new(&config);
+    let (replicas, bound) = (config.drain_replicas.value, Duration::from_millis(config.drain_ms.value));
     let server = Arc::new(Server {
         node: config.node.value,
         cluster: config.cluster.value,
@@ -54,28 +55,86 @@ async fn run(config: Config, started: Instant) -> CliResult {
         limits: config.limits,
         started,
         stats: Stats::default(),
+        durability: disk.as_ref().map_or_else(Durability::default, |_| Durability::of_a_directory()),
+        leave: Notify::new(),
+        drain: (replicas, bound),
     });
-    announce(&server);
 
-    let mut reason = "";
-    listeners.serve(&node, &server, async { reason = stop().await }).await;
+    // Clients are let in at once, and told that data is being loaded for as long as it is.
+    let mut end = End::Stopped("");
+    let until = async {
+        let live = async {
+            match &disk {
+                Some(disk) => disk.load(&node, &server).await?,
+                None => node.wake(None),
+            }
+            announce(&server);
+            Ok::<_, StorageError>(tokio::select! {
+                () = server.leave.notified() => End::Stopped("CAHOOTS LEAVE"),
+                twin = disk::twin(&node) => End::Twin(twin),
+            })
+        };
+        end = tokio::select! {
+            reason = stop() => End::Stopped(reason),
+            ended = live => ended.unwrap_or_else(End::NoStorage),
+        };
+    };
+    listeners.serve(&node, &server, until).await;
 
+    let reason = match end {
+        End::Stopped(reason) => reason,
+        End::NoStorage(error) => {
+            log_error(&error);
+            return Ok(ExitCode::from(EXIT_STORAGE));
+        }
+        End::Twin(twin) => {
+            error!("{twin}");
+            eprintln!("cahoots: {twin}");
+            // What was written here is under an id that is not ours alone: it is not handed over as if it were.
+            return Ok(ExitCode::from(EXIT_ID_IN_USE));
+        }
+    };
     info!(reason, "stopping");
     let drained = tokio::select! {
-        drained = node.shutdown(HAND_OVER_TIME) => drained,
+        drained = node.shutdown_after(replicas, bound) => Some(drained),
         // Asked twice: whoever asks knows what it may cost.
         reason = stop() => {
             warn!(reason, "stopped before all writes were handed over");
-            return Ok(ExitCode::from(EXIT_NOT_HANDED_OVER));
+            // Still nothing may be told any more before the disk is closed.
+            node.shutdown_after(0, Duration::ZERO).await;
+            None
         }
     };
-    if drained.handed_over {
-        info!(complete_at = drained.complete_at, "stopped");
-        Ok(ExitCode::SUCCESS)
-    } else {
-        warn!("stopped; some writes of this node are on no other live node");
-        Ok(ExitCode::from(EXIT_NOT_HANDED_OVER))
+    let kept = disk::close(&node, &server).await;
+    if let Err(error) = kept {
+        error!(error, "stopped; not everything is on disk");
+        return Ok(ExitCode::from(EXIT_NOT_KEPT));
     }
+    match drained {
+        Some(drained) if drained.handed_over => {
+            info!(complete_at = drained.complete_at, "stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(drained) => {
+            warn!(complete_at = drained.complete_at, wanted = replicas, "stopped; not handed over to as many live nodes as wanted");
+            Ok(ExitCode::from(EXIT_NOT_HANDED_OVER))
+        }
+        None => Ok(ExitCode::from(EXIT_NOT_HANDED_OVER)),
+    }
+}
+
+/// Why a node stops.
+enum End {
+    Stopped(&'static str),
+    NoStorage(StorageError),
+    Twin(disk::Twin),
+}
+
+/// Says what is wrong with the directory, to the log and to the person who typed `serve`.
+fn log_error(error: &StorageError) {
+    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
+    error!("{error}{cause}");
+    eprintln!("cahoots: {error}{cause}");
 }
 
 fn node_config(config: &Config) -> Result<NodeConfig, Box<dyn std::error::Error + Send + Sync>> {

@@ -129,6 +129,7 @@ impl<'a> Exec<'a> {
         let start = self.reply.len();
         let flow = match table::find(args).and_then(|command| {
             self.session.last_command = Some(command);
+            self.admit(command)?;
             (command.handler)(self, args)
         }) {
             Ok(flow) => flow,
@@ -142,6 +143,24 @@ impl<'a> Exec<'a> {
             self.reply.truncate(start);
         }
         flow
+    }
+
+    /// Refuses what needs data that is being loaded, and writes whose promise could not be kept.
+    fn admit(&self, command: &table::Command) -> Result<(), CommandError> {
+        let durability = &self.server.durability;
+        if durability.is_loading() && !command.has_flag("loading") && command.subcommands.is_empty() {
+            return Err(CommandError::text("LOADING Cahoots is loading the dataset in memory"));
+        }
+        if let Some(storage) = durability.storage_waited_for()
+            && storage.is_failing()
+            && command.has_flag("write")
+        {
+            let error = storage.status().failing.unwrap_or_default();
+            return Err(CommandError::Other(
+                format!("MISCONF Errors writing to the data directory, and appendfsync is always: {error}").into(),
+            ));
+        }
+        Ok(())
     }
 
     // Out of line: refusals are rare, and their formatting would only fill the hot path.
@@ -171,6 +190,7 @@ impl<'a> Exec<'a> {
     pub(super) fn subcommand(&mut self, args: Args<'_>) -> Outcome {
         let command = table::find_subcommand(args)?;
         self.session.last_command = Some(command);
+        self.admit(command)?;
         (command.handler)(self, args)
     }
 }

@@ -35,6 +35,14 @@ pub struct Command {
     pub subcommands: &'static [Command],
 }
 
+impl Command {
+    /// Whether `flag` is among the flags.
+    #[must_use]
+    pub fn has_flag(&self, flag: &str) -> bool {
+        self.flags.split(' ').any(|it| it == flag)
+    }
+}
+
 /// The command `args` names, if it takes so many arguments.
 pub(super) fn find(args: Args<'_>) -> Result<&'static Command, CommandError> {
     let command = by_name(&args[0]).ok_or_else(|| unknown(args))?;

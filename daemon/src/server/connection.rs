@@ -63,6 +63,8 @@ pub(super) enum End {
     Closed,
     #[error("cut: its first words were those of another protocol")]
     ForeignProtocol,
+    #[error("cut: the disk failed while it was to keep what this client wrote")]
+    NotKept,
     #[error("cut: more than {0} bytes not executed yet")]
     QueryTooLong(usize),
     #[error("cut: clients together sent more than {0} bytes not executed yet")]
@@ -100,6 +102,10 @@ pub(super) struct Connection {
     /// Replies not sent yet, from `output_at` on.
     output: Vec<u8>,
     output_at: usize,
+    /// Own events up to here are on disk.
+    kept: u64,
+    /// Much waits to be written to disk.
+    pressed: bool,
 }
 
 impl Connection {
@@ -125,6 +131,8 @@ impl Connection {
             input_counted: 0,
             output: Vec::new(),
             output_at: 0,
+            kept: 0,
+            pressed: false,
         }
     }
 
@@ -143,6 +151,7 @@ impl Connection {
     async fn turns(&mut self) -> Result<std::convert::Infallible, End> {
         loop {
             let turn = poll_fn(|context| self.poll_turn(context)).await?;
+            self.keep_up().await?;
             self.flush().await?;
             match turn {
                 // Nothing was waited for, so the others have their turn now.
@@ -207,7 +216,31 @@ impl Connection {
 
     fn execute(&mut self, input: &mut [u8]) -> (usize, Stop) {
         let Self { node, session, server, parser, output, .. } = self;
-        node.with(|replica, now| Exec::new(replica, now, session, server, output).run(parser, input))
+        let (done, pressed) = node.with(|replica, now| {
+            let done = Exec::new(replica, now, session, server, output).run(parser, input);
+            (done, replica.records_press())
+        });
+        self.pressed = pressed;
+        done
+    }
+
+    /// Waits for the disk: for what was written, if replies are to; and for some room, if much waits to be written.
+    async fn keep_up(&mut self) -> Result<(), End> {
+        if std::mem::take(&mut self.pressed)
+            && let Some(storage) = self.server.durability.storage()
+        {
+            storage.taken().await;
+        }
+        let Some(storage) = self.server.durability.storage_waited_for() else { return Ok(()) };
+        let written = self.session.written;
+        if written <= self.kept {
+            return Ok(());
+        }
+        let mut durable = storage.durable();
+        let kept = durable.wait_for(|durable| durable.seq >= written || durable.failing).await;
+        self.kept = kept.map_err(|_| End::NotKept)?.seq;
+        // What was written is here and at peers, and nobody can say whether a restart would find it.
+        if self.kept < written { Err(End::NotKept) } else { Ok(()) }
     }
 
     /// Sends all replies, however slowly the client takes them.

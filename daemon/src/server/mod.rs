@@ -1,6 +1,7 @@
 //! Serving clients: sockets, connections, and what all of them share.
 
 mod connection;
+mod durability;
 mod limits;
 mod listener;
 mod socket;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
+pub use durability::Durability;
 pub use limits::Limits;
 pub use listener::{ListenError, Listeners};
 pub use socket_file::{SocketError, SocketFile, default_socket};
@@ -35,4 +37,10 @@ pub struct Server {
     pub started: Instant,
     /// What happened since.
     pub stats: Stats,
+    /// Whether and how data is kept.
+    pub durability: Durability,
+    /// Told when a client asks this node to leave.
+    pub leave: tokio::sync::Notify,
+    /// How many replicas must have everything before it does, and how long it waits for them.
+    pub drain: (usize, std::time::Duration),
 }

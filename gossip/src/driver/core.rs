@@ -177,7 +177,10 @@ impl Shared {
     }
 
     /// Puts `replica` in the place of the one that stood for it while a disk was being read.
-    pub(super) fn install(&self, replica: Replica) {
+    pub(super) fn install(&self, mut replica: Replica) {
+        if self.on_records.get().is_some() {
+            replica.keep_records();
+        }
         self.core().replica = replica;
     }
 

@@ -54,7 +54,8 @@ pub struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// Whether every event of this replica is applied at one live peer at least, or there was no event to hand over.
+    /// Whether every event of this replica is applied at as many live peers as were asked for, or there was no event to
+    /// hand over.
     pub handed_over: bool,
     /// How many live peers have every event of this replica.
     pub complete_at: usize,
@@ -253,36 +254,17 @@ impl Node {
     /// What is written meanwhile is handed over as well, if it comes early enough; writes after the end stay local and
     /// reach nobody. A second call returns what the first one achieved.
     pub async fn shutdown(&self, bound: Duration) -> Drained {
+        self.shutdown_after(1, bound).await
+    }
+
+    /// As [`shutdown`](Self::shutdown), handing every event to `replicas` live peers.
+    pub async fn shutdown_after(&self, replicas: usize, bound: Duration) -> Drained {
         let mut done = self.handle.drained.lock().await;
         if let Some(drained) = *done {
             return drained;
         }
-        let deadline = Instant::now() + bound;
+        let drained = self.hand_over(replicas, bound).await;
         let shared = self.shared();
-        let handed_over = async {
-            loop {
-                let progress = shared.progress.notified();
-                let complete = shared.drive(|replica, now| {
-                    let drained = replica.position() == 0 || replica.drained();
-                    if !drained {
-                        replica.hurry_acks(now);
-                    }
-                    drained
-                });
-                if complete {
-                    return;
-                }
-                progress.await;
-            }
-        };
-        // Without a seed and without ever having met anybody there is nobody to wait for.
-        if self.handle.has_seeds || self.members().len() > 1 {
-            let _ = tokio::time::timeout_at(deadline, handed_over).await;
-        }
-        let drained = shared.drive(|replica, _| {
-            let (position, complete_at) = (replica.position(), replica.acked_by(replica.position()));
-            Drained { handed_over: position == 0 || complete_at > 0, complete_at }
-        });
         let (left, farewell) = oneshot::channel();
         let leave = async {
             if self.handle.commands.send(Command::Leave(left)).await.is_ok() {
@@ -300,6 +282,36 @@ impl Node {
         drained
     }
 
+    /// Waits until `replicas` live peers have every event of this replica, at most for `bound`.
+    pub async fn hand_over(&self, replicas: usize, bound: Duration) -> Drained {
+        let deadline = Instant::now() + bound;
+        let shared = self.shared();
+        let handed_over = async {
+            loop {
+                let progress = shared.progress.notified();
+                let complete = shared.drive(|replica, now| {
+                    let drained = is_complete(replica, replicas);
+                    if !drained {
+                        replica.hurry_acks(now);
+                    }
+                    drained
+                });
+                if complete {
+                    return;
+                }
+                progress.await;
+            }
+        };
+        // Without a seed and without ever having met anybody there is nobody to wait for.
+        if self.handle.has_seeds || self.members().len() > 1 {
+            let _ = tokio::time::timeout_at(deadline, handed_over).await;
+        }
+        shared.drive(|replica, _| {
+            let complete_at = replica.acked_by(replica.position());
+            Drained { handed_over: is_complete(replica, replicas), complete_at }
+        })
+    }
+
     fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
@@ -311,11 +323,17 @@ impl fmt::Debug for Node {
     }
 }
 
+/// Whether `replicas` live peers have every event of `replica`, or there is none to have.
+fn is_complete(replica: &Replica, replicas: usize) -> bool {
+    let position = replica.position();
+    position == 0 || replica.acked_by(position) >= replicas
+}
+
 /// Orders to membership under way at once. Each caller waits for its turn.
 const COMMANDS_MAX: usize = 8;
 
 /// A replica id nobody else has.
-pub(super) fn random_id() -> ReplicaId {
+fn random_id() -> ReplicaId {
     // Zero stands for "no id" in some logs and formats.
     ReplicaId::new(std::iter::repeat_with(random).find(|id| *id != 0).expect("the iterator has no end"))
 }

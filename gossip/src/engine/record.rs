@@ -82,6 +82,12 @@ impl Replica {
         self.records.as_ref().is_some_and(|records| records.lost || !records.list.is_empty())
     }
 
+    /// Whether so much waits for the disk that whoever writes here should let it catch up first: half the bound.
+    #[must_use]
+    pub fn records_press(&self) -> bool {
+        self.records.as_ref().is_some_and(|records| records.bytes > self.config.records_bytes_max / 2)
+    }
+
     /// Takes the records kept so far. An open window is not among them; see [`Replica::flush`].
     pub fn take_records(&mut self) -> Records {
         self.records.as_mut().map(std::mem::take).unwrap_or_default()

@@ -1,0 +1,173 @@
+//! The data directory in the life of `cahoots serve`: loaded before the node speaks to anybody, closed after it has
+//! fallen silent, and never used under an id that somebody else has.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::server::Server;
+use crate::storage::{self, AppendFsync, Opened, Options, StorageError, SystemFiles};
+use cahoots_gossip::Limits;
+use cahoots_gossip::driver::{Member, MemberState, Node};
+
+/// Between two lines about how far loading is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// How long another member may seem to have this node's id: the shadow of an earlier process, which is found dead in half
+/// of it.
+const SHADOW_TIME: Duration = Duration::from_secs(9);
+/// How long a node that goes on under an old id listens for others before it serves, if it has anybody to ask.
+const LISTEN_TIME: Duration = Duration::from_millis(1500);
+
+/// The configured directory.
+pub(super) struct Disk {
+    options: Options,
+    policy: AppendFsync,
+    has_seeds: bool,
+}
+
+impl Disk {
+    pub(super) fn new(config: &Config) -> Option<Self> {
+        let options = Options {
+            directory: config.data_dir.value.clone()?,
+            cluster: config.cluster.value.clone(),
+            limits: Limits::default(),
+            new_id: config.new_id.value,
+            repair: config.repair.value,
+        };
+        Some(Self { options, policy: config.appendfsync.value, has_seeds: !config.seed.value.is_empty() })
+    }
+
+    /// Loads the directory into `node`, wakes it, and lets clients in.
+    pub(super) async fn load(&self, node: &Node, server: &Arc<Server>) -> Result<(), StorageError> {
+        let begun = Instant::now();
+        let opened = self.open(server).await?;
+        let report = opened.report.clone();
+        // An id drawn at random is what a node that sleeps has.
+        let id = report.resume.unwrap_or_else(|| node.id());
+        let (store, ready) = blocking(move || opened.begin(id)).await?;
+        let (keys, took_ms) = (store.len(), begun.elapsed().as_millis());
+        info!(directory = %self.options.directory.display(), keys, log_bytes = report.log_bytes, took_ms, "data loaded");
+        if report.dropped_bytes > 0 {
+            warn!(bytes = report.dropped_bytes, "the end of the log was half-written and is dropped");
+        }
+        if let Some(what) = &report.repaired {
+            warn!(what, "the log is damaged: what could be read is loaded, the rest has to come from other replicas");
+        }
+        if report.clock_back_ms > 0 {
+            warn!(
+                ms = report.clock_back_ms,
+                "this machine's clock is behind what it was when the directory was last used; clocks of new writes go on from there"
+            );
+        }
+        match report.new_id_because {
+            Some(why) => info!(%id, why, "going on under a new replica id"),
+            None => info!(%id, resumed = report.resume.is_some(), "replica id"),
+        }
+        let storage = ready.start(node.clone(), self.policy)?;
+        let waker = storage.waker();
+        node.on_records(move || waker.wake());
+        node.wake(Some((store, id)));
+        if report.resume.is_some() && self.has_seeds {
+            listen(node).await;
+        }
+        server.durability.loaded(storage);
+        Ok(())
+    }
+
+    async fn open(&self, server: &Arc<Server>) -> Result<Opened, StorageError> {
+        let (options, shared) = (self.options.clone(), Arc::clone(server));
+        let mut opening = std::pin::pin!(blocking(move || {
+            storage::open(options, Arc::new(SystemFiles), &shared.durability.progress)
+        }));
+        loop {
+            tokio::select! {
+                opened = &mut opening => return opened,
+                () = tokio::time::sleep(PROGRESS_INTERVAL) => {
+                    info!(percent = server.durability.progress.percent(), "loading");
+                }
+            }
+        }
+    }
+}
+
+/// Everything to disk, once the node is silent; then its id can be used again.
+pub(super) async fn close(node: &Node, server: &Arc<Server>) -> Result<(), String> {
+    if server.durability.storage().is_none() {
+        return Ok(());
+    }
+    node.with(|replica, now| replica.flush(now));
+    let server = Arc::clone(server);
+    blocking(move || server.durability.storage().map_or(Ok(()), storage::Storage::close)).await
+}
+
+/// Runs `work` on a thread of its own: unlike a runtime's it does not keep the process from ending.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = oneshot::channel();
+    std::thread::spawn(move || {
+        // Whoever waited may have been told to stop.
+        let _ = done.send(work());
+    });
+    match result.await {
+        Ok(result) => result,
+        Err(_) => panic!("a thread that worked for the data directory panicked; what it said is above"),
+    }
+}
+
+/// Somebody else who lives under this node's id.
+#[derive(Clone, Debug)]
+pub(super) struct Twin {
+    member: Member,
+}
+
+impl fmt::Display for Twin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "node {:?} at {} runs under the same replica id as this one: the data directory is a copy of the other's. \
+             This node, which started later, stops. Start it with --new-id to make it a replica of its own",
+            self.member.name, self.member.addr
+        )
+    }
+}
+
+/// Whether `member` has `node`'s id and is neither it nor the shadow it left at its own address.
+fn is_twin(node: &Node, own: SocketAddr, member: &Member) -> bool {
+    !member.is_self && member.id == node.id() && member.addr != own && matches!(member.state, MemberState::Refused(_))
+}
+
+fn own(members: &[Member]) -> Option<(SocketAddr, u64)> {
+    members.iter().find(|member| member.is_self).map(|member| (member.addr, member.incarnation))
+}
+
+/// Before a node goes on under an old id: gives membership the time to show who else lives under it.
+async fn listen(node: &Node) {
+    let met = node.members_when(|members| members.iter().any(|it| !it.is_self && it.state == MemberState::Live));
+    let _ = tokio::time::timeout(LISTEN_TIME, met).await;
+    let shadow = node.members_when(|members| {
+        own(members).is_none_or(|(own, _)| !members.iter().any(|member| is_twin(node, own, member)))
+    });
+    let _ = tokio::time::timeout(SHADOW_TIME, shadow).await;
+}
+
+/// Waits for somebody who lives under this node's id, and has since before it.
+pub(super) async fn twin(node: &Node) -> Twin {
+    let find = |members: &[Member]| {
+        let (own, incarnation) = own(members)?;
+        let twin = members.iter().find(|it| is_twin(node, own, it) && it.incarnation < incarnation)?;
+        Some(Twin { member: twin.clone() })
+    };
+    loop {
+        node.members_when(|members| find(members).is_some()).await;
+        let gone = node.members_when(|members| find(members).is_none());
+        if tokio::time::timeout(SHADOW_TIME, gone).await.is_err()
+            && let Some(twin) = find(&node.members())
+        {
+            return twin;
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The thread that writes: takes what was applied from the replica, appends it to the log, has it synced, and writes
+//! bucket images so that the log stays short.
+//!
+//! It never holds the replica for longer than it takes to hand over a list or to encode one bucket, and rests in
+//! proportion while nothing presses. When writing fails, memory goes on: what is applied meanwhile is not kept for the
+//! disk, and once writing works again everything is written anew behind a gap.
+
+use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use cahoots_gossip::VersionVector;
+use cahoots_gossip::driver::Node;
+use cahoots_gossip::engine::Records;
+use tracing::{error, info, warn};
+
+use super::error::StorageError;
+use super::log::{Log, Sync};
+use super::{AppendFsync, Closed, Durable, Order, Shared};
+
+/// How long records are collected for while nobody waits for the disk: what a kill can take beside what the policy
+/// permits, and so many times a second the thread wakes under load.
+const LINGER: Duration = Duration::from_millis(2);
+/// Between two syncs under `everysec`.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// Images written between two looks at the records, in bytes: a few milliseconds.
+const IMAGES_BYTES: u64 = 512 << 10;
+/// The same while the log is too long for its data.
+const IMAGES_BYTES_PRESSED: u64 = 4 << 20;
+/// Images rest this many times as long as they took.
+const IMAGES_REST: u32 = 3;
+/// How long writing rests after it failed, at first and at most.
+const RETRY: Duration = Duration::from_millis(500);
+const RETRY_MOST: Duration = Duration::from_secs(10);
+
+/// Where what is to be written comes from.
+pub trait Source: Send {
+    /// Everything applied since the last call.
+    fn take(&mut self) -> Taken;
+
+    /// One bucket as it is now. What is sealed for it is in the next [`Source::take`].
+    fn image(&mut self, bucket: usize) -> Vec<u8>;
+}
+
+/// What a [`Source`] gives.
+#[derive(Debug)]
+pub struct Taken {
+    /// What was applied.
+    pub records: Records,
+    /// The last own event among it and everything before.
+    pub seq: u64,
+    /// What is applied, with it.
+    pub versions: VersionVector,
+}
+
+impl Source for Node {
+    fn take(&mut self) -> Taken {
+        self.with(|replica, _| Taken {
+            records: replica.take_records(),
+            seq: replica.store().sealed_seq(),
+            versions: replica.store().version_vector().clone(),
+        })
+    }
+
+    fn image(&mut self, bucket: usize) -> Vec<u8> {
+        self.with(|replica, _| replica.bucket_image(bucket))
+    }
+}
+
+/// A sync under way: what will be on disk when it is done.
+struct Promise {
+    position: u64,
+    durable: (u64, VersionVector),
+}
+
+pub(super) struct Writer<S> {
+    source: S,
+    log: Log,
+    policy: AppendFsync,
+    shared: Arc<Shared>,
+    syncs: SyncSender<Sync>,
+    results: Receiver<Result<(), std::io::Error>>,
+    under_way: Option<Promise>,
+    /// What the log holds.
+    written: (u64, VersionVector),
+    synced_at: Instant,
+    /// Somebody waits for a sync although the policy has none.
+    sync_wanted: bool,
+    /// Bytes of images that are due.
+    images_due: u64,
+    /// Until when writing rests, and how long the next time.
+    failed: Option<(Instant, Duration)>,
+    waiting_backups: Vec<(std::path::PathBuf, tokio::sync::oneshot::Sender<Result<(), String>>)>,
+}
+
+/// How a round ended.
+enum Rest {
+    /// Until there is something.
+    Idle,
+    For(Duration),
+    Closed,
+}
+
+impl<S: Source> Writer<S> {
+    pub(super) fn new(source: S, log: Log, policy: AppendFsync, shared: Arc<Shared>) -> std::io::Result<Self> {
+        let (syncs, jobs) = mpsc::sync_channel::<Sync>(1);
+        let (results_to, results) = mpsc::sync_channel(1);
+        let waker = Arc::clone(&shared);
+        thread::Builder::new().name("cahoots-sync".into()).spawn(move || {
+            for job in jobs {
+                if results_to.send(job.run()).is_err() {
+                    return;
+                }
+                waker.wake();
+            }
+        })?;
+        Ok(Self {
+            source,
+            log,
+            policy,
+            shared,
+            syncs,
+            results,
+            under_way: None,
+            written: (0, VersionVector::new()),
+            synced_at: Instant::now(),
+            sync_wanted: false,
+            images_due: 0,
+            failed: None,
+            waiting_backups: Vec::new(),
+        })
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            self.shared.sleeping.store(true, std::sync::atomic::Ordering::SeqCst);
+            match self.round() {
+                Rest::Idle => {
+                    let until = if self.log.synced_position() < self.log.position() { SYNC_INTERVAL } else { RETRY_MOST };
+                    thread::park_timeout(until);
+                }
+                Rest::For(time) if !time.is_zero() => thread::sleep(time),
+                Rest::For(_) => {}
+                Rest::Closed => return,
+            }
+        }
+    }
+
+    fn round(&mut self) -> Rest {
+        let mut closing = None;
+        let orders: Vec<Order> = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+        for order in orders {
+            match order {
+                Order::Sync => self.sync_wanted = true,
+                Order::Backup(to, done) => self.waiting_backups.push((to, done)),
+                Order::Close(done) => closing = Some(done),
+            }
+        }
+        let taken = self.source.take();
+        self.shared.taken.notify_waiters();
+        let idle = taken.records.list.is_empty() && !taken.records.lost;
+        let result = self.write(taken).and_then(|spent| {
+            if closing.is_some() { self.finish() } else { Ok(spent) }
+        });
+        self.tell();
+        if let Some(done) = closing {
+            let closed = match &result {
+                Ok(_) if self.failed.is_none() && !self.log.is_rebuilding() => {
+                    Closed { position: Some(self.log.position()), error: None }
+                }
+                Ok(_) => Closed { position: None, error: Some(self.shared.failing().unwrap_or_default()) },
+                Err(error) => Closed { position: None, error: Some(text_of(error)) },
+            };
+            // Nobody to tell is nobody who minds.
+            let _ = done.send(closed);
+            return Rest::Closed;
+        }
+        match result {
+            Ok(spent) if idle && spent.is_zero() && self.nothing_due() => Rest::Idle,
+            Ok(_) if self.log.images_wanted().is_none() || self.policy == AppendFsync::Always => {
+                Rest::For(if idle { LINGER } else { Duration::ZERO })
+            }
+            Ok(spent) => Rest::For(LINGER.max(spent * IMAGES_REST)),
+            Err(error) => {
+                self.fail(&error);
+                Rest::For(LINGER)
+            }
+        }
+    }
+
+    fn nothing_due(&self) -> bool {
+        self.failed.is_none()
+            && self.under_way.is_none()
+            && !self.log.is_rebuilding()
+            && self.images_due == 0
+            && !self.sync_wanted
+            && self.waiting_backups.is_empty()
+            && (self.policy != AppendFsync::EverySec || self.log.synced_position() == self.log.position())
+    }
+
+    /// Writes what was taken and whatever is due; returns the time spent on images.
+    fn write(&mut self, taken: Taken) -> Result<Duration, StorageError> {
+        if let Some((until, _)) = self.failed {
+            if Instant::now() < until {
+                return Ok(Duration::ZERO);
+            }
+            self.begin_anew()?;
+        } else if taken.records.lost {
+            warn!("the disk does not keep up: everything is written anew, behind a gap");
+            self.shared.set_failing(Some("the disk did not keep up; everything is being written anew".to_owned()));
+            self.begin_anew()?;
+        }
+        let bytes = self.log.append_records(&taken.records.list)?;
+        self.written = (taken.seq, taken.versions);
+        if let Some(rate) = self.log.images_wanted() {
+            self.images_due = if rate == 0 { 0 } else { self.images_due + bytes * rate };
+        }
+        let spent = self.write_images()?;
+        self.sync()?;
+        self.backups();
+        Ok(spent)
+    }
+
+    fn begin_anew(&mut self) -> Result<(), StorageError> {
+        // What a sync that is under way promises is of no interest any more.
+        while self.under_way.take().is_some() {
+            let _ = self.results.recv();
+        }
+        self.log.begin_gap()?;
+        self.failed = None;
+        Ok(())
+    }
+
+    fn write_images(&mut self) -> Result<Duration, StorageError> {
+        let pressed = self.log.images_wanted().is_none();
+        let mut left = if pressed { IMAGES_BYTES_PRESSED } else { IMAGES_BYTES.min(self.images_due) };
+        let begun = Instant::now();
+        let mut any = false;
+        while left > 0 && (!self.log.is_rebuilding() || self.log.next_image_is_due()) {
+            let bucket = self.log.next_image();
+            let image = self.source.image(bucket);
+            // What was sealed for the image comes before it.
+            let taken = self.source.take();
+            if taken.records.lost {
+                return Ok(begun.elapsed()); // the next round begins anew
+            }
+            self.log.append_records(&taken.records.list)?;
+            self.written = (taken.seq, taken.versions);
+            let bytes = self.log.append_image(bucket, &image)?;
+            left = left.saturating_sub(bytes);
+            self.images_due = self.images_due.saturating_sub(bytes);
+            any = true;
+        }
+        Ok(if any { begun.elapsed() } else { Duration::ZERO })
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        if self.under_way.is_some() {
+            match self.results.try_recv() {
+                Ok(result) => self.synced(result)?,
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => {
+                    let gone = std::io::Error::other("the thread that syncs has ended");
+                    return self.synced(Err(gone));
+                }
+            }
+        }
+        let due = match self.policy {
+            AppendFsync::Always => true,
+            AppendFsync::EverySec => self.sync_wanted || self.synced_at.elapsed() >= SYNC_INTERVAL,
+            // Space comes back only for what is on disk.
+            AppendFsync::No => self.sync_wanted || self.log.images_wanted() != Some(0),
+        };
+        if !due {
+            return Ok(());
+        }
+        self.synced_at = Instant::now();
+        self.sync_wanted = false;
+        let Some(job) = self.log.to_sync() else {
+            self.publish();
+            return Ok(());
+        };
+        self.under_way = Some(Promise { position: job.position, durable: self.written.clone() });
+        if self.policy == AppendFsync::Always {
+            let result = job.run();
+            return self.synced(result);
+        }
+        self.syncs.send(job).map_err(|_| gone())
+    }
+
+    fn synced(&mut self, result: Result<(), std::io::Error>) -> Result<(), StorageError> {
+        let Some(promise) = self.under_way.take() else { return Ok(()) };
+        result.map_err(StorageError::io("sync the log in", self.shared.directory()))?;
+        self.log.synced(promise.position)?;
+        if self.log.is_rebuilding() {
+            return Ok(());
+        }
+        if self.shared.failing().is_some() {
+            info!("everything is on disk again");
+            self.shared.set_failing(None);
+        }
+        self.shared.publish(Durable { seq: promise.durable.0, versions: promise.durable.1, failing: false });
+        Ok(())
+    }
+
+    /// Everything written is on disk, and has been.
+    fn publish(&mut self) {
+        if !self.log.is_rebuilding() && self.failed.is_none() {
+            let (seq, versions) = self.written.clone();
+            self.shared.publish(Durable { seq, versions, failing: false });
+        }
+    }
+
+    /// Everything on disk, now.
+    fn finish(&mut self) -> Result<Duration, StorageError> {
+        if self.under_way.is_some() {
+            let result = self.results.recv().unwrap_or_else(|_| Err(std::io::Error::other("no result")));
+            self.synced(result)?;
+        }
+        if let Some(job) = self.log.to_sync() {
+            self.under_way = Some(Promise { position: job.position, durable: self.written.clone() });
+            let result = job.run();
+            self.synced(result)?;
+        }
+        Ok(Duration::ZERO)
+    }
+
+    fn backups(&mut self) {
+        for (to, done) in std::mem::take(&mut self.waiting_backups) {
+            let result = self.backup(&to);
+            if let Ok(()) = &result {
+                self.shared.saved();
+            }
+            let _ = done.send(result.map_err(|error| text_of(&error)));
+        }
+    }
+
+    fn backup(&mut self, to: &std::path::Path) -> Result<(), StorageError> {
+        if self.failed.is_some() || self.log.is_rebuilding() {
+            let failing = std::io::Error::other(self.shared.failing().unwrap_or_default());
+            return Err(StorageError::io("copy", self.shared.directory())(failing));
+        }
+        self.finish()?;
+        self.log.link_into(to)
+    }
+
+    fn fail(&mut self, error: &StorageError) {
+        let text = text_of(error);
+        let rest = self.failed.map_or(RETRY, |(_, rest)| (rest * 2).min(RETRY_MOST));
+        if self.failed.is_none() {
+            error!(error = text, "cannot write to disk; memory goes on, and writing is tried again");
+        }
+        self.shared.set_failing(Some(text.clone()));
+        self.shared.publish(Durable { failing: true, ..self.shared.durable() });
+        self.failed = Some((Instant::now() + rest, rest));
+        for (_, done) in std::mem::take(&mut self.waiting_backups) {
+            let _ = done.send(Err(text.clone()));
+        }
+    }
+
+    fn tell(&self) {
+        let mut status = self.shared.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.log_bytes = self.log.bytes();
+        status.live_bytes = self.log.live_bytes();
+        status.position = self.log.position();
+        status.synced = self.log.synced_position();
+        status.rebuilding = self.log.is_rebuilding();
+    }
+}
+
+fn gone() -> StorageError {
+    StorageError::io("sync", std::path::Path::new("log"))(std::io::Error::other("the thread that syncs has ended"))
+}
+
+/// An error with its cause, on one line.
+fn text_of(error: &StorageError) -> String {
+    let cause = std::error::Error::source(error);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
+pub(super) fn wall_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
