@@ -20,13 +20,24 @@ use super::files::{Files, Output};
 use super::frame::{Kind, SEGMENT_HEADER_BYTES, SegmentHeader, write_frame, write_record};
 use super::scan::segment_name;
 
-/// A segment that has grown to this is closed. Space comes back in such pieces, and a sixteenth of a gigabyte is
-/// little beside data for which it matters.
-const SEGMENT_BYTES: u64 = 16 << 20;
 /// A frame of records is closed beyond this, so that a torn one takes little with it.
 const FRAME_BYTES: usize = 1 << 20;
-/// Below this the log is not worth shortening: it is read in a fraction of a second.
-const LOG_BYTES_MIN: u64 = 48 << 20;
+
+/// Sizes that matter to space and not to correctness.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// A segment that has grown to this is closed. Space comes back in such pieces, and a sixteenth of a gigabyte is
+    /// little beside data for which it matters.
+    pub(super) segment_bytes: u64,
+    /// Below this the log is not worth shortening: it is read in a fraction of a second.
+    pub(super) log_bytes_min: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { segment_bytes: 16 << 20, log_bytes_min: 48 << 20 }
+    }
+}
 
 #[derive(Debug)]
 struct Segment {
@@ -49,15 +60,13 @@ struct Image {
 #[derive(Debug)]
 pub(super) struct Sync {
     outputs: Vec<Arc<dyn Output>>,
-    directory: Option<(PathBuf, Arc<dyn Files>)>,
     /// The log is on disk up to here once this has run.
     pub(super) position: u64,
 }
 
 impl Sync {
     pub(super) fn run(&self) -> io::Result<()> {
-        self.outputs.iter().try_for_each(|output| output.sync())?;
-        self.directory.iter().try_for_each(|(directory, files)| files.sync_directory(directory))
+        self.outputs.iter().try_for_each(|output| output.sync())
     }
 }
 
@@ -77,8 +86,8 @@ pub(super) struct Log {
     gap: Option<u64>,
     /// Files written to since they were last synced, the current one last.
     unsynced: Vec<Arc<dyn Output>>,
-    directory_changed: bool,
     buffer: Vec<u8>,
+    sizes: Sizes,
 }
 
 /// What a log goes on from.
@@ -92,6 +101,7 @@ pub(super) struct Start {
     pub(super) next_number: u64,
     /// What is there does not lead up to the store that was loaded.
     pub(super) gap: bool,
+    pub(super) sizes: Sizes,
 }
 
 impl Log {
@@ -114,8 +124,8 @@ impl Log {
             images,
             gap: None,
             unsynced: Vec::new(),
-            directory_changed: true,
             buffer: Vec::new(),
+            sizes: start.sizes,
         };
         if start.gap {
             log.begin_gap()?;
@@ -153,7 +163,7 @@ impl Log {
     /// How many bytes of images are worth writing per byte of records; `None` for as many as can be.
     pub(super) fn images_wanted(&self) -> Option<u64> {
         let (bytes, live) = (self.bytes(), self.live_bytes());
-        let at_least = |tenths: u64| bytes > LOG_BYTES_MIN.max(live * tenths / 10);
+        let at_least = |tenths: u64| bytes > self.sizes.log_bytes_min.max(live * tenths / 10);
         if self.gap.is_some() || at_least(25) {
             None
         } else if at_least(21) {
@@ -203,7 +213,7 @@ impl Log {
     }
 
     fn append(&mut self, kind: Kind, payload: impl FnOnce(&mut Vec<u8>)) -> Result<u64, StorageError> {
-        if self.segments.back().is_none_or(|segment| segment.bytes >= SEGMENT_BYTES) {
+        if self.segments.back().is_none_or(|segment| segment.bytes >= self.sizes.segment_bytes) {
             self.begin_segment(false)?;
         }
         let (salt, position) = (self.salt, self.position + 1);
@@ -230,14 +240,15 @@ impl Log {
         let salt = salt();
         let header = SegmentHeader { number: self.number, first: self.position + 1, salt, gap }.encode();
         let output = self.files.create(&path).map_err(StorageError::io("create", &path))?;
-        if let Err(error) = output.append(&header) {
-            // An empty file would do no harm, but a full disk has no use for one.
+        // Whoever finds a segment can rely on its header: it and the name are on disk before the first frame.
+        let written = output.append(&header).and_then(|()| output.sync());
+        if let Err(error) = written.and_then(|()| self.files.sync_directory(&self.directory)) {
+            // Half a header does no harm, but a full disk has no use for it.
             let _ = self.files.remove(&path);
             return Err(StorageError::io("write", &path)(error));
         }
         self.salt = salt;
         self.output = Some(output);
-        self.directory_changed = true;
         self.segments.push_back(Segment { path, first: self.position + 1, bytes: SEGMENT_HEADER_BYTES as u64 });
         Ok(())
     }
@@ -262,9 +273,7 @@ impl Log {
         if self.synced == self.position {
             return None;
         }
-        let changed = std::mem::take(&mut self.directory_changed);
-        let directory = changed.then(|| (self.directory.clone(), Arc::clone(&self.files)));
-        Some(Sync { outputs: std::mem::take(&mut self.unsynced), directory, position: self.position })
+        Some(Sync { outputs: std::mem::take(&mut self.unsynced), position: self.position })
     }
 
     /// A [`Sync`] has run: drops what nothing needs any more.

@@ -11,12 +11,16 @@
 //! The layout of the files is documented in `docs/storage-format.md`.
 
 mod error;
+#[cfg(test)]
+mod faults;
 mod files;
 mod frame;
 mod identity;
 mod load;
 mod log;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::collections::VecDeque;
@@ -36,7 +40,7 @@ pub use scan::Progress;
 pub use writer::{Source, Taken};
 
 use identity::{Identity, Lock};
-use log::{Log, Start};
+use log::{Log, Sizes, Start};
 use writer::{Writer, wall_ms};
 
 /// When what was written is made to survive a failure of the machine.
@@ -147,6 +151,7 @@ pub fn open(options: Options, files: Arc<dyn Files>, progress: &Progress) -> Res
         position: if gap { scan.last_position } else { last },
         next_number: scan.next_number,
         gap,
+        sizes: Sizes::default(),
     };
     let report = Report {
         resume,

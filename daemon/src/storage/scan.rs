@@ -133,7 +133,6 @@ pub(super) fn scan(
     let mut scan =
         Scan { stretch: None, discard: Vec::new(), next_number: 1, last_position: 0, repaired: None };
     let mut stretches: Vec<Stretch> = Vec::new();
-    let last_number = files.last().map_or(0, |(number, ..)| *number);
     for (number, path, bytes) in files {
         scan.next_number = number + 1;
         let content = std::fs::read(&path).map_err(StorageError::io("read", &path))?;
@@ -148,8 +147,8 @@ pub(super) fn scan(
                 read_segment(stretch, path, header, &content);
                 scan.last_position = scan.last_position.max(stretch.last);
             }
-            // A segment whose making was interrupted: nothing follows it.
-            Ok(_) if number == last_number && content.len() < SEGMENT_HEADER_BYTES => scan.discard.push(path),
+            // A segment whose making was interrupted: a frame follows only on a header that is on disk.
+            Ok(None) if content.len() <= SEGMENT_HEADER_BYTES => scan.discard.push(path),
             Ok(_) => {
                 let error = StorageError::damaged(&path, 0, "no segment header");
                 if !repair {
