@@ -1,16 +1,23 @@
 //! The command line.
 
+mod check;
 mod config;
 mod demo;
 mod disk;
+mod export;
+mod import;
+mod json_lines;
 mod keygen;
+mod leave;
 mod log;
 mod members;
 mod query;
+mod resp_client;
 mod serve;
 mod status;
 mod table;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -42,13 +49,40 @@ enum Command {
     Status(Query),
     /// List the members of the cluster as the local node sees them
     Members(Query),
+    /// Hand everything the local node wrote to others, have it leave the cluster, and stop it
+    Leave {
+        #[command(flatten)]
+        locate: Locate,
+    },
+    /// Read a data directory that no node uses, and tell whether all of it is sound
+    Check {
+        /// The directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write all data to stdout, a line of JSON for each key: of a data directory, or of the local node without one
+    Export {
+        /// A data directory that no node uses
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+        #[command(flatten)]
+        locate: Locate,
+    },
+    /// Read what `export` wrote from stdin, and write it to the local node
+    Import {
+        #[command(flatten)]
+        locate: Locate,
+    },
     /// Start three replicas, cut the network between them, write on both sides, heal it, and show what became of it
     Demo,
     /// Make a cluster key: 64 hex digits on stdout, or in a new file only its owner can read
     Keygen {
         /// Write the key to this new file instead
         #[arg(long, value_name = "FILE")]
-        out: Option<std::path::PathBuf>,
+        out: Option<PathBuf>,
     },
 }
 
@@ -93,6 +127,10 @@ impl Cli {
             Command::Config(flags) => config::config(*flags, matches),
             Command::Status(query) => status::status(query.locate, query.json),
             Command::Members(query) => members::members(query.locate, query.json),
+            Command::Leave { locate } => leave::leave(locate),
+            Command::Check { directory, json } => check::check(&directory, json),
+            Command::Export { directory, locate } => export::export(directory.as_deref(), locate),
+            Command::Import { locate } => import::import(locate),
             Command::Demo => demo::demo(),
             Command::Keygen { out } => keygen::keygen(out.as_deref()),
         }

@@ -39,6 +39,24 @@ pub enum Pause {
         /// How long at most; `None` is for ever.
         timeout: Option<Duration>,
     },
+    /// `WAITAOF`: until own events up to `seq` are on this disk, if `local`, and on those of `replicas` peers.
+    WaitAof {
+        /// The event that carries the connection's last write.
+        seq: u64,
+        /// Whether to wait for the disk here.
+        local: bool,
+        /// How many peers to wait for.
+        replicas: usize,
+        /// How long at most; `None` is for ever.
+        timeout: Option<Duration>,
+    },
+    /// `SAVE`, and `BGSAVE` if it is answered before it is done.
+    Save {
+        /// Whether nobody waits for the end.
+        background: bool,
+    },
+    /// `CAHOOTS LEAVE`.
+    Leave,
     /// `CAHOOTS STATUS`.
     Status,
     /// `CAHOOTS MEMBERS`.

@@ -91,9 +91,33 @@ fn memory(text: &mut String, _: &mut Exec<'_>) -> std::fmt::Result {
     )
 }
 
-/// Nothing is ever loading: that is what clients look for here before they send anything.
-fn persistence(text: &mut String, _: &mut Exec<'_>) -> std::fmt::Result {
-    lines!(text, "loading": 0, "rdb_changes_since_last_save": 0, "rdb_bgsave_in_progress": 0, "aof_enabled": 0,)
+/// Clients look here for `loading` before they send anything.
+fn persistence(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
+    let durability = &exec.server.durability;
+    lines!(text, "loading": u8::from(durability.is_loading()),)?;
+    if durability.is_loading() {
+        let progress = &durability.progress;
+        lines!(text,
+            "loading_total_bytes": progress.total.load(Relaxed),
+            "loading_loaded_bytes": progress.done.load(Relaxed),
+            "loading_loaded_perc": progress.percent(),
+        )?;
+    }
+    lines!(text, "rdb_changes_since_last_save": 0, "rdb_bgsave_in_progress": 0,)?;
+    let Some(storage) = durability.storage() else { return lines!(text, "aof_enabled": 0,) };
+    let status = storage.status();
+    lines!(text,
+        "rdb_last_save_time": status.saved_at,
+        "aof_enabled": 1,
+        "aof_last_write_status": if status.failing.is_none() { "ok" } else { "err" },
+        "aof_current_size": status.log_bytes,
+        "aof_base_size": status.live_bytes,
+        "appendfsync": storage.policy(),
+        "storage_error": status.failing.as_deref().unwrap_or_default(),
+        "storage_rebuilding": u8::from(status.rebuilding),
+        "log_position": status.position,
+        "log_synced": status.synced,
+    )
 }
 
 fn resident_bytes() -> Option<usize> {

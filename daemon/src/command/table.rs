@@ -6,7 +6,8 @@
 use super::error::CommandError;
 use super::exec::{Exec, Outcome};
 use super::{
-    client, cluster, command_info, config, connection, hash, info, keyspace, scan, server_time, set, string, wait,
+    client, cluster, command_info, config, connection, hash, info, keyspace, persistence, scan, server_time, set, string,
+    wait,
 };
 use crate::resp::Args;
 
@@ -293,7 +294,13 @@ static CONFIG_SUBCOMMANDS: [Command; 1] =
         "Reads parameters.",
     )];
 
-static CAHOOTS_SUBCOMMANDS: [Command; 2] = [
+static CAHOOTS_SUBCOMMANDS: [Command; 3] = [
+    Command::new("cahoots|leave", 2, "admin noscript", NO_KEY, cluster::leave).about(
+        "cluster",
+        "0.2.0",
+        "@admin @slow @dangerous",
+        "Hands everything over, leaves the cluster and stops.",
+    ),
     Command::new("cahoots|status", 2, "loading stale", NO_KEY, cluster::status).about(
         "cluster",
         "0.1.0",
@@ -309,7 +316,7 @@ static CAHOOTS_SUBCOMMANDS: [Command; 2] = [
 ];
 
 /// How many commands there are, subcommands not counted.
-pub const COUNT: usize = 54;
+pub const COUNT: usize = 58;
 
 /// Every command.
 pub static COMMANDS: [Command; COUNT] = [
@@ -423,6 +430,30 @@ pub static COMMANDS: [Command; COUNT] = [
         "2.8.0",
         "@keyspace @read @slow",
         "Walks over the keys.",
+    ),
+    Command::new("save", 1, "admin noscript no_async_loading no_multi", NO_KEY, persistence::save).about(
+        "server",
+        "1.0.0",
+        "@admin @slow @dangerous",
+        "Makes a copy of the log, as of now.",
+    ),
+    Command::new("bgsave", -1, "admin noscript no_async_loading", NO_KEY, persistence::bgsave).about(
+        "server",
+        "1.0.0",
+        "@admin @slow @dangerous",
+        "Makes a copy of the log, without waiting for it.",
+    ),
+    Command::new("lastsave", 1, "loading stale fast", NO_KEY, persistence::lastsave).about(
+        "server",
+        "1.0.0",
+        "@admin @fast @dangerous",
+        "Tells when a copy was last made.",
+    ),
+    Command::new("waitaof", 4, "noscript", NO_KEY, wait::waitaof).about(
+        "generic",
+        "7.2.0",
+        "@slow @connection",
+        "Waits until this connection's writes are on disk, here and elsewhere.",
     ),
     Command::new("wait", 3, "noscript", NO_KEY, wait::wait).about(
         "generic",

@@ -12,13 +12,15 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use thiserror::Error;
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use super::Server;
 use super::socket::Socket;
@@ -72,7 +74,7 @@ pub(super) enum End {
     #[error("cut: more than {0} bytes of replies")]
     OutputTooLong(usize),
     #[error("cut: took nothing of its replies for {0:?}")]
-    Stalled(std::time::Duration),
+    Stalled(Duration),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -288,6 +290,55 @@ impl Connection {
                 };
                 Reply::new(&mut self.output, self.session.protocol).count(count);
             }
+            Pause::WaitAof { seq, local, replicas, timeout } => {
+                let _blocked = Blocked::new(&self.server);
+                let server = Arc::clone(&self.server);
+                let mut wait = pin!(wait_kept(&node, &server, seq, local, replicas, timeout));
+                let limit = self.server.limits.query_bytes_max;
+                let (local, replicas) = loop {
+                    let room = self.input.len() - self.input_at + READ_BYTES <= limit;
+                    tokio::select! {
+                        biased;
+                        kept = &mut wait => break kept,
+                        read = poll_fn(|context| self.poll_keep(context)), if room => read?,
+                    }
+                };
+                let mut reply = Reply::new(&mut self.output, self.session.protocol);
+                reply.array(2);
+                reply.count(usize::from(local));
+                reply.count(replicas);
+            }
+            Pause::Save { background } => {
+                let server = Arc::clone(&self.server);
+                if background {
+                    tokio::spawn(async move {
+                        match save(&server).await {
+                            Ok(to) => info!(to = %to.display(), "copy of the log made"),
+                            Err(error) => warn!(error, "cannot make a copy of the log"),
+                        }
+                    });
+                    Reply::new(&mut self.output, self.session.protocol).simple("Background saving started");
+                } else {
+                    let saved = save(&server).await;
+                    let mut reply = Reply::new(&mut self.output, self.session.protocol);
+                    match saved {
+                        Ok(_) => reply.ok(),
+                        Err(error) => reply.error(format_args!("ERR {error}")),
+                    }
+                }
+            }
+            Pause::Leave => {
+                let (replicas, bound) = self.server.drain;
+                let drained = node.hand_over(replicas, bound).await;
+                let mut reply = Reply::new(&mut self.output, self.session.protocol);
+                reply.map(2);
+                reply.bulk(b"handed_over");
+                reply.boolean(drained.handed_over);
+                reply.bulk(b"complete_at");
+                reply.count(drained.complete_at);
+                self.flush().await?;
+                self.server.leave.notify_one();
+            }
             Pause::Status => {
                 let (status, members) = (node.with(|replica, _| replica.status()), node.members());
                 let mut reply = Reply::new(&mut self.output, self.session.protocol);
@@ -360,6 +411,47 @@ impl Drop for Connection {
         self.server.stats.clients.fetch_sub(1, Relaxed);
         self.server.stats.query_bytes.fetch_sub(self.input_counted, Relaxed);
     }
+}
+
+/// Waits until own events up to `seq` are on this disk, if `local`, and on those of `replicas` peers.
+async fn wait_kept(
+    node: &Node,
+    server: &Server,
+    seq: u64,
+    local: bool,
+    replicas: usize,
+    timeout: Option<Duration>,
+) -> (bool, usize) {
+    let storage = server.durability.storage();
+    let here = async {
+        let Some(storage) = storage.filter(|_| local) else { return };
+        let mut durable = storage.durable();
+        if durable.borrow().seq < seq {
+            storage.sync_soon();
+        }
+        // If the thread that writes is gone, time decides.
+        if durable.wait_for(|durable| durable.seq >= seq).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let elsewhere = async {
+        if replicas > 0 {
+            node.wait_kept(seq, replicas, None).await;
+        }
+    };
+    let both = async { tokio::join!(here, elsewhere) };
+    match timeout {
+        Some(timeout) => drop(tokio::time::timeout(timeout, both).await),
+        None => drop(both.await),
+    }
+    let here = storage.is_some_and(|storage| storage.durable().borrow().seq >= seq);
+    (here, node.read(|replica| replica.kept_by(seq)))
+}
+
+/// Makes a copy of the log; says where.
+async fn save(server: &Server) -> Result<PathBuf, String> {
+    let storage = server.durability.storage().ok_or("nothing is kept")?;
+    storage.backup().await
 }
 
 /// A client in a `WAIT`, as long as it lives.

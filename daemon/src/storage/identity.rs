@@ -114,6 +114,11 @@ impl Lock {
         }
     }
 
+    /// As [`Lock::take`], without leaving anything in a directory that nobody has used yet.
+    pub(super) fn take_if_there(directory: &Path) -> Result<Option<Self>, StorageError> {
+        if directory.join(LOCK).exists() { Self::take(directory).map(Some) } else { Ok(None) }
+    }
+
     /// What tells this directory from a copy of it: the machine, and when and as what the lock's file was made. A copy
     /// is another file. Left are images of whole disks, which only the cluster can tell apart.
     pub(super) fn place(&self) -> String {

@@ -25,12 +25,12 @@ const FRAME_BYTES: usize = 1 << 20;
 
 /// Sizes that matter to space and not to correctness.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
+pub struct Sizes {
     /// A segment that has grown to this is closed. Space comes back in such pieces, and a sixteenth of a gigabyte is
     /// little beside data for which it matters.
-    pub(super) segment_bytes: u64,
+    pub segment_bytes: u64,
     /// Below this the log is not worth shortening: it is read in a fraction of a second.
-    pub(super) log_bytes_min: u64,
+    pub log_bytes_min: u64,
 }
 
 impl Default for Sizes {
@@ -58,20 +58,25 @@ struct Image {
 
 /// What to sync, by whoever has time to wait for it.
 #[derive(Debug)]
-pub(super) struct Sync {
+pub struct Sync {
     outputs: Vec<Arc<dyn Output>>,
     /// The log is on disk up to here once this has run.
-    pub(super) position: u64,
+    pub position: u64,
 }
 
 impl Sync {
-    pub(super) fn run(&self) -> io::Result<()> {
+    /// Waits until it is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn run(&self) -> io::Result<()> {
         self.outputs.iter().try_for_each(|output| output.sync())
     }
 }
 
+/// See the module.
 #[derive(Debug)]
-pub(super) struct Log {
+pub struct Log {
     directory: PathBuf,
     files: Arc<dyn Files>,
     segments: VecDeque<Segment>,
@@ -92,21 +97,27 @@ pub(super) struct Log {
 
 /// What a log goes on from.
 #[derive(Debug, Default)]
-pub(super) struct Start {
+pub struct Start {
     /// Path, first position, bytes.
-    pub(super) segments: Vec<(PathBuf, u64, u64)>,
+    pub segments: Vec<(PathBuf, u64, u64)>,
     /// Position and bytes of each bucket's last image, 0 for none.
-    pub(super) images: Vec<(u64, u64)>,
-    pub(super) position: u64,
-    pub(super) next_number: u64,
+    pub images: Vec<(u64, u64)>,
+    /// The last position.
+    pub position: u64,
+    /// The number of the next segment.
+    pub next_number: u64,
     /// What is there does not lead up to the store that was loaded.
-    pub(super) gap: bool,
-    pub(super) sizes: Sizes,
+    pub gap: bool,
+    /// When segments are closed and dropped.
+    pub sizes: Sizes,
 }
 
 impl Log {
     /// Goes on from what was loaded, in a new segment.
-    pub(super) fn open(directory: &Path, files: Arc<dyn Files>, start: Start) -> Result<Self, StorageError> {
+    ///
+    /// # Errors
+    /// See [`StorageError`]; what was written in part is behind the end.
+    pub fn open(directory: &Path, files: Arc<dyn Files>, start: Start) -> Result<Self, StorageError> {
         let segments = start.segments.into_iter().map(|(path, first, bytes)| Segment { path, first, bytes });
         let mut images = vec![Image::default(); BUCKETS];
         for (image, (position, bytes)) in images.iter_mut().zip(start.images) {
@@ -136,32 +147,32 @@ impl Log {
     }
 
     /// The last position written.
-    pub(super) fn position(&self) -> u64 {
+    pub fn position(&self) -> u64 {
         self.position
     }
 
     /// The last position known to be on disk.
-    pub(super) fn synced_position(&self) -> u64 {
+    pub fn synced_position(&self) -> u64 {
         self.synced
     }
 
     /// Bytes of all segments.
-    pub(super) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
     /// Bytes of the last image of each bucket: about what the data takes.
-    pub(super) fn live_bytes(&self) -> u64 {
+    pub fn live_bytes(&self) -> u64 {
         self.images.iter().map(|image| image.bytes).sum()
     }
 
     /// Whether images of all buckets are needed before what is written counts.
-    pub(super) fn is_rebuilding(&self) -> bool {
+    pub fn is_rebuilding(&self) -> bool {
         self.gap.is_some()
     }
 
     /// How many bytes of images are worth writing per byte of records; `None` for as many as can be.
-    pub(super) fn images_wanted(&self) -> Option<u64> {
+    pub fn images_wanted(&self) -> Option<u64> {
         let (bytes, live) = (self.bytes(), self.live_bytes());
         let at_least = |tenths: u64| bytes > self.sizes.log_bytes_min.max(live * tenths / 10);
         if self.gap.is_some() || at_least(25) {
@@ -174,7 +185,10 @@ impl Log {
     }
 
     /// Appends records; returns how many bytes that took.
-    pub(super) fn append_records(&mut self, records: &VecDeque<Record>) -> Result<u64, StorageError> {
+    ///
+    /// # Errors
+    /// See [`StorageError`]; what was written in part is behind the end.
+    pub fn append_records(&mut self, records: &VecDeque<Record>) -> Result<u64, StorageError> {
         let (mut bytes, mut records) = (0, records.iter().peekable());
         while records.peek().is_some() {
             bytes += self.append(Kind::Records, |out| {
@@ -190,18 +204,21 @@ impl Log {
     }
 
     /// The bucket whose image is the oldest that counts.
-    pub(super) fn next_image(&self) -> usize {
+    pub fn next_image(&self) -> usize {
         let oldest = self.images.iter().enumerate().min_by_key(|(_, image)| image.position);
         oldest.map_or(0, |(bucket, _)| bucket)
     }
 
     /// Whether some bucket has no image since the gap.
-    pub(super) fn next_image_is_due(&self) -> bool {
+    pub fn next_image_is_due(&self) -> bool {
         self.images.iter().any(|image| image.position == 0)
     }
 
     /// Appends an image of `bucket`; returns how many bytes that took.
-    pub(super) fn append_image(&mut self, bucket: usize, image: &[u8]) -> Result<u64, StorageError> {
+    ///
+    /// # Errors
+    /// See [`StorageError`]; what was written in part is behind the end.
+    pub fn append_image(&mut self, bucket: usize, image: &[u8]) -> Result<u64, StorageError> {
         let number = u16::try_from(bucket).expect("buckets fit 16 bits");
         let bytes = self.append(Kind::Image, |out| {
             out.extend_from_slice(&number.to_le_bytes());
@@ -255,7 +272,10 @@ impl Log {
 
     /// Something that was applied could not be written: begins anew, behind a gap. What was written before stays until
     /// everything is written again; what was written in vain since an earlier gap goes at once.
-    pub(super) fn begin_gap(&mut self) -> Result<(), StorageError> {
+    ///
+    /// # Errors
+    /// See [`StorageError`]; what was written in part is behind the end.
+    pub fn begin_gap(&mut self) -> Result<(), StorageError> {
         if let Some(gap) = self.gap {
             while let Some(segment) = self.segments.pop_back_if(|segment| segment.first > gap) {
                 self.files.remove(&segment.path).map_err(StorageError::io("remove", &segment.path))?;
@@ -269,7 +289,7 @@ impl Log {
     }
 
     /// What there is to sync now; nothing if everything is on disk.
-    pub(super) fn to_sync(&mut self) -> Option<Sync> {
+    pub fn to_sync(&mut self) -> Option<Sync> {
         if self.synced == self.position {
             return None;
         }
@@ -277,7 +297,10 @@ impl Log {
     }
 
     /// A [`Sync`] has run: drops what nothing needs any more.
-    pub(super) fn synced(&mut self, position: u64) -> Result<(), StorageError> {
+    ///
+    /// # Errors
+    /// See [`StorageError`]; what was written in part is behind the end.
+    pub fn synced(&mut self, position: u64) -> Result<(), StorageError> {
         self.synced = position.max(self.synced);
         for image in &mut self.images {
             if image.position <= position {
@@ -300,7 +323,10 @@ impl Log {
     }
 
     /// Gives all that is written so far second names in `to`, which is made: a copy as of this moment.
-    pub(super) fn link_into(&mut self, to: &Path) -> Result<(), StorageError> {
+    ///
+    /// # Errors
+    /// See [`StorageError`]; what was written in part is behind the end.
+    pub fn link_into(&mut self, to: &Path) -> Result<(), StorageError> {
         self.files.create_directory(to).map_err(StorageError::io("make the directory", to))?;
         self.begin_segment(false)?;
         let current = self.number;

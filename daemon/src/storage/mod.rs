@@ -40,7 +40,8 @@ pub use scan::Progress;
 pub use writer::{Source, Taken};
 
 use identity::{Identity, Lock};
-use log::{Log, Sizes, Start};
+#[doc(hidden)]
+pub use log::{Log, Sizes, Start, Sync};
 use writer::{Writer, wall_ms};
 
 /// When what was written is made to survive a failure of the machine.
@@ -164,6 +165,50 @@ pub fn open(options: Options, files: Arc<dyn Files>, progress: &Progress) -> Res
     Ok(Opened { options, files, lock, start, discard: scan.discard, store, report })
 }
 
+/// What a directory that nobody uses holds.
+#[derive(Debug)]
+pub struct Contents {
+    /// The cluster it belongs to, if it says so.
+    pub cluster: Option<String>,
+    /// The replica that used it last.
+    pub id: Option<ReplicaId>,
+    /// Whether that one stopped with everything in it.
+    pub stopped_cleanly: bool,
+    /// Segments of the log and their bytes.
+    pub segments: usize,
+    /// Bytes of those.
+    pub log_bytes: u64,
+    /// Bytes at the end that are no whole frame.
+    pub dropped_bytes: u64,
+    /// The last position.
+    pub position: u64,
+    /// What is loaded from it.
+    pub store: Store,
+}
+
+/// Reads a directory that no daemon uses, and changes nothing in it. Every checksum is checked, everything is loaded.
+///
+/// # Errors
+/// See [`StorageError`].
+pub fn read(directory: &Path, limits: Limits, progress: &Progress) -> Result<Contents, StorageError> {
+    let _lock = Lock::take_if_there(directory)?;
+    let known = Identity::read(directory)?;
+    let stopped = known.as_ref().and_then(|known| known.stopped);
+    let scan = scan::scan(directory, stopped, false, progress)?;
+    let store = load::load(&scan, limits, progress)?;
+    let position = scan.stretch.as_ref().map_or(0, |stretch| stretch.last);
+    Ok(Contents {
+        cluster: known.as_ref().map(|known| known.cluster.clone()),
+        id: known.as_ref().map(|known| known.id),
+        stopped_cleanly: stopped == Some(position),
+        segments: load::segments_of(&scan).count(),
+        log_bytes: load::segments_of(&scan).map(|(_, _, bytes)| bytes).sum(),
+        dropped_bytes: scan.stretch.as_ref().map_or(0, |stretch| stretch.dropped),
+        position,
+        store,
+    })
+}
+
 impl Opened {
     /// Takes the note of the last clean stop away and begins a new segment: from here on the directory is in use by the
     /// replica `id`. On disk when it returns. Gives the loaded store back.
@@ -281,11 +326,7 @@ impl Shared {
     }
 
     fn publish(&self, durable: Durable) {
-        self.durable.send_if_modified(|known| {
-            let news = known.seq != durable.seq || known.failing != durable.failing || known.versions != durable.versions;
-            *known = durable;
-            news
-        });
+        self.durable.send_replace(durable);
     }
 
     fn saved(&self) {
@@ -393,14 +434,25 @@ impl Storage {
         self.order(Order::Sync);
     }
 
-    /// Makes `to`, which must not hold a log, a copy of the log as of some moment after this call.
+    /// Makes a copy of the log as of some moment after this call: a directory of its own under `backup` in the directory,
+    /// which can be started from as any other. Says where.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn backup(&self, to: PathBuf) -> Result<(), String> {
+    pub async fn backup(&self) -> Result<PathBuf, String> {
+        let parent = self.shared.directory.join("backup");
+        self.files.create_directory(&parent).map_err(|error| format!("cannot make {parent:?}: {error}"))?;
+        let mut number = wall_ms();
+        while parent.join(number.to_string()).exists() {
+            number += 1;
+        }
+        let to = parent.join(number.to_string());
         let (done, result) = oneshot::channel();
-        self.order(Order::Backup(to, done));
-        result.await.unwrap_or_else(|_| Err("storage is closed".into()))
+        self.order(Order::Backup(to.clone(), done));
+        result.await.unwrap_or_else(|_| Err("storage is closed".into()))?;
+        let identity = Identity { place: "a copy".into(), stopped: None, wall_ms: wall_ms(), ..self.identity.clone() };
+        identity.write(&to, &*self.files).map_err(|error| error.to_string())?;
+        Ok(to)
     }
 
     /// Whether writing fails now.

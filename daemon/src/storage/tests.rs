@@ -311,6 +311,8 @@ impl Source for Shelf {
     fn image(&mut self, bucket: usize) -> Vec<u8> {
         self.0.lock().unwrap().bucket_image(bucket)
     }
+
+    fn kept(&mut self, _: &VersionVector) {}
 }
 
 fn options(directory: &Path) -> Options {
@@ -445,13 +447,13 @@ fn a_stop_while_the_disk_fails_says_so_and_the_id_is_not_continued() {
 fn a_backup_taken_while_writing_is_the_state_of_one_moment() {
     let directory = tempfile::tempdir().unwrap();
     let (shelf, storage, _) = start(directory.path(), Arc::new(SystemFiles), AppendFsync::EverySec).unwrap();
-    let backup = directory.path().join("backup");
+    let mut backup = PathBuf::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     for n in 0..2_000 {
         shelf.set("first", &n.to_string());
         shelf.set("second", &n.to_string());
         if n == 1_000 {
-            runtime.block_on(storage.backup(backup.clone())).unwrap();
+            backup = runtime.block_on(storage.backup()).unwrap();
         }
     }
     storage.close().unwrap();

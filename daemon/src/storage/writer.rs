@@ -41,6 +41,9 @@ pub trait Source: Send {
 
     /// One bucket as it is now. What is sealed for it is in the next [`Source::take`].
     fn image(&mut self, bucket: usize) -> Vec<u8>;
+
+    /// All of this is on disk.
+    fn kept(&mut self, versions: &VersionVector);
 }
 
 /// What a [`Source`] gives.
@@ -65,6 +68,10 @@ impl Source for Node {
 
     fn image(&mut self, bucket: usize) -> Vec<u8> {
         self.with(|replica, _| replica.bucket_image(bucket))
+    }
+
+    fn kept(&mut self, versions: &VersionVector) {
+        self.with(|replica, _| replica.note_kept(versions.clone()));
     }
 }
 
@@ -278,7 +285,9 @@ impl<S: Source> Writer<S> {
         self.synced_at = Instant::now();
         self.sync_wanted = false;
         let Some(job) = self.log.to_sync() else {
-            self.publish();
+            if !self.log.is_rebuilding() && self.failed.is_none() {
+                self.publish(self.written.clone());
+            }
             return Ok(());
         };
         self.under_way = Some(Promise { position: job.position, durable: self.written.clone() });
@@ -300,14 +309,14 @@ impl<S: Source> Writer<S> {
             info!("everything is on disk again");
             self.shared.set_failing(None);
         }
-        self.shared.publish(Durable { seq: promise.durable.0, versions: promise.durable.1, failing: false });
+        self.publish(promise.durable);
         Ok(())
     }
 
-    /// Everything written is on disk, and has been.
-    fn publish(&mut self) {
-        if !self.log.is_rebuilding() && self.failed.is_none() {
-            let (seq, versions) = self.written.clone();
+    fn publish(&mut self, (seq, versions): (u64, VersionVector)) {
+        let known = self.shared.durable();
+        if known.failing || known.seq != seq || known.versions != versions {
+            self.source.kept(&versions);
             self.shared.publish(Durable { seq, versions, failing: false });
         }
     }

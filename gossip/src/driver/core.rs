@@ -193,6 +193,9 @@ impl Shared {
         if turn.events[known..].iter().any(|event| matches!(event, Event::Acked { .. })) {
             self.recount(replica);
         }
+        if turn.events[known..].iter().any(|event| matches!(event, Event::Kept { .. })) {
+            self.progress.notify_waiters();
+        }
     }
 
     /// Takes what the engine has to send, unless the socket is full anyway: the engine keeps state, not datagrams.

@@ -27,6 +27,9 @@ use super::timer::Timer;
 use crate::engine::{Now, Replica};
 use crate::store::Store;
 
+/// Between two questions to peers about their disks.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
 /// Time a shutdown takes for its farewell even when the hand-over has used up the bound.
 const FAREWELL_TIME: Duration = Duration::from_millis(500);
 
@@ -216,6 +219,33 @@ impl Node {
             Ok(have) => have,
             Err(_) => self.read(|replica| replica.acked_by(seq)),
         }
+    }
+
+    /// Waits until `replicas` live peers have this replica's own events `1..=seq` on disk, at most for `timeout`; returns how
+    /// many have. Peers that keep everything in memory never do. Cancel safe.
+    pub async fn wait_kept(&self, seq: u64, replicas: usize, timeout: Option<Duration>) -> usize {
+        let wait = async {
+            loop {
+                let progress = self.shared().progress.notified();
+                let enough = self.with(|replica, _| {
+                    let enough = replica.kept_by(seq) >= replicas;
+                    if !enough {
+                        replica.ask_kept(seq);
+                    }
+                    enough
+                });
+                if enough {
+                    return;
+                }
+                // Questions and answers may be lost.
+                let _ = tokio::time::timeout(ASK_AGAIN, progress).await;
+            }
+        };
+        match timeout {
+            Some(timeout) => drop(tokio::time::timeout(timeout, wait).await),
+            None => wait.await,
+        }
+        self.read(|replica| replica.kept_by(seq))
     }
 
     /// Everybody known in the cluster: this node first, then peers, those that went down, those refused.

@@ -62,7 +62,7 @@ fn feed(shared: &Shared, inbox: &Inbox) {
 /// Tells people about an event. Acknowledgements come by the thousand and are not news.
 pub(super) fn report(event: &Event) {
     match event {
-        Event::Acked { .. } => {}
+        Event::Acked { .. } | Event::Kept { .. } => {}
         Event::InSync { peer } => tracing::debug!(%peer, "in sync with a peer"),
         Event::CatchingUp { peer } => tracing::info!(%peer, "catching up from a peer, bucket by bucket"),
         Event::CaughtUp { peer, buckets } => tracing::info!(%peer, buckets, "caught up from a peer"),

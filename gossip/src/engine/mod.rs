@@ -19,6 +19,7 @@ mod anti_entropy;
 mod assembly;
 mod config;
 mod delivery;
+mod kept;
 mod log;
 mod peer;
 mod pull;
@@ -32,7 +33,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cahoots_crdt::{Dot, ReplicaId};
+use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 
 use crate::store::{Change, Store, Writer};
 use crate::wire::{Envelope, Message};
@@ -81,6 +82,8 @@ pub struct Replica {
     conflict_told: bool,
     /// There while a disk wants them.
     records: Option<Records>,
+    /// What is on disk, if there is one.
+    kept: Option<VersionVector>,
     events: VecDeque<Event>,
     counters: Counters,
 }
@@ -110,6 +113,7 @@ impl Replica {
             clock_ahead_ms: 0,
             conflict_told: false,
             records: None,
+            kept: None,
             events: VecDeque::new(),
             counters: Counters::default(),
             envelope,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::{ReplicaId, VersionVector};
 
+use super::kept::Kept;
 use crate::wire::{Blob, Message};
 
 /// Control messages queued for one peer. All of them are repeated by some timer, so the newest may be dropped.
@@ -80,6 +81,7 @@ pub(super) struct Peer {
     pub(super) clock_offset_ms: Option<i64>,
     /// When buckets were last fetched from it.
     pub(super) reconciled_at: Option<u64>,
+    pub(super) kept: Kept,
 }
 
 impl Peer {
@@ -110,6 +112,7 @@ impl Peer {
             agrees: None,
             clock_offset_ms: None,
             reconciled_at: None,
+            kept: Kept::default(),
         }
     }
 

@@ -72,6 +72,8 @@ impl Replica {
             Message::GetChunks { blob, ranges } => self.on_get_chunks(sender, blob, &ranges),
             Message::Chunk { blob, index, total, data } => self.on_chunk(now, sender, blob, index, total, data.0),
             Message::NoBlob { blob } => self.on_no_blob(now, sender, blob),
+            Message::AskKept => self.on_ask_kept(sender),
+            Message::Kept { upto } => self.on_kept(sender, upto),
         }
     }
 

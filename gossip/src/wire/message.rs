@@ -67,6 +67,10 @@ pub(crate) enum Message<'a> {
     },
     /// The sender has no such blob (any more).
     NoBlob { blob: Blob },
+    /// Asks how far the receiver has the sender's events on disk.
+    AskKept,
+    /// The sender has the receiver's events on disk up to here.
+    Kept { upto: u64 },
 }
 
 impl<'a> Message<'a> {
