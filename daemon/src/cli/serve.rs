@@ -95,6 +95,8 @@ async fn run(config: Config, started: Instant) -> CliResult {
         }
     };
     info!(reason, "stopping");
+    // Nobody was ever there to hand anything to, and the disk has it.
+    let kept_alone = disk.is_some() && config.seed.value.is_empty() && node.members().len() <= 1;
     let drained = tokio::select! {
         drained = node.shutdown_after(replicas, bound) => Some(drained),
         // Asked twice: whoever asks knows what it may cost.
@@ -111,7 +113,7 @@ async fn run(config: Config, started: Instant) -> CliResult {
         return Ok(ExitCode::from(EXIT_NOT_KEPT));
     }
     match drained {
-        Some(drained) if drained.handed_over => {
+        Some(drained) if drained.handed_over || (kept_alone && drained.complete_at == 0) => {
             info!(complete_at = drained.complete_at, "stopped");
             Ok(ExitCode::SUCCESS)
         }

@@ -2,6 +2,8 @@
 
 mod envelope;
 mod message;
+#[doc(hidden)]
+pub mod tap;
 
 pub use envelope::{ClusterKey, Envelope, Kind, Refusal};
 pub(crate) use message::{Blob, Message};

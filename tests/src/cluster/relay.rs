@@ -4,12 +4,15 @@
 //! leaves, from that one's front, so daemons see each other only at their fronts. No privileges needed.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use cahoots_gossip::Dot;
+use cahoots_gossip::wire::tap::events_in;
 
 use crate::sim::Random;
 
@@ -24,6 +27,15 @@ pub struct Faults {
     pub delay: u64,
     /// Links nothing passes: from, to.
     pub cut: Vec<(usize, usize)>,
+}
+
+/// Every event that passed, by its dot, as far as events travel whole.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// A hash of its body.
+    pub events: BTreeMap<Dot, u64>,
+    /// Dots that were seen with two bodies.
+    pub twice: Vec<Dot>,
 }
 
 /// Counts of what was done.
@@ -43,6 +55,8 @@ struct State {
     faults: Faults,
     random: Random,
     counts: Counts,
+    /// There while events are recorded.
+    record: Option<Record>,
     delayed: BinaryHeap<Delayed>,
     ties: u64,
     /// Where the daemons really listen, as far as they have started.
@@ -82,6 +96,7 @@ impl Relay {
             faults: Faults::default(),
             random: Random::new(seed),
             counts: Counts::default(),
+            record: None,
             delayed: BinaryHeap::new(),
             ties: 0,
             daemons: vec![None; daemons],
@@ -127,6 +142,23 @@ impl Relay {
         self.set(Faults { cut: pairs.collect(), ..Faults::default() });
     }
 
+    /// Records every event from now on. Without a cluster key only: with one there is nothing to see.
+    ///
+    /// # Panics
+    /// If a thread of the relay panicked.
+    pub fn record(&self) {
+        self.shared.state.lock().expect("no thread panicked").record = Some(Record::default());
+    }
+
+    /// What was recorded so far.
+    ///
+    /// # Panics
+    /// If a thread of the relay panicked, or nothing is recorded.
+    #[must_use]
+    pub fn recorded(&self) -> Record {
+        self.shared.state.lock().expect("no thread panicked").record.clone().expect("events are recorded")
+    }
+
     /// What was done so far.
     ///
     /// # Panics
@@ -154,6 +186,13 @@ impl Shared {
             let mut guard = self.state.lock().expect("no thread panicked");
             let state = &mut *guard;
             let Some(from) = state.daemons.iter().position(|daemon| *daemon == Some(source)) else { continue };
+            if let Some(record) = &mut state.record {
+                for (dot, body) in events_in("cahoots", &buffer[..length]) {
+                    if *record.events.entry(dot).or_insert(body) != body {
+                        record.twice.push(dot);
+                    }
+                }
+            }
             if state.faults.cut.contains(&(from, to)) {
                 state.counts.cut += 1;
                 continue;
