@@ -314,7 +314,9 @@ fn restart() {
         let read = read.elapsed();
         let made = Instant::now();
         let mut loaded = Store::to_load(Limits::default());
-        let mut join = |bytes: &[u8]| drop(loaded.load_transfer(bytes).unwrap());
+        let mut join = |bytes: &[u8]| {
+            loaded.load_transfer(bytes).unwrap();
+        };
         match number {
             0 => loaded = open(directory.path()),
             1 => Fjall::load(directory.path(), &mut join),

@@ -48,3 +48,60 @@ impl Durability {
         self.storage().filter(|storage| storage.policy() == AppendFsync::Always)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::command::Exec;
+    use crate::resp::Parser;
+    use crate::server::{Limits, Server, Stats};
+    use crate::session::Session;
+    use cahoots_gossip::ReplicaId;
+    use cahoots_gossip::engine::{Now, Replica, ReplicaConfig};
+
+    fn server(durability: Durability) -> Server {
+        Server {
+            node: "n".into(),
+            cluster: "c".into(),
+            socket: "s".into(),
+            tcp: None,
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            limits: Limits::default(),
+            started: Instant::now(),
+            stats: Stats::default(),
+            durability,
+            leave: tokio::sync::Notify::new(),
+            drain: (1, Duration::ZERO),
+        }
+    }
+
+    fn ask(server: &Server, words: &str) -> String {
+        let now = Now { mono: 0, wall: 1 };
+        let mut replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), now);
+        let (mut session, mut out) = (Session::new(1, "a", "b"), Vec::new());
+        let mut line = format!("{words}\r\n").into_bytes();
+        let mut parser = Parser::new(server.limits.frame);
+        Exec::new(&mut replica, now, &mut session, server, &mut out).run(&mut parser, &mut line);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn while_data_is_loaded_clients_are_told_so_with_how_far_it_is() {
+        let loading = server(Durability::of_a_directory());
+        loading.durability.progress.total.store(200, Relaxed);
+        loading.durability.progress.done.store(50, Relaxed);
+        for words in ["GET a", "SET a 1", "PING", "WAIT 0 1", "SAVE"] {
+            assert!(ask(&loading, words).starts_with("-LOADING "), "{words}");
+        }
+        let info = ask(&loading, "INFO persistence");
+        assert!(info.contains("loading:1") && info.contains("loading_loaded_perc:25"), "{info}");
+        assert!(ask(&loading, "CLIENT ID").starts_with(':'));
+        assert!(ask(&loading, "COMMAND COUNT").starts_with(':'));
+        let memory = server(Durability::default());
+        assert_eq!(ask(&memory, "PING"), "+PONG\r\n");
+        assert!(ask(&memory, "INFO persistence").contains("loading:0"));
+    }
+}

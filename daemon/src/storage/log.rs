@@ -20,6 +20,8 @@ use super::files::{Files, Output};
 use super::frame::{Kind, SEGMENT_HEADER_BYTES, SegmentHeader, write_frame, write_record};
 use super::scan::segment_name;
 
+/// So many segments that are not full are tidied up: every start begins one.
+const SEGMENTS_MAX: u64 = 100;
 /// A frame of records is closed beyond this, so that a torn one takes little with it.
 const FRAME_BYTES: usize = 1 << 20;
 
@@ -174,6 +176,9 @@ impl Log {
     /// How many bytes of images are worth writing per byte of records; `None` for as many as can be.
     pub fn images_wanted(&self) -> Option<u64> {
         let (bytes, live) = (self.bytes(), self.live_bytes());
+        if self.segments.len() as u64 > SEGMENTS_MAX + bytes / self.sizes.segment_bytes {
+            return None; // many starts and little data
+        }
         let at_least = |tenths: u64| bytes > self.sizes.log_bytes_min.max(live * tenths / 10);
         if self.gap.is_some() || at_least(25) {
             None

@@ -297,6 +297,8 @@ struct Shared {
     status: Mutex<StorageStatus>,
     /// Told each time records were taken.
     taken: Notify,
+    /// It writes nothing any more.
+    ended: AtomicBool,
 }
 
 impl Shared {
@@ -377,11 +379,21 @@ impl Ready {
             durable: watch::Sender::default(),
             status: Mutex::new(status),
             taken: Notify::new(),
+            ended: AtomicBool::new(false),
         });
         let directory = shared.directory.clone();
         let no_thread = |source| StorageError::io("start a thread for", &directory)(source);
         let writer = Writer::new(source, self.log, policy, Arc::clone(&shared)).map_err(&no_thread)?;
-        let thread = thread::Builder::new().name("cahoots-disk".into()).spawn(move || writer.run());
+        let told = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("cahoots-disk".into()).spawn(move || {
+            // Whatever it left behind is not used again; what matters is that its end is not overlooked.
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run())).is_err() {
+                told.set_failing(Some("the thread that writes has panicked; restart this daemon".to_owned()));
+                told.publish(Durable { failing: true, ..told.durable() });
+            }
+            told.ended.store(true, Ordering::SeqCst);
+            told.taken.notify_waiters();
+        });
         let thread = thread.map_err(&no_thread)?;
         // It was made a line above, and nobody else sets it.
         let _ = shared.thread.set(thread.thread().clone());
@@ -426,7 +438,9 @@ impl Storage {
     pub async fn taken(&self) {
         let taken = self.shared.taken.notified();
         self.shared.wake();
-        taken.await;
+        if !self.shared.ended.load(Ordering::SeqCst) {
+            taken.await;
+        }
     }
 
     /// Asks for a sync before the policy would have one.
