@@ -194,11 +194,15 @@ fn what_is_exported_from_a_directory_or_a_node_can_be_imported_elsewhere() {
     stop(daemon, Signal::TERM);
     let stopped = run(cahoots().arg("export").arg(&data));
     let sorted = |bytes: &[u8]| {
-        let mut lines: Vec<String> = text(bytes).lines().skip(1).map(|line| {
-            let mut bytes: Vec<u8> = line.bytes().collect();
-            bytes.sort_unstable();
-            text(&bytes)
-        }).collect();
+        let mut lines: Vec<String> = text(bytes)
+            .lines()
+            .skip(1)
+            .map(|line| {
+                let mut bytes: Vec<u8> = line.bytes().collect();
+                bytes.sort_unstable();
+                text(&bytes)
+            })
+            .collect();
         lines.sort();
         lines
     };

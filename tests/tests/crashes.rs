@@ -204,8 +204,12 @@ fn what_is_written_while_a_replica_is_down_is_merged_after_it_has_loaded() {
     for n in 0..20_000 {
         let words: [&[u8]; 3] = if n % 4 == 0 { [b"DEL", b"", b""] } else { [b"SET", b"", b"after"] };
         let key = format!("key:{}", n / 2 * 2);
-        if n % 4 == 0 { client.send(&[words[0], key.as_bytes()]) } else { client.send(&[words[0], key.as_bytes(), words[2]]) }
-            .expect("it runs");
+        if n % 4 == 0 {
+            client.send(&[words[0], key.as_bytes()])
+        } else {
+            client.send(&[words[0], key.as_bytes(), words[2]])
+        }
+        .expect("it runs");
     }
     let daemon = Daemon::start(setup);
     group.relay.as_ref().expect("there is one").attach(1, daemon.setup.listen);

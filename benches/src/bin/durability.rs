@@ -34,7 +34,10 @@ fn setup(directory: &Path, policy: Option<&str>) -> Setup {
 /// Requests a second as redis-benchmark has them.
 fn requests(socket: &Path, pipeline: &str, count: &str) -> f64 {
     let mut benchmark = Command::new("redis-benchmark");
-    benchmark.arg("-s").arg(socket).args(["-t", "set", "-n", count, "-P", pipeline, "-c", "50", "-r", "1000000", "-d", "16"]);
+    benchmark
+        .arg("-s")
+        .arg(socket)
+        .args(["-t", "set", "-n", count, "-P", pipeline, "-c", "50", "-r", "1000000", "-d", "16"]);
     let output = benchmark.arg("--csv").output().expect("redis-benchmark is installed");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().last().unwrap_or_default();
@@ -125,7 +128,9 @@ fn restart() {
 
 /// One client that asks all the time while another overwrites as fast as it can.
 fn latency() {
-    println!("\none SET and GET at a time, while another client overwrites 200 MB of 4 kB values as fast as it can, 20 s\n");
+    println!(
+        "\none SET and GET at a time, while another client overwrites 200 MB of 4 kB values as fast as it can, 20 s\n"
+    );
     println!("| | p50 | p99 | p99.9 | longest |");
     println!("| --- | --- | --- | --- | --- |");
     for policy in [None, Some("everysec")] {

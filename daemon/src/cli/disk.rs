@@ -1,13 +1,15 @@
 //! The data directory in the life of `cahoots serve`: loaded before the node speaks to anybody, closed after it has
 //! fallen silent, and never used under an id that somebody else has.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::server::Server;
@@ -15,6 +17,9 @@ use crate::storage::{self, AppendFsync, Opened, Options, StorageError, SystemFil
 use cahoots_gossip::Limits;
 use cahoots_gossip::driver::{Member, MemberState, Node};
 
+/// The file with the members seen last, and how many it holds.
+const MEMBERS: &str = "members";
+const MEMBERS_MAX: usize = 64;
 /// Between two lines about how far loading is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long another member may seem to have this node's id: the shadow of an earlier process, which is found dead in half
@@ -90,6 +95,35 @@ impl Disk {
                 () = tokio::time::sleep(PROGRESS_INTERVAL) => {
                     info!(percent = server.durability.progress.percent(), "loading");
                 }
+            }
+        }
+    }
+}
+
+/// The members that were seen last, to be asked like seeds: a cluster that moved together is found again. Only a hint, so
+/// what cannot be read is left out.
+pub(super) fn remembered(directory: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(directory.join(MEMBERS)).unwrap_or_default();
+    let addresses = text.lines().take(MEMBERS_MAX).filter(|line| line.parse::<SocketAddr>().is_ok());
+    addresses.map(str::to_owned).collect()
+}
+
+/// Keeps that list, as long as this is polled.
+pub(super) async fn remember(node: &Node, directory: &Path) -> Infallible {
+    let mut known: Vec<SocketAddr> = Vec::new();
+    let others = |members: &[Member]| -> Vec<SocketAddr> {
+        let live = members.iter().filter(|it| !it.is_self && it.state == MemberState::Live);
+        live.map(|it| it.addr).take(MEMBERS_MAX).collect()
+    };
+    loop {
+        let members = node.members_when(|members| others(members) != known).await;
+        known = others(&members);
+        // Nobody left is no news worth keeping: whoever was there may come back.
+        if !known.is_empty() {
+            let (new, path) = (directory.join(format!("{MEMBERS}.new")), directory.join(MEMBERS));
+            let text: String = known.iter().map(|address| format!("{address}\n")).collect();
+            if let Err(error) = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path)) {
+                debug!(%error, "cannot note the members");
             }
         }
     }

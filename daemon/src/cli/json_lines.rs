@@ -45,7 +45,9 @@ pub(super) fn write(item: &Item) -> String {
     let (name, value) = match &item.value {
         Data::Text(text) => ("text", to_json(text)),
         Data::Set(members) => ("set", members.iter().map(|it| to_json(it)).collect()),
-        Data::Hash(fields) => ("hash", fields.iter().map(|(name, value)| json!([to_json(name), to_json(value)])).collect()),
+        Data::Hash(fields) => {
+            ("hash", fields.iter().map(|(name, value)| json!([to_json(name), to_json(value)])).collect())
+        }
     };
     line.insert(name.to_owned(), value);
     format!("{}\n", Value::Object(line))

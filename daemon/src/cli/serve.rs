@@ -69,9 +69,16 @@ async fn run(config: Config, started: Instant) -> CliResult {
                 None => node.wake(None),
             }
             announce(&server);
+            let remember = async {
+                match &config.data_dir.value {
+                    Some(directory) => disk::remember(&node, directory).await,
+                    None => std::future::pending().await,
+                }
+            };
             Ok::<_, StorageError>(tokio::select! {
                 () = server.leave.notified() => End::Stopped("CAHOOTS LEAVE"),
                 twin = disk::twin(&node) => End::Twin(twin),
+                never = remember => match never {},
             })
         };
         end = tokio::select! {
@@ -118,7 +125,11 @@ async fn run(config: Config, started: Instant) -> CliResult {
             Ok(ExitCode::SUCCESS)
         }
         Some(drained) => {
-            warn!(complete_at = drained.complete_at, wanted = replicas, "stopped; not handed over to as many live nodes as wanted");
+            warn!(
+                complete_at = drained.complete_at,
+                wanted = replicas,
+                "stopped; not handed over to as many live nodes as wanted"
+            );
             Ok(ExitCode::from(EXIT_NOT_HANDED_OVER))
         }
         None => Ok(ExitCode::from(EXIT_NOT_HANDED_OVER)),
@@ -143,6 +154,7 @@ fn node_config(config: &Config) -> Result<NodeConfig, Box<dyn std::error::Error 
     let mut node = NodeConfig::new(config.node.value.clone(), config.listen.value);
     node.advertise = config.advertise.value;
     node.seeds.clone_from(&config.seed.value);
+    node.seeds.extend(config.data_dir.value.iter().flat_map(|directory| disk::remembered(directory)));
     node.insecure = config.insecure.value;
     node.replica.cluster.clone_from(&config.cluster.value);
     node.replica.key = config.key_file.value.as_deref().map(read_key).transpose()?.map(ClusterKey::new);

@@ -6,8 +6,8 @@
 use super::error::CommandError;
 use super::exec::{Exec, Outcome};
 use super::{
-    client, cluster, command_info, config, connection, hash, info, keyspace, persistence, scan, server_time, set, string,
-    wait,
+    client, cluster, command_info, config, connection, hash, info, keyspace, persistence, scan, server_time, set,
+    string, wait,
 };
 use crate::resp::Args;
 

@@ -21,9 +21,7 @@ pub(super) fn waitaof(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
         .map_err(|_| CommandError::text("ERR value is out of range, must be positive"))?;
     let timeout = timeout_arg(&args[3])?;
     if local && exec.server.durability.storage().is_none() {
-        return Err(CommandError::text(
-            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
-        ));
+        return Err(CommandError::text("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
     }
     Ok(Flow::Pause(Pause::WaitAof { seq: exec.session.written, local, replicas, timeout }))
 }

@@ -217,13 +217,8 @@ impl Opened {
     /// The directory cannot be written to; `id` must not mint anything then.
     pub fn begin(self, id: ReplicaId) -> Result<(Store, Ready), StorageError> {
         let Self { options, files, lock, start, discard, store, .. } = self;
-        let identity = Identity {
-            cluster: options.cluster,
-            id,
-            place: lock.place(),
-            stopped: None,
-            wall_ms: wall_ms(),
-        };
+        let identity =
+            Identity { cluster: options.cluster, id, place: lock.place(), stopped: None, wall_ms: wall_ms() };
         identity.write(&options.directory, &*files)?;
         // Latest first: what is left after an interruption is still behind a place where the log ends.
         for path in discard.iter().rev() {

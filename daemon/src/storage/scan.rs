@@ -130,8 +130,7 @@ pub(super) fn scan(
     let files = list(directory)?;
     let bytes: u64 = files.iter().map(|(_, _, bytes)| bytes).sum();
     progress.total.store(bytes * 2, Relaxed);
-    let mut scan =
-        Scan { stretch: None, discard: Vec::new(), next_number: 1, last_position: 0, repaired: None };
+    let mut scan = Scan { stretch: None, discard: Vec::new(), next_number: 1, last_position: 0, repaired: None };
     let mut stretches: Vec<Stretch> = Vec::new();
     for (number, path, bytes) in files {
         scan.next_number = number + 1;

@@ -325,7 +325,11 @@ fn options(directory: &Path) -> Options {
     }
 }
 
-fn start(directory: &Path, files: Arc<dyn Files>, policy: AppendFsync) -> Result<(Shelf, Storage, Report), StorageError> {
+fn start(
+    directory: &Path,
+    files: Arc<dyn Files>,
+    policy: AppendFsync,
+) -> Result<(Shelf, Storage, Report), StorageError> {
     let opened = open(options(directory), files, &Progress::default())?;
     let report = opened.report.clone();
     let id = report.resume.unwrap_or_else(|| ReplicaId::new(salt_of_test()));
@@ -481,5 +485,7 @@ fn directories_that_cannot_be_used_are_refused_with_their_name() {
         let error = start(directory.path(), Arc::new(files), AppendFsync::No).map(drop).unwrap_err().to_string();
         assert!(error.contains("identity"), "{number}: {error}");
     }
-    assert!(open(options(directory.path()), Arc::new(SystemFiles), &Progress::default()).unwrap().report.resume.is_some());
+    assert!(
+        open(options(directory.path()), Arc::new(SystemFiles), &Progress::default()).unwrap().report.resume.is_some()
+    );
 }

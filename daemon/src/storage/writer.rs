@@ -144,7 +144,8 @@ impl<S: Source> Writer<S> {
             self.shared.sleeping.store(true, std::sync::atomic::Ordering::SeqCst);
             match self.round() {
                 Rest::Idle => {
-                    let until = if self.log.synced_position() < self.log.position() { SYNC_INTERVAL } else { RETRY_MOST };
+                    let until =
+                        if self.log.synced_position() < self.log.position() { SYNC_INTERVAL } else { RETRY_MOST };
                     thread::park_timeout(until);
                 }
                 Rest::For(time) if !time.is_zero() => thread::sleep(time),
@@ -167,9 +168,7 @@ impl<S: Source> Writer<S> {
         let taken = self.source.take();
         self.shared.taken.notify_waiters();
         let idle = taken.records.list.is_empty() && !taken.records.lost;
-        let result = self.write(taken).and_then(|spent| {
-            if closing.is_some() { self.finish() } else { Ok(spent) }
-        });
+        let result = self.write(taken).and_then(|spent| if closing.is_some() { self.finish() } else { Ok(spent) });
         self.tell();
         if let Some(done) = closing {
             let closed = match &result {
@@ -225,7 +224,7 @@ impl<S: Source> Writer<S> {
         }
         let spent = self.write_images()?;
         self.sync()?;
-        self.backups();
+        self.backups()?;
         Ok(spent)
     }
 
@@ -323,6 +322,9 @@ impl<S: Source> Writer<S> {
 
     /// Everything on disk, now.
     fn finish(&mut self) -> Result<Duration, StorageError> {
+        while self.failed.is_none() && self.log.is_rebuilding() && self.log.next_image_is_due() {
+            self.write_images()?;
+        }
         if self.under_way.is_some() {
             let result = self.results.recv().unwrap_or_else(|_| Err(std::io::Error::other("no result")));
             self.synced(result)?;
@@ -335,7 +337,11 @@ impl<S: Source> Writer<S> {
         Ok(Duration::ZERO)
     }
 
-    fn backups(&mut self) {
+    fn backups(&mut self) -> Result<(), StorageError> {
+        if self.waiting_backups.is_empty() {
+            return Ok(());
+        }
+        self.finish()?;
         for (to, done) in std::mem::take(&mut self.waiting_backups) {
             let result = self.backup(&to);
             if let Ok(()) = &result {
@@ -343,6 +349,7 @@ impl<S: Source> Writer<S> {
             }
             let _ = done.send(result.map_err(|error| text_of(&error)));
         }
+        Ok(())
     }
 
     fn backup(&mut self, to: &std::path::Path) -> Result<(), StorageError> {
@@ -350,7 +357,6 @@ impl<S: Source> Writer<S> {
             let failing = std::io::Error::other(self.shared.failing().unwrap_or_default());
             return Err(StorageError::io("copy", self.shared.directory())(failing));
         }
-        self.finish()?;
         self.log.link_into(to)
     }
 

@@ -80,24 +80,18 @@ mod tests {
 
     impl Disk {
         fn new(id: ReplicaId) -> Self {
-            Self {
-                store: Store::new(id, Limits::default(), 1000),
-                journal: Vec::new(),
-                images: vec![None; BUCKETS],
-            }
+            Self { store: Store::new(id, Limits::default(), 1000), journal: Vec::new(), images: vec![None; BUCKETS] }
         }
 
         fn write(&mut self, n: u64) {
             let key = format!("key{}", n % 40);
             let counter = format!("n{}", n % 7);
-            self.store.write(1_000 + n, 0, |writer| {
-                match n % 5 {
-                    0 => drop(writer.delete(counter.as_bytes())),
-                    1 => writer.set(key.as_bytes(), format!("{n}").as_bytes()).unwrap(),
-                    2 => drop(writer.insert(b"set", Class::Set, key.as_bytes(), b"")),
-                    3 => drop(writer.remove(b"set", Class::Set, key.as_bytes())),
-                    _ => drop(writer.add(counter.as_bytes(), 3)),
-                }
+            self.store.write(1_000 + n, 0, |writer| match n % 5 {
+                0 => drop(writer.delete(counter.as_bytes())),
+                1 => writer.set(key.as_bytes(), format!("{n}").as_bytes()).unwrap(),
+                2 => drop(writer.insert(b"set", Class::Set, key.as_bytes(), b"")),
+                3 => drop(writer.remove(b"set", Class::Set, key.as_bytes())),
+                _ => drop(writer.add(counter.as_bytes(), 3)),
             });
             if n % 3 == 0 {
                 self.store.seal();

@@ -11,9 +11,7 @@ pub fn events_in(cluster: &str, datagram: &[u8]) -> Vec<(Dot, u64)> {
     let Ok((Kind::Engine, payload)) = envelope.unwrap(datagram) else { return Vec::new() };
     let messages = Message::decode_all(&payload).map(|(_, messages)| messages).unwrap_or_default();
     let event = |message: &Message<'_>| match message {
-        Message::Event { origin, seq, body } => {
-            Some((Dot::new(*origin, *seq), xxhash_rust::xxh3::xxh3_64(body.0)))
-        }
+        Message::Event { origin, seq, body } => Some((Dot::new(*origin, *seq), xxhash_rust::xxh3::xxh3_64(body.0))),
         _ => None,
     };
     messages.iter().filter_map(event).collect()

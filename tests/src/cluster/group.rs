@@ -45,11 +45,7 @@ impl Group {
         Self::with_flags(size, seed, |_, _| Vec::new())
     }
 
-    fn with_flags(
-        size: usize,
-        seed: Option<u64>,
-        flags: impl Fn(&std::path::Path, &str) -> Vec<String>,
-    ) -> Self {
+    fn with_flags(size: usize, seed: Option<u64>, flags: impl Fn(&std::path::Path, &str) -> Vec<String>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let relay = seed.map(|seed| Relay::start(size, seed));
         let mut daemons: Vec<Option<Daemon>> = Vec::new();
