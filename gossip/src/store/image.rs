@@ -93,7 +93,7 @@ mod tests {
                 3 => drop(writer.remove(b"set", Class::Set, key.as_bytes())),
                 _ => drop(writer.add(counter.as_bytes(), 3)),
             });
-            if n % 3 == 0 {
+            if n.is_multiple_of(3) {
                 self.store.seal();
             }
             self.drain();
@@ -209,7 +209,7 @@ mod tests {
         for n in 0..60 {
             a.write(n * 7);
             b.write(n * 11);
-            if n % 9 == 0 {
+            if n.is_multiple_of(9) {
                 a.receive(&b);
             }
         }
