@@ -27,6 +27,7 @@ use super::socket::Socket;
 use crate::command::{Exec, Pause, Stop, write_members, write_status};
 use crate::resp::{Parser, Reply};
 use crate::session::Session;
+use crate::storage::Storage;
 use cahoots_gossip::driver::Node;
 
 /// Bytes of one read. Large enough that a deep pipeline is executed in few turns, small enough that one client holds
@@ -220,7 +221,8 @@ impl Connection {
         let Self { node, session, server, parser, output, .. } = self;
         let (done, pressed) = node.with(|replica, now| {
             let done = Exec::new(replica, now, session, server, output).run(parser, input);
-            (done, replica.records_press())
+            let presses = server.durability.storage().is_some_and(Storage::presses);
+            (done, presses || replica.records_press())
         });
         self.pressed = pressed;
         done

@@ -294,6 +294,8 @@ struct Shared {
     taken: Notify,
     /// It writes nothing any more.
     ended: AtomicBool,
+    /// The log is too long: clients should wait while images are written.
+    presses: AtomicBool,
 }
 
 impl Shared {
@@ -375,6 +377,7 @@ impl Ready {
             status: Mutex::new(status),
             taken: Notify::new(),
             ended: AtomicBool::new(false),
+            presses: AtomicBool::new(false),
         });
         let directory = shared.directory.clone();
         let no_thread = |source| StorageError::io("start a thread for", &directory)(source);
@@ -436,6 +439,12 @@ impl Storage {
         if !self.shared.ended.load(Ordering::SeqCst) {
             taken.await;
         }
+    }
+
+    /// Whether clients should wait with further writes until [`Storage::taken`].
+    #[must_use]
+    pub fn presses(&self) -> bool {
+        self.shared.presses.load(Ordering::Relaxed)
     }
 
     /// Asks for a sync before the policy would have one.

@@ -279,7 +279,11 @@ const NOW: Now = Now { mono: 1, wall: 1 };
 
 impl Shelf {
     fn new(store: Store, id: ReplicaId) -> Self {
-        let mut replica = Replica::resume(ReplicaConfig::default(), store, id, NOW);
+        Self::with(ReplicaConfig::default(), store, id)
+    }
+
+    fn with(config: ReplicaConfig, store: Store, id: ReplicaId) -> Self {
+        let mut replica = Replica::resume(config, store, id, NOW);
         replica.keep_records();
         Self(Arc::new(Mutex::new(replica)))
     }
@@ -431,6 +435,39 @@ fn a_disk_that_fails_is_told_of_keeps_no_promise_and_is_complete_again_once_it_w
             assert_eq!(shelf.get(key).as_deref(), Some("1"), "{key}");
         }
     }
+}
+
+#[test]
+fn a_disk_that_falls_behind_is_told_of_and_everything_is_written_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = open(options(directory.path()), Arc::new(SystemFiles), &Progress::default()).unwrap();
+    let (store, ready) = opened.begin(A).unwrap();
+    let mut config = ReplicaConfig::default();
+    config.records_bytes_max = 2_000;
+    let shelf = Shelf::with(config, store, A);
+    let storage = ready.start(shelf.clone(), AppendFsync::EverySec).unwrap();
+    {
+        let mut replica = shelf.0.lock().unwrap();
+        for n in 0..200 {
+            replica.write(NOW, 0, |writer| writer.set(format!("key{n}").as_bytes(), &[b'v'; 100])).unwrap();
+            replica.flush(NOW);
+        }
+    }
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while !storage.is_failing() && storage.durable().borrow().seq < 200 {
+        storage.waker().wake();
+        assert!(std::time::Instant::now() < deadline, "{:?}", storage.status());
+        thread::yield_now();
+    }
+    assert!(storage.status().failing.unwrap().contains("did not keep up"));
+    while storage.is_failing() || storage.durable().borrow().seq < 200 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", storage.status());
+        thread::yield_now();
+    }
+    storage.close().unwrap();
+    drop(storage);
+    let (shelf, _, report) = start(directory.path(), Arc::new(SystemFiles), AppendFsync::No).unwrap();
+    assert_eq!((report.resume, shelf.0.lock().unwrap().store().len()), (Some(A), 200));
 }
 
 #[test]

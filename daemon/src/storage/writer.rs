@@ -5,6 +5,7 @@
 //! proportion while nothing presses. When writing fails, memory goes on: what is applied meanwhile is not kept for the
 //! disk, and once writing works again everything is written anew behind a gap.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, PoisonError};
 use std::thread;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use cahoots_gossip::VersionVector;
 use cahoots_gossip::driver::Node;
 use cahoots_gossip::engine::Records;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::error::StorageError;
 use super::log::{Log, Sync};
@@ -24,10 +25,12 @@ use super::{AppendFsync, Closed, Durable, Order, Shared};
 const LINGER: Duration = Duration::from_millis(2);
 /// Between two syncs under `everysec`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
-/// Images written between two looks at the records, in bytes: a few milliseconds.
-const IMAGES_BYTES: u64 = 512 << 10;
-/// The same while the log is too long for its data.
-const IMAGES_BYTES_PRESSED: u64 = 4 << 20;
+/// Images written between two looks at the records, in bytes, unless there were more records: a few milliseconds.
+const IMAGES_BYTES: i64 = 512 << 10;
+/// The least while the log is too long for its data. Clients wait meanwhile, so that it becomes no longer.
+const IMAGES_BYTES_PRESSED: i64 = 4 << 20;
+/// How many bytes of images a byte of records brings then.
+const RATE_PRESSED: u64 = 2;
 /// Images rest this many times as long as they took.
 const IMAGES_REST: u32 = 3;
 /// How long writing rests after it failed, at first and at most.
@@ -94,8 +97,8 @@ pub(super) struct Writer<S> {
     synced_at: Instant,
     /// Somebody waits for a sync although the policy has none.
     sync_wanted: bool,
-    /// Bytes of images that are due.
-    images_due: u64,
+    /// Bytes of images that are due; less than zero when more were written.
+    images_due: i64,
     /// Until when writing rests, and how long the next time.
     failed: Option<(Instant, Duration)>,
     waiting_backups: Vec<(std::path::PathBuf, tokio::sync::oneshot::Sender<Result<(), String>>)>,
@@ -141,7 +144,7 @@ impl<S: Source> Writer<S> {
 
     pub(super) fn run(mut self) {
         loop {
-            self.shared.sleeping.store(true, std::sync::atomic::Ordering::SeqCst);
+            self.shared.sleeping.store(true, Ordering::SeqCst);
             match self.round() {
                 Rest::Idle => {
                     let until =
@@ -169,6 +172,7 @@ impl<S: Source> Writer<S> {
         self.shared.taken.notify_waiters();
         let idle = taken.records.list.is_empty() && !taken.records.lost;
         let result = self.write(taken).and_then(|spent| if closing.is_some() { self.finish() } else { Ok(spent) });
+        self.shared.presses.store(false, Ordering::SeqCst);
         self.tell();
         if let Some(done) = closing {
             let closed = match &result {
@@ -199,7 +203,7 @@ impl<S: Source> Writer<S> {
         self.failed.is_none()
             && self.under_way.is_none()
             && !self.log.is_rebuilding()
-            && self.images_due == 0
+            && self.images_due <= 0
             && !self.sync_wanted
             && self.waiting_backups.is_empty()
             && (self.policy != AppendFsync::EverySec || self.log.synced_position() == self.log.position())
@@ -213,16 +217,11 @@ impl<S: Source> Writer<S> {
             }
             self.begin_anew()?;
         } else if taken.records.lost {
-            warn!("the disk does not keep up: everything is written anew, behind a gap");
-            self.shared.set_failing(Some("the disk did not keep up; everything is being written anew".to_owned()));
-            self.begin_anew()?;
+            return Err(fell_behind());
         }
         let bytes = self.log.append_records(&taken.records.list)?;
         self.written = (taken.seq, taken.versions);
-        if let Some(rate) = self.log.images_wanted() {
-            self.images_due = if rate == 0 { 0 } else { self.images_due + bytes * rate };
-        }
-        let spent = self.write_images()?;
+        let spent = self.write_images(bytes)?;
         self.sync()?;
         self.backups()?;
         Ok(spent)
@@ -238,27 +237,36 @@ impl<S: Source> Writer<S> {
         Ok(())
     }
 
-    fn write_images(&mut self) -> Result<Duration, StorageError> {
-        let pressed = self.log.images_wanted().is_none();
-        let mut left = if pressed { IMAGES_BYTES_PRESSED } else { IMAGES_BYTES.min(self.images_due) };
+    /// Writes the images that `bytes` of records bring; returns the time that took.
+    fn write_images(&mut self, bytes: u64) -> Result<Duration, StorageError> {
+        let rate = self.log.images_wanted();
+        let due = signed(bytes * rate.unwrap_or(RATE_PRESSED));
+        self.images_due = if rate == Some(0) { 0 } else { self.images_due + due };
+        let mut left = match rate {
+            Some(_) => self.images_due.min(IMAGES_BYTES.max(due)),
+            None => self.images_due.max(IMAGES_BYTES_PRESSED),
+        };
         let begun = Instant::now();
-        let mut any = false;
+        if left <= 0 || (self.log.is_rebuilding() && !self.log.next_image_is_due()) {
+            return Ok(Duration::ZERO);
+        }
+        self.shared.presses.store(rate.is_none(), Ordering::SeqCst);
         while left > 0 && (!self.log.is_rebuilding() || self.log.next_image_is_due()) {
             let bucket = self.log.next_image();
             let image = self.source.image(bucket);
             // What was sealed for the image comes before it.
             let taken = self.source.take();
             if taken.records.lost {
-                return Ok(begun.elapsed()); // the next round begins anew
+                return Err(fell_behind());
             }
-            self.log.append_records(&taken.records.list)?;
+            let bytes = self.log.append_records(&taken.records.list)?;
             self.written = (taken.seq, taken.versions);
-            let bytes = self.log.append_image(bucket, &image)?;
-            left = left.saturating_sub(bytes);
-            self.images_due = self.images_due.saturating_sub(bytes);
-            any = true;
+            let written = self.log.append_image(bucket, &image)?;
+            let change = signed(bytes * rate.unwrap_or(RATE_PRESSED)) - signed(written);
+            self.images_due += change;
+            left += if rate.is_none() { change } else { -signed(written) };
         }
-        Ok(if any { begun.elapsed() } else { Duration::ZERO })
+        Ok(begun.elapsed())
     }
 
     fn sync(&mut self) -> Result<(), StorageError> {
@@ -323,7 +331,7 @@ impl<S: Source> Writer<S> {
     /// Everything on disk, now.
     fn finish(&mut self) -> Result<Duration, StorageError> {
         while self.failed.is_none() && self.log.is_rebuilding() && self.log.next_image_is_due() {
-            self.write_images()?;
+            self.write_images(0)?;
         }
         if self.under_way.is_some() {
             let result = self.results.recv().unwrap_or_else(|_| Err(std::io::Error::other("no result")));
@@ -382,6 +390,16 @@ impl<S: Source> Writer<S> {
         status.synced = self.log.synced_position();
         status.rebuilding = self.log.is_rebuilding();
     }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// More was applied than could be written: some of it is not among the records, and everything is written anew.
+fn fell_behind() -> StorageError {
+    let error = std::io::Error::other("the disk did not keep up with what was applied");
+    StorageError::io("write all records to", std::path::Path::new("log"))(error)
 }
 
 fn gone() -> StorageError {
