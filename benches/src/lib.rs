@@ -2,4 +2,5 @@
 
 pub mod contenders;
 pub mod redis;
+pub mod spread;
 pub mod times;

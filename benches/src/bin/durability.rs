@@ -159,7 +159,7 @@ fn latency() {
 
 /// Writes values of so many bytes, in turns over as many keys as make `bytes`, until told to stop.
 fn overwrite(client: &mut Client, bytes: usize, size: usize, stop: impl Fn() -> bool) -> usize {
-    let value: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8).collect();
+    let value: Vec<u8> = (0..=250).cycle().step_by(31).take(size).collect();
     let (keys, mut written) = (bytes / size, 0);
     loop {
         for number in 0..16 {
@@ -187,7 +187,7 @@ fn space(megabytes: usize) {
         let (done, daemon) = (&done, &daemon);
         scope.spawn(move || {
             let (size, total) = (16 << 10, (megabytes << 20) * 10);
-            let value: Vec<u8> = (0..size).map(|at| (at * 31 % 251) as u8).collect();
+            let value: Vec<u8> = (0..=250).cycle().step_by(31).take(size).collect();
             let keys = (megabytes << 20) / size;
             let mut client = daemon.client();
             for first in (0..total / size).step_by(16) {

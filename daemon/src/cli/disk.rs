@@ -25,14 +25,17 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long another member may seem to have this node's id: the shadow of an earlier process, which is found dead in half
 /// of it.
 const SHADOW_TIME: Duration = Duration::from_secs(9);
-/// How long a node that goes on under an old id listens for others before it serves, if it has anybody to ask.
+/// How long a node that goes on under an old id looks for others to ask before it serves, if it knows of any.
 const LISTEN_TIME: Duration = Duration::from_millis(1500);
+/// How long those may take to say what they know of it.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// The configured directory.
 pub(super) struct Disk {
     options: Options,
     policy: AppendFsync,
-    has_seeds: bool,
+    /// It was told of others, or has met some.
+    knows_others: bool,
 }
 
 impl Disk {
@@ -44,7 +47,8 @@ impl Disk {
             new_id: config.new_id.value,
             repair: config.repair.value,
         };
-        Some(Self { options, policy: config.appendfsync.value, has_seeds: !config.seed.value.is_empty() })
+        let knows_others = !config.seed.value.is_empty() || !remembered(&options.directory).is_empty();
+        Some(Self { options, policy: config.appendfsync.value, knows_others })
     }
 
     /// Loads the directory into `node`, wakes it, and lets clients in.
@@ -77,11 +81,25 @@ impl Disk {
         let waker = storage.waker();
         node.on_records(move || waker.wake());
         node.wake(Some((store, id)));
-        if report.resume.is_some() && self.has_seeds {
-            listen(node).await;
+        if report.resume.is_some() {
+            self.confirm_id(node).await;
         }
         server.durability.loaded(storage);
         Ok(())
+    }
+
+    /// Before clients write under an old id, so that nothing written ever has to be moved to another: has those who may
+    /// have heard of it say what they know. If nobody can be asked, the node goes on under a new one.
+    async fn confirm_id(&self, node: &Node) {
+        if !self.knows_others {
+            return node.with(|replica, _| replica.end_probation());
+        }
+        listen(node).await;
+        let met = node.members().iter().any(is_live_peer);
+        if !(met && node.id_confirmed(ANSWER_TIME).await) {
+            let id = node.take_new_id();
+            info!(%id, why = "nobody could be asked who else has used the old one", "going on under a new replica id");
+        }
     }
 
     async fn open(&self, server: &Arc<Server>) -> Result<Opened, StorageError> {
@@ -112,7 +130,7 @@ pub(super) fn remembered(directory: &Path) -> Vec<String> {
 pub(super) async fn remember(node: &Node, directory: &Path) -> Infallible {
     let mut known: Vec<SocketAddr> = Vec::new();
     let others = |members: &[Member]| -> Vec<SocketAddr> {
-        let live = members.iter().filter(|it| !it.is_self && it.state == MemberState::Live);
+        let live = members.iter().filter(|it| is_live_peer(it));
         live.map(|it| it.addr).take(MEMBERS_MAX).collect()
     };
     loop {
@@ -174,13 +192,17 @@ fn is_twin(node: &Node, own: SocketAddr, member: &Member) -> bool {
     !member.is_self && member.id == node.id() && member.addr != own && matches!(member.state, MemberState::Refused(_))
 }
 
+fn is_live_peer(member: &Member) -> bool {
+    !member.is_self && member.state == MemberState::Live
+}
+
 fn own(members: &[Member]) -> Option<(SocketAddr, u64)> {
     members.iter().find(|member| member.is_self).map(|member| (member.addr, member.incarnation))
 }
 
 /// Before a node goes on under an old id: gives membership the time to show who else lives under it.
 async fn listen(node: &Node) {
-    let met = node.members_when(|members| members.iter().any(|it| !it.is_self && it.state == MemberState::Live));
+    let met = node.members_when(|members| members.iter().any(is_live_peer));
     let _ = tokio::time::timeout(LISTEN_TIME, met).await;
     let shadow = node.members_when(|members| {
         own(members).is_none_or(|(own, _)| !members.iter().any(|member| is_twin(node, own, member)))

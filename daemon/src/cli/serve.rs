@@ -153,6 +153,8 @@ fn log_error(error: &StorageError) {
 fn node_config(config: &Config) -> Result<NodeConfig, Box<dyn std::error::Error + Send + Sync>> {
     let mut node = NodeConfig::new(config.node.value.clone(), config.listen.value);
     node.advertise = config.advertise.value;
+    node.bulk_listen = config.bulk_listen.value;
+    node.bulk_advertise = config.bulk_advertise.value;
     node.seeds.clone_from(&config.seed.value);
     node.seeds.extend(config.data_dir.value.iter().flat_map(|directory| disk::remembered(directory)));
     node.insecure = config.insecure.value;

@@ -132,7 +132,10 @@ pub fn open(options: Options, files: Arc<dyn Files>, progress: &Progress) -> Res
     }
     let stopped = known.as_ref().and_then(|known| known.stopped);
     let scan = scan::scan(directory, stopped, options.repair, progress)?;
-    let store = load::load(&scan, options.limits.clone(), progress)?;
+    let mut store = load::load(&scan, options.limits.clone(), progress)?;
+    if let Some(known) = &known {
+        store = store.loaded_as(known.id);
+    }
     let last = scan.stretch.as_ref().map_or(0, |stretch| stretch.last);
     let (resume, because) = match &known {
         Some(_) if options.new_id => (None, Some("that was asked for")),
@@ -277,9 +280,8 @@ enum Order {
 }
 
 struct Closed {
-    /// The last position, if everything is on disk.
-    position: Option<u64>,
-    error: Option<String>,
+    /// The last position and the replica's id by then, if everything is on disk.
+    stopped: Result<(u64, ReplicaId), String>,
 }
 
 /// What the thread and the handles share.
@@ -497,8 +499,8 @@ impl Storage {
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             thread.join().map_err(|_| "the thread that writes has panicked".to_owned())?;
         }
-        let Some(position) = closed.position else { return Err(closed.error.unwrap_or_default()) };
-        let identity = Identity { stopped: Some(position), wall_ms: wall_ms(), ..self.identity.clone() };
+        let (position, id) = closed.stopped?;
+        let identity = Identity { id, stopped: Some(position), wall_ms: wall_ms(), ..self.identity.clone() };
         let written = identity.write(&self.shared.directory, &*self.files);
         written.map_err(|error| error.to_string())
     }

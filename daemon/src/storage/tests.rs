@@ -86,7 +86,7 @@ impl World {
             _ => {
                 let first = usize::try_from(self.random.below(1000)).unwrap();
                 let shown = self.store.bucket_fingerprints(first, BUCKETS);
-                let (transfer, _) = self.other.encode_transfer(first, &shown, usize::MAX);
+                let (transfer, _) = self.other.encode_transfer(first, &shown, usize::MAX, usize::MAX);
                 self.store.join_transfer(&transfer, u64::MAX).unwrap();
                 records.push_back(Record::Transfer(transfer.into()));
             }
@@ -304,12 +304,7 @@ impl Shelf {
 
 impl Source for Shelf {
     fn take(&mut self) -> Taken {
-        let mut replica = self.0.lock().unwrap();
-        Taken {
-            records: replica.take_records(),
-            seq: replica.store().sealed_seq(),
-            versions: replica.store().version_vector().clone(),
-        }
+        Taken::from(&mut self.0.lock().unwrap())
     }
 
     fn image(&mut self, bucket: usize) -> Vec<u8> {

@@ -11,9 +11,9 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cahoots_gossip::VersionVector;
 use cahoots_gossip::driver::Node;
-use cahoots_gossip::engine::Records;
+use cahoots_gossip::engine::{Records, Replica};
+use cahoots_gossip::{ReplicaId, VersionVector};
 use tracing::{error, info};
 
 use super::error::StorageError;
@@ -54,19 +54,29 @@ pub trait Source: Send {
 pub struct Taken {
     /// What was applied.
     pub records: Records,
+    /// The replica's id.
+    pub id: ReplicaId,
     /// The last own event among it and everything before.
     pub seq: u64,
     /// What is applied, with it.
     pub versions: VersionVector,
 }
 
-impl Source for Node {
-    fn take(&mut self) -> Taken {
-        self.with(|replica, _| Taken {
+impl Taken {
+    /// What `replica` has for the disk.
+    pub fn from(replica: &mut Replica) -> Self {
+        Self {
             records: replica.take_records(),
+            id: replica.id(),
             seq: replica.store().sealed_seq(),
             versions: replica.store().version_vector().clone(),
-        })
+        }
+    }
+}
+
+impl Source for Node {
+    fn take(&mut self) -> Taken {
+        self.with(|replica, _| Taken::from(replica))
     }
 
     fn image(&mut self, bucket: usize) -> Vec<u8> {
@@ -171,19 +181,18 @@ impl<S: Source> Writer<S> {
         let taken = self.source.take();
         self.shared.taken.notify_waiters();
         let idle = taken.records.list.is_empty() && !taken.records.lost;
+        let id = taken.id;
         let result = self.write(taken).and_then(|spent| if closing.is_some() { self.finish() } else { Ok(spent) });
         self.shared.presses.store(false, Ordering::SeqCst);
         self.tell();
         if let Some(done) = closing {
-            let closed = match &result {
-                Ok(_) if self.failed.is_none() && !self.log.is_rebuilding() => {
-                    Closed { position: Some(self.log.position()), error: None }
-                }
-                Ok(_) => Closed { position: None, error: Some(self.shared.failing().unwrap_or_default()) },
-                Err(error) => Closed { position: None, error: Some(text_of(error)) },
+            let stopped = match &result {
+                Ok(_) if self.failed.is_none() && !self.log.is_rebuilding() => Ok((self.log.position(), id)),
+                Ok(_) => Err(self.shared.failing().unwrap_or_default()),
+                Err(error) => Err(text_of(error)),
             };
             // Nobody to tell is nobody who minds.
-            let _ = done.send(closed);
+            let _ = done.send(Closed { stopped });
             return Rest::Closed;
         }
         match result {
@@ -396,9 +405,9 @@ fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-/// More was applied than could be written: some of it is not among the records, and everything is written anew.
+/// What is on disk does not lead up to the records any more, and everything is written anew.
 fn fell_behind() -> StorageError {
-    let error = std::io::Error::other("the disk did not keep up with what was applied");
+    let error = std::io::Error::other("the disk did not keep up with what was applied, or it was moved to a new id");
     StorageError::io("write all records to", std::path::Path::new("log"))(error)
 }
 

@@ -10,19 +10,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use cahoots_crdt::ReplicaId;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
+use super::bulk::ASKS_MAX;
 use super::changes::{CHANGES_MAX, Changes};
 use super::clock::Clock;
 use super::counters::Tally;
 use super::member::{Member, MemberState};
+use super::node::random_id;
 use super::pace::Pace;
 use super::pump::{BURST_MAX, UNSENT_MAX};
 use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::timer::Timer;
 use super::transport::Inbound;
 use super::waiters::{Waiters, Waiting};
-use crate::engine::{Event, Now, Replica, Transmit};
+use crate::engine::{Ask, Event, Now, Replica, Transmit};
 use crate::store::Change;
 
 /// Between two looks at due timers while the socket is full, in microseconds.
@@ -57,11 +60,15 @@ pub(super) struct Shared {
     pub(super) progress: Notify,
     pub(super) waiters: Waiters,
     pub(super) tally: Tally,
+    /// Where the engine's requests go, for streams to carry.
+    asks: mpsc::Sender<Ask>,
     /// Where membership messages go while chitchat runs.
     pub(super) membership: Mutex<Option<mpsc::Sender<Inbound>>>,
     /// Hears to whom membership has answered, while this node says farewell.
     farewells: Mutex<Option<mpsc::Sender<SocketAddr>>>,
     pub(super) members: watch::Sender<Vec<Member>>,
+    /// The id that membership is to announce.
+    pub(super) id: watch::Sender<ReplicaId>,
     /// How often membership calls on others.
     pace: Mutex<Pace>,
     /// Called under the engine's lock when there are records for a disk.
@@ -76,12 +83,16 @@ pub(super) type OnRecords = Box<dyn Fn() + Send + Sync>;
 struct Turn {
     transmits: VecDeque<Transmit>,
     events: Vec<Event>,
+    asks: Vec<Ask>,
     more: bool,
 }
 
 impl Shared {
-    pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> Self {
-        Self {
+    /// With what receives the engine's requests.
+    pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> (Self, mpsc::Receiver<Ask>) {
+        let (asks, receiver) = mpsc::channel(ASKS_MAX);
+        let id = watch::Sender::new(replica.id());
+        let shared = Self {
             core: Mutex::new(Core { replica, armed: None, changes: None, hurry: false, hurried: 0 }),
             endpoint: RwLock::new(Some(Arc::new(endpoint))),
             unsent: Mutex::default(),
@@ -92,12 +103,15 @@ impl Shared {
             progress: Notify::new(),
             waiters: Waiters::default(),
             tally: Tally::default(),
+            asks,
             membership: Mutex::new(None),
             farewells: Mutex::new(None),
             members: watch::Sender::default(),
+            id,
             pace: Mutex::new(Pace::new(Instant::now())),
             on_records: OnceLock::new(),
-        }
+        };
+        (shared, receiver)
     }
 
     /// The engine, for reading or for something that gives it nothing to do.
@@ -135,8 +149,12 @@ impl Shared {
 
     /// The locked half of a step.
     fn turn(&self, core: &mut Core, now: Now) -> Turn {
-        let replica = &mut core.replica;
         let mut turn = Turn::default();
+        if core.replica.needs_new_id() {
+            self.listen(&mut core.replica, &mut turn);
+            self.rename(core, now);
+        }
+        let replica = &mut core.replica;
         // What is written leaves first, so that a question about it, which may be due at the same time, comes after.
         self.collect(replica, now, &mut turn);
         self.listen(replica, &mut turn);
@@ -169,6 +187,32 @@ impl Shared {
         turn
     }
 
+    /// Goes on under an id drawn at random, for the old one is, or may be, somebody else's too.
+    pub(super) fn rename(&self, core: &mut Core, now: Now) {
+        let id = random_id();
+        let renamed = core.replica.take_new_id(now, id);
+        tracing::warn!(old = %renamed.old, %id, moved = renamed.moved, "this replica goes on under a new id");
+        // Who waits for events by the old numbers hears what there is; it cannot be known what became of each.
+        self.waiters.dismiss(|_| 0);
+        core.hurried = 0;
+        self.id.send_replace(id);
+    }
+
+    /// As [`Shared::rename`], at somebody's wish.
+    pub(super) fn give_up_id(&self) {
+        let mut core = self.core();
+        let now = self.clock.now();
+        self.rename(&mut core, now);
+        let turn = self.turn(&mut core, now);
+        drop(core);
+        self.finish(turn);
+    }
+
+    /// The id of this node's replica.
+    pub(super) fn id(&self) -> ReplicaId {
+        *self.id.borrow()
+    }
+
     /// Has records kept from now on, and `call` called whenever there are some.
     pub(super) fn on_records(&self, call: OnRecords) {
         self.core().replica.keep_records();
@@ -181,11 +225,13 @@ impl Shared {
         if self.on_records.get().is_some() {
             replica.keep_records();
         }
+        self.id.send_replace(replica.id());
         self.core().replica = replica;
     }
 
     /// Takes what the engine has to tell.
     fn listen(&self, replica: &mut Replica, turn: &mut Turn) {
+        turn.asks.extend(std::iter::from_fn(|| replica.poll_ask()));
         let known = turn.events.len();
         while let Some(event) = replica.poll_event() {
             turn.events.push(event);
@@ -193,7 +239,7 @@ impl Shared {
         if turn.events[known..].iter().any(|event| matches!(event, Event::Acked { .. })) {
             self.recount(replica);
         }
-        if turn.events[known..].iter().any(|event| matches!(event, Event::Kept { .. })) {
+        if turn.events[known..].iter().any(|event| matches!(event, Event::Kept { .. } | Event::ProbationEnded)) {
             self.progress.notify_waiters();
         }
     }
@@ -232,6 +278,13 @@ impl Shared {
         }
         for event in turn.events {
             super::pump::report(&event);
+        }
+        for ask in turn.asks {
+            if let Err(refused) = self.asks.try_send(ask) {
+                // The node stops, or the engine has far more under way than it ever has: as if the stream had broken.
+                let number = refused.into_inner().number;
+                self.drive(|replica, now| replica.handle_answer(now, number, None));
+            }
         }
         if turn.more {
             self.wake.notify_one();
@@ -355,9 +408,9 @@ mod tests {
 
     fn shared() -> Shared {
         let clock = Clock::start();
-        let replica = Replica::new(ReplicaConfig::default(), cahoots_crdt::ReplicaId::new(1), clock.now());
+        let replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), clock.now());
         let endpoint = Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        Shared::new(replica, endpoint, clock, Timer::new().unwrap())
+        Shared::new(replica, endpoint, clock, Timer::new().unwrap()).0
     }
 
     fn transmits(to: SocketAddr, count: usize) -> VecDeque<Transmit> {
@@ -377,7 +430,7 @@ mod tests {
         assert_eq!((shared.tally.datagrams_dropped.get(), shared.tally.send_blocked.get()), (2, 2));
 
         shared.drive(|replica, now| {
-            replica.peer_up(now, cahoots_crdt::ReplicaId::new(2), to);
+            replica.peer_up(now, ReplicaId::new(2), to, crate::Zone::default());
             replica.write(now, 1, |writer| writer.set(b"key", b"value")).unwrap();
         });
         assert_eq!(shared.unsent().len(), UNSENT_MAX, "nothing is taken from the engine while the socket is full");

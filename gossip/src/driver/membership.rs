@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cahoots_crdt::ReplicaId;
 use chitchat::{ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState, spawn_chitchat};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
@@ -27,6 +28,7 @@ use super::core::Shared;
 use super::roster::{Roster, Seen, Step};
 use super::seeds::Seeds;
 use super::transport::MembershipTransport;
+use crate::Zone;
 
 /// Chitchat drops a dead incarnation from its digests after half of this, and forgets it after the whole.
 ///
@@ -84,9 +86,10 @@ impl Membership {
         config: &NodeConfig,
         local: SocketAddr,
         advertised: SocketAddr,
+        bulk: SocketAddr,
     ) -> Self {
         let id = shared.core().replica.id();
-        let announcement = Announcement::new(id, &config.replica.limits, config.zone.clone());
+        let announcement = Announcement::new(id, &config.replica.limits, Some(bulk), config.zone.clone());
         let incarnation = wall_ms();
         // Found dead at the latest after twice the timeout, an old incarnation is not a duplicate before that.
         let grace = config.failure_timeout * 2;
@@ -120,16 +123,27 @@ impl Membership {
                         return;
                     }
                     Ended::Abandoned => return,
+                    Ended::Renamed => {
+                        let _ = chitchat.shutdown().await;
+                        self.announcement.id = self.shared.id();
+                        self.begin_incarnation();
+                        continue;
+                    }
                     Ended::Failed(error) => tracing::error!(%error, "membership stopped by itself; starting it again"),
                 },
                 Err(error) => tracing::error!(%error, "membership does not start; trying again"),
             }
             self.shared.tally.membership_restarts.add(1);
             tokio::time::sleep(RESTART_PAUSE).await;
-            // Peers take a new incarnation for a restart, and drop what the broken one may have spread.
-            self.incarnation = wall_ms().max(self.incarnation + 1);
-            self.roster.announce(self.incarnation, self.announcement.clone());
+            self.begin_incarnation();
         }
+    }
+
+    /// Peers take a new incarnation for a restart, and drop what the one before may have spread.
+    fn begin_incarnation(&mut self) {
+        self.incarnation = wall_ms().max(self.incarnation + 1);
+        self.roster.announce(self.incarnation, self.announcement.clone());
+        self.shared.members.send_replace(self.roster.members());
     }
 
     fn transport(&self) -> MembershipTransport {
@@ -160,6 +174,7 @@ impl Membership {
         let mut live = chitchat.with_chitchat(|chitchat| chitchat.live_nodes_watcher()).await;
         let mut ended = pin!(chitchat.termination_watcher());
         let mut seeds = self.seeds.watch();
+        let mut id = self.shared.id.subscribe();
         let mut contact_at = Instant::now();
         loop {
             let recheck_at = self.roster.recheck_at();
@@ -168,6 +183,7 @@ impl Membership {
                     let error = result.err().map_or_else(|| "no reason given".to_owned(), |error| error.to_string());
                     return Ended::Failed(error);
                 }
+                () = changed_from(&mut id, self.announcement.id) => return Ended::Renamed,
                 Ok(()) = live.changed() => self.review(&mut live),
                 () = sleep_until(recheck_at) => self.review(&mut live),
                 () = sleep_until(Some(contact_at)) => {
@@ -209,7 +225,7 @@ impl Membership {
         self.shared.pace().stir(Instant::now());
         for step in &steps {
             match step {
-                Step::Up { name, id, addr } => tracing::info!(name, %id, %addr, "peer is up"),
+                Step::Up { name, id, addr, .. } => tracing::info!(name, %id, %addr, "peer is up"),
                 Step::Down { name, id } => tracing::warn!(name, %id, "peer is down"),
                 Step::Gone { name, id, why } => tracing::info!(name, %id, why, "peer is gone"),
                 Step::Refuse { name, addr, refusal } => {
@@ -221,7 +237,7 @@ impl Membership {
         self.shared.drive(|replica, now| {
             for step in steps {
                 match step {
-                    Step::Up { id, addr, .. } => replica.peer_up(now, id, addr),
+                    Step::Up { id, addr, zone, .. } => replica.peer_up(now, id, addr, Zone::of(zone.as_deref())),
                     Step::Down { id, .. } => replica.peer_down(now, id),
                     Step::Gone { id, .. } => replica.peer_gone(id),
                     Step::Refuse { .. } => {}
@@ -303,6 +319,8 @@ enum Ended {
     Left(oneshot::Sender<()>),
     /// The node was dropped.
     Abandoned,
+    /// Its replica has another id now.
+    Renamed,
     Failed(String),
 }
 
@@ -332,6 +350,13 @@ fn failure_detector(timeout: Duration) -> FailureDetectorConfig {
         max_interval: timeout / 2,
         initial_interval: timeout.mul_f64(6.0 / (5.0 * THRESHOLD)),
         dead_node_grace_period: DEAD_GRACE,
+    }
+}
+
+async fn changed_from(id: &mut watch::Receiver<ReplicaId>, known: ReplicaId) {
+    // The sender lives as long as the node.
+    if id.wait_for(|id| *id != known).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::bulk::Bulk;
 use super::changes::Changes;
 use super::clock::Clock;
 use super::config::{NodeConfig, StartError};
@@ -24,7 +25,8 @@ use super::pump::pump;
 use super::seeds::Seeds;
 use super::socket::Endpoint;
 use super::timer::Timer;
-use crate::engine::{Now, Replica};
+use crate::Zone;
+use crate::engine::{Ask, Now, Replica};
 use crate::store::Store;
 
 /// Between two questions to peers about their disks.
@@ -33,7 +35,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// Time a shutdown takes for its farewell even when the hand-over has used up the bound.
 const FAREWELL_TIME: Duration = Duration::from_millis(500);
 
-/// A replica in a cluster: the engine, its socket and its membership.
+/// A replica in a cluster: the engine, its sockets and its membership.
 ///
 /// Clones are handles to the same node. When the last one is dropped the node stops at once, as if it had been killed:
 /// use [`shutdown`](Self::shutdown) to hand over what only this node has.
@@ -68,6 +70,9 @@ pub struct Drained {
 struct Running {
     shared: Arc<Shared>,
     local: SocketAddr,
+    bulk_local: SocketAddr,
+    /// Gone once the node has stopped.
+    bulk: Mutex<Option<Bulk>>,
     has_seeds: bool,
     commands: mpsc::Sender<Command>,
     /// There until the node is woken.
@@ -81,12 +86,17 @@ struct Asleep {
     config: NodeConfig,
     runtime: Handle,
     advertised: SocketAddr,
+    bulk_advertised: SocketAddr,
     orders: mpsc::Receiver<Command>,
+    asks: mpsc::Receiver<Ask>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.shared.close();
+        if let Some(bulk) = self.take_bulk() {
+            bulk.close();
+        }
         for task in self.take_tasks() {
             task.abort();
         }
@@ -97,10 +107,14 @@ impl Running {
     fn take_tasks(&self) -> Vec<JoinHandle<()>> {
         std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    fn take_bulk(&self) -> Option<Bulk> {
+        self.bulk.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Node {
-    /// Binds the socket and starts the node on the current tokio runtime. It looks for its cluster from then on and is
+    /// Binds the sockets and starts the node on the current tokio runtime. It looks for its cluster from then on and is
     /// usable at once, alone.
     ///
     /// # Errors
@@ -111,7 +125,7 @@ impl Node {
         Ok(node)
     }
 
-    /// Binds the socket and no more: the node neither hears nor says anything before [`wake`](Self::wake). So a program
+    /// Binds the sockets and no more: the node neither hears nor says anything before [`wake`](Self::wake). So a program
     /// that has data to load learns first whether it can start at all, and peers never meet a replica that knows less
     /// than its id has told. Nothing may be written meanwhile; it would be gone.
     ///
@@ -124,43 +138,55 @@ impl Node {
         let endpoint = Endpoint::bind(config.listen)?;
         let local = endpoint.local_addr();
         let advertised = config.advertised(local)?;
+        let bulk = Bulk::bind(&config)?;
+        let bulk_local = bulk.local_addr();
+        let bulk_advertised = config.bulk_advertised(bulk_local, advertised);
         let timer = Timer::new().map_err(|source| StartError::Timer { source })?;
         let clock = Clock::start();
         let id = config.id.unwrap_or_else(random_id);
         let mut replica = config.replica.clone();
         replica.nonce_salt = random();
+        replica.zone = Zone::of(config.zone.as_deref());
         let replica = Replica::new(replica, id, clock.now());
-        let shared = Arc::new(Shared::new(replica, endpoint, clock, timer));
+        let (shared, asks) = Shared::new(replica, endpoint, clock, timer);
+        let shared = Arc::new(shared);
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
         let has_seeds = !config.seeds.is_empty();
-        let asleep = Mutex::new(Some(Asleep { config, runtime, advertised, orders }));
         let (tasks, drained) = (Mutex::default(), tokio::sync::Mutex::new(None));
-        Ok(Self { handle: Arc::new(Running { shared, local, has_seeds, commands, asleep, tasks, drained }) })
+        let asleep = Mutex::new(Some(Asleep { config, runtime, advertised, bulk_advertised, orders, asks }));
+        let bulk = Mutex::new(Some(bulk));
+        Ok(Self {
+            handle: Arc::new(Running { shared, local, bulk_local, bulk, has_seeds, commands, asleep, tasks, drained }),
+        })
     }
 
     /// Starts a node that is [`asleep`](Self::asleep), from a loaded store if one is given: then the node goes on from it
     /// under this id. See [`Replica::resume`] for which id that may be. Does nothing when it is awake.
     pub fn wake(&self, loaded: Option<(Store, ReplicaId)>) {
         let asleep = self.handle.asleep.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Asleep { config, runtime, advertised, orders }) = asleep else { return };
+        let Some(Asleep { config, runtime, advertised, bulk_advertised, orders, asks }) = asleep else { return };
         let shared = self.shared();
         if let Some((store, id)) = loaded {
             let replica = self.read(|replica| replica.config().clone());
             shared.install(Replica::resume(replica, store, id, shared.clock.now()));
         }
         // A node that was shut down in its sleep stays down.
-        let Some(endpoint) = shared.endpoint() else { return };
+        let bulk = self.handle.bulk.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(endpoint), Some(bulk)) = (shared.endpoint(), bulk.as_ref()) else { return };
         let (seeds, names) = Seeds::new(&config.seeds);
         let seeds = Arc::new(seeds);
         let (local, name) = (self.handle.local, config.name.clone());
-        let membership = Membership::new(Arc::clone(shared), Arc::clone(&seeds), &config, local, advertised);
+        let membership =
+            Membership::new(Arc::clone(shared), Arc::clone(&seeds), &config, local, advertised, bulk_advertised);
         let tasks = [
             runtime.spawn(pump(Arc::clone(shared), endpoint)),
             runtime.spawn(membership.run(orders)),
+            runtime.spawn(bulk.carry(shared, asks, &config)),
+            runtime.spawn(bulk.answer(shared, &config)),
             runtime.spawn(async move { seeds.keep_fresh(names).await }),
         ];
         self.handle.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
-        tracing::info!(name, %local, %advertised, "node started");
+        tracing::info!(name, %local, %advertised, bulk = %bulk_advertised, "node started");
     }
 
     /// Has the engine keep records of everything it applies from now on, for [`Replica::take_records`], and `call` called
@@ -172,13 +198,26 @@ impl Node {
     /// The id of this node's replica.
     #[must_use]
     pub fn id(&self) -> ReplicaId {
-        self.shared().core().replica.id()
+        self.shared().id()
+    }
+
+    /// Has this replica go on under a new id, drawn at random, and returns it. What nobody was told of yet moves to it; the
+    /// old id is a dead replica's. A node does this by itself when its id turns out to be used elsewhere.
+    pub fn take_new_id(&self) -> ReplicaId {
+        self.shared().give_up_id();
+        self.id()
     }
 
     /// The bound address.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.handle.local
+    }
+
+    /// The bound address for streams.
+    #[must_use]
+    pub fn bulk_addr(&self) -> SocketAddr {
+        self.handle.bulk_local
     }
 
     /// Runs `f` on the engine and sees to what follows: due timers, datagrams, changes.
@@ -248,6 +287,21 @@ impl Node {
         self.read(|replica| replica.kept_by(seq))
     }
 
+    /// Waits until the peers have confirmed that nobody else has used this replica's id, or `patience` is over; says
+    /// whether they have. Matters after a [`wake`](Self::wake) under an old id only.
+    pub async fn id_confirmed(&self, patience: Duration) -> bool {
+        let confirmed = async {
+            loop {
+                let progress = self.shared().progress.notified();
+                if !self.read(Replica::on_probation) {
+                    return;
+                }
+                progress.await;
+            }
+        };
+        tokio::time::timeout(patience, confirmed).await.is_ok()
+    }
+
     /// Everybody known in the cluster: this node first, then peers, those that went down, those refused.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
@@ -278,8 +332,8 @@ impl Node {
         let _ = self.handle.commands.send(Command::Ready(ready)).await;
     }
 
-    /// Stops the node: hands every event to a live peer, tells the peers that it leaves, ends its tasks and frees the
-    /// port. Takes at most `bound` plus half a second.
+    /// Stops the node: hands every event to a live peer, tells the peers that it leaves, ends its tasks and frees its
+    /// ports. Takes at most `bound` plus a second.
     ///
     /// What is written meanwhile is handed over as well, if it comes early enough; writes after the end stay local and
     /// reach nobody. A second call returns what the first one achieved.
@@ -307,6 +361,10 @@ impl Node {
             task.abort();
             // Ended by the abort, or by itself; its part of the socket is dropped either way.
             let _ = task.await;
+        }
+        if let Some(bulk) = self.handle.take_bulk() {
+            bulk.close();
+            bulk.freed().await;
         }
         *done = Some(drained);
         drained
@@ -363,7 +421,7 @@ fn is_complete(replica: &Replica, replicas: usize) -> bool {
 const COMMANDS_MAX: usize = 8;
 
 /// A replica id nobody else has.
-fn random_id() -> ReplicaId {
+pub(super) fn random_id() -> ReplicaId {
     // Zero stands for "no id" in some logs and formats.
     ReplicaId::new(std::iter::repeat_with(random).find(|id| *id != 0).expect("the iterator has no end"))
 }

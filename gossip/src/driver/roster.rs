@@ -38,7 +38,7 @@ pub(super) struct Seen {
 /// What follows from a view, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    Up { name: String, id: ReplicaId, addr: SocketAddr },
+    Up { name: String, id: ReplicaId, addr: SocketAddr, zone: Option<String> },
     Down { name: String, id: ReplicaId },
     Gone { name: String, id: ReplicaId, why: &'static str },
     Refuse { name: String, addr: SocketAddr, refusal: PeerRefusal },
@@ -110,8 +110,8 @@ impl Roster {
                 tracing::info!(%id, from = former.name, to = member.name, "a replica came back under another name");
             }
             let known = self.up.insert(id, member.clone());
-            if known.is_none_or(|known| known.addr != member.addr) {
-                steps.push(Step::Up { name: member.name, id, addr: member.addr });
+            if known.is_none_or(|known| known.addr != member.addr || known.zone != member.zone) {
+                steps.push(Step::Up { name: member.name, id, addr: member.addr, zone: member.zone });
             }
         }
         self.refuse(now, verdict.refused, &mut steps);
@@ -265,6 +265,7 @@ fn member(origin: (&str, u64, SocketAddr), of: &Announcement, state: MemberState
         name: origin.0.to_owned(),
         id: of.id,
         addr: origin.2,
+        bulk: of.bulk,
         incarnation: origin.1,
         is_self,
         state,
@@ -282,7 +283,7 @@ mod tests {
     const GRACE: Duration = Duration::from_secs(8);
 
     fn announcement(id: u64) -> Announcement {
-        Announcement::new(ReplicaId::new(id), &Limits::default(), None)
+        Announcement::new(ReplicaId::new(id), &Limits::default(), None, None)
     }
 
     fn roster() -> Roster {
@@ -298,7 +299,7 @@ mod tests {
     }
 
     fn up(name: &str, id: u64, port: u16) -> Step {
-        Step::Up { name: name.into(), id: ReplicaId::new(id), addr: addr(port) }
+        Step::Up { name: name.into(), id: ReplicaId::new(id), addr: addr(port), zone: None }
     }
 
     fn down(name: &str, id: u64) -> Step {

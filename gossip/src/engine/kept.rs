@@ -49,8 +49,9 @@ impl Replica {
     }
 
     pub(super) fn on_kept(&mut self, sender: ReplicaId, upto: u64) {
-        // What was never minted here cannot be anywhere; who says so is told by other means that ids are in conflict.
-        let upto = upto.min(self.store.sealed_seq());
+        if upto > self.store.certain_seq() {
+            return self.identity_conflict(sender); // nobody was told of so much
+        }
         if let Some(peer) = self.peers.get_mut(&sender).filter(|peer| peer.kept.upto < upto) {
             peer.kept.upto = upto;
             self.emit(Event::Kept { peer: sender, seq: upto });

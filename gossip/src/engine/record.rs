@@ -7,10 +7,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use cahoots_crdt::{Dot, ReplicaId};
+use cahoots_crdt::Dot;
 
-use super::{Now, Replica, ReplicaConfig, transmit};
-use crate::store::Store;
+use super::Replica;
 
 /// What a record costs beside its bytes.
 const RECORD_BYTES: usize = 40;
@@ -18,9 +17,10 @@ const RECORD_BYTES: usize = 40;
 /// One thing that was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// An event, own or foreign: its dot and its body as it travels. Read back by [`Store::load_event`].
+    /// An event, own or foreign: its dot and its body as it travels. Read back by
+    /// [`Store::load_event`](crate::store::Store::load_event).
     Event(Dot, Arc<[u8]>),
-    /// A bucket transfer. Read back by [`Store::load_transfer`].
+    /// A bucket transfer. Read back by [`Store::load_transfer`](crate::store::Store::load_transfer).
     Transfer(Box<[u8]>),
 }
 
@@ -41,8 +41,8 @@ impl Record {
 pub struct Records {
     /// Oldest first.
     pub list: VecDeque<Record>,
-    /// More was applied than was taken in time, and some records are gone: what is on disk no longer leads up to this
-    /// list, and images of all buckets must be taken anew.
+    /// What is on disk no longer leads up to this list, and images of all buckets must be taken anew: more was applied than
+    /// was taken in time, and some records are gone; or events were moved to a new id.
     pub lost: bool,
     bytes: usize,
 }
@@ -52,25 +52,16 @@ impl Records {
         self.bytes += record.cost();
         self.list.push_back(record);
         if self.bytes > bytes_max {
-            *self = Self { lost: true, ..Self::default() };
+            self.lose();
         }
+    }
+
+    fn lose(&mut self) {
+        *self = Self { lost: true, ..Self::default() };
     }
 }
 
 impl Replica {
-    /// A replica that goes on from a store loaded from disk, minting as `id`: the one the store was kept under, if
-    /// everything that one ever told or acknowledged is in it, or a fresh one.
-    #[must_use]
-    pub fn resume(config: ReplicaConfig, mut store: Store, id: ReplicaId, now: Now) -> Self {
-        let mut replica = Self::new(config, id, now);
-        store.adopt(id);
-        store.set_bounds(replica.config.limits.clone(), transmit::event_bytes_max(&replica.config, &replica.envelope));
-        replica.store = store;
-        // Answers to requests of an earlier process under this id are not to be taken for answers to these.
-        replica.requests = now.wall << 20;
-        replica
-    }
-
     /// Starts keeping records of everything applied, for [`Replica::take_records`].
     pub fn keep_records(&mut self) {
         self.records.get_or_insert_default();
@@ -98,6 +89,18 @@ impl Replica {
         let image = self.store.bucket_image(bucket);
         self.log_sealed();
         image
+    }
+
+    /// What was recorded of the own id so far is not true any more.
+    pub(super) fn lose_records(&mut self) {
+        if let Some(records) = &mut self.records {
+            records.lose();
+        }
+    }
+
+    /// Bytes that wait for the disk.
+    pub(super) fn records_bytes(&self) -> usize {
+        self.records.as_ref().map_or(0, |records| records.bytes)
     }
 
     pub(super) fn record(&mut self, record: impl FnOnce() -> Record) {

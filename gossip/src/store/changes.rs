@@ -14,7 +14,7 @@ pub enum Change {
     Lost,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     on: bool,
     bytes: usize,
@@ -24,6 +24,11 @@ pub(super) struct Changes {
 impl Changes {
     pub(super) fn record(&mut self, on: bool) {
         *self = Self { on, ..Self::default() };
+    }
+
+    /// Bytes queued, and what they never exceed.
+    pub(super) fn queue(&self) -> (usize, usize) {
+        (self.bytes, QUEUE_BYTES_MAX)
     }
 
     pub(super) fn push(&mut self, key: &[u8]) {

@@ -9,7 +9,7 @@ use super::cell::{Class, Element, Path, hash_of};
 use crate::Hlc;
 
 /// Named elements: the members of a set, the fields of a hash. Holds none that is empty.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     elements: HashTable<(Box<[u8]>, Element)>,
 }
@@ -35,7 +35,7 @@ impl Table {
 }
 
 /// All live cells of one key. A key whose entry is empty does not exist and has no entry.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Entry {
     pub(super) text: Element,
     /// At most one table per class, none that is empty.
@@ -123,6 +123,11 @@ impl Entry {
                 tables.iter().map(newest).chain([text]).max().map(|(_, class)| class)
             }
         }
+    }
+
+    /// Whether there is nothing beside the text, which may be empty.
+    pub(super) fn has_text_only(&self) -> bool {
+        self.tables.is_empty()
     }
 
     /// Whether cells of more than one type are live: replicas created the key with different types while apart.

@@ -16,7 +16,7 @@ use crate::Limits;
 const ALWAYS: u64 = u64::MAX;
 
 impl Store {
-    /// An empty store to load into. It mints nothing before it is given an id by [`Store::adopt`].
+    /// An empty store to load into. It mints nothing before it is told whose it is.
     #[must_use]
     pub fn to_load(limits: Limits) -> Self {
         Self::new(ReplicaId::new(0), limits, 0)
@@ -27,8 +27,7 @@ impl Store {
     /// # Panics
     /// If there is no such bucket.
     pub fn bucket_image(&mut self, bucket: usize) -> Vec<u8> {
-        let shown = !self.bucket_fingerprints(bucket, bucket + 1)[0];
-        self.encode_transfer(bucket, &[shown], 0).0
+        self.encode_bucket(bucket)
     }
 
     /// Joins an image, or a transfer that was joined before, as read back from disk.
@@ -47,13 +46,11 @@ impl Store {
         self.apply(event, body, ALWAYS)
     }
 
-    /// From now on this store mints its events as `id`, which is new or one that this store holds every event of.
-    ///
-    /// # Panics
-    /// If a window is open: it has an id.
-    pub fn adopt(&mut self, id: ReplicaId) {
-        assert!(self.window.is_none(), "an open window belongs to the id it was opened under");
+    /// Everything is loaded, and `id` is the replica that wrote it. What becomes of the id is for [`Store::resume`].
+    #[must_use]
+    pub fn loaded_as(mut self, id: ReplicaId) -> Self {
         self.id = id;
+        self
     }
 }
 
@@ -117,7 +114,7 @@ mod tests {
 
         fn join(&mut self, from: &mut Disk, first: usize, count: usize) {
             let theirs = self.store.bucket_fingerprints(first, first + count);
-            let (transfer, _) = from.store.encode_transfer(first, &theirs, usize::MAX);
+            let (transfer, _) = from.store.encode_transfer(first, &theirs, usize::MAX, usize::MAX);
             from.drain();
             self.drain();
             self.store.join_transfer(&transfer, ALWAYS).unwrap();
@@ -195,7 +192,7 @@ mod tests {
             assert!(loaded.fingerprints_are_exact());
             assert_eq!((loaded.len(), loaded.clock()), (a.store.len(), a.store.clock()));
 
-            loaded.adopt(A);
+            let mut loaded = loaded.loaded_as(A);
             let seq = loaded.sealed_seq();
             loaded.write(1, 0, |writer| writer.set(b"more", b"1")).unwrap();
             assert_eq!(loaded.position(), seq + 1);

@@ -93,6 +93,12 @@ impl Group {
         self.running().map(Daemon::client).collect()
     }
 
+    /// The process ids of all that run.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        self.running().map(Daemon::pid).collect()
+    }
+
     fn running(&self) -> impl Iterator<Item = &Daemon> {
         self.daemons.iter().flatten()
     }

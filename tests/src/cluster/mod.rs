@@ -15,4 +15,4 @@ pub use client::{Client, Value};
 pub use daemon::{Daemon, Setup};
 pub use group::Group;
 pub use patience::{PATIENCE, until};
-pub use relay::{Faults, Record, Relay};
+pub use relay::{Faults, Relay};

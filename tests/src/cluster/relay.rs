@@ -4,7 +4,7 @@
 //! leaves, from that one's front, so daemons see each other only at their fronts. No privileges needed.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -12,8 +12,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cahoots_gossip::Dot;
-use cahoots_gossip::wire::tap::events_in;
 
+use crate::listener::Listener;
 use crate::sim::Random;
 
 /// What the network does to datagrams.
@@ -27,15 +27,6 @@ pub struct Faults {
     pub delay: u64,
     /// Links nothing passes: from, to.
     pub cut: Vec<(usize, usize)>,
-}
-
-/// Every event that passed, by its dot, as far as events travel whole.
-#[derive(Clone, Debug, Default)]
-pub struct Record {
-    /// A hash of its body.
-    pub events: BTreeMap<Dot, u64>,
-    /// Dots that were seen with two bodies.
-    pub twice: Vec<Dot>,
 }
 
 /// Counts of what was done.
@@ -55,8 +46,8 @@ struct State {
     faults: Faults,
     random: Random,
     counts: Counts,
-    /// There while events are recorded.
-    record: Option<Record>,
+    /// There while events are listened to.
+    listener: Option<Listener>,
     delayed: BinaryHeap<Delayed>,
     ties: u64,
     /// Where the daemons really listen, as far as they have started.
@@ -96,7 +87,7 @@ impl Relay {
             faults: Faults::default(),
             random: Random::new(seed),
             counts: Counts::default(),
-            record: None,
+            listener: None,
             delayed: BinaryHeap::new(),
             ties: 0,
             daemons: vec![None; daemons],
@@ -142,21 +133,24 @@ impl Relay {
         self.set(Faults { cut: pairs.collect(), ..Faults::default() });
     }
 
-    /// Records every event from now on. Without a cluster key only: with one there is nothing to see.
+    /// Listens to every event from now on, in a cluster of this name without a key.
     ///
     /// # Panics
     /// If a thread of the relay panicked.
-    pub fn record(&self) {
-        self.shared.state.lock().expect("no thread panicked").record = Some(Record::default());
+    pub fn listen(&self, cluster: &str) {
+        let listener = Listener::new(cluster, None);
+        self.shared.state.lock().expect("no thread panicked").listener = Some(listener);
     }
 
-    /// What was recorded so far.
+    /// How many different events were heard so far, and the dots that name two.
     ///
     /// # Panics
-    /// If a thread of the relay panicked, or nothing is recorded.
+    /// If a thread of the relay panicked, or nobody listens.
     #[must_use]
-    pub fn recorded(&self) -> Record {
-        self.shared.state.lock().expect("no thread panicked").record.clone().expect("events are recorded")
+    pub fn heard(&self) -> (u64, Vec<Dot>) {
+        let state = self.shared.state.lock().expect("no thread panicked");
+        let listener = state.listener.as_ref().expect("somebody listens");
+        (listener.events(), listener.forks.clone())
     }
 
     /// What was done so far.
@@ -186,12 +180,8 @@ impl Shared {
             let mut guard = self.state.lock().expect("no thread panicked");
             let state = &mut *guard;
             let Some(from) = state.daemons.iter().position(|daemon| *daemon == Some(source)) else { continue };
-            if let Some(record) = &mut state.record {
-                for (dot, body) in events_in("cahoots", &buffer[..length]) {
-                    if *record.events.entry(dot).or_insert(body) != body {
-                        record.twice.push(dot);
-                    }
-                }
+            if let Some(listener) = &mut state.listener {
+                listener.hear(&buffer[..length]);
             }
             if state.faults.cut.contains(&(from, to)) {
                 state.counts.cut += 1;
