@@ -2,6 +2,7 @@
 //!
 //! `CAHOOTS_KILLS=200` kills so many times under each policy; `CAHOOTS_KILL_SEED` changes the points.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -168,7 +169,8 @@ fn two_replicas_reload_what_they_wrote_and_what_came_by_gossip() {
     assert_eq!(group[0].ask("SET of-a 1"), Value::text("OK"));
     assert_eq!(group[1].ask("SADD of-b x y"), Value::Integer(2));
     group.agree();
-    // Each stops alone and cleanly: nothing of either is anywhere but on its disk, and both ids go on.
+    // Each stops alone and cleanly: nothing of either is anywhere but on its disk, and both ids go on: whoever starts first
+    // finds nobody to ask, but writes only once the other is there.
     let ids: Vec<Value> = (0..2).map(|daemon| group[daemon].status().at("id").clone()).collect();
     let setups: Vec<_> = (0..2)
         .map(|daemon| {
@@ -225,4 +227,79 @@ fn what_is_written_while_a_replica_is_down_is_merged_after_it_has_loaded() {
     group.put(1, daemon);
     (0..20_000).for_each(|_| drop(client.receive()));
     group.agree();
+}
+
+#[test]
+fn whoever_finds_nobody_to_ask_takes_a_new_id_with_its_first_write_and_not_before() {
+    let mut group = Group::start_kept(2, 1, &[]);
+    assert_eq!(group[0].ask("INCR n"), Value::Integer(1));
+    group.agree();
+    let setup = group.take(1).kill();
+    let alone = group.take(0);
+    let (before, kept) = (alone.status().at("id").clone(), alone.setup.clone());
+    alone.terminate();
+    let alone = Daemon::start(kept);
+    assert_eq!(alone.ask("GET n"), Value::text("1"));
+    assert_eq!(*alone.status().at("id"), before);
+    assert_eq!(alone.ask("INCR n"), Value::Integer(2));
+    let after = alone.status().at("id").clone();
+    assert_ne!(after, before);
+    group.put(0, alone);
+    let other = Daemon::start(setup);
+    assert_eq!(other.ask("GET n"), Value::text("1"), "what its own disk has");
+    group.put(1, other);
+    (0..2).for_each(|daemon| group[daemon].await_peers(1));
+    group.agree();
+    assert_eq!(group[1].ask("GET n"), Value::text("2"));
+    // Stopped cleanly, it goes on under the id it took.
+    let daemon = group.take(0);
+    let setup = daemon.setup.clone();
+    daemon.terminate();
+    assert_eq!(*Daemon::start(setup).status().at("id"), after);
+}
+
+#[test]
+fn a_directory_set_back_to_an_earlier_state_is_found_out_and_nothing_is_lost() {
+    let mut group = Group::start_kept(3, 1, &[]);
+    let data = group.directory().join("a.data");
+    // All but the lock, by which a copy in another place would be told.
+    let files = |from: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(from).expect("it is there").map(|entry| entry.expect("it can be read").path());
+        entries.filter(|path| path.is_file() && !path.ends_with("lock")).collect()
+    };
+    assert_eq!(group[0].ask("INCRBY n 5"), Value::Integer(5));
+    group.agree();
+    let restart = |group: &mut Group, between: &dyn Fn()| {
+        let daemon = group.take(0);
+        let setup = daemon.setup.clone();
+        daemon.terminate();
+        between();
+        let daemon = Daemon::start(setup);
+        group.put(0, daemon);
+        group[0].await_peers(2);
+    };
+    let before = group[0].status().at("id").clone();
+    let saved = tempfile::tempdir().expect("a temporary directory");
+    restart(&mut group, &|| {
+        for path in files(&data) {
+            std::fs::copy(&path, saved.path().join(path.file_name().expect("a file"))).expect("it is copied");
+        }
+    });
+    assert_eq!(*group[0].status().at("id"), before);
+    assert_eq!(group[0].ask("INCRBY n 7"), Value::Integer(12));
+    assert_eq!(group[0].ask("SET later 1"), Value::text("OK"));
+    group.agree();
+    restart(&mut group, &|| {
+        files(&data).iter().for_each(|path| std::fs::remove_file(path).expect("it is removed"));
+        for path in files(saved.path()) {
+            std::fs::copy(&path, data.join(path.file_name().expect("a file"))).expect("it is copied");
+        }
+    });
+    assert_ne!(*group[0].status().at("id"), before, "its peers know more of that id than its disk");
+    group[0].ask("INCRBY n 100");
+    group.agree();
+    for daemon in 0..3 {
+        assert_eq!(group[daemon].ask("GET n"), Value::text("112"));
+        assert_eq!(group[daemon].ask("GET later"), Value::text("1"));
+    }
 }

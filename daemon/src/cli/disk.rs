@@ -88,8 +88,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Before clients write under an old id, so that nothing written ever has to be moved to another: has those who may
-    /// have heard of it say what they know. If nobody can be asked, the node goes on under a new one.
+    /// Before clients come: has those who may have heard of the old id say what they know. If nobody can be asked, the
+    /// first write takes a new one, so that nothing written ever has to be moved to another.
     async fn confirm_id(&self, node: &Node) {
         if !self.knows_others {
             return node.with(|replica, _| replica.end_probation());
@@ -97,8 +97,7 @@ impl Disk {
         listen(node).await;
         let met = node.members().iter().any(is_live_peer);
         if !(met && node.id_confirmed(ANSWER_TIME).await) {
-            let id = node.take_new_id();
-            info!(%id, why = "nobody could be asked who else has used the old one", "going on under a new replica id");
+            info!("nobody could be asked who else has used this replica's id: the first write will take a new one");
         }
     }
 

@@ -7,6 +7,7 @@ use super::table;
 use crate::resp::{Args, Parser, Reply};
 use crate::server::{Server, Tally};
 use crate::session::Session;
+use cahoots_gossip::driver::random_id;
 use cahoots_gossip::engine::{Now, Replica};
 use cahoots_gossip::store::{Class, Store, View, WriteError, Writer};
 
@@ -190,6 +191,10 @@ impl<'a> Exec<'a> {
 
     /// One event group. `bytes` is an upper estimate of the keys and values written.
     pub(super) fn write<R>(&mut self, bytes: usize, write: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        if self.replica.on_probation() {
+            // Nobody has confirmed that the id is this replica's alone: no event is ever minted under it.
+            self.replica.take_new_id(self.now, random_id());
+        }
         let result = self.replica.write(self.now, bytes, write);
         self.session.written = self.replica.position();
         result

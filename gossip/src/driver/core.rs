@@ -152,8 +152,9 @@ impl Shared {
         let mut turn = Turn::default();
         if core.replica.needs_new_id() {
             self.listen(&mut core.replica, &mut turn);
-            self.rename(core, now);
+            core.replica.take_new_id(now, random_id());
         }
+        self.note_id(core);
         let replica = &mut core.replica;
         // What is written leaves first, so that a question about it, which may be due at the same time, comes after.
         self.collect(replica, now, &mut turn);
@@ -187,25 +188,17 @@ impl Shared {
         turn
     }
 
-    /// Goes on under an id drawn at random, for the old one is, or may be, somebody else's too.
-    pub(super) fn rename(&self, core: &mut Core, now: Now) {
-        let id = random_id();
-        let renamed = core.replica.take_new_id(now, id);
-        tracing::warn!(old = %renamed.old, %id, moved = renamed.moved, "this replica goes on under a new id");
+    /// Sees to what follows if the replica has another id than before.
+    fn note_id(&self, core: &mut Core) {
+        let (old, id) = (self.id(), core.replica.id());
+        if old == id {
+            return;
+        }
+        tracing::warn!(%old, %id, "this replica goes on under a new id");
         // Who waits for events by the old numbers hears what there is; it cannot be known what became of each.
         self.waiters.dismiss(|_| 0);
         core.hurried = 0;
         self.id.send_replace(id);
-    }
-
-    /// As [`Shared::rename`], at somebody's wish.
-    pub(super) fn give_up_id(&self) {
-        let mut core = self.core();
-        let now = self.clock.now();
-        self.rename(&mut core, now);
-        let turn = self.turn(&mut core, now);
-        drop(core);
-        self.finish(turn);
     }
 
     /// The id of this node's replica.

@@ -52,7 +52,7 @@ pub use changes::{CHANGES_MAX, Changes};
 pub use config::{NodeConfig, StartError};
 pub use counters::Counters;
 pub use member::{Member, MemberState, PeerRefusal};
-pub use node::{Drained, Node};
+pub use node::{Drained, Node, random_id};
 pub use pump::UNSENT_MAX;
 pub use roster::DOWN_MAX;
 pub use transport::MEMBERSHIP_INBOX_MAX;

@@ -195,17 +195,10 @@ impl Node {
         self.shared().on_records(Box::new(call));
     }
 
-    /// The id of this node's replica.
+    /// The id of this node's replica. It changes when it turns out to be used elsewhere, or by [`Replica::take_new_id`].
     #[must_use]
     pub fn id(&self) -> ReplicaId {
         self.shared().id()
-    }
-
-    /// Has this replica go on under a new id, drawn at random, and returns it. What nobody was told of yet moves to it; the
-    /// old id is a dead replica's. A node does this by itself when its id turns out to be used elsewhere.
-    pub fn take_new_id(&self) -> ReplicaId {
-        self.shared().give_up_id();
-        self.id()
     }
 
     /// The bound address.
@@ -420,8 +413,9 @@ fn is_complete(replica: &Replica, replicas: usize) -> bool {
 /// Orders to membership under way at once. Each caller waits for its turn.
 const COMMANDS_MAX: usize = 8;
 
-/// A replica id nobody else has.
-pub(super) fn random_id() -> ReplicaId {
+/// A replica id nobody else has: for [`Replica::take_new_id`].
+#[must_use]
+pub fn random_id() -> ReplicaId {
     // Zero stands for "no id" in some logs and formats.
     ReplicaId::new(std::iter::repeat_with(random).find(|id| *id != 0).expect("the iterator has no end"))
 }
