@@ -345,11 +345,15 @@ fn salt_of_test() -> u64 {
 
 /// Waits until own events up to `seq` are on disk, or writing fails.
 fn wait_for(storage: &Storage, seq: u64) -> Durable {
+    wait_until(storage, |durable| durable.seq >= seq || durable.failing)
+}
+
+fn wait_until(storage: &Storage, condition: impl FnMut(&Durable) -> bool) -> Durable {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let mut durable = storage.durable();
         storage.waker().wake();
-        let wait = durable.wait_for(|durable| durable.seq >= seq || durable.failing);
+        let wait = durable.wait_for(condition);
         tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the disk answers").unwrap().clone()
     })
 }
@@ -448,21 +452,38 @@ fn a_disk_that_falls_behind_is_told_of_and_everything_is_written_anew() {
             replica.flush(NOW);
         }
     }
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    while !storage.is_failing() && storage.durable().borrow().seq < 200 {
-        storage.waker().wake();
-        assert!(std::time::Instant::now() < deadline, "{:?}", storage.status());
-        thread::yield_now();
-    }
+    wait_until(&storage, |durable| durable.failing);
     assert!(storage.status().failing.unwrap().contains("did not keep up"));
-    while storage.is_failing() || storage.durable().borrow().seq < 200 {
-        assert!(std::time::Instant::now() < deadline, "{:?}", storage.status());
-        thread::yield_now();
-    }
+    wait_until(&storage, |durable| !durable.failing && durable.seq == 200);
     storage.close().unwrap();
     drop(storage);
     let (shelf, _, report) = start(directory.path(), Arc::new(SystemFiles), AppendFsync::No).unwrap();
     assert_eq!((report.resume, shelf.0.lock().unwrap().store().len()), (Some(A), 200));
+}
+
+#[test]
+fn what_is_moved_to_a_new_id_is_written_anew_and_nothing_is_left_of_the_old_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (shelf, storage, _) = start(directory.path(), Arc::new(SystemFiles), AppendFsync::No).unwrap();
+    shelf.set("certain", "1");
+    storage.close().unwrap();
+    drop(storage);
+    let (shelf, storage, report) = start(directory.path(), Arc::new(SystemFiles), AppendFsync::Always).unwrap();
+    let old = report.resume.unwrap();
+    let seq = shelf.set("moved", "1");
+    assert_eq!(wait_for(&storage, seq).seq, 2);
+    shelf.0.lock().unwrap().take_new_id(NOW, B);
+    storage.waker().wake();
+    wait_until(&storage, |durable| durable.failing);
+    wait_until(&storage, |durable| !durable.failing && durable.seq == 1);
+    storage.close().unwrap();
+    drop(storage);
+    let (shelf, _, report) = start(directory.path(), Arc::new(SystemFiles), AppendFsync::No).unwrap();
+    assert_eq!(report.resume, Some(B));
+    assert_eq!((shelf.get("certain"), shelf.get("moved")), (Some("1".into()), Some("1".into())));
+    let versions: Vec<_> = shelf.0.lock().unwrap().store().version_vector().iter().collect();
+    assert_eq!(versions.len(), 2);
+    assert!(versions.contains(&(old, 1)) && versions.contains(&(B, 1)), "{versions:?}");
 }
 
 #[test]
