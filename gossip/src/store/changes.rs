@@ -26,6 +26,10 @@ impl Changes {
         *self = Self { on, ..Self::default() };
     }
 
+    pub(super) fn is_on(&self) -> bool {
+        self.on
+    }
+
     pub(super) fn push(&mut self, key: &[u8]) {
         if !self.on || self.queue.back() == Some(&Change::Lost) {
             return;

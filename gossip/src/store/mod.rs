@@ -15,6 +15,7 @@
 //! context; Baquero, Almeida, Lerche, *The problem with embedded CRDT counters and a solution* (2016) for resets.
 
 mod apply;
+mod ballot;
 mod baseline;
 mod bucket;
 mod cell;
@@ -41,6 +42,7 @@ use event::{Body, Change as EventChange, KeyChanges, Part};
 use window::{Record, Window};
 
 pub use apply::{Applied, Missing};
+pub use ballot::{BALLOT_BYTES_MAX, Ballot, present};
 pub use bucket::BUCKETS;
 pub use cell::Class;
 pub use changes::Change;
@@ -158,6 +160,12 @@ impl Store {
         self.window.is_some()
     }
 
+    /// Whether sealed local events wait to be taken by [`Store::poll_sealed`].
+    #[must_use]
+    pub fn has_sealed(&self) -> bool {
+        !self.sealed.is_empty()
+    }
+
     /// Whether event `dot` is applied in the bucket of `key`; of the own events, sealed ones.
     #[must_use]
     pub fn covers(&self, key: &[u8], dot: Dot) -> bool {
@@ -270,6 +278,9 @@ impl Store {
                 seen: *seen,
                 total: *total,
             },
+            Record::Discard { class, ballots } => {
+                EventChange::Discard { class: *class as u8, ballots: ballots.clone() }
+            }
             Record::Assign { class, name } => {
                 let register = element(*class, name)?.value.get(event)?;
                 let value = Bytes(&register.value);

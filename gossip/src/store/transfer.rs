@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use cahoots_crdt::{Dot, DotFun, Observed, ReplicaId, VersionVector};
 
 use super::Store;
+use super::ballot::BallotError;
 use super::baseline::Baseline;
 use super::bucket::{BUCKETS, Bucket, bucket_of, remove_cells};
 use super::cell::{Class, Count, Dots, Element, Path, Register, hash_of};
@@ -348,17 +349,28 @@ fn check(content: &Content<'_>, bucket: usize, vv: &VersionVector, limits: &Limi
         if key.len().max(name.len()) > limits.name_bytes_max {
             return Err(TransferError::TooLong);
         }
-        if class == Class::Text && !name.is_empty() {
-            return Err(TransferError::Illegal("a text has no named parts"));
+        if !class.has_names() && !name.is_empty() {
+            return Err(TransferError::Illegal("this type has no named parts"));
         }
-        if bucket_of(hash_of(key)) != bucket { Err(TransferError::Illegal("key outside its bucket")) } else { Ok(()) }
+        if bucket_of(hash_of(key)) != bucket {
+            Err(TransferError::Illegal("key outside its bucket"))
+        } else {
+            Ok(class)
+        }
     };
     let cell = |dot: Dot| if vv.covers(dot) { Ok(()) } else { Err(TransferError::Illegal("cell before its event")) };
     content.frontier.iter().try_for_each(|dot| cell(*dot))?;
-    content.baselines.iter().try_for_each(|it| place(it.key.0, it.class, it.name.0))?;
+    for it in &content.baselines {
+        if place(it.key.0, it.class, it.name.0)?.holds_ballots() {
+            return Err(TransferError::Illegal("a ballot is no counter"));
+        }
+    }
     for key in &content.keys {
         for element in &key.elements {
-            place(key.key.0, element.class, element.name.0)?;
+            let class = place(key.key.0, element.class, element.name.0)?;
+            if class.holds_ballots() {
+                check_ballots(class, element)?;
+            }
             if element.registers.iter().any(|(_, _, value)| value.0.len() > limits.value_bytes_max) {
                 return Err(TransferError::TooLong);
             }
@@ -367,4 +379,21 @@ fn check(content: &Content<'_>, bucket: usize, vv: &VersionVector, limits: &Limi
         }
     }
     Ok(())
+}
+
+/// One ballot per replica, each as that replica may cast it.
+fn check_ballots(class: Class, element: &ElementState<'_>) -> Result<(), TransferError> {
+    if !element.counts.is_empty() {
+        return Err(TransferError::Illegal("a ballot is no counter"));
+    }
+    let mut owners: Vec<ReplicaId> = element.registers.iter().map(|(dot, ..)| dot.replica).collect();
+    owners.sort_unstable();
+    if owners.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(TransferError::Illegal("two ballots of one replica"));
+    }
+    element.registers.iter().try_for_each(|(.., value)| match super::ballot::check(class, value.0) {
+        Ok(()) => Ok(()),
+        Err(BallotError::TooLong) => Err(TransferError::TooLong),
+        Err(BallotError::NoNumber) => Err(TransferError::Illegal("a presence is no number")),
+    })
 }

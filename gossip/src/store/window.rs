@@ -39,6 +39,11 @@ pub(super) enum Record {
         class: Class,
         name: Box<[u8]>,
     },
+    /// Ballots of others.
+    Discard {
+        class: Class,
+        ballots: Vec<Dot>,
+    },
 }
 
 impl Record {
@@ -50,6 +55,7 @@ impl Record {
             Self::Reset { class, name, .. } => (2, Some(*class), name),
             Self::Assign { class, name } => (3, Some(*class), name),
             Self::Count { class, name } => (4, Some(*class), name),
+            Self::Discard { class, .. } => (5, Some(*class), b""),
         }
     }
 }
@@ -118,6 +124,11 @@ impl Window {
     pub(super) fn count(&mut self, path: &Path<'_>) {
         let record = Record::Count { class: path.class, name: path.name.into() };
         self.push(path.key, path.name.len() + CHANGE_BYTES + DOT_BYTES, record);
+    }
+
+    pub(super) fn discard(&mut self, path: &Path<'_>, ballot: Dot) {
+        let record = Record::Discard { class: path.class, ballots: vec![ballot] };
+        self.push(path.key, CHANGE_BYTES + DOT_BYTES, record);
     }
 
     pub(super) fn clear(&mut self, bucket: usize, context: &Dots) {
