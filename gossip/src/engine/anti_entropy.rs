@@ -71,6 +71,9 @@ impl Replica {
             self.send_versions(sender, true);
             return;
         }
+        if let Some(joining) = &mut self.joining {
+            joining.agrees(sender, self.store.version_vector());
+        }
         // It had applied exactly what is here, the buckets that are ahead included, and had nothing open.
         peer.versions = self.store.version_vector().clone();
         peer.said_seq = peer.said_seq.max(seq);
@@ -90,7 +93,7 @@ impl Replica {
 
     /// Tells a peer in full what is here, in as many messages as it takes. Seals first: the own seq told must count
     /// whatever was written before the account was given.
-    fn send_versions(&mut self, peer: ReplicaId, reply: bool) {
+    pub(super) fn send_versions(&mut self, peer: ReplicaId, reply: bool) {
         self.store.seal();
         self.log_sealed();
         let ahead = u16::try_from(self.store.buckets_ahead()).unwrap_or(u16::MAX);
@@ -127,6 +130,9 @@ impl Replica {
         reply: bool,
     ) {
         let Some(peer) = self.peers.get_mut(&sender) else { return };
+        if let Some(joining) = &mut self.joining {
+            joining.heard(sender, *range.start(), *range.end(), entries.iter().copied());
+        }
         for (origin, seq) in entries {
             peer.versions.raise(*origin, *seq);
         }

@@ -46,6 +46,9 @@ pub struct ReplicaConfig {
     pub transfer_bytes_max: usize,
     /// About how many bytes of buckets go into one transfer. Default 256 KiB.
     pub transfer_bytes: usize,
+    /// How long a joiner that meets only other joiners waits for one with data, in microseconds. Default 250 ms: one
+    /// round of membership, in which whoever was told of one of them is told of all.
+    pub join_settle_us: u64,
     /// How long a waiting event or an unfinished blob is kept without progress, in microseconds. Default 30 s.
     pub patience_us: u64,
 }
@@ -66,6 +69,7 @@ impl Default for ReplicaConfig {
             assembly_bytes_max: 128 << 20,
             transfer_bytes_max: 64 << 20,
             transfer_bytes: 256 << 10,
+            join_settle_us: 250_000,
             patience_us: 30_000_000,
         }
     }

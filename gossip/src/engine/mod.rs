@@ -17,8 +17,10 @@
 
 mod anti_entropy;
 mod assembly;
+mod ballots;
 mod config;
 mod delivery;
+mod joining;
 mod log;
 mod peer;
 mod pull;
@@ -35,13 +37,17 @@ use cahoots_crdt::{Dot, ReplicaId};
 use crate::store::{Change, Store, Writer};
 use crate::wire::{Envelope, Message};
 use assembly::Assemblies;
+use ballots::Departed;
 use delivery::Held;
+use joining::Joining;
 use log::Log;
 use peer::Peer;
 use pull::Pull;
 use reconcile::{Reconciliation, Transfers};
 
+pub use ballots::{Discarded, Tally};
 pub use config::{Now, ReplicaConfig};
+pub use joining::{Progress, Readiness, ReadyReason};
 pub use receive::Received;
 pub use status::{Counters, Event, PeerStatus, Status};
 pub use transmit::Transmit;
@@ -57,6 +63,10 @@ pub struct Replica {
     store: Store,
     log: Log,
     peers: BTreeMap<ReplicaId, Peer>,
+    departed: Departed,
+    /// There until it is ready.
+    joining: Option<Joining>,
+    ready: ReadyReason,
     held: Held,
     /// Where looking for the first gap of an origin may begin. Cleared whenever something held is given up.
     reach: BTreeMap<ReplicaId, u64>,
@@ -90,6 +100,9 @@ impl Replica {
             store: Store::new(id, config.limits.clone(), window_bytes_max),
             log: Log::new(config.log_bytes_max),
             peers: BTreeMap::new(),
+            departed: Departed::default(),
+            joining: None,
+            ready: ReadyReason::First,
             held: Held::new(config.held_bytes_max),
             reach: BTreeMap::new(),
             pulls: BTreeMap::new(),
@@ -146,6 +159,18 @@ impl Replica {
         self.store.position()
     }
 
+    /// When the open window is to be sealed; `None` if none is open.
+    #[must_use]
+    pub fn flush_due(&self) -> Option<u64> {
+        self.flush_due
+    }
+
+    /// Whether sealed events wait for [`Replica::poll_transmit`] to take them.
+    #[must_use]
+    pub fn has_sealed(&self) -> bool {
+        self.store.has_sealed()
+    }
+
     /// Seals the open window now.
     pub fn flush(&mut self, now: Now) {
         if self.store.has_open_window() {
@@ -184,28 +209,45 @@ impl Replica {
             return;
         }
         let sealed = self.store.sealed_seq();
+        let was_live = self.is_live(id);
         let peer = self.peers.entry(id).or_insert_with(|| Peer::new(addr, sealed));
         peer.addr = addr;
         if !peer.live {
             peer.live = true;
             peer.drop_queues(sealed);
         }
+        if !was_live {
+            self.departed.note_met(id);
+            self.store.report_ballots(id);
+        }
+        if self.expect_account(now, id) {
+            return;
+        }
         self.send_digest(now, id);
     }
 
     /// Membership holds a peer to be dead. It stays known, and is tried now and then.
-    pub fn peer_down(&mut self, _now: Now, id: ReplicaId) {
+    pub fn peer_down(&mut self, now: Now, id: ReplicaId) {
         let sealed = self.store.sealed_seq();
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.live = false;
+            if std::mem::take(&mut peer.live) {
+                self.store.report_ballots(id);
+            }
             peer.drop_queues(sealed);
         }
         self.drop_exchanges(id);
+        self.expect_no_account(now, id);
     }
 
-    /// A peer has left for good, or its id was replaced: it is forgotten. Its data stays.
+    /// A peer has left for good, or its id was replaced: it is forgotten. Its data stays; its ballots count no more and
+    /// will be discarded.
     pub fn peer_gone(&mut self, id: ReplicaId) {
-        self.peers.remove(&id);
+        if let Some(peer) = self.peers.remove(&id) {
+            self.departed.note_gone(id);
+            if peer.live {
+                self.store.report_ballots(id);
+            }
+        }
         self.drop_exchanges(id);
     }
 
@@ -229,6 +271,7 @@ impl Replica {
         self.retry_pulls(now);
         self.retry_assemblies(now);
         self.retry_reconciliation(now);
+        self.review_joining(now);
         if now.mono >= self.round_due {
             self.gossip_round(now);
         }
@@ -242,7 +285,8 @@ impl Replica {
         let peers = live.flat_map(|peer| [peer.tail_due, peer.ack_due]).flatten();
         let pulls = self.pulls.values().map(|pull| pull.due);
         let others = [self.flush_due, self.assemblies.due(), self.reconciliation.as_ref().map(|it| it.due)];
-        peers.chain(pulls).chain(others.into_iter().flatten()).fold(self.round_due, u64::min)
+        let others = others.into_iter().chain([self.joining.as_ref().map(Joining::due)]);
+        peers.chain(pulls).chain(others.flatten()).fold(self.round_due, u64::min)
     }
 
     /// The next thing the driver may want to know.
@@ -286,6 +330,7 @@ impl Replica {
             log_bytes: self.log.bytes(),
             held_bytes: self.held.bytes(),
             catching_up: self.reconciliation.is_some(),
+            readiness: self.readiness(),
             clock_ahead_ms: self.clock_ahead_ms,
             peers: peers.collect(),
             counters: self.counters.clone(),

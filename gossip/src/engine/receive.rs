@@ -49,6 +49,7 @@ impl Replica {
         for message in messages {
             self.handle(now, sender, message);
         }
+        self.review_joining(now);
         Ok(Received::Engine)
     }
 
