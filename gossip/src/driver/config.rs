@@ -46,6 +46,11 @@ pub struct NodeConfig {
     /// Time without a sign of life after which a peer counts as down. Default 4 s: five times what a busy machine or
     /// a short loss of packets has been seen to hold back, and still quick enough for a failover.
     pub failure_timeout: Duration,
+    /// How long a node that has seeds goes without progress in catching up with their cluster before it counts as ready
+    /// all the same. Default 5 s: a peer that is up is known after half a second, so after twenty rounds of membership
+    /// without an answer there is none to be expected; and a cluster whose other nodes are lost should not wait longer.
+    /// A node without seeds is ready at once. See [`Node::ready`](crate::driver::Node::ready).
+    pub join_timeout: Duration,
     /// Cluster name and key, limits, sizes: what the engine itself needs.
     pub replica: ReplicaConfig,
 }
@@ -63,6 +68,7 @@ impl NodeConfig {
             insecure: false,
             gossip_interval: Duration::from_millis(250),
             failure_timeout: Duration::from_secs(4),
+            join_timeout: Duration::from_secs(5),
             replica: ReplicaConfig::default(),
         }
     }

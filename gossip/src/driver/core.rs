@@ -10,19 +10,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use cahoots_crdt::ReplicaId;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use super::changes::{CHANGES_MAX, Changes};
 use super::clock::Clock;
 use super::counters::Tally;
+use super::failure::NodeFailure;
 use super::member::Member;
+use super::presence::Guards;
 use super::pump::{BURST_MAX, UNSENT_MAX};
 use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::timer::Timer;
 use super::transport::Inbound;
 use super::waiters::{Waiters, Waiting};
-use crate::engine::{Event, Now, Replica, Transmit};
-use crate::store::Change;
+use crate::engine::{Event, Now, Readiness, ReadyReason, Replica, Transmit};
+use crate::store::{Change, Writer};
 
 /// Between two looks at due timers while the socket is full, in microseconds.
 const BLOCKED_PAUSE_US: u64 = 1_000;
@@ -38,6 +41,20 @@ pub(super) struct Core {
     hurry: bool,
     /// Peers have been asked to acknowledge own events up to here.
     hurried: u64,
+    /// What the presence ballots of this replica are to say.
+    pub(super) guards: Guards,
+}
+
+impl Core {
+    /// Whether what was just written can wait for the timer: it is set to the end of the open window or before, nothing
+    /// that was sealed waits to leave, and nobody listens.
+    fn may_rest(&self, now: Now) -> bool {
+        let window_ends = self.replica.flush_due();
+        self.changes.is_none()
+            && !self.hurry
+            && self.armed.is_some_and(|armed| armed > now.mono && window_ends.is_some_and(|ends| armed <= ends))
+            && !self.replica.has_sealed()
+    }
 }
 
 /// Everything the tasks and handles of one node have in common.
@@ -61,6 +78,10 @@ pub(super) struct Shared {
     /// Hears to whom membership has answered, while this node says farewell.
     farewells: Mutex<Option<mpsc::Sender<SocketAddr>>>,
     pub(super) members: watch::Sender<Vec<Member>>,
+    /// There once the replica is ready.
+    pub(super) ready: watch::Sender<Option<ReadyReason>>,
+    /// There once the node has ended by itself.
+    pub(super) failure: watch::Sender<Option<NodeFailure>>,
 }
 
 /// What is left to do once the lock is released.
@@ -73,8 +94,13 @@ struct Turn {
 
 impl Shared {
     pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> Self {
+        let ready = match replica.readiness() {
+            Readiness::Ready(reason) => Some(reason),
+            Readiness::Joining(_) => None,
+        };
+        let core = Core { replica, armed: None, changes: None, hurry: false, hurried: 0, guards: Guards::new() };
         Self {
-            core: Mutex::new(Core { replica, armed: None, changes: None, hurry: false, hurried: 0 }),
+            core: Mutex::new(core),
             endpoint: RwLock::new(Some(Arc::new(endpoint))),
             unsent: Mutex::default(),
             blocked: AtomicBool::new(false),
@@ -87,6 +113,8 @@ impl Shared {
             membership: Mutex::new(None),
             farewells: Mutex::new(None),
             members: watch::Sender::default(),
+            ready: watch::Sender::new(ready),
+            failure: watch::Sender::new(None),
         }
     }
 
@@ -97,13 +125,32 @@ impl Shared {
 
     /// Gives the engine something to do, and sees to what follows from it.
     pub(super) fn drive<R>(&self, f: impl FnOnce(&mut Replica, Now) -> R) -> R {
+        self.drive_core(|core, now| f(&mut core.replica, now))
+    }
+
+    /// The same, for what changes in step with the engine.
+    pub(super) fn drive_core<R>(&self, f: impl FnOnce(&mut Core, Now) -> R) -> R {
         let mut core = self.core();
         // Read under the lock, so that the engine's time never runs backwards.
         let now = self.clock.now();
-        let result = f(&mut core.replica, now);
+        let result = f(&mut core, now);
         let turn = self.turn(&mut core, now);
         drop(core);
         self.finish(turn);
+        result
+    }
+
+    /// Runs one group of writes. One that goes into a flush window which is open already gives nobody anything to do
+    /// before that window ends, for which the timer is set: it costs no look at timers and sockets.
+    pub(super) fn write<R>(&self, bytes: usize, f: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        let mut core = self.core();
+        let now = self.clock.now();
+        let result = core.replica.write(now, bytes, f);
+        if !core.may_rest(now) {
+            let turn = self.turn(&mut core, now);
+            drop(core);
+            self.finish(turn);
+        }
         result
     }
 
@@ -160,11 +207,29 @@ impl Shared {
     fn listen(&self, replica: &mut Replica, turn: &mut Turn) {
         let known = turn.events.len();
         while let Some(event) = replica.poll_event() {
+            match event {
+                Event::Ready { reason } => drop(self.ready.send_replace(Some(reason))),
+                Event::IdentityConflict { peer } => self.own_id_is_elsewhere(replica, peer),
+                _ => {}
+            }
             turn.events.push(event);
         }
         if turn.events[known..].iter().any(|event| matches!(event, Event::Acked { .. })) {
             self.recount(replica);
         }
+    }
+
+    /// A peer knows events of this replica's id that were never minted here: the storage has lost some, or is a copy. The
+    /// one place at which the driver acts on it.
+    fn own_id_is_elsewhere(&self, replica: &Replica, peer: ReplicaId) {
+        tracing::error!(id = %replica.id(), %peer, "someone else has minted events under this replica's id");
+    }
+
+    /// The node cannot go on: it stops at once, and says why to whoever asks.
+    pub(super) fn fail(&self, failure: NodeFailure) {
+        tracing::error!("this node stops: {failure}");
+        self.close();
+        self.failure.send_replace(Some(failure));
     }
 
     /// Takes what the engine has to send, unless the socket is full anyway: the engine keeps state, not datagrams.
@@ -280,7 +345,7 @@ impl Shared {
             core.replica.record_changes(true);
         }
         let sender = core.changes.get_or_insert_with(|| broadcast::Sender::new(CHANGES_MAX));
-        Changes { receiver: sender.subscribe() }
+        Changes::new(sender.subscribe())
     }
 
     pub(super) fn endpoint(&self) -> Option<Arc<Endpoint>> {
@@ -313,7 +378,7 @@ mod tests {
 
     fn shared() -> Shared {
         let clock = Clock::start();
-        let replica = Replica::new(ReplicaConfig::default(), cahoots_crdt::ReplicaId::new(1), clock.now());
+        let replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), clock.now());
         let endpoint = Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         Shared::new(replica, endpoint, clock, Timer::new().unwrap())
     }
@@ -335,7 +400,7 @@ mod tests {
         assert_eq!((shared.tally.datagrams_dropped.get(), shared.tally.send_blocked.get()), (2, 2));
 
         shared.drive(|replica, now| {
-            replica.peer_up(now, cahoots_crdt::ReplicaId::new(2), to);
+            replica.peer_up(now, ReplicaId::new(2), to);
             replica.write(now, 1, |writer| writer.set(b"key", b"value")).unwrap();
         });
         assert_eq!(shared.unsent().len(), UNSENT_MAX, "nothing is taken from the engine while the socket is full");

@@ -24,9 +24,11 @@ use super::announcement::Announcement;
 use super::clock::wall_ms;
 use super::config::NodeConfig;
 use super::core::Shared;
+use super::failure::NodeFailure;
 use super::roster::{Roster, Seen, Step};
 use super::seeds::Seeds;
 use super::transport::MembershipTransport;
+use crate::engine::ReadyReason;
 
 /// Chitchat drops a dead incarnation from its digests after half of this, and forgets it after the whole.
 ///
@@ -72,6 +74,10 @@ pub(super) struct Membership {
     failure_timeout: Duration,
     incarnation: u64,
     announcement: Announcement,
+    /// Whether the program wants clients to be served.
+    willing: bool,
+    /// Whether the replica is ready for that.
+    ready: watch::Receiver<Option<ReadyReason>>,
     roster: Roster,
     /// Picks whom to call.
     rng: StdRng,
@@ -86,7 +92,9 @@ impl Membership {
         advertised: SocketAddr,
     ) -> Self {
         let id = shared.core().replica.id();
-        let announcement = Announcement::new(id, &config.replica.limits, config.zone.clone());
+        let ready = shared.ready.subscribe();
+        let mut announcement = Announcement::new(id, &config.replica.limits, config.zone.clone());
+        announcement.ready = ready.borrow().is_some();
         let incarnation = wall_ms();
         // Found dead at the latest after twice the timeout, an old incarnation is not a duplicate before that.
         let grace = config.failure_timeout * 2;
@@ -103,6 +111,8 @@ impl Membership {
             failure_timeout: config.failure_timeout,
             incarnation,
             announcement,
+            willing: true,
+            ready,
             roster,
             // Where the system has no randomness to give, any choice will do.
             rng: StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| StdRng::seed_from_u64(incarnation)),
@@ -112,6 +122,7 @@ impl Membership {
     /// Runs until the node leaves, or the task is aborted.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
+            self.renew_readiness();
             match spawn_chitchat(self.chitchat_config(), self.announcement.key_values(), &self.transport()).await {
                 Ok(chitchat) => match self.serve(&chitchat, &mut commands).await {
                     Ended::Left(done) => {
@@ -120,6 +131,11 @@ impl Membership {
                         return;
                     }
                     Ended::Abandoned => return,
+                    Ended::Conflict(failure) => {
+                        let _ = chitchat.shutdown().await;
+                        self.shared.fail(failure);
+                        return;
+                    }
                     Ended::Failed(error) => tracing::error!(%error, "membership stopped by itself; starting it again"),
                 },
                 Err(error) => tracing::error!(%error, "membership does not start; trying again"),
@@ -168,17 +184,31 @@ impl Membership {
                     let error = result.err().map_or_else(|| "no reason given".to_owned(), |error| error.to_string());
                     return Ended::Failed(error);
                 }
-                Ok(()) = live.changed() => self.review(&mut live),
-                () = sleep_until(recheck_at) => self.review(&mut live),
+                Ok(()) = live.changed() => {
+                    if let Some(failure) = self.review(&mut live) {
+                        return Ended::Conflict(failure);
+                    }
+                }
+                () = sleep_until(recheck_at) => {
+                    if let Some(failure) = self.review(&mut live) {
+                        return Ended::Conflict(failure);
+                    }
+                }
+                Ok(()) = self.ready.changed() => {
+                    self.renew_readiness();
+                    self.announce(chitchat).await;
+                }
                 () = sleep_until(Some(contact_at)) => {
+                    self.shared.tend();
                     let alone = self.contact(chitchat);
                     contact_at = Instant::now() + if alone { CONTACT_INTERVAL_ALONE } else { CONTACT_INTERVAL };
                 }
                 // A name resolved: no need to wait.
                 Ok(()) = seeds.changed() => contact_at = Instant::now(),
                 command = commands.recv() => match command {
-                    Some(Command::Ready(ready)) => {
-                        self.announcement.ready = ready;
+                    Some(Command::Ready(willing)) => {
+                        self.willing = willing;
+                        self.renew_readiness();
                         self.announce(chitchat).await;
                     }
                     Some(Command::Leave(done)) => {
@@ -191,15 +221,28 @@ impl Membership {
         }
     }
 
-    /// Takes in who is alive now.
-    fn review(&mut self, live: &mut watch::Receiver<BTreeMap<ChitchatId, NodeState>>) {
+    /// Takes over whether the replica is ready.
+    fn renew_readiness(&mut self) {
+        self.announcement.ready = self.willing && self.ready.borrow_and_update().is_some();
+        self.roster.announce(self.incarnation, self.announcement.clone());
+    }
+
+    /// Takes in who is alive now. Says if this node must not go on.
+    fn review(&mut self, live: &mut watch::Receiver<BTreeMap<ChitchatId, NodeState>>) -> Option<NodeFailure> {
         let own = self.own_id();
         let seen: Vec<_> =
             live.borrow_and_update().iter().filter(|(id, _)| **id != own).map(|(id, state)| seen(id, state)).collect();
         let steps = self.roster.update(Instant::now(), &seen);
+        let failure = steps.iter().find_map(|step| match step {
+            Step::Conflict { name, id, addr } => {
+                Some(NodeFailure::IdentityConflict { id: *id, name: name.clone(), addr: *addr })
+            }
+            _ => None,
+        });
         self.take(steps);
         // Last, so that whoever sees a member as a peer may rely on the engine to see it too.
         self.shared.members.send_replace(self.roster.members());
+        failure
     }
 
     fn take(&self, steps: Vec<Step>) {
@@ -215,6 +258,8 @@ impl Membership {
                     self.shared.tally.members_refused.add(1);
                     tracing::warn!(name, %addr, "refusing a live member as a peer: {refusal}");
                 }
+                // A conflict is told by whoever ends the node because of it.
+                Step::Ready { .. } | Step::Conflict { .. } => {}
             }
         }
         self.shared.drive(|replica, now| {
@@ -223,7 +268,8 @@ impl Membership {
                     Step::Up { id, addr, .. } => replica.peer_up(now, id, addr),
                     Step::Down { id, .. } => replica.peer_down(now, id),
                     Step::Gone { id, .. } => replica.peer_gone(id),
-                    Step::Refuse { .. } => {}
+                    Step::Ready { id, ready } => replica.peer_ready(now, id, ready),
+                    Step::Refuse { .. } | Step::Conflict { .. } => {}
                 }
             }
             // A peer that is back may have acknowledged long ago.
@@ -301,6 +347,8 @@ enum Ended {
     Left(oneshot::Sender<()>),
     /// The node was dropped.
     Abandoned,
+    /// Another node has this one's id, and was there first.
+    Conflict(NodeFailure),
     Failed(String),
 }
 

@@ -7,7 +7,8 @@
 //! - *membership* runs `chitchat` through the same socket and inside the same envelope, and tells the engine which
 //!   peers live where;
 //! - the *resolver* keeps the addresses of seeds fresh;
-//! - callers reach the engine through [`Node::with`], from any thread, and their writes leave at once.
+//! - callers reach the engine through typed handles ([`Node::counter`] and its kin) or [`Node::with`], from any thread, and
+//!   their writes leave at once.
 //!
 //! The engine stands behind one mutex, held for short synchronous work only: never across a system call that could
 //! wait, never across an `await`. Datagrams are collected under the lock and sent after it is released.
@@ -32,9 +33,12 @@ mod clock;
 mod config;
 mod core;
 mod counters;
+mod failure;
+mod handles;
 mod member;
 mod membership;
 mod node;
+mod presence;
 mod pump;
 mod roster;
 mod seeds;
@@ -46,6 +50,8 @@ mod waiters;
 pub use changes::{CHANGES_MAX, Changes};
 pub use config::{NodeConfig, StartError};
 pub use counters::Counters;
+pub use failure::NodeFailure;
+pub use handles::{Access, AccessError, Counter, Group, Map, Presence, PresenceGuard, Register, Set, Vote};
 pub use member::{Member, MemberState, PeerRefusal};
 pub use node::{Drained, Node};
 pub use pump::UNSENT_MAX;

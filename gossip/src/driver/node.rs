@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use cahoots_crdt::ReplicaId;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use tokio::runtime::Handle;
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -18,13 +18,15 @@ use super::clock::Clock;
 use super::config::{NodeConfig, StartError};
 use super::core::Shared;
 use super::counters::Counters;
+use super::failure::NodeFailure;
 use super::member::Member;
 use super::membership::{Command, Membership};
 use super::pump::pump;
 use super::seeds::Seeds;
 use super::socket::Endpoint;
 use super::timer::Timer;
-use crate::engine::{Now, Replica};
+use crate::engine::{Now, Readiness, ReadyReason, Replica};
+use crate::store::Writer;
 
 /// Time a shutdown takes for its farewell even when the hand-over has used up the bound.
 const FAREWELL_TIME: Duration = Duration::from_millis(500);
@@ -39,7 +41,7 @@ const FAREWELL_TIME: Duration = Duration::from_millis(500);
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let node = Node::start(NodeConfig::new("alpha", "127.0.0.1:0".parse()?)).await?;
-/// node.with(|replica, now| replica.write(now, 10, |writer| writer.set(b"greeting", b"hello"))).expect("a small value");
+/// node.register("greeting").set("hello")?;
 /// let drained = node.shutdown(std::time::Duration::from_secs(1)).await;
 /// assert!(!drained.handed_over, "there was no peer to take it");
 /// # Ok(()) }
@@ -57,6 +59,15 @@ pub struct Drained {
     pub handed_over: bool,
     /// How many live peers have every event of this replica.
     pub complete_at: usize,
+}
+
+/// A node that may have ended.
+pub(super) struct Handle(Weak<Running>);
+
+impl Handle {
+    pub(super) fn upgrade(&self) -> Option<Node> {
+        Some(Node { handle: self.0.upgrade()? })
+    }
 }
 
 /// The last handle's end is the node's.
@@ -93,7 +104,7 @@ impl Node {
     #[allow(clippy::unused_async, reason = "a start that comes to wait for something must not change its signature")]
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
         config.check()?;
-        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let tasks_of = runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let endpoint = Endpoint::bind(config.listen)?;
         let local = endpoint.local_addr();
         let advertised = config.advertised(local)?;
@@ -102,7 +113,10 @@ impl Node {
         let id = config.id.unwrap_or_else(random_id);
         let mut replica = config.replica.clone();
         replica.nonce_salt = random();
-        let replica = Replica::new(replica, id, clock.now());
+        let mut replica = Replica::new(replica, id, clock.now());
+        if !config.seeds.is_empty() {
+            replica.join(clock.now(), u64::try_from(config.join_timeout.as_micros()).unwrap_or(u64::MAX));
+        }
         let shared = Arc::new(Shared::new(replica, endpoint, clock, timer));
         let endpoint = shared.endpoint().expect("the node has not been stopped yet");
         let (seeds, names) = Seeds::new(&config.seeds);
@@ -110,9 +124,9 @@ impl Node {
         let membership = Membership::new(Arc::clone(&shared), Arc::clone(&seeds), &config, local, advertised);
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
         let tasks = vec![
-            runtime.spawn(pump(Arc::clone(&shared), endpoint)),
-            runtime.spawn(membership.run(orders)),
-            runtime.spawn(async move { seeds.keep_fresh(names).await }),
+            tasks_of.spawn(pump(Arc::clone(&shared), endpoint)),
+            tasks_of.spawn(membership.run(orders)),
+            tasks_of.spawn(async move { seeds.keep_fresh(names).await }),
         ];
         tracing::info!(name = config.name, %local, %advertised, "node started");
         let drained = tokio::sync::Mutex::new(None);
@@ -149,6 +163,22 @@ impl Node {
     /// As [`with`](Self::with).
     pub fn read<R>(&self, f: impl FnOnce(&Replica) -> R) -> R {
         f(&self.shared().core().replica)
+    }
+
+    /// Runs one group of writes: what [`Replica::write`] does, at less cost than by way of [`with`](Self::with). `bytes`
+    /// estimates the keys and values written, 0 if unknown.
+    ///
+    /// # Panics
+    /// As [`with`](Self::with).
+    pub fn write<R>(&self, bytes: usize, f: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        self.shared().write(bytes, f)
+    }
+
+    /// Waits until `peers` live peers have applied everything written at this node so far, at most for `timeout`;
+    /// returns how many have. Without a timeout it waits for as long as the node runs. Cancel safe.
+    pub async fn wait_for(&self, peers: usize, timeout: Option<Duration>) -> usize {
+        let position = self.read(Replica::position);
+        self.wait(position, peers, timeout).await
     }
 
     /// Waits until `replicas` live peers have applied this replica's own events `1..=seq`, at most for `timeout`;
@@ -196,7 +226,35 @@ impl Node {
         self.shared().tally.snapshot()
     }
 
-    /// Announces whether this node serves clients. A node announces that it does when it starts.
+    /// Waits until this node has caught up with its cluster, or has given up waiting for it, and says which. Cancel safe.
+    ///
+    /// A node without seeds is ready when it starts. One with seeds is ready once it has what a ready peer had when that
+    /// was first heard, or what all peers had if none is ready. If nobody answers, or catching up makes no progress for
+    /// [`NodeConfig::join_timeout`], it is ready all the same. Reads and writes work before, on what is here; but of
+    /// what others have written they may show nothing.
+    pub async fn ready(&self) -> ReadyReason {
+        let mut ready = self.shared().ready.subscribe();
+        let ready = ready.wait_for(Option::is_some).await.expect("the sender lives as long as this node");
+        ready.expect("it was just looked at")
+    }
+
+    /// Whether this node has caught up with its cluster, and how far it is if not.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.read(Replica::readiness)
+    }
+
+    /// Waits until this node ends by itself, and says why; for as long as it runs, if it does not. Cancel safe.
+    ///
+    /// After that nothing is sent any more: the program should end, or start another node under another id.
+    pub async fn failed(&self) -> NodeFailure {
+        let mut failure = self.shared().failure.subscribe();
+        let failure = failure.wait_for(Option::is_some).await.expect("the sender lives as long as this node");
+        failure.clone().expect("it was just looked at")
+    }
+
+    /// Announces whether this node serves clients. Without a word it announces so once it is [`ready`](Self::ready);
+    /// with `false` not even then.
     pub async fn announce_ready(&self, ready: bool) {
         // Nobody to tell once the node has stopped.
         let _ = self.handle.commands.send(Command::Ready(ready)).await;
@@ -255,7 +313,12 @@ impl Node {
         drained
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    /// A handle that does not keep the node running.
+    pub(super) fn downgrade(&self) -> Handle {
+        Handle(Arc::downgrade(&self.handle))
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
 }

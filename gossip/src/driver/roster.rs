@@ -38,10 +38,36 @@ pub(super) struct Seen {
 /// What follows from a view, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    Up { name: String, id: ReplicaId, addr: SocketAddr },
-    Down { name: String, id: ReplicaId },
-    Gone { name: String, id: ReplicaId, why: &'static str },
-    Refuse { name: String, addr: SocketAddr, refusal: PeerRefusal },
+    Up {
+        name: String,
+        id: ReplicaId,
+        addr: SocketAddr,
+    },
+    Down {
+        name: String,
+        id: ReplicaId,
+    },
+    Gone {
+        name: String,
+        id: ReplicaId,
+        why: &'static str,
+    },
+    /// A peer now says that it is ready, or that it is not; until then it counts as ready.
+    Ready {
+        id: ReplicaId,
+        ready: bool,
+    },
+    Refuse {
+        name: String,
+        addr: SocketAddr,
+        refusal: PeerRefusal,
+    },
+    /// A live member that was started before this node runs under this node's id.
+    Conflict {
+        name: String,
+        id: ReplicaId,
+        addr: SocketAddr,
+    },
 }
 
 /// The members as of the last view.
@@ -110,8 +136,12 @@ impl Roster {
                 tracing::info!(%id, from = former.name, to = member.name, "a replica came back under another name");
             }
             let known = self.up.insert(id, member.clone());
+            let was_ready = known.as_ref().is_none_or(|known| known.ready);
             if known.is_none_or(|known| known.addr != member.addr) {
                 steps.push(Step::Up { name: member.name, id, addr: member.addr });
+            }
+            if was_ready != member.ready {
+                steps.push(Step::Ready { id, ready: member.ready });
             }
         }
         self.refuse(now, verdict.refused, &mut steps);
@@ -141,10 +171,10 @@ impl Roster {
                 verdict.left.insert(announcement.id);
                 continue;
             }
-            let refusal = if seen.name == self.me.name {
-                Some(PeerRefusal::OwnName)
-            } else if announcement.id == self.me.id {
+            let refusal = if announcement.id == self.me.id {
                 Some(PeerRefusal::OwnId)
+            } else if seen.name == self.me.name {
+                Some(PeerRefusal::OwnName)
             } else if newest.get(seen.name.as_str()).is_some_and(|newest| *newest > seen.incarnation) {
                 Some(PeerRefusal::DuplicateName)
             } else if announcement.protocol != self.announced.protocol {
@@ -239,8 +269,13 @@ impl Roster {
             let (since, mut told) = known.map_or((now, false), |known| (known.since, known.told));
             if !told && (!refusal.may_be_a_ghost() || now.duration_since(since) >= self.grace) {
                 told = true;
-                let refusal = refusal.clone();
-                steps.push(Step::Refuse { name: member.name.clone(), addr: member.addr, refusal });
+                let (name, addr) = (member.name.clone(), member.addr);
+                steps.push(Step::Refuse { name: name.clone(), addr, refusal: refusal.clone() });
+                // Its own shadow, of before a restart, a node cannot tell from a clone but by its staying.
+                let older = (member.incarnation, addr) < (self.me.incarnation, self.me.addr);
+                if refusal == PeerRefusal::OwnId && older {
+                    steps.push(Step::Conflict { name, id: member.id, addr });
+                }
             }
             self.refused.insert(key, Refused { member, refusal, since, told });
         }
@@ -362,11 +397,36 @@ mod tests {
         assert_eq!(roster.update(now, &clones), []);
         assert_eq!(roster.recheck_at(), Some(now + GRACE));
         let told = roster.update(now + GRACE, &clones);
-        assert_eq!(told, [refuse("b", 2, PeerRefusal::OwnId), refuse("me", 3, PeerRefusal::OwnName)]);
+        let conflict = Step::Conflict { name: "b".into(), id: ReplicaId::new(1), addr: addr(2) };
+        assert_eq!(told, [refuse("b", 2, PeerRefusal::OwnId), conflict, refuse("me", 3, PeerRefusal::OwnName)]);
         assert_eq!(roster.update(now + GRACE * 2, &clones), []);
         assert_eq!(roster.recheck_at(), None);
         let states: Vec<_> = roster.members().into_iter().map(|member| member.state).collect();
         assert!(states.contains(&MemberState::Refused(PeerRefusal::OwnId)), "{states:?}");
+    }
+
+    #[test]
+    fn of_two_members_with_one_id_the_younger_is_in_conflict_even_under_one_name() {
+        let (mut older, mut younger) = (roster(), Roster::new(("me", 200, addr(2)), announcement(1), GRACE));
+        let now = Instant::now();
+        let (first, second) = (seen("me", 100, 1, 1), seen("me", 200, 2, 1));
+        older.update(now, std::slice::from_ref(&second));
+        younger.update(now, std::slice::from_ref(&first));
+        assert_eq!(older.update(now + GRACE, &[second]), [refuse("me", 2, PeerRefusal::OwnId)]);
+        let conflict = Step::Conflict { name: "me".into(), id: ReplicaId::new(1), addr: addr(1) };
+        assert_eq!(younger.update(now + GRACE, &[first]), [refuse("me", 1, PeerRefusal::OwnId), conflict]);
+    }
+
+    #[test]
+    fn a_peer_counts_as_ready_until_it_says_that_it_is_not() {
+        let (mut roster, now) = (roster(), Instant::now());
+        let mut a = seen("a", 5, 2, 2);
+        a.announcement.as_mut().unwrap().ready = false;
+        let ready = |ready| Step::Ready { id: ReplicaId::new(2), ready };
+        assert_eq!(roster.update(now, std::slice::from_ref(&a)), [up("a", 2, 2), ready(false)]);
+        a.announcement.as_mut().unwrap().ready = true;
+        assert_eq!(roster.update(now, std::slice::from_ref(&a)), [ready(true)]);
+        assert_eq!(roster.update(now, &[a]), []);
     }
 
     #[test]
