@@ -18,7 +18,8 @@ use crate::config::{Flags, Locate};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed, the reason is on stderr; 2 the command line makes no sense; \
-3 serve stopped, but some writes of this node are on no other live node.";
+3 serve stopped, but some writes of this node are on no other live node; \
+4 serve ended because another live node runs under the same replica id.";
 
 /// Replicated state at memory speed, for local programs that speak Redis's protocol over a Unix socket.
 #[derive(Debug, Parser)]
@@ -63,6 +64,8 @@ pub type CliResult = Result<ExitCode, Box<dyn std::error::Error + Send + Sync>>;
 
 /// `serve` stopped and some writes are on no other live node.
 pub const EXIT_NOT_HANDED_OVER: u8 = 3;
+/// `serve` ended because another live node runs under the same replica id.
+pub const EXIT_IDENTITY_CONFLICT: u8 = 4;
 
 impl Cli {
     /// The command line and environment of this process. Ends the process if they make no sense, or ask for help.

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use super::{CliResult, EXIT_NOT_HANDED_OVER, log, print};
+use super::{CliResult, EXIT_IDENTITY_CONFLICT, EXIT_NOT_HANDED_OVER, log, print};
 use crate::config::{Config, Flags, read_key};
 use crate::server::{Listeners, Server, Stats};
-use cahoots_gossip::driver::{Node, NodeConfig};
+use cahoots_gossip::driver::{Node, NodeConfig, NodeFailure};
 use cahoots_gossip::wire::ClusterKey;
 
 /// Longest time a stopping node takes to hand its writes to a peer. Well within the ten seconds that service managers
@@ -51,16 +51,26 @@ async fn run(config: Config, started: Instant) -> CliResult {
         socket: config.socket.value,
         tcp: listeners.tcp_address(),
         listen: node.local_addr(),
+        serve_while_joining: config.serve_while_joining.value,
         limits: config.limits,
         started,
         stats: Stats::default(),
     });
     announce(&server);
 
-    let mut reason = "";
-    listeners.serve(&node, &server, async { reason = stop().await }).await;
+    let mut stopped = Stopped::Asked("");
+    let stopping = async {
+        stopped = tokio::select! {
+            reason = stop() => Stopped::Asked(reason),
+            failure = node.failed() => Stopped::Failed(failure),
+        }
+    };
+    listeners.serve(&node, &server, stopping).await;
 
-    info!(reason, "stopping");
+    match stopped {
+        Stopped::Asked(reason) => info!(reason, "stopping"),
+        Stopped::Failed(failure) => return Ok(explain(&failure)),
+    }
     let drained = tokio::select! {
         drained = node.shutdown(HAND_OVER_TIME) => drained,
         // Asked twice: whoever asks knows what it may cost.
@@ -78,10 +88,37 @@ async fn run(config: Config, started: Instant) -> CliResult {
     }
 }
 
+/// Why clients are no longer served.
+enum Stopped {
+    /// By this signal.
+    Asked(&'static str),
+    /// The node has ended by itself.
+    Failed(NodeFailure),
+}
+
+/// Says what a node cannot go on with, and the way out.
+fn explain(failure: &NodeFailure) -> ExitCode {
+    match failure {
+        NodeFailure::IdentityConflict { .. } => {
+            error!(
+                "{failure}. This node has ended so that the two do not overwrite each other's changes; what was written \
+                 here since it started may be on no other node. Start it without the copied data (it will fetch \
+                 everything from its peers), or stop the other one first"
+            );
+            ExitCode::from(EXIT_IDENTITY_CONFLICT)
+        }
+        other => {
+            error!("{other}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn node_config(config: &Config) -> Result<NodeConfig, Box<dyn std::error::Error + Send + Sync>> {
     let mut node = NodeConfig::new(config.node.value.clone(), config.listen.value);
     node.advertise = config.advertise.value;
     node.seeds.clone_from(&config.seed.value);
+    node.join_timeout = config.join_timeout.value.time();
     node.insecure = config.insecure.value;
     node.replica.cluster.clone_from(&config.cluster.value);
     node.replica.key = config.key_file.value.as_deref().map(read_key).transpose()?.map(ClusterKey::new);
@@ -91,7 +128,7 @@ fn node_config(config: &Config) -> Result<NodeConfig, Box<dyn std::error::Error 
 /// Says where clients connect, for the person who typed `serve` and for scripts that wait for the first line.
 fn announce(server: &Server) {
     let socket = server.socket.display();
-    info!(node = server.node, cluster = server.cluster, %socket, listen = %server.listen, "ready");
+    info!(node = server.node, cluster = server.cluster, %socket, listen = %server.listen, "listening");
     let tcp = server.tcp.map_or_else(String::new, |address| format!("tcp: {address}\n"));
     print(&format!("socket: {socket}\n{tcp}try: redis-cli -s {} PING\n", shell_word(&server.socket)));
 }
@@ -132,6 +169,15 @@ fn clients_with_files(wanted: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_nodes_with_one_id_end_the_younger_with_a_code_of_its_own() {
+        let id = cahoots_gossip::ReplicaId::new(7);
+        let conflict = NodeFailure::IdentityConflict { id, name: "a".into(), addr: ([127, 0, 0, 1], 7101).into() };
+        assert_eq!(explain(&conflict), ExitCode::from(4));
+        let text = conflict.to_string();
+        assert!(text.contains("0000000000000007") && text.contains("\"a\" at 127.0.0.1:7101"), "{text}");
+    }
 
     #[test]
     fn a_path_is_quoted_if_the_shell_needs_it() {

@@ -29,6 +29,10 @@ pub enum CommandError {
     /// The engine refused the write.
     #[error("ERR {0}")]
     Write(WriteError),
+    /// The replica has not caught up with its cluster yet; so many percent are here. Clients know the code word: they try
+    /// again.
+    #[error("LOADING cahoots is catching up with its peers ({0} %)")]
+    Loading(u8),
     /// Anything else: the whole reply, its code word first.
     #[error("{0}")]
     Other(Cow<'static, str>),

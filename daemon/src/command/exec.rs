@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::cluster::joined_percent;
 use super::error::CommandError;
-use super::table;
+use super::table::{self, Command};
 use crate::resp::{Args, Parser, Reply};
 use crate::server::{Server, Tally};
 use crate::session::Session;
@@ -129,6 +130,10 @@ impl<'a> Exec<'a> {
         let start = self.reply.len();
         let flow = match table::find(args).and_then(|command| {
             self.session.last_command = Some(command);
+            // What a container's subcommand may do is asked of the subcommand.
+            if command.subcommands.is_empty() || args.len() == 1 {
+                self.check_ready(command)?;
+            }
             (command.handler)(self, args)
         }) {
             Ok(flow) => flow,
@@ -142,6 +147,14 @@ impl<'a> Exec<'a> {
             self.reply.truncate(start);
         }
         flow
+    }
+
+    /// Refuses what is about data until this replica has what its cluster has.
+    fn check_ready(&self, command: &Command) -> Result<(), CommandError> {
+        if self.replica.is_ready() || self.server.serve_while_joining || command.is_served_while_joining() {
+            return Ok(());
+        }
+        Err(CommandError::Loading(joined_percent(&self.replica.readiness())))
     }
 
     // Out of line: refusals are rare, and their formatting would only fill the hot path.
@@ -171,6 +184,7 @@ impl<'a> Exec<'a> {
     pub(super) fn subcommand(&mut self, args: Args<'_>) -> Outcome {
         let command = table::find_subcommand(args)?;
         self.session.last_command = Some(command);
+        self.check_ready(command)?;
         (command.handler)(self, args)
     }
 }

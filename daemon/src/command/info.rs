@@ -2,9 +2,12 @@
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
 
+use super::cluster::joined_percent;
 use super::exec::{Exec, Flow, Outcome};
 use crate::resp::Args;
+use cahoots_gossip::engine::Readiness;
 
 /// The version of Redis whose behaviour is promised: clients switch features on by it.
 pub(super) const REDIS_VERSION: &str = "7.0.15";
@@ -91,9 +94,18 @@ fn memory(text: &mut String, _: &mut Exec<'_>) -> std::fmt::Result {
     )
 }
 
-/// Nothing is ever loading: that is what clients look for here before they send anything.
-fn persistence(text: &mut String, _: &mut Exec<'_>) -> std::fmt::Result {
-    lines!(text, "loading": 0, "rdb_changes_since_last_save": 0, "rdb_bgsave_in_progress": 0, "aof_enabled": 0,)
+/// What clients look at before they send anything. Catching up with the cluster is what loading is to Redis.
+fn persistence(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
+    let loading = !exec.replica.is_ready() && !exec.server.serve_while_joining;
+    write!(text, "loading:{}\r\nasync_loading:0\r\n", u8::from(loading))?;
+    if loading {
+        let percent = joined_percent(&exec.replica.readiness());
+        let started = SystemTime::now() - exec.server.started.elapsed();
+        let started = started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        // Nobody knows the time left; clients that wait by it look again after this.
+        write!(text, "loading_start_time:{started}\r\nloading_loaded_perc:{percent}.00\r\nloading_eta_seconds:1\r\n")?;
+    }
+    lines!(text, "rdb_changes_since_last_save": 0, "rdb_bgsave_in_progress": 0, "aof_enabled": 0,)
 }
 
 fn resident_bytes() -> Option<usize> {
@@ -171,6 +183,11 @@ fn cahoots(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
     write!(text, "seq:{}\r\nfingerprint:{:032x}\r\n", status.seq, status.fingerprint.get())?;
     write!(text, "type_clashes:{}\r\nbaselines:{}\r\n", status.clashes, status.baselines)?;
     write!(text, "log_bytes:{}\r\nheld_bytes:{}\r\n", status.log_bytes, status.held_bytes)?;
+    write!(text, "ready:{}\r\n", u8::from(status.readiness.is_ready()))?;
+    if let Readiness::Joining(progress) = status.readiness {
+        write!(text, "joining_percent:{}\r\njoining_buckets:{}\r\n", progress.percent, progress.buckets)?;
+        write!(text, "joining_peers_heard:{}\r\n", progress.peers_heard)?;
+    }
     write!(text, "catching_up:{}\r\n", u8::from(status.catching_up))?;
     write!(text, "clock_ahead_ms:{}\r\n", status.clock_ahead_ms)?;
     write!(text, "datagrams_refused:{}\r\n", status.counters.refused.values().sum::<u64>())?;

@@ -190,6 +190,12 @@ const EVERY_SECOND: (i8, i8, i8) = (1, -1, 2);
 type Handler = fn(&mut Exec<'_>, Args<'_>) -> Outcome;
 
 impl Command {
+    /// Whether it is answered before the replica has caught up with its cluster: as in Redis while that is loading, by
+    /// this flag; and PING, which Redis refuses then, so that whoever asks whether the daemon lives is told.
+    pub(super) fn is_served_while_joining(&self) -> bool {
+        self.name == "ping" || self.flags.split(' ').any(|flag| flag == "loading")
+    }
+
     const fn new(name: &'static str, arity: i16, flags: &'static str, keys: (i8, i8, i8), handler: Handler) -> Self {
         Self { name, arity, flags, keys, handler, categories: "", group: "", since: "", summary: "", subcommands: &[] }
     }

@@ -12,6 +12,7 @@ mod value;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ArgMatches;
 use thiserror::Error;
@@ -19,13 +20,16 @@ use thiserror::Error;
 pub use file::FileError;
 pub use flags::{Flags, Locate};
 pub use key_file::{KeyFileError, read_key, write_key};
-pub use value::{LogFormat, LogLevel, SocketMode};
+pub use value::{LogFormat, LogLevel, Seconds, SocketMode};
 
 use crate::server::{Limits, default_socket};
 use file::Table;
 
 /// The UDP port peers use unless another is configured.
 const DEFAULT_PORT: u16 = 7101;
+/// A peer that is up is known after half a second, so after ten times that none is to be expected; and this is how long
+/// people wait before they look what is wrong.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +81,10 @@ pub struct Config {
     pub advertise: Setting<Option<SocketAddr>>,
     /// Peers to ask for the cluster.
     pub seed: Setting<Vec<String>>,
+    /// How long to wait without progress in catching up.
+    pub join_timeout: Setting<Seconds>,
+    /// Whether commands on data are answered before.
+    pub serve_while_joining: Setting<bool>,
     /// Nothing is written to disk. The only choice in this version.
     pub in_memory: Setting<bool>,
     /// The TCP address for clients, if there is to be one.
@@ -153,6 +161,14 @@ impl Config {
             listen: layers.pick("listen", flags.listen, table.listen, || (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into()),
             advertise: layers.pick("advertise", flags.advertise.map(Some), table.advertise.map(Some), || None),
             seed: layers.pick("seed", flags.seed, table.seed, Vec::new),
+            join_timeout: layers
+                .pick("join-timeout", flags.join_timeout, table.join_timeout, || Seconds::new(JOIN_TIMEOUT)),
+            serve_while_joining: layers.pick(
+                "serve-while-joining",
+                flags.serve_while_joining,
+                table.serve_while_joining,
+                || false,
+            ),
             in_memory: layers.pick("in-memory", flags.in_memory, table.in_memory, || true),
             tcp: layers.pick("tcp", flags.tcp.map(Some), table.tcp.map(Some), || None),
             key_file: layers.pick("key-file", flags.key_file.map(Some), table.key_file.map(Some), || None),
@@ -206,6 +222,10 @@ impl Config {
         line("advertise", self.advertise.value.and_then(|address| text(address.to_string())), &self.advertise.source);
         let seeds = self.seed.value.iter().cloned().map(toml::Value::String).collect();
         line("seed", Some(toml::Value::Array(seeds)), &self.seed.source);
+        let seconds = toml::Value::Float(self.join_timeout.value.time().as_secs_f64());
+        line("join-timeout", Some(seconds), &self.join_timeout.source);
+        let serve = toml::Value::Boolean(self.serve_while_joining.value);
+        line("serve-while-joining", Some(serve), &self.serve_while_joining.source);
         line("in-memory", Some(toml::Value::Boolean(self.in_memory.value)), &self.in_memory.source);
         line("tcp", self.tcp.value.and_then(|address| text(address.to_string())), &self.tcp.source);
         line("key-file", self.key_file.value.as_ref().and_then(path), &self.key_file.source);

@@ -29,6 +29,8 @@ pub struct Server {
     pub tcp: Option<SocketAddr>,
     /// Where peers send their datagrams.
     pub listen: SocketAddr,
+    /// Whether commands on data are answered before the node has caught up with its cluster.
+    pub serve_while_joining: bool,
     /// What a connection may cost.
     pub limits: Limits,
     /// When the daemon started.
