@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use cahoots_benches::contenders::{DsonSet, Member, Set, local, member, pair, set};
+use cahoots_benches::contenders::{DsonSet, Member, Receiver, Set, local, member, pair, set};
 use cahoots_crdt::{AwSet, Causal};
 use crdts::Orswot;
 use criterion::measurement::WallTime;
@@ -15,19 +15,18 @@ type Ours = Causal<AwSet<Member>>;
 type Theirs = Orswot<Member, u64>;
 
 fn merge_of_one<S: Set>(group: &mut BenchmarkGroup<'_, WallTime>, size: u64) {
-    let mut state: S = set(size, 3);
-    let mut other = state.clone();
-    let mut next = size;
+    let mut receiver = Receiver::<S>::new(size);
     group.bench_function(format!("{} of {size}", S::NAME), |bencher| {
-        bencher.iter_batched(
-            || {
-                next += 1;
-                let change = other.add(3, member(next));
-                (change, other.clone())
-            },
-            |(change, whole)| state.merge_change(change, whole),
-            BatchSize::PerIteration,
-        );
+        bencher.iter_custom(|iterations| {
+            let mut left = usize::try_from(iterations).expect("64 bits");
+            let mut took = Duration::ZERO;
+            while left > 0 {
+                let batch = left.min(receiver.batch());
+                took += receiver.merge(batch);
+                left -= batch;
+            }
+            took
+        });
     });
 }
 

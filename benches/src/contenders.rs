@@ -5,6 +5,7 @@
 //! has no set.
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use cahoots_crdt::{AwSet, Causal, Lattice, MvRegister, OrMap, PnCounter, ReplicaId};
 use crdts::{CmRDT, CvRDT, Orswot};
@@ -199,25 +200,33 @@ impl Set for DsonSet {
         self.store.get(member).is_some()
     }
 
-    /// Gathers blocks first: adding one by one would cost O(n) each.
+    /// Gathers blocks and joins them two by two: adding one by one would cost O(n) each.
     fn extend(&mut self, members: impl Iterator<Item = (usize, Member)>) {
         const BLOCK: usize = 300;
         let empty = Self::default();
-        let mut block = Self::default();
         let mut seen = self.context.clone();
-        for (count, (replica, member)) in members.enumerate() {
-            let delta = dson::api::map::apply_to_register(
-                |register, context, id| register.write(MvRegValue::Bool(true), context, id),
-                member,
-            )(&empty.store, &seen, identifier(replica));
-            seen.union(&delta.context);
-            block.join_or_replace_with(delta.store, &delta.context);
-            if count % BLOCK == BLOCK - 1 {
-                let full = std::mem::take(&mut block);
-                self.join_or_replace_with(full.store, &full.context);
+        // Of growing ranks; two of the same rank become one of the next.
+        let mut blocks: Vec<(usize, Self)> = Vec::new();
+        let mut members = members.peekable();
+        while members.peek().is_some() {
+            let (mut rank, mut block) = (0, Self::default());
+            for (replica, member) in members.by_ref().take(BLOCK) {
+                let delta = dson::api::map::apply_to_register(
+                    |register, context, id| register.write(MvRegValue::Bool(true), context, id),
+                    member,
+                )(&empty.store, &seen, identifier(replica));
+                seen.union(&delta.context);
+                block.join_or_replace_with(delta.store, &delta.context);
             }
+            while let Some((_, earlier)) = blocks.pop_if(|(other, _)| *other == rank) {
+                block.join_or_replace_with(earlier.store, &earlier.context);
+                rank += 1;
+            }
+            blocks.push((rank, block));
         }
-        self.join_or_replace_with(block.store, &block.context);
+        for (_, block) in blocks.into_iter().rev() {
+            self.join_or_replace_with(block.store, &block.context);
+        }
     }
 
     fn merge_change(&mut self, change: Self, _: Self) {
@@ -249,6 +258,64 @@ pub fn set<S: Set>(size: u64, replicas: usize) -> S {
     set
 }
 
+/// A set of one size and somebody who sends it changes of one element.
+pub struct Receiver<S> {
+    state: S,
+    /// A small set where that will do: a second large one would only drive the first out of the caches.
+    sender: S,
+    size: u64,
+    next: u64,
+}
+
+impl<S: Set> Receiver<S> {
+    /// A set of `size` members, made by three replicas.
+    #[must_use]
+    pub fn new(size: u64) -> Self {
+        let state: S = set(size, 3);
+        let sender = if Self::sends_whole() { state.clone() } else { S::empty() };
+        Self { state, sender, size, next: 1 << 40 }
+    }
+
+    /// Merges `count` changes that add a member each, and says how long that took. Takes the members out again, so
+    /// that the set keeps its size.
+    pub fn merge(&mut self, count: usize) -> Duration {
+        let members: Vec<Member> = (self.next..).take(count).map(member).collect();
+        self.next += count as u64;
+        let changes: Vec<_> = members
+            .iter()
+            .map(|member| {
+                let change = self.sender.add(3, *member);
+                (change, self.whole())
+            })
+            .collect();
+        let start = Instant::now();
+        for (change, whole) in changes {
+            self.state.merge_change(change, whole);
+        }
+        let took = start.elapsed();
+        for member in &members {
+            let removal = self.sender.remove(3, member);
+            self.state.merge_change(removal, self.whole());
+        }
+        took
+    }
+
+    /// How many changes to merge at once: so few that the set hardly grows, so many that the clock does not count.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        // What costs O(n) needs no repetition to be measured.
+        if S::NAME == "cahoots" { usize::try_from(self.size / 20).map_or(500, |batch| batch.min(500)) } else { 1 }
+    }
+
+    fn whole(&self) -> S {
+        if Self::sends_whole() { self.sender.clone() } else { S::empty() }
+    }
+
+    fn sends_whole() -> bool {
+        S::NAME == "crdts"
+    }
+}
+
 /// Two sets of `size` members that share all but `different` of them.
 #[must_use]
 pub fn pair<S: Set>(size: u64, different: u64) -> (S, S) {
@@ -275,11 +342,13 @@ pub mod local {
     pub type DsonMap = CausalDotStore<dson::OrMap<u64, dson::crdts::NoExtensionTypes>>;
 
     /// Increments by one and returns what to send.
+    #[inline]
     pub fn increment(counter: &mut Counter, replica: usize) -> Counter {
         counter.add(ReplicaId::new(id(replica)), 1).expect("small totals")
     }
 
     /// Increments by one and returns what to send.
+    #[inline]
     pub fn increment_crdts(counter: &mut CrdtsCounter, replica: usize) -> crdts::pncounter::Op<u64> {
         let op = counter.inc(id(replica));
         counter.apply(op.clone());

@@ -1,3 +1,6 @@
-//! The same work done by `cahoots-crdt` and its peers, for the criterion suite and the ratio table.
+//! What several benchmarks share: the same work done by cahoots and its rivals, their servers, and how times are told.
 
 pub mod contenders;
+pub mod redis;
+pub mod spread;
+pub mod times;

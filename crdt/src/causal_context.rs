@@ -35,7 +35,7 @@ use crate::{Dot, Observed, ReplicaId, VersionVector};
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct CausalContext {
     prefix: VersionVector,
-    cloud: SmallVec<[Run; 2]>,
+    cloud: SmallVec<[Run; 1]>,
 }
 
 /// The events `first..=last` of one replica.
@@ -160,12 +160,7 @@ impl CausalContext {
         if run.last < first {
             return;
         }
-        let prefix = self.prefix.get(run.replica);
-        if run.last <= prefix {
-            return;
-        }
-        if first <= prefix.saturating_add(1) {
-            self.prefix.raise(run.replica, run.last);
+        if self.prefix.extend(run.replica, first, run.last) {
             if !self.cloud.is_empty() {
                 self.absorb(run.replica);
             }
@@ -204,6 +199,25 @@ impl CausalContext {
             seq
         };
         Dot::new(replica, seq)
+    }
+
+    /// Mints the dot after `dot`, provided that is the latest of its replica and nothing is out of order. `near` is
+    /// where the entry of the replica probably is: counters and their contexts name the same replicas.
+    #[inline]
+    pub(crate) fn mint_next(&mut self, dot: Dot, near: usize) -> Option<Dot> {
+        if !self.cloud.is_empty() {
+            return None;
+        }
+        self.prefix.advance_from(dot, near)
+    }
+
+    /// A delta's context: a run that does not begin with the first event.
+    #[inline]
+    pub(crate) fn of(run: Run) -> Self {
+        debug_assert!(1 < run.first && run.first <= run.last);
+        let mut cloud = SmallVec::new();
+        cloud.push(run);
+        Self { prefix: VersionVector::new(), cloud }
     }
 
     /// How far the events of `replica` are seen without a gap by this context and `other` together.
@@ -271,7 +285,7 @@ impl FromIterator<Run> for CausalContext {
     fn from_iter<I: IntoIterator<Item = Run>>(iter: I) -> Self {
         let mut runs: Vec<Run> = iter.into_iter().filter(|run| run.last >= run.first.max(1)).collect();
         runs.sort_unstable();
-        let mut cloud: SmallVec<[Run; 2]> = SmallVec::new();
+        let mut cloud: SmallVec<[Run; 1]> = SmallVec::new();
         let mut prefix = Vec::new();
         let mut place = |run: Run| if run.first <= 1 { prefix.push((run.replica, run.last)) } else { cloud.push(run) };
         let mut open: Option<Run> = None;

@@ -76,8 +76,17 @@ impl Causal<GCounter> {
     ///
     /// # Errors
     /// See [`GCounter::increment`].
-    #[inline]
+    // Out of line, moving the result would cost more than all the rest.
+    #[inline(always)]
     pub fn increment(&mut self, replica: ReplicaId, amount: u64) -> Result<Self, Overflow> {
+        if let Some((tallies, context)) = self.store.tallies.add_alone(&mut self.context, replica, amount.into()) {
+            return Ok(Self { store: GCounter { tallies }, context });
+        }
+        self.increment_any(replica, amount)
+    }
+
+    #[cold]
+    fn increment_any(&mut self, replica: ReplicaId, amount: u64) -> Result<Self, Overflow> {
         self.try_mutate(replica, |counter, mutation| counter.increment(mutation, amount))
     }
 }
@@ -166,8 +175,17 @@ impl Causal<PnCounter> {
     ///
     /// # Errors
     /// See [`PnCounter::add`].
-    #[inline]
+    // Out of line, moving the result would cost more than all the rest.
+    #[inline(always)]
     pub fn add(&mut self, replica: ReplicaId, amount: i64) -> Result<Self, Overflow> {
+        if let Some((tallies, context)) = self.store.tallies.add_alone(&mut self.context, replica, amount.into()) {
+            return Ok(Self { store: PnCounter { tallies }, context });
+        }
+        self.add_any(replica, amount)
+    }
+
+    #[cold]
+    fn add_any(&mut self, replica: ReplicaId, amount: i64) -> Result<Self, Overflow> {
         self.try_mutate(replica, |counter, mutation| counter.add(mutation, amount))
     }
 }

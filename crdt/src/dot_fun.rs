@@ -23,6 +23,7 @@ impl<V> DotFun<V> {
 
     /// The store in which just `dot` is live.
     #[must_use]
+    #[inline]
     pub fn of(dot: Dot, value: V) -> Self {
         let mut cells = SmallVec::new();
         cells.push((dot, value));
@@ -53,6 +54,12 @@ impl<V> DotFun<V> {
 
     /// Keeps the cells for which `keep` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(Dot, &V) -> bool) {
+        if let [(dot, value)] = self.cells.as_slice() {
+            if !keep(*dot, value) {
+                self.cells.clear();
+            }
+            return;
+        }
         self.cells.retain(|(dot, value)| keep(*dot, value));
     }
 
@@ -108,6 +115,13 @@ impl<V> DotFun<V> {
     pub(crate) fn own_at(&self, replica: ReplicaId) -> Option<usize> {
         let end = self.cells.partition_point(|cell| cell.0.replica <= replica);
         end.checked_sub(1).filter(|at| self.cells[*at].0.replica == replica)
+    }
+
+    /// The same, `near` being where it probably is.
+    #[inline]
+    pub(crate) fn own_near(&self, replica: ReplicaId, near: usize) -> Option<usize> {
+        let is_own = |at: usize| self.cells.get(at).is_some_and(|cell| cell.0.replica == replica);
+        if is_own(near) && !is_own(near + 1) { Some(near) } else { self.own_at(replica) }
     }
 
     /// The cell at a place that [`own_at`](Self::own_at) gave.

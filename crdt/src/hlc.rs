@@ -97,9 +97,11 @@ impl HybridClock {
     /// A timestamp above all before it.
     ///
     /// # Errors
-    /// [`ClockAhead`] when that would exceed the drift bound; the clock is unchanged then.
+    /// [`ClockAhead`] when that would exceed the drift bound, or when there is none; the clock is unchanged then.
     pub fn tick(&mut self, wall_millis: u64) -> Result<Hlc, ClockAhead> {
-        let next = Hlc(self.latest.0.saturating_add(1)).max(Hlc::new(wall_millis, 0));
+        // The highest timestamp there is can only have been observed, under a drift bound without meaning.
+        let Some(next) = self.latest.0.checked_add(1) else { return Err(self.ahead(self.latest, wall_millis)) };
+        let next = Hlc(next).max(Hlc::new(wall_millis, 0));
         self.check(next, wall_millis)?;
         self.latest = next;
         Ok(next)
@@ -116,10 +118,11 @@ impl HybridClock {
     }
 
     fn check(&self, stamp: Hlc, wall_millis: u64) -> Result<(), ClockAhead> {
-        let ahead_millis = stamp.millis().saturating_sub(wall_millis);
-        if ahead_millis > self.drift_millis_max {
-            return Err(ClockAhead { ahead_millis, max_millis: self.drift_millis_max });
-        }
-        Ok(())
+        let ahead = self.ahead(stamp, wall_millis);
+        if ahead.ahead_millis > ahead.max_millis { Err(ahead) } else { Ok(()) }
+    }
+
+    fn ahead(&self, stamp: Hlc, wall_millis: u64) -> ClockAhead {
+        ClockAhead { ahead_millis: stamp.millis().saturating_sub(wall_millis), max_millis: self.drift_millis_max }
     }
 }

@@ -24,7 +24,8 @@
 //! assert_eq!(left, right);
 //! ```
 //!
-//! A [`ReplicaId`] stands for one incarnation of one replica. Draw it at random; never use it again after losing state.
+//! A [`ReplicaId`] stands for one incarnation of one replica. Draw it at random; never use it again after losing state,
+//! nor for two copies at once: they would give different changes the same name, and one of them would be lost.
 //!
 //! ## Dots
 //!
@@ -152,7 +153,8 @@
 //!
 //! # What it costs
 //!
-//! Merging a delta O(its size); merging states O(n + m); access by key O(1); memory of a set about twice its members.
+//! Merging a delta O(its size); merging states O(n + m); access by key O(1); memory of a set 25 bytes beside each
+//! member, in a table that is between 44 and 88 % full.
 //! `cargo run --release -p cahoots-benches --bin crdt-table` prints times, memory and encoded sizes next to those of two
 //! other libraries; `docs/performance-crdt.md` holds a run of it.
 //!

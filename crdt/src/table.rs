@@ -1,7 +1,7 @@
 //! The table under sets and maps: few entries in a vector, many in a hash table.
 //!
-//! A delta nearly always has one entry, a nested map a handful; for those a vector is smaller and faster than any
-//! hash table. Beyond [`FEW_MAX`] entries the hash table keeps every access O(1).
+//! A delta nearly always has one entry, which lies in the table itself, without allocation; a nested map has a handful,
+//! for which a vector is smaller and faster than any hash table. Beyond [`FEW_MAX`] entries the hash table keeps every access O(1).
 //!
 //! A table is *whole* or *listing*. In a whole table a key that is missing has nothing live under it, so a context
 //! shipped with the table applies to every key. A listing table (in a delta) names just the keys it is about; they
@@ -9,14 +9,13 @@
 //! makes merging a delta O(size of the delta). It is an index only: the context of a delta says the truth about every
 //! key, listed or not, and all dots it knows to be dead lie under listed keys.
 
-use alloc::vec;
-use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::Hash;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use smallvec::SmallVec;
 
 /// Up to this many entries are searched one by one.
 const FEW_MAX: usize = 8;
@@ -33,7 +32,7 @@ pub struct DotMap<K, V> {
 
 #[derive(Clone)]
 enum Entries<K, V> {
-    Few(Vec<(K, V)>),
+    Few(SmallVec<[(K, V); 1]>),
     Many(HashMap<K, V>),
 }
 
@@ -47,12 +46,14 @@ pub(crate) enum Verdict {
 impl<K: Eq + Hash, V> DotMap<K, V> {
     /// The table that lists nothing: the bottom of deltas.
     pub(crate) fn listing_none() -> Self {
-        Self { entries: Entries::Few(Vec::new()), listing: true }
+        Self { entries: Entries::Few(SmallVec::new()), listing: true }
     }
 
     /// The table that lists one key.
     pub(crate) fn listing(key: K, value: V) -> Self {
-        Self { entries: Entries::Few(vec![(key, value)]), listing: true }
+        let mut few = SmallVec::new();
+        few.push((key, value));
+        Self { entries: Entries::Few(few), listing: true }
     }
 
     /// Whether this is the store of a delta that lists the keys it is about, instead of holding all there are.
@@ -200,17 +201,23 @@ impl<K: Eq + Hash, V> DotMap<K, V> {
     }
 
     /// Makes room for `more` entries, moving to a hash table when they will be many.
+    #[inline]
     pub(crate) fn grow_for(&mut self, more: usize) {
         match &mut self.entries {
-            Entries::Few(few) if few.len() + more > FEW_MAX => {
-                let mut many = HashMap::with_capacity(few.len() + more);
-                many.extend(few.drain(..));
-                self.entries = Entries::Many(many);
-            }
+            Entries::Few(few) if few.len() + more > FEW_MAX => self.become_many(more),
             Entries::Few(_) => {}
             // One by one the table doubles by itself.
             Entries::Many(many) if more > 1 => many.reserve(more),
             Entries::Many(_) => {}
+        }
+    }
+
+    #[cold]
+    fn become_many(&mut self, more: usize) {
+        if let Entries::Few(few) = &mut self.entries {
+            let mut many = HashMap::with_capacity(few.len() + more);
+            many.extend(few.drain(..));
+            self.entries = Entries::Many(many);
         }
     }
 }
@@ -218,7 +225,7 @@ impl<K: Eq + Hash, V> DotMap<K, V> {
 impl<K: Eq + Hash, V> Default for DotMap<K, V> {
     /// The empty whole table.
     fn default() -> Self {
-        Self { entries: Entries::Few(Vec::new()), listing: false }
+        Self { entries: Entries::Few(SmallVec::new()), listing: false }
     }
 }
 
@@ -252,7 +259,7 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
 }
 
 enum IntoIter<K, V> {
-    Few(vec::IntoIter<(K, V)>),
+    Few(smallvec::IntoIter<[(K, V); 1]>),
     Many(hashbrown::hash_map::IntoIter<K, V>),
 }
 

@@ -61,6 +61,44 @@ impl VersionVector {
         }
     }
 
+    /// Raises the entry of the replica of `dot` by one if it stands at `dot`, and returns the next. `near` is where the
+    /// entry probably is.
+    #[inline]
+    pub(crate) fn advance_from(&mut self, dot: Dot, near: usize) -> Option<Dot> {
+        let at = match self.entries.get(near) {
+            Some(entry) if entry.0 == dot.replica => near,
+            _ => self.find(dot.replica).ok()?,
+        };
+        let entry = &mut self.entries[at];
+        if entry.1 != dot.seq {
+            return None;
+        }
+        entry.1 += 1;
+        Some(Dot::new(dot.replica, entry.1))
+    }
+
+    /// Takes in the events `first..=last` of `replica` if none is missing before them; says whether that was so.
+    #[inline]
+    pub(crate) fn extend(&mut self, replica: ReplicaId, first: u64, last: u64) -> bool {
+        match self.find(replica) {
+            Ok(at) => {
+                let seen = &mut self.entries[at].1;
+                let is_next = first <= seen.saturating_add(1);
+                if is_next {
+                    *seen = last.max(*seen);
+                }
+                is_next
+            }
+            Err(at) => {
+                let is_next = first <= 1;
+                if is_next {
+                    self.entries.insert(at, (replica, last));
+                }
+                is_next
+            }
+        }
+    }
+
     /// Pointwise maximum. O(n + m).
     pub fn merge(&mut self, other: &Self) {
         if self.dominates(other) {
@@ -148,9 +186,14 @@ impl fmt::Debug for VersionVector {
     }
 }
 
-// Bytes from elsewhere may be unsorted or hold zeros; decoding restores the form.
+// Bytes from elsewhere may be unsorted or hold zeros; decoding restores the form. What would leave no room to count on
+// is refused.
 impl<'de> Deserialize<'de> for VersionVector {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::<(ReplicaId, u64)>::deserialize(deserializer).map(Self::from_iter)
+        let entries = Vec::<(ReplicaId, u64)>::deserialize(deserializer)?;
+        if entries.iter().any(|(_, seq)| *seq > Dot::SEQ_MAX) {
+            return Err(serde::de::Error::custom("a sequence number out of range"));
+        }
+        Ok(entries.into_iter().collect())
     }
 }

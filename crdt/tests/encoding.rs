@@ -1,8 +1,8 @@
 //! The encoding: what it looks like, what it refuses, and that nothing makes it panic.
 
 use cahoots_crdt::{
-    AwSet, BoundedCounter, Causal, DecodeError, Delta, Dot, DwFlag, EwFlag, GCounter, GSet, Hlc, Limits, LwwRegister,
-    MaxRegister, MvRegister, OrMap, PnCounter, ReplicaId, RwSet, Vote, exercise,
+    AwSet, BoundedCounter, Causal, DecodeError, Delta, Dot, DwFlag, EwFlag, GCounter, GSet, Hlc, Lattice, Limits,
+    LwwRegister, MaxRegister, MvRegister, OrMap, PnCounter, ReplicaId, RwSet, VersionVector, Vote, exercise,
 };
 use proptest::prelude::*;
 
@@ -22,7 +22,7 @@ fn samples() -> Vec<Vec<u8>> {
     let mut counters: Causal<OrMap<u8, PnCounter>> = Causal::new();
     let first = counters.add(A, 1, 5).unwrap();
     let mut other: Causal<OrMap<u8, PnCounter>> = Causal::new();
-    cahoots_crdt::Lattice::merge(&mut other, first);
+    Lattice::merge(&mut other, first);
     let removal = other.remove(B, &1);
     let mut nested: Causal<OrMap<u8, OrMap<u8, AwSet<u8>>>> = Causal::new();
     let deep = nested.update(A, 1, |map, m| map.update(m, 2, |set, m| set.add(m, 3)));
@@ -211,7 +211,7 @@ fn equal_values_with_different_histories_have_equal_encodings() {
     }
     deltas.reverse();
     let mut backward = Causal::new();
-    deltas.into_iter().for_each(|delta| cahoots_crdt::Lattice::merge(&mut backward, delta));
+    deltas.into_iter().for_each(|delta| Lattice::merge(&mut backward, delta));
     assert_eq!(forward.encode(), backward.encode());
 }
 
@@ -232,4 +232,71 @@ fn the_highest_accepted_dot_leaves_room_to_count_on() {
     assert_eq!(set.context().last(replica), Dot::SEQ_MAX);
     let _sent = set.add(replica, 1);
     assert!(set.contains(&1));
+}
+
+#[test]
+fn a_version_vector_from_outside_leaves_room_to_count_on_as_well() {
+    let decode = |seq: u64| postcard::from_bytes::<VersionVector>(&postcard::to_allocvec(&vec![(A, seq)]).unwrap());
+    assert_eq!(decode(Dot::SEQ_MAX).map(|seen| seen.get(A)), Ok(Dot::SEQ_MAX));
+    assert!(decode(Dot::SEQ_MAX + 1).is_err());
+    assert!(decode(u64::MAX).is_err());
+}
+
+#[test]
+fn a_row_that_hands_rights_to_one_replica_twice_is_refused() {
+    // Two replicas; the context has dot 1 of the first; its row: 9 granted, 0 spent, then what it handed to whom.
+    let row = |handed: &[u8]| {
+        [&[1, 2][..], &[0; 8], &[0, 0, 0, 0, 0, 0, 0, 1], &[1, 0, 1, 0], &[1, 0, 1, 9, 0], handed].concat()
+    };
+    let decode = |handed: &[u8]| {
+        Causal::<BoundedCounter>::decode(&row(handed), &Limits::default()).map(|c| c.rights(ReplicaId::new(1)))
+    };
+    assert_eq!(decode(&[1, 1, 2]), Ok(Ok(2)));
+    assert!(matches!(decode(&[2, 1, 2, 1, 3]), Err(DecodeError::Malformed(_))));
+}
+
+/// Integers as the encoding writes them.
+fn varint(mut value: u64, bytes: &mut Vec<u8>) {
+    while value >= 0x80 {
+        bytes.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value.to_le_bytes()[0]);
+}
+
+/// A counter may come with as many baselines as the limits allow, in the worst order; none of it may be quadratic.
+#[test]
+fn a_hundred_thousand_made_up_baselines_are_taken_in_and_merged_at_once() {
+    const MANY: u64 = 100_000;
+    let mut bytes = [&[1, 1][..], &[0; 8], &[1, 0]].concat();
+    varint(Dot::SEQ_MAX, &mut bytes);
+    bytes.push(0); // no cloud
+    varint(1, &mut bytes); // one cell: dot (0, MANY), born with it, total 1
+    bytes.push(0);
+    varint(MANY, &mut bytes);
+    bytes.extend([0, 2]);
+    varint(MANY, &mut bytes);
+    for birth in (1..=MANY).rev() {
+        bytes.push(0);
+        varint(birth, &mut bytes);
+        bytes.extend([0, 2, 0, 1]); // seen 0 after birth, total 1, reset by dot (0, 1)
+    }
+    let counter = Causal::<PnCounter>::decode(&bytes, &Limits::default()).unwrap();
+    let mut state = Causal::<PnCounter>::new();
+    state.merge(counter.clone());
+    let _sent = state.add(B, 1).unwrap();
+    state.merge(counter);
+    assert_eq!(state.value(), Ok(1));
+}
+
+#[test]
+fn cells_out_of_order_are_refused() {
+    // One replica, a context of two dots, and a register with the cells of both.
+    let register = |first: u8, second: u8| {
+        let bytes = [&[1, 1][..], &[0; 8], &[1, 0, 2, 0], &[2, 0, first, 7, 0, second, 8]].concat();
+        Causal::<MvRegister<u8>>::decode(&bytes, &Limits::default()).map(|register| register.len())
+    };
+    assert_eq!(register(1, 2), Ok(2));
+    assert!(matches!(register(2, 1), Err(DecodeError::Malformed(_))));
+    assert!(matches!(register(1, 1), Err(DecodeError::Malformed(_))));
 }

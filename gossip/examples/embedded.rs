@@ -81,7 +81,7 @@ async fn tour(socket: Option<String>, daemon: Option<String>, out: &mut impl Wri
     writeln!(out, "the room is empty again")?;
     // Hands over what only this node has, and says farewell.
     let drained = right.shutdown(Duration::from_secs(5)).await;
-    writeln!(out, "right has left; everything it wrote is at {} other node(s)", drained.complete_at);
+    let _ = writeln!(out, "right has left; everything it wrote is at {} other node(s)", drained.complete_at);
     left.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }

@@ -4,9 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use cahoots_crdt::{Dot, ReplicaId};
 
+use crate::Zone;
+use crate::bytes::Bytes;
 use crate::engine::{Now, Replica, ReplicaConfig};
-use crate::store::{Class, Store};
-use crate::wire::{Envelope, Kind, Message};
+use crate::store::{BUCKETS, Class, Sketch, Store};
+use crate::wire::{Answer, Envelope, Kind, Message};
 
 const ME: ReplicaId = ReplicaId::new(1);
 const PEER: ReplicaId = ReplicaId::new(2);
@@ -14,7 +16,7 @@ const NOW: Now = Now { mono: 1_000_000, wall: 1_700_000_000_000 };
 
 fn replica() -> Replica {
     let mut replica = Replica::new(ReplicaConfig::default(), ME, NOW);
-    replica.peer_up(NOW, PEER, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+    replica.peer_up(NOW, PEER, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), Zone::default());
     replica.write(NOW, 0, |w| {
         let _ = w.set(b"text", b"value");
         let _ = w.add(b"count", 3);
@@ -69,6 +71,36 @@ pub fn transfer(data: &[u8]) {
     }
     read_everything(&store);
     assert!(store.fingerprints_are_exact());
+}
+
+/// The sketch of another replica's buckets: answered by a transfer that others can join, or not at all.
+pub fn sketch(data: &[u8]) {
+    let mut store = replica_store();
+    let Ok(sketch) = postcard::from_bytes::<Sketch>(data) else { return };
+    if let Some((transfer, count)) = store.encode_differences(&sketch, usize::MAX) {
+        assert_eq!(count, sketch.buckets());
+        let mut other = Store::new(PEER, crate::Limits::default(), 1024);
+        other.join_transfer(&transfer, NOW.wall).expect("stores write what stores accept");
+    }
+}
+
+/// A request or an answer as it comes over a stream: refused, or handled without harm. An answer arrives raw, and again
+/// as the transfer inside one that is well formed.
+pub fn stream(data: &[u8]) {
+    let mut replica = replica();
+    let _ = replica.serve(NOW, PEER, data);
+    let mut envelope = Envelope::new(&replica.config().cluster, None, PEER, 0);
+    let floor = Message::BelowFloor { origin: ReplicaId::new(3), floor: 9 };
+    let payload = [Message::head(PEER, ME), floor.encode()].concat();
+    let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    replica.handle_datagram(NOW, from, &envelope.wrap(Kind::Engine, &payload)).expect("well formed");
+    let next = u16::try_from(BUCKETS).expect("BUCKETS fits 16 bits");
+    for answer in [data, &Answer::Buckets { next, transfer: Bytes(data) }.encode()] {
+        let Some(ask) = replica.poll_ask() else { break };
+        replica.handle_answer(NOW, ask.number, Some(answer));
+        assert!(replica.fingerprints_are_exact());
+    }
+    read_everything(replica.store());
 }
 
 fn replica_store() -> Store {

@@ -21,8 +21,10 @@ pub mod wire;
 mod bytes;
 mod clock;
 mod limits;
+mod zone;
 
 pub use clock::Hlc;
 pub use limits::Limits;
+pub use zone::Zone;
 
 pub use cahoots_crdt::{Dot, ReplicaId, VersionVector};

@@ -123,7 +123,7 @@ fn ballots_travel_in_transfers_and_a_withdrawn_one_does_not_come_back() {
     give(&mut a, &mut b);
     cast(&mut c, "k", "z");
     let whole = |from: &mut Store, to: &mut Store| {
-        let (bytes, _) = from.encode_transfer(0, &vec![0; BUCKETS], usize::MAX);
+        let (bytes, _) = from.encode_transfer(0, &vec![0; BUCKETS], usize::MAX, usize::MAX);
         to.join_transfer(&bytes, WALL).expect("legal");
     };
     whole(&mut b, &mut c);
@@ -162,7 +162,7 @@ fn what_no_replica_casts_is_refused_whole() {
     // The same for what a transfer holds: of one honest text, retyped.
     let mut a = store(1);
     a.write(WALL, 0, |w| w.set(b"k", b"no number")).expect("admitted");
-    let (bytes, _) = a.encode_transfer(0, &vec![0; BUCKETS], usize::MAX);
+    let (bytes, _) = a.encode_transfer(0, &vec![0; BUCKETS], usize::MAX, usize::MAX);
     let at = bytes.windows(3).position(|it| it == [b'k', 1, Class::Text as u8]).expect("key, one element, its class");
     let mut altered = bytes.clone();
     altered[at + 2] = Class::Presence as u8;

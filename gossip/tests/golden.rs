@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use cahoots_gossip::engine::{Now, Replica, ReplicaConfig};
 use cahoots_gossip::store::{BUCKETS, Class, Store};
 use cahoots_gossip::wire::ClusterKey;
-use cahoots_gossip::{Dot, Limits, ReplicaId};
+use cahoots_gossip::{Dot, Limits, ReplicaId, Zone};
 
 const A: ReplicaId = ReplicaId::new(0xA);
 const B: ReplicaId = ReplicaId::new(0xB);
@@ -110,7 +110,7 @@ fn ballots_cast_replaced_withdrawn_and_discarded_keep_their_bytes_and_apply() {
 fn a_transfer_of_all_buckets_keeps_its_meaning() {
     // The order of keys within a bucket is that of a hash table, so the golden bytes are read, not compared.
     let (mut a, mut b) = stores();
-    let (transfer, next) = a.encode_transfer(0, &vec![0; BUCKETS], usize::MAX);
+    let (transfer, next) = a.encode_transfer(0, &vec![0; BUCKETS], usize::MAX, usize::MAX);
     assert_eq!(next, BUCKETS);
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/transfer.bin");
     if std::env::var_os("CAHOOTS_BLESS").is_some() {
@@ -123,6 +123,20 @@ fn a_transfer_of_all_buckets_keeps_its_meaning() {
 }
 
 #[test]
+fn a_sketch_and_the_differences_it_shows_keep_their_meaning() {
+    let (mut a, mut b) = stores();
+    let sketch = b.sketch(0..BUCKETS, 40, 7);
+    let encoded = postcard::to_allocvec(&sketch).expect("plain data");
+    assert_golden("sketch.bin", &encoded);
+    let (transfer, count) = a.encode_differences(&sketch, usize::MAX).expect("few differences");
+    assert_eq!(count, BUCKETS);
+    assert_golden("differences.bin", &transfer); // keys are in the order of their items
+    let joined = b.join_transfer(&transfer, WALL).expect("legal");
+    assert_eq!((joined.refined, joined.items), (BUCKETS, 8));
+    assert_eq!(a.fingerprint(), b.fingerprint());
+}
+
+#[test]
 fn datagrams_keep_their_bytes_with_and_without_a_key() {
     for (name, key) in [("datagrams.bin", None), ("datagrams-sealed.bin", Some(ClusterKey::new([7; 32])))] {
         let mut config = ReplicaConfig::default();
@@ -130,7 +144,7 @@ fn datagrams_keep_their_bytes_with_and_without_a_key() {
         config.key = key;
         let mut now = Now { mono: 0, wall: WALL };
         let mut a = Replica::new(config, A, now);
-        a.peer_up(now, B, SocketAddr::from(([127, 0, 0, 1], 7102)));
+        a.peer_up(now, B, SocketAddr::from(([127, 0, 0, 1], 7102)), Zone::default());
         let mut stream = Vec::new();
         for step in 0..4_u8 {
             a.write(now, 0, |w| w.set(b"key", &vec![step; usize::from(step) * 700])).expect("admitted");
@@ -144,4 +158,53 @@ fn datagrams_keep_their_bytes_with_and_without_a_key() {
         }
         assert_golden(name, &stream);
     }
+}
+
+#[test]
+fn trees_and_version_vectors_that_do_not_fit_a_message_keep_their_bytes() {
+    let addr =
+        |id: ReplicaId| SocketAddr::from(([127, 0, 0, 1], 7000 + u16::try_from(id.get() & 0xFFF).expect("small")));
+    let mut now = Now { mono: 0, wall: WALL };
+    let make = |id| {
+        let mut config = ReplicaConfig::default();
+        config.cluster = "golden".into();
+        config.relay_above = 0;
+        config.version_entries_max = 3;
+        Replica::new(config, id, now)
+    };
+    // Each of two has heard of eight others that the other has not; then they meet.
+    let mut pair = [make(A), make(B)];
+    for (index, other) in (0..16).map(|other| (other % 2, ReplicaId::new((other as u64 + 1) << 59 | 0xC0))) {
+        let mut writer = make(other);
+        let (here, there) = (pair[index].id(), other);
+        pair[index].peer_up(now, there, addr(there), Zone::default());
+        writer.peer_up(now, here, addr(here), Zone::default());
+        let value = vec![b'v'; if index == 0 { 10 } else { 2_000 }];
+        writer.write(now, 0, |w| w.set(format!("{other}").as_bytes(), &value)).expect("admitted");
+        while let Some(transmit) = writer.poll_transmit(now) {
+            pair[index].handle_datagram(now, addr(there), &transmit.datagram).expect("accepted");
+        }
+        pair[index].peer_gone(there);
+    }
+    pair.iter_mut().for_each(|replica| while replica.poll_transmit(now).is_some() {});
+    pair[0].peer_up(now, B, addr(B), Zone::named("east"));
+    pair[1].peer_up(now, A, addr(A), Zone::default());
+    let mut stream = Vec::new();
+    for _ in 0..40 {
+        for (from, to) in [(0, 1), (1, 0)] {
+            let source = addr(pair[from].id());
+            while let Some(transmit) = pair[from].poll_transmit(now) {
+                stream.extend(u16::try_from(transmit.datagram.len()).expect("short").to_le_bytes());
+                stream.extend(&transmit.datagram);
+                pair[to].handle_datagram(now, source, &transmit.datagram).expect("accepted");
+            }
+        }
+        now.mono += 50_000;
+        now.wall += 50;
+        pair.iter_mut().for_each(|replica| replica.handle_timeout(now));
+    }
+    let [a, b] = pair.map(|mut replica| replica.status());
+    assert_eq!((a.version_vector.len(), a.fingerprint), (16, b.fingerprint));
+    assert!(a.counters.ranges_sent + b.counters.ranges_sent > 0);
+    assert_golden("exchange.bin", &stream);
 }

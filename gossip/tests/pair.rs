@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use cahoots_gossip::ReplicaId;
 use cahoots_gossip::engine::{Counters, Now, Replica, ReplicaConfig};
 use cahoots_gossip::store::{Class, Writer};
+use cahoots_gossip::{ReplicaId, Zone};
 
 const WALL: u64 = 1_700_000_000_000;
 
@@ -27,8 +27,8 @@ impl Pair {
     fn new(config: &ReplicaConfig) -> Self {
         let now = Now { mono: 0, wall: WALL };
         let mut replicas: Vec<Replica> = (0..2).map(|index| Replica::new(config.clone(), id(index), now)).collect();
-        replicas[0].peer_up(now, id(1), addr(1));
-        replicas[1].peer_up(now, id(0), addr(0));
+        replicas[0].peer_up(now, id(1), addr(1), Zone::default());
+        replicas[1].peer_up(now, id(0), addr(0), Zone::default());
         Self { now, replicas, open: [[true; 2]; 2] }
     }
 
@@ -42,8 +42,16 @@ impl Pair {
                     sent.push((from, transmit));
                 }
             }
-            if sent.is_empty() {
+            let asks: Vec<_> = (0..2).filter_map(|from| Some((from, self.replicas[from].poll_ask()?))).collect();
+            if sent.is_empty() && asks.is_empty() {
                 return;
+            }
+            for (from, ask) in asks {
+                let to = 1 - from;
+                assert_eq!(ask.peer, id(to));
+                let open = self.open[0][1] && self.open[1][0];
+                let answer = open.then(|| self.replicas[to].serve(self.now, id(from), &ask.body).expect("a peer asks"));
+                self.replicas[from].handle_answer(self.now, ask.number, answer.as_deref());
             }
             for (from, transmit) in sent {
                 let to = usize::from(transmit.to.port() - 1000);
@@ -134,7 +142,7 @@ fn a_value_larger_than_a_datagram_arrives_whole() {
     pair.run(1_000_000);
     assert_eq!(pair.text(1, "large").map(String::into_bytes), Some(value));
     assert_eq!(pair.text(1, "after").as_deref(), Some("1"));
-    assert_eq!(pair.counters(1).blobs_assembled, 1);
+    assert_eq!(pair.counters(1).events_assembled, 1);
     pair.assert_equal();
 }
 
@@ -177,6 +185,41 @@ fn a_peer_below_the_floor_of_the_log_catches_up_by_buckets_and_deletes_stay_dele
     assert_eq!(pair.text(1, "key1999").as_deref(), Some("value1999"));
     pair.assert_equal();
     assert_eq!(pair.replicas[0].store().len(), 2002);
+}
+
+#[test]
+fn a_few_changes_among_many_keys_cost_what_they_are_and_not_the_buckets_they_are_in() {
+    let mut config = ReplicaConfig::default();
+    config.log_bytes_max = 4096;
+    let mut pair = Pair::new(&config);
+    for at in 0..40_000 {
+        pair.set(0, &format!("key{at}"), &[b'v'; 100]);
+        pair.now.mono += 2;
+    }
+    pair.run(20_000_000);
+    pair.assert_equal();
+    pair.open = [[false; 2]; 2];
+    let before = pair.counters(1);
+    for at in 0..20 {
+        pair.set(0, &format!("key{}", at * 1_000), b"new");
+        pair.write(0, |w| w.delete(format!("key{}", at * 1_000 + 1).as_bytes())).expect("admitted");
+        pair.set(0, &format!("new{at}"), b"new");
+        for filler in 0..20 {
+            pair.set(0, "filler", format!("{filler}").as_bytes());
+            pair.run(300);
+        }
+    }
+    pair.open = [[true; 2]; 2];
+    pair.run(10_000_000);
+    pair.assert_equal();
+    assert_eq!(pair.text(1, "key5000").as_deref(), Some("new"));
+    assert_eq!(pair.text(1, "key5001"), None);
+    let after = pair.counters(1);
+    let refined = after.buckets_refined - before.buckets_refined;
+    assert!((40..=61).contains(&refined), "{refined}");
+    assert_eq!(after.buckets_joined - before.buckets_joined, refined);
+    let bytes = after.bytes_fetched - before.bytes_fetched;
+    assert!(bytes < 12 * 1_024 + 61 * 120, "{bytes}");
 }
 
 #[test]
@@ -277,4 +320,62 @@ fn a_clock_far_ahead_is_refused_at_home_and_held_back_elsewhere() {
     pair.now.wall += 120_000;
     pair.replicas[1].handle_timeout(pair.now);
     assert_eq!(pair.text(1, "k").as_deref(), Some("from the future"));
+}
+
+#[test]
+fn a_rate_bounds_what_is_sent_and_acknowledgements_do_not_wait_for_it() {
+    let rates: [fn(&mut ReplicaConfig); 2] = [
+        |config| config.send_bytes_per_second_peer = Some(50_000),
+        |config| config.send_bytes_per_second = Some(50_000),
+    ];
+    for set_rate in rates {
+        let mut config = ReplicaConfig::default();
+        set_rate(&mut config);
+        let mut pair = Pair::new(&config);
+        pair.run(10_000);
+        let before = pair.counters(0).bytes_sent;
+        for at in 0..200 {
+            pair.set(0, &format!("key{at}"), &[b'v'; 500]);
+        }
+        pair.settle();
+        let now = pair.now;
+        assert!(pair.replicas[0].poll_transmit(now).is_none());
+        let due = pair.replicas[0].poll_timeout();
+        assert!((now.mono + 1..=now.mono + 30_000).contains(&due), "it says when it may send again: {due}");
+        pair.run(500_000);
+        pair.add(1, "hits", 1);
+        pair.run(2_000);
+        assert_eq!(pair.replicas[1].acked_by(1), 1, "though much waits to be sent");
+        pair.run(498_000);
+        let sent = pair.counters(0).bytes_sent - before;
+        // A second, the burst of 20 ms, and one datagram that empties the bucket.
+        assert!((45_000..=50_000 + 1_000 + 1_200).contains(&sent), "{sent} bytes in a second");
+        pair.run(3_000_000);
+        pair.assert_equal();
+        assert_eq!(pair.replicas[1].store().len(), 201);
+    }
+}
+
+#[test]
+fn a_peer_whose_backlog_just_fits_the_log_gets_events_and_one_beyond_it_catches_up_by_itself() {
+    let backlog = |log_bytes_max: usize| {
+        let mut config = ReplicaConfig::default();
+        config.log_bytes_max = log_bytes_max;
+        let mut pair = Pair::new(&config);
+        pair.run(10_000);
+        pair.open = [[false; 2]; 2];
+        for at in 0..20 {
+            pair.set(0, &format!("key{at}"), b"v");
+            pair.run(300);
+        }
+        let bytes = pair.replicas[0].status().log_bytes;
+        pair.open = [[true; 2]; 2];
+        pair.run(10_000_000);
+        pair.assert_equal();
+        (bytes, pair.counters(1).reconciliations)
+    };
+    let (all, _) = backlog(1 << 20);
+    assert_eq!(backlog(all), (all, 0));
+    let (less, reconciliations) = backlog(all - 1);
+    assert!(less < all && reconciliations > 0);
 }

@@ -21,7 +21,7 @@ pub enum Reply {
     Done,
     /// It had nothing to do; nothing may be published for it.
     Idle,
-    /// The key holds another class, or a text that is no number.
+    /// The key holds another class, or a text that is no number; or the writer's clock is too far ahead.
     Refused,
 }
 
@@ -31,6 +31,9 @@ pub enum Reply {
 /// If the reply contradicts what the key showed before.
 pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
     let before = Shown::read(writer, key);
+    if let Err(WriteError::ClockAhead { .. }) = writer.admit(key, b"", 0) {
+        return Reply::Refused;
+    }
     if let (Some(needs), Some(class)) = (action.needs(), before.class())
         && needs != class
     {

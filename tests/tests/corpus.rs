@@ -32,6 +32,16 @@ fn transfers_of_the_corpus_do_no_harm() {
 }
 
 #[test]
+fn sketches_of_the_corpus_do_no_harm() {
+    replay("sketch", cahoots_gossip::fuzz::sketch);
+}
+
+#[test]
+fn requests_and_answers_of_the_corpus_do_no_harm() {
+    replay("stream", cahoots_gossip::fuzz::stream);
+}
+
+#[test]
 fn encoded_types_of_the_corpus_do_no_harm() {
     replay("crdt", cahoots_crdt::exercise::decoding);
 }

@@ -18,7 +18,7 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
 
-fn run_seed(seed: u64) -> Result<[u64; 3], String> {
+fn run_seed(seed: u64) -> Result<[u64; 6], String> {
     let mix = draw(seed);
     attempt(&mix).map_err(|failure| {
         if std::env::var_os("CAHOOTS_EXCHANGE_COUNT").is_some() {
@@ -42,7 +42,7 @@ fn stores_show_what_the_history_says_whatever_reaches_them_in_whatever_order() {
     let seeds = number("CAHOOTS_EXCHANGE_SEEDS").unwrap_or(SEEDS);
     let count = std::env::var_os("CAHOOTS_EXCHANGE_COUNT").is_some();
     let next = AtomicU64::new(0);
-    let totals = Mutex::new([0_u64; 3]);
+    let totals = Mutex::new([0_u64; 6]);
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
@@ -62,9 +62,13 @@ fn stores_show_what_the_history_says_whatever_reaches_them_in_whatever_order() {
     });
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{} of {seeds} failed\n{}", failures.len(), failures.join("\n\n"));
-    let [operations, joined, collected] = totals.into_inner().unwrap();
-    assert!(joined > 0 && collected > 0, "transfers were joined and baselines dropped");
-    println!("{seeds} histories, {operations} operations, {joined} buckets joined, {collected} baselines dropped");
+    let [operations, joined, refined, stale, undecoded, collected] = totals.into_inner().unwrap();
+    assert!(joined > refined && collected > 0, "transfers were joined and baselines dropped");
+    assert!(refined > 0 && stale > 0 && undecoded > 0, "differences were joined, came too late, were too much to tell");
+    println!(
+        "{seeds} histories, {operations} operations, {joined} buckets joined, {refined} of them by their differences, \
+         {stale} stale, {undecoded} sketches undecoded, {collected} baselines dropped"
+    );
 }
 
 /// Every history of this many steps over a small alphabet: two replicas, one key.
@@ -111,7 +115,7 @@ fn events_one_by_one_and_whole_states_lead_to_the_same_state() {
     for seed in 0..200 {
         // What is cut, lost or forgotten would leave the one that lives on events alone behind.
         let mut mix = draw(seed);
-        mix.steps.retain(|step| !matches!(step, Step::Cut(..) | Step::Crash(_)));
+        mix.steps.retain(|step| !matches!(step, Step::Cut(..) | Step::Crash(_) | Step::Doubt(_)));
         let (by_events, by_state) = (mix.replicas, mix.replicas + 1);
         let mut world = World::new(mix.replicas + 2, mix.window_bytes_max);
         mix.steps.iter().for_each(|step| world.take(step));

@@ -206,6 +206,27 @@ fn the_ack_of_a_reset_counts_what_the_owners_open_window_holds() {
 }
 
 #[test]
+fn an_account_given_while_a_window_is_open_counts_what_is_in_it() {
+    // B tells A that it knows of the reset while its window holds an increment of the life that the reset ended. If the
+    // account named B's last sealed event, A would drop the baseline, and the increment would bring back what was reset.
+    let mut config = ReplicaConfig::default();
+    config.flush_gap_us = 60_000_000; // windows stay open
+    let mut s = Script::with_config(2, config);
+    s.incr('b', "k", 4);
+    s.sync('b', 'a');
+    s.world.advance(1_200_000); // a digest of B's is under way
+    s.lose('a', 'b');
+    s.del('a', "k");
+    s.deliver('b', 'a'); // A asks for B's account
+    s.incr('b', "k", 1);
+    s.deliver('a', 'b'); // the reset, and the question behind it
+    s.deliver('b', 'a');
+    s.world.advance(1_200_000); // A clears up
+    s.deliver('b', 'a');
+    s.heal("k", &Shown::text("1"));
+}
+
+#[test]
 fn an_ack_meant_for_a_process_that_died_is_not_taken_by_its_successor() {
     let mut s = Script::new(2);
     s.incr('b', "k", 1);

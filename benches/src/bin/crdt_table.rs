@@ -10,9 +10,10 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use cahoots_benches::contenders::{DsonSet, Member, Set, local, member, pair, set};
+use cahoots_benches::contenders::{DsonSet, Member, Receiver, Set, id, local, member, pair, set};
 use cahoots_crdt::{AwSet, Causal};
 use crdts::{CmRDT, Orswot};
+use hashbrown::HashMap;
 
 type Ours = Causal<AwSet<Member>>;
 type Theirs = Orswot<Member, u64>;
@@ -27,25 +28,33 @@ fn main() {
 }
 
 fn merges_of_one() {
-    let mut flat = Vec::new();
-    for size in [1_000, 10_000, 100_000, 1_000_000] {
-        let ours = merge_of_one::<Ours>(size, 500);
-        flat.push(ours);
-        // A million members at the peers would take minutes to build; the cost of a merge is linear there.
-        let (theirs, dsons) = if size <= 100_000 {
-            (Some(merge_of_one::<Theirs>(size, 5)), Some(merge_of_one::<DsonSet>(size, 5)))
-        } else {
-            (None, None)
-        };
-        time(&format!("merge a one-element delta into {size} members"), ours, theirs, dsons);
-    }
-    let (low, high) = flat.iter().fold((f64::MAX, 0.0_f64), |(low, high), t| (low.min(*t), high.max(*t)));
-    println!("| one-element merge, slowest size / fastest size | {:.2} | | | | |", high / low);
+    let sizes = [1_000, 10_000, 100_000, 1_000_000];
+    let merges = sizes.map(|size| {
+        let ours = merge_of_one::<Ours>(size, 401);
+        // What costs seconds is measured once.
+        let times = if size > 100_000 { 1 } else { 5 };
+        let theirs = [merge_of_one::<Theirs>(size, times), merge_of_one::<DsonSet>(size, times)];
+        time(&format!("merge a one-element delta into {size} members"), ours, Some(theirs[0]), Some(theirs[1]));
+        ours
+    });
+    let insertions = sizes.map(|size| {
+        let bare = bare_insertion(size);
+        time(&format!("for comparison: insert into a bare hash table of {size}"), bare, None, None);
+        bare
+    });
+    let spread = |times: &[f64]| {
+        let (low, high) = times.iter().fold((f64::MAX, 0.0_f64), |(low, high), t| (low.min(*t), high.max(*t)));
+        high / low
+    };
+    println!("| one-element merge, slowest size / fastest size | {:.1} | | | | |", spread(&merges));
+    println!("| bare hash table, slowest size / fastest size | {:.1} | | | | |", spread(&insertions));
+    let over: Vec<String> = merges.iter().zip(insertions).map(|(merge, bare)| format!("{:.1}", merge / bare)).collect();
+    println!("| one-element merge / bare insertion, by size | {} | | | | |", over.join(", "));
 
     let mut state: Theirs = set(100_000, 3);
     let mut other = state.clone();
     let mut next = 1 << 40;
-    let ours = merge_of_one::<Ours>(100_000, 500);
+    let ours = merge_of_one::<Ours>(100_000, 401);
     let apply = median(
         9,
         500,
@@ -58,25 +67,30 @@ fn merges_of_one() {
     time("the same at 100000, against `apply` of an operation (exactly once, in order)", ours, Some(apply), None);
 }
 
-/// Each merged delta adds one member to the state, which grows by at most a few of a hundred meanwhile.
-fn merge_of_one<S: Set>(size: u64, per_batch: usize) -> f64 {
-    let mut state: S = set(size, 3);
-    let mut other = state.clone();
+fn merge_of_one<S: Set>(size: u64, batches: usize) -> f64 {
+    let mut receiver = Receiver::<S>::new(size);
+    let batch = receiver.batch();
+    middle((0..batches).map(|_| receiver.merge(batch).as_nanos() as f64 / batch as f64).collect())
+}
+
+/// What the members of a set and one dot each cost in the hash table that our sets are made of, and nothing else.
+fn bare_insertion(size: u64) -> f64 {
+    let dot = |n: u64| (1_usize, id(3), n);
+    let mut table: HashMap<Member, (usize, u64, u64)> = HashMap::new();
+    let batch = usize::try_from(size / 20).expect("small").min(500);
+    table.extend((0..size).map(|n| (member(n), dot(n))));
     let mut next = 1 << 40;
-    let per_batch = per_batch.min(usize::try_from(size / 20).expect("small")).max(2);
-    // A merge that costs milliseconds needs no repetition to be measured.
-    let batches = if per_batch > 10 { 21 } else { 5 };
-    median(
-        batches,
-        per_batch,
-        || {
-            next += 1;
-            let change = other.add(3, member(next));
-            // Only crdts looks at the whole; of a clone for each delta the others would not fit in memory.
-            (change, if S::NAME == "crdts" { other.clone() } else { S::empty() })
-        },
-        |(change, whole)| state.merge_change(change, whole),
-    )
+    let mut times = Vec::new();
+    for _ in 0..401 {
+        let members: Vec<Member> = (next..).take(batch).map(member).collect();
+        next += 1 << 20;
+        let entries: Vec<_> = members.iter().map(|member| (*member, dot(next))).collect();
+        times.push(mean(entries, |(member, dot)| table.insert(member, dot)));
+        for member in &members {
+            table.remove(member);
+        }
+    }
+    middle(times)
 }
 
 fn local_operations() {
@@ -93,8 +107,8 @@ fn local_operations() {
         for by in 0..replicas {
             let _sent = (local::increment(&mut ours, by), local::increment_crdts(&mut theirs, by));
         }
-        let ours = median(51, 1_000, || (), |()| local::increment(&mut ours, 1));
-        let theirs = median(51, 1_000, || (), |()| local::increment_crdts(&mut theirs, 1));
+        let ours = in_place(|| local::increment(&mut ours, 1));
+        let theirs = in_place(|| local::increment_crdts(&mut theirs, 1));
         time(&format!("counter increment, {replicas} replicas"), ours, Some(theirs), None);
 
         let (mut ours, mut theirs) = (local::Map::new(), local::CrdtsMap::new());
@@ -132,7 +146,7 @@ fn remove<S: Set>(replicas: usize, per_batch: usize) -> f64 {
 fn contains<S: Set>(replicas: usize) -> f64 {
     let state: S = set(10_000, replicas);
     let mut members = (0..10_000).cycle().map(member);
-    median(9, 5_000, || members.next().expect("endless"), |member| state.contains(&member))
+    median(201, 1_000, || members.next().expect("endless"), |member| state.contains(&member))
 }
 
 fn merges_of_all() {
@@ -196,17 +210,35 @@ fn delta<S: Set>(replicas: usize) -> Option<f64> {
 /// The median over `batches` batches of the mean nanoseconds of `per_batch` runs of `work`. Neither making the input
 /// nor dropping the output is counted.
 fn median<I, O>(batches: usize, per_batch: usize, mut input: impl FnMut() -> I, mut work: impl FnMut(I) -> O) -> f64 {
-    let mut times: Vec<f64> = (0..batches)
-        .map(|_| {
-            let inputs: Vec<I> = (0..per_batch).map(|_| input()).collect();
-            let mut outputs = Vec::with_capacity(per_batch);
-            let start = Instant::now();
-            for input in inputs {
-                outputs.push(black_box(work(input)));
-            }
-            start.elapsed().as_nanos() as f64 / per_batch as f64
-        })
-        .collect();
+    middle((0..batches).map(|_| mean((0..per_batch).map(|_| input()).collect(), &mut work)).collect())
+}
+
+/// The same for what takes a few nanoseconds: setting 128 bytes aside for later would cost more than making them, so
+/// each output is dropped where it is. (Neither library's owns memory.)
+fn in_place<O>(mut work: impl FnMut() -> O) -> f64 {
+    const RUNS: u32 = 1_000;
+    let batch = || {
+        let start = Instant::now();
+        for _ in 0..RUNS {
+            black_box(&work());
+        }
+        start.elapsed().as_nanos() as f64 / f64::from(RUNS)
+    };
+    middle(std::iter::repeat_with(batch).take(501).collect())
+}
+
+/// The mean nanoseconds of `work` on one of the inputs.
+fn mean<I, O>(inputs: Vec<I>, mut work: impl FnMut(I) -> O) -> f64 {
+    let runs = inputs.len();
+    let mut outputs = Vec::with_capacity(runs);
+    let start = Instant::now();
+    for input in inputs {
+        outputs.push(black_box(work(input)));
+    }
+    start.elapsed().as_nanos() as f64 / runs as f64
+}
+
+fn middle(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
 }

@@ -156,18 +156,29 @@ impl<'a> Reader<'a> {
     /// The cells of a dot function, each value read by `value`.
     ///
     /// # Errors
-    /// Those of `value`, and when a cell is repeated or not covered.
+    /// Those of `value`, and when a cell is not covered, repeated or out of order: inserting a million cells from the
+    /// last to the first would take minutes.
     pub fn cells<V>(
         &mut self,
         mut value: impl FnMut(&mut Self) -> Result<V, DecodeError>,
     ) -> Result<DotFun<V>, DecodeError> {
+        self.dotted(|reader, _| value(reader))
+    }
+
+    /// The same, for values whose reading depends on their dot.
+    pub(super) fn dotted<V>(
+        &mut self,
+        mut value: impl FnMut(&mut Self, Dot) -> Result<V, DecodeError>,
+    ) -> Result<DotFun<V>, DecodeError> {
         let mut cells = DotFun::new();
+        let mut latest = None;
         for _ in 0..self.count()? {
             let dot = self.dot()?;
             let dot = self.live(dot)?;
-            if cells.insert(dot, value(self)?).is_some() {
-                return Err(DecodeError::Malformed("a repeated dot"));
+            if latest.replace(dot).is_some_and(|before| before >= dot) {
+                return Err(DecodeError::Malformed("dots repeated or out of order"));
             }
+            cells.insert(dot, value(self, dot)?);
         }
         Ok(cells)
     }

@@ -241,23 +241,20 @@ impl Wire for Tallies {
 
     fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let mut tallies = Self::default();
-        for _ in 0..reader.count()? {
-            let dot = reader.dot()?;
-            let dot = reader.live(dot)?;
+        tallies.cells = reader.dotted(|reader, dot| {
             let age = reader.integer()?;
             let birth = dot.seq.checked_sub(age).filter(|birth| *birth > 0);
             let birth = birth.ok_or(DecodeError::Malformed("a tally older than its replica"))?;
-            let total = reader.signed()?;
-            if tallies.cells.insert(dot, Tally { birth, total }).is_some() {
-                return Err(DecodeError::Malformed("a repeated dot"));
-            }
-        }
+            Ok(Tally { birth, total: reader.signed()? })
+        })?;
+        let mut baselines = Vec::new();
         for _ in 0..reader.count()? {
             let (owner, birth) = (reader.replica()?, reader.seq()?);
             let seen = birth.saturating_add(reader.integer()?).min(Dot::SEQ_MAX);
             let (total, reset) = (reader.signed()?, reader.dot()?);
-            tallies.take_baseline(Baseline { owner, birth, seen, total, reset });
+            baselines.push(Baseline { owner, birth, seen, total, reset });
         }
+        tallies.take_baselines(baselines);
         Ok(tallies)
     }
 }
@@ -282,7 +279,9 @@ impl Wire for BoundedCounter {
             let mut handed: BTreeMap<ReplicaId, u128> = BTreeMap::new();
             for _ in 0..reader.count()? {
                 let (to, amount) = (reader.replica()?, reader.wide()?);
-                handed.insert(to, amount);
+                if handed.insert(to, amount).is_some() {
+                    return Err(DecodeError::Malformed("rights handed twice to one replica"));
+                }
             }
             Ok(Row { granted, spent, handed })
         })?;

@@ -117,6 +117,8 @@ fn explain(failure: &NodeFailure) -> ExitCode {
 fn node_config(config: &Config) -> Result<NodeConfig, Box<dyn std::error::Error + Send + Sync>> {
     let mut node = NodeConfig::new(config.node.value.clone(), config.listen.value);
     node.advertise = config.advertise.value;
+    node.bulk_listen = config.bulk_listen.value;
+    node.bulk_advertise = config.bulk_advertise.value;
     node.seeds.clone_from(&config.seed.value);
     node.join_timeout = config.join_timeout.value.time();
     node.insecure = config.insecure.value;

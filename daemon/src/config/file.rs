@@ -47,6 +47,8 @@ pub(super) struct Table {
     pub(super) socket_mode: Option<SocketMode>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) advertise: Option<SocketAddr>,
+    pub(super) bulk_listen: Option<SocketAddr>,
+    pub(super) bulk_advertise: Option<SocketAddr>,
     pub(super) seed: Option<Vec<String>>,
     pub(super) join_timeout: Option<Seconds>,
     pub(super) serve_while_joining: Option<bool>,
@@ -195,6 +197,8 @@ mod tests {
             socket-mode = "0660"
             listen = "127.0.0.1:1"
             advertise = "[::1]:2"
+            bulk-listen = "127.0.0.1:4"
+            bulk-advertise = "[::1]:5"
             seed = ["a:1", "b:2"]
             join-timeout = 0.5
             serve-while-joining = true
@@ -212,6 +216,8 @@ mod tests {
         assert_eq!(table.seed.as_deref(), Some(&["a:1".to_owned(), "b:2".to_owned()][..]));
         assert_eq!(table.advertise, Some("[::1]:2".parse().unwrap()));
         assert_eq!(table.join_timeout.map(|it| it.time().as_millis()), Some(500));
+        assert_eq!(table.bulk_listen, Some("127.0.0.1:4".parse().unwrap()));
+        assert_eq!(table.bulk_advertise, Some("[::1]:5".parse().unwrap()));
         let limits = table.limits.unwrap().over(Limits::default());
         assert_eq!((limits.clients_max, limits.output_stall), (7, Duration::from_millis(9)));
         assert_eq!(limits.frame, Limits::default().frame);

@@ -44,6 +44,14 @@ pub struct Flags {
     #[arg(long, env = "CAHOOTS_ADVERTISE", value_name = "ADDRESS")]
     pub advertise: Option<SocketAddr>,
 
+    /// UDP address for streams, by which daemons catch up [default: a free port at the IP of --listen]
+    #[arg(long, env = "CAHOOTS_BULK_LISTEN", value_name = "ADDRESS")]
+    pub bulk_listen: Option<SocketAddr>,
+
+    /// Address peers are told for streams, if it is not the one listened on
+    #[arg(long, env = "CAHOOTS_BULK_ADVERTISE", value_name = "ADDRESS")]
+    pub bulk_advertise: Option<SocketAddr>,
+
     /// A peer to ask for the cluster, as host:port; may be given several times
     #[arg(long, env = "CAHOOTS_SEED", value_name = "HOST:PORT", value_delimiter = ',')]
     pub seed: Option<Vec<String>>,
@@ -86,7 +94,8 @@ pub struct Flags {
     #[arg(long, env = "CAHOOTS_KEY_FILE", value_name = "FILE")]
     pub key_file: Option<PathBuf>,
 
-    /// Allow addresses others can reach although nothing protects them: --listen without a key, --tcp beyond loopback
+    /// Allow addresses others can reach although nothing protects them: --listen and --bulk-listen without a
+    /// key, --tcp beyond loopback
     #[arg(
         long,
         env = "CAHOOTS_INSECURE",

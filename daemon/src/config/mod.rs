@@ -79,6 +79,10 @@ pub struct Config {
     pub listen: Setting<SocketAddr>,
     /// The address peers are told, if it is another.
     pub advertise: Setting<Option<SocketAddr>>,
+    /// The UDP address for streams, if it is not to be a free port.
+    pub bulk_listen: Setting<Option<SocketAddr>>,
+    /// The address peers are told for streams, if it is another.
+    pub bulk_advertise: Setting<Option<SocketAddr>>,
     /// Peers to ask for the cluster.
     pub seed: Setting<Vec<String>>,
     /// How long to wait without progress in catching up.
@@ -118,11 +122,13 @@ pub enum ConfigError {
     },
     /// Anyone on the network could read and write.
     #[error(
-        "listen = {listen} ({source_of}) can be reached from outside this machine, and there is no cluster key: anyone \
+        "{name} = {listen} ({source_of}) can be reached from outside this machine, and there is no cluster key: anyone \
          who reaches it could read and write. Give a key with --key-file (`cahoots keygen` makes one), listen on a \
          loopback address, or allow it with --insecure"
     )]
     OpenToPeers {
+        /// Which setting it is.
+        name: &'static str,
         /// As configured.
         listen: SocketAddr,
         /// Who configured it.
@@ -160,6 +166,13 @@ impl Config {
             socket_mode: layers.pick("socket-mode", flags.socket_mode, table.socket_mode, SocketMode::default),
             listen: layers.pick("listen", flags.listen, table.listen, || (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into()),
             advertise: layers.pick("advertise", flags.advertise.map(Some), table.advertise.map(Some), || None),
+            bulk_listen: layers.pick("bulk-listen", flags.bulk_listen.map(Some), table.bulk_listen.map(Some), || None),
+            bulk_advertise: layers.pick(
+                "bulk-advertise",
+                flags.bulk_advertise.map(Some),
+                table.bulk_advertise.map(Some),
+                || None,
+            ),
             seed: layers.pick("seed", flags.seed, table.seed, Vec::new),
             join_timeout: layers
                 .pick("join-timeout", flags.join_timeout, table.join_timeout, || Seconds::new(JOIN_TIMEOUT)),
@@ -189,9 +202,11 @@ impl Config {
         if self.insecure.value {
             return Ok(());
         }
-        let listen = self.listen.value;
-        if !listen.ip().is_loopback() && self.key_file.value.is_none() {
-            return Err(ConfigError::OpenToPeers { listen, source_of: self.listen.source.clone() });
+        let bulk = self.bulk_listen.value.map(|listen| ("bulk-listen", listen, &self.bulk_listen.source));
+        for (name, listen, source) in [("listen", self.listen.value, &self.listen.source)].into_iter().chain(bulk) {
+            if !listen.ip().is_loopback() && self.key_file.value.is_none() {
+                return Err(ConfigError::OpenToPeers { name, listen, source_of: source.clone() });
+            }
         }
         match self.tcp.value {
             Some(tcp) if !tcp.ip().is_loopback() => {
@@ -220,6 +235,9 @@ impl Config {
         line("socket-mode", text(self.socket_mode.value.to_string()), &self.socket_mode.source);
         line("listen", text(self.listen.value.to_string()), &self.listen.source);
         line("advertise", self.advertise.value.and_then(|address| text(address.to_string())), &self.advertise.source);
+        let address = |address: Option<SocketAddr>| address.and_then(|address| text(address.to_string()));
+        line("bulk-listen", address(self.bulk_listen.value), &self.bulk_listen.source);
+        line("bulk-advertise", address(self.bulk_advertise.value), &self.bulk_advertise.source);
         let seeds = self.seed.value.iter().cloned().map(toml::Value::String).collect();
         line("seed", Some(toml::Value::Array(seeds)), &self.seed.source);
         let seconds = toml::Value::Float(self.join_timeout.value.time().as_secs_f64());

@@ -2,6 +2,8 @@
 //!
 //! Addresses, versions and limits only, never user data: every member holds a copy of every announcement.
 
+use std::net::SocketAddr;
+
 use cahoots_crdt::ReplicaId;
 
 use crate::Limits;
@@ -14,6 +16,7 @@ const ID: &str = "id";
 const VERSION: &str = "version";
 const PROTOCOL: &str = "protocol";
 const LIMITS: &str = "limits";
+const BULK: &str = "bulk";
 const ZONE: &str = "zone";
 const READY: &str = "ready";
 const LEAVING: &str = "leaving";
@@ -28,6 +31,8 @@ pub(super) struct Announcement {
     pub(super) protocol: String,
     /// Of keys, values and clocks, which must be equal in a cluster: see [`Limits`].
     pub(super) limits: String,
+    /// Where streams are taken. One that makes no sense counts as none.
+    pub(super) bulk: Option<SocketAddr>,
     pub(super) zone: Option<String>,
     /// Whether the node serves clients.
     pub(super) ready: bool,
@@ -45,12 +50,13 @@ pub(super) enum Unreadable {
 }
 
 impl Announcement {
-    pub(super) fn new(id: ReplicaId, limits: &Limits, zone: Option<String>) -> Self {
+    pub(super) fn new(id: ReplicaId, limits: &Limits, bulk: Option<SocketAddr>, zone: Option<String>) -> Self {
         Self {
             id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL_VERSION.to_owned(),
             limits: limits_text(limits),
+            bulk,
             zone,
             ready: true,
             leaving: false,
@@ -61,6 +67,7 @@ impl Announcement {
         // The id comes last: chitchat delivers by version, so whoever has read it has read the rest.
         let mut pairs = vec![(VERSION, self.version.clone()), (PROTOCOL, self.protocol.clone())];
         pairs.push((LIMITS, self.limits.clone()));
+        pairs.extend(self.bulk.map(|bulk| (BULK, bulk.to_string())));
         pairs.extend(self.zone.clone().map(|zone| (ZONE, zone)));
         pairs.push((READY, flag(self.ready).to_owned()));
         pairs.push((LEAVING, flag(self.leaving).to_owned()));
@@ -77,6 +84,7 @@ impl Announcement {
             version: text(VERSION)?,
             protocol: text(PROTOCOL)?,
             limits: text(LIMITS)?,
+            bulk: get(BULK).and_then(|bulk| bulk.parse().ok()),
             zone: get(ZONE).map(str::to_owned),
             ready: get(READY) == Some(flag(true)),
             leaving: get(LEAVING) == Some(flag(true)),
@@ -106,7 +114,8 @@ mod tests {
 
     #[test]
     fn what_is_announced_is_read_back() {
-        let mut announcement = Announcement::new(ReplicaId::new(0xBEEF), &Limits::default(), Some("b-2".into()));
+        let bulk = Some(SocketAddr::from(([10, 0, 0, 1], 7201)));
+        let mut announcement = Announcement::new(ReplicaId::new(0xBEEF), &Limits::default(), bulk, Some("b-2".into()));
         announcement.leaving = true;
         let pairs = announcement.key_values().into_iter().collect();
         assert_eq!(parse(&pairs), Ok(announcement));
@@ -114,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_announcement_still_arriving_is_incomplete_and_a_bad_id_is_malformed() {
-        let announcement = Announcement::new(ReplicaId::new(1), &Limits::default(), None);
+        let announcement = Announcement::new(ReplicaId::new(1), &Limits::default(), None, None);
         let mut pairs: BTreeMap<_, _> = announcement.key_values().into_iter().collect();
         pairs.insert(ID.into(), "not hex".into());
         assert_eq!(parse(&pairs), Err(Unreadable::Malformed));

@@ -30,10 +30,22 @@ pub struct NodeConfig {
     /// The address peers reach this node at. Default: the listen address, or, when that is unspecified (`0.0.0.0`,
     /// `[::]`), the address the machine would use to reach the first seed. Port 0 stands for the bound port.
     pub advertise: Option<SocketAddr>,
+    /// The UDP address for streams, by which replicas catch up. Default: a free port at the IP of `listen`. Where a
+    /// firewall stands between members, its port must be fixed here and let through.
+    pub bulk_listen: Option<SocketAddr>,
+    /// The address peers reach that port at. Default: the IP of `advertise`, or of `bulk_listen` if it has one of its own,
+    /// and the bound port. Port 0 stands for the bound port.
+    pub bulk_advertise: Option<SocketAddr>,
+    /// Bytes of answers to own requests under way at once, and so of the largest: a bucket, a thousandth of all data,
+    /// travels in one. Default 256 MiB. Memory is taken for what is on its way, 1 MiB in the usual case.
+    pub bulk_bytes_max: usize,
+    /// Time after which a stream on which nothing moves counts as broken. Default 5 s.
+    pub bulk_patience: Duration,
     /// Whom to ask for the cluster, as `address:port` or `name:port`. They need not be up, and may name this node.
     /// Names are resolved again and again, so a headless service or a round-robin record is a fine seed.
     pub seeds: Vec<String>,
-    /// Where this node stands: shown in [`Member`](crate::driver::Member), with no meaning of its own.
+    /// Where this node stands: a region or a data centre. Shown in [`Member`](crate::driver::Member); in a cluster of more
+    /// than 16, changes cross between zones as seldom as can be. Overrides the zone of [`NodeConfig::replica`].
     pub zone: Option<String>,
     /// The id to continue under. Default: a fresh random one, which is right unless storage provably holds
     /// everything this id ever told anyone.
@@ -62,6 +74,10 @@ impl NodeConfig {
             name: name.into(),
             listen,
             advertise: None,
+            bulk_listen: None,
+            bulk_advertise: None,
+            bulk_bytes_max: 256 << 20,
+            bulk_patience: Duration::from_secs(5),
             seeds: Vec::new(),
             zone: None,
             id: None,
@@ -81,8 +97,11 @@ impl NodeConfig {
         if let Some(seed) = self.seeds.iter().find(|seed| !is_host_and_port(seed)) {
             return Err(StartError::Seed { seed: seed.clone() });
         }
-        if self.replica.key.is_none() && !self.insecure && !self.listen.ip().is_loopback() {
-            return Err(StartError::Unprotected { listen: self.listen });
+        if self.replica.key.is_none()
+            && !self.insecure
+            && let Some(listen) = [self.listen, self.bulk_address()].into_iter().find(|it| !it.ip().is_loopback())
+        {
+            return Err(StartError::Unprotected { listen });
         }
         if self.gossip_interval.is_zero() || self.failure_timeout < self.gossip_interval * 4 {
             return Err(StartError::Timing {
@@ -90,8 +109,10 @@ impl NodeConfig {
                 failure_timeout: self.failure_timeout,
             });
         }
-        if let Some(advertise) = self.advertise.filter(|advertise| advertise.ip().is_unspecified()) {
-            return Err(StartError::Advertise { listen: self.listen, advertise: Some(advertise) });
+        for (listen, advertise) in [(self.listen, self.advertise), (self.bulk_address(), self.bulk_advertise)] {
+            if let Some(advertise) = advertise.filter(|advertise| advertise.ip().is_unspecified()) {
+                return Err(StartError::Advertise { listen, advertise: Some(advertise) });
+            }
         }
         Ok(())
     }
@@ -114,6 +135,27 @@ impl NodeConfig {
         Ok(address)
     }
 
+    /// The address to bind for streams.
+    pub(super) fn bulk_address(&self) -> SocketAddr {
+        self.bulk_listen.unwrap_or_else(|| {
+            let mut listen = self.listen;
+            listen.set_port(0);
+            listen
+        })
+    }
+
+    /// The address for streams to announce, once those of both ports are known: where peers reach this node anyway,
+    /// unless streams come in at an IP of their own.
+    pub(super) fn bulk_advertised(&self, bound: SocketAddr, advertised: SocketAddr) -> SocketAddr {
+        let own = !bound.ip().is_unspecified() && bound.ip() != self.listen.ip();
+        let default = SocketAddr::new(if own { bound.ip() } else { advertised.ip() }, 0);
+        let mut address = self.bulk_advertise.unwrap_or(default);
+        if address.port() == 0 {
+            address.set_port(bound.port());
+        }
+        address
+    }
+
     /// The address the kernel would send from: towards the first seed given by address, else by its default route.
     fn routed_source(&self, v4: bool) -> Option<IpAddr> {
         let seeds = self.seeds.iter().filter_map(|seed| seed.parse::<SocketAddr>().ok());
@@ -127,6 +169,16 @@ impl NodeConfig {
             let ip = socket.local_addr().ok()?.ip();
             (!ip.is_unspecified()).then_some(ip)
         })
+    }
+}
+
+impl StartError {
+    /// What became of binding this UDP address.
+    pub(super) fn bind(listen: SocketAddr, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::AddressInUse { listen },
+            _ => Self::Bind { listen, source },
+        }
     }
 }
 
@@ -230,6 +282,22 @@ mod tests {
         assert!(text.contains("0.0.0.0:0") && text.contains("insecure") && text.contains("key"), "{text}");
         open.insecure = true;
         assert!(open.check().is_ok());
+        let mut half = config("127.0.0.1:0");
+        half.bulk_listen = Some("0.0.0.0:7201".parse().unwrap());
+        assert!(half.check().unwrap_err().to_string().contains("0.0.0.0:7201"));
+    }
+
+    #[test]
+    fn streams_are_announced_where_the_node_is_unless_they_have_an_ip_of_their_own() {
+        let mut node = config("0.0.0.0:7101");
+        let advertised = "10.0.0.1:7101".parse().unwrap();
+        let announced = |node: &NodeConfig, bound: &str| node.bulk_advertised(bound.parse().unwrap(), advertised);
+        assert_eq!(node.bulk_address(), "0.0.0.0:0".parse().unwrap());
+        assert_eq!(announced(&node, "0.0.0.0:4444"), "10.0.0.1:4444".parse().unwrap());
+        node.bulk_listen = Some("10.9.0.1:7201".parse().unwrap());
+        assert_eq!(announced(&node, "10.9.0.1:7201"), "10.9.0.1:7201".parse().unwrap());
+        node.bulk_advertise = Some("192.0.2.1:0".parse().unwrap());
+        assert_eq!(announced(&node, "10.9.0.1:7201"), "192.0.2.1:7201".parse().unwrap());
     }
 
     #[test]

@@ -8,23 +8,26 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cahoots_crdt::ReplicaId;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
+use super::bulk::ASKS_MAX;
 use super::changes::{CHANGES_MAX, Changes};
 use super::clock::Clock;
+use super::node::random_id;
 use super::counters::Tally;
 use super::failure::NodeFailure;
-use super::member::Member;
+use super::member::{Member, MemberState};
+use super::pace::Pace;
 use super::presence::Guards;
 use super::pump::{BURST_MAX, UNSENT_MAX};
 use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::timer::Timer;
 use super::transport::Inbound;
 use super::waiters::{Waiters, Waiting};
-use crate::engine::{Event, Now, Readiness, ReadyReason, Replica, Transmit};
+use crate::engine::{Ask, Event, Now, Readiness, ReadyReason, Replica, Transmit};
 use crate::store::{Change, Writer};
 
 /// Between two looks at due timers while the socket is full, in microseconds.
@@ -73,6 +76,8 @@ pub(super) struct Shared {
     pub(super) progress: Notify,
     pub(super) waiters: Waiters,
     pub(super) tally: Tally,
+    /// Where the engine's requests go, for streams to carry.
+    asks: mpsc::Sender<Ask>,
     /// Where membership messages go while chitchat runs.
     pub(super) membership: Mutex<Option<mpsc::Sender<Inbound>>>,
     /// Hears to whom membership has answered, while this node says farewell.
@@ -82,6 +87,10 @@ pub(super) struct Shared {
     pub(super) ready: watch::Sender<Option<ReadyReason>>,
     /// There once the node has ended by itself.
     pub(super) failure: watch::Sender<Option<NodeFailure>>,
+    /// Under which id the replica runs.
+    pub(super) identity: watch::Sender<ReplicaId>,
+    /// How often membership calls on others.
+    pace: Mutex<Pace>,
 }
 
 /// What is left to do once the lock is released.
@@ -89,17 +98,21 @@ pub(super) struct Shared {
 struct Turn {
     transmits: VecDeque<Transmit>,
     events: Vec<Event>,
+    asks: Vec<Ask>,
     more: bool,
 }
 
 impl Shared {
-    pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> Self {
+    /// With what receives the engine's requests.
+    pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> (Self, mpsc::Receiver<Ask>) {
+        let (asks, receiver) = mpsc::channel(ASKS_MAX);
         let ready = match replica.readiness() {
             Readiness::Ready(reason) => Some(reason),
             Readiness::Joining(_) => None,
         };
+        let id = replica.id();
         let core = Core { replica, armed: None, changes: None, hurry: false, hurried: 0, guards: Guards::new() };
-        Self {
+        let shared = Self {
             core: Mutex::new(core),
             endpoint: RwLock::new(Some(Arc::new(endpoint))),
             unsent: Mutex::default(),
@@ -110,12 +123,21 @@ impl Shared {
             progress: Notify::new(),
             waiters: Waiters::default(),
             tally: Tally::default(),
+            asks,
             membership: Mutex::new(None),
             farewells: Mutex::new(None),
             members: watch::Sender::default(),
             ready: watch::Sender::new(ready),
             failure: watch::Sender::new(None),
-        }
+            identity: watch::Sender::new(id),
+            pace: Mutex::new(Pace::new(Instant::now())),
+        };
+        (shared, receiver)
+    }
+
+    /// The id under which the replica runs now.
+    pub(super) fn id(&self) -> ReplicaId {
+        *self.identity.borrow()
     }
 
     /// The engine, for reading or for something that gives it nothing to do.
@@ -172,11 +194,11 @@ impl Shared {
 
     /// The locked half of a step.
     fn turn(&self, core: &mut Core, now: Now) -> Turn {
-        let replica = &mut core.replica;
         let mut turn = Turn::default();
         // What is written leaves first, so that a question about it, which may be due at the same time, comes after.
-        self.collect(replica, now, &mut turn);
-        self.listen(replica, &mut turn);
+        self.collect(&mut core.replica, now, &mut turn);
+        self.listen(core, now, &mut turn);
+        let replica = &mut core.replica;
         // Peers collect acknowledgements for a while unless asked. As databases commit in groups: whoever comes while
         // others are still waiting for an answer shares the next flush window instead of forcing one of its own.
         if core.hurry && !(replica.store().has_open_window() && self.waiters.any_upto(core.hurried)) {
@@ -188,8 +210,9 @@ impl Shared {
             self.collect(replica, now, &mut turn);
             replica.handle_timeout(now);
             self.collect(replica, now, &mut turn);
-            self.listen(replica, &mut turn);
+            self.listen(core, now, &mut turn);
         }
+        let replica = &mut core.replica;
         if let Some(listeners) = &core.changes {
             while let Some(change) = replica.poll_change() {
                 if listeners.send(change).is_err() {
@@ -204,25 +227,38 @@ impl Shared {
     }
 
     /// Takes what the engine has to tell.
-    fn listen(&self, replica: &mut Replica, turn: &mut Turn) {
+    fn listen(&self, core: &mut Core, now: Now, turn: &mut Turn) {
+        turn.asks.extend(std::iter::from_fn(|| core.replica.poll_ask()));
         let known = turn.events.len();
-        while let Some(event) = replica.poll_event() {
+        while let Some(event) = core.replica.poll_event() {
             match event {
                 Event::Ready { reason } => drop(self.ready.send_replace(Some(reason))),
-                Event::IdentityConflict { peer } => self.own_id_is_elsewhere(replica, peer),
+                Event::IdentityConflict { .. } => self.take_new_id(core, now),
                 _ => {}
             }
             turn.events.push(event);
         }
         if turn.events[known..].iter().any(|event| matches!(event, Event::Acked { .. })) {
-            self.recount(replica);
+            self.recount(&core.replica);
         }
     }
 
     /// A peer knows events of this replica's id that were never minted here: the storage has lost some, or is a copy. The
-    /// one place at which the driver acts on it.
-    fn own_id_is_elsewhere(&self, replica: &Replica, peer: ReplicaId) {
-        tracing::error!(id = %replica.id(), %peer, "someone else has minted events under this replica's id");
+    /// replica goes on under another id at once; of two live processes with one id the younger ends besides, which is
+    /// membership's to find out.
+    fn take_new_id(&self, core: &mut Core, now: Now) {
+        let renamed = core.replica.take_new_id(now, random_id());
+        let id = core.replica.id();
+        tracing::error!(
+            old = %renamed.old, %id, moved = renamed.moved,
+            "the id of this replica is, or was, used elsewhere (a copied or restored volume, or a disk that lost writes); \
+             going on under another one"
+        );
+        // Positions are of the old id: who waits for them is told that nobody is known to have them.
+        self.waiters.give_up();
+        (core.hurry, core.hurried) = (false, 0);
+        core.settle_guards(now);
+        self.identity.send_replace(id);
     }
 
     /// The node cannot go on: it stops at once, and says why to whoever asks.
@@ -266,6 +302,13 @@ impl Shared {
         }
         for event in turn.events {
             super::pump::report(&event);
+        }
+        for ask in turn.asks {
+            if let Err(refused) = self.asks.try_send(ask) {
+                // The node stops, or the engine has far more under way than it ever has: as if the stream had broken.
+                let number = refused.into_inner().number;
+                self.drive(|replica, now| replica.handle_answer(now, number, None));
+            }
         }
         if turn.more {
             self.wake.notify_one();
@@ -325,6 +368,17 @@ impl Shared {
         }
     }
 
+    /// Whether membership may call on `to` now.
+    pub(super) fn may_call(&self, to: SocketAddr) -> bool {
+        let live = self.members.borrow().iter().any(|it| it.addr == to && it.state == MemberState::Live);
+        self.pace().may_call(Instant::now(), to, live)
+    }
+
+    /// How often membership calls, to be told of changes and answers.
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Starts or stops reporting to whom membership answers.
     pub(super) fn report_farewells(&self, to: Option<mpsc::Sender<SocketAddr>>) {
         *self.farewells.lock().unwrap_or_else(PoisonError::into_inner) = to;
@@ -380,7 +434,7 @@ mod tests {
         let clock = Clock::start();
         let replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), clock.now());
         let endpoint = Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        Shared::new(replica, endpoint, clock, Timer::new().unwrap())
+        Shared::new(replica, endpoint, clock, Timer::new().unwrap()).0
     }
 
     fn transmits(to: SocketAddr, count: usize) -> VecDeque<Transmit> {
@@ -400,7 +454,7 @@ mod tests {
         assert_eq!((shared.tally.datagrams_dropped.get(), shared.tally.send_blocked.get()), (2, 2));
 
         shared.drive(|replica, now| {
-            replica.peer_up(now, ReplicaId::new(2), to);
+            replica.peer_up(now, ReplicaId::new(2), to, crate::Zone::default());
             replica.write(now, 1, |writer| writer.set(b"key", b"value")).unwrap();
         });
         assert_eq!(shared.unsent().len(), UNSENT_MAX, "nothing is taken from the engine while the socket is full");

@@ -69,6 +69,26 @@ counters! {
     membership_restarts,
     /// Live members refused as peers: duplicate names or ids, other limits or protocol.
     members_refused,
+    /// Connections for streams made to peers.
+    bulk_connections_made,
+    /// Connections for streams that peers made.
+    bulk_connections_accepted,
+    /// Connections for streams refused: other keys, strangers, too many.
+    bulk_connections_refused,
+    /// Requests of the engine carried to peers.
+    bulk_asked,
+    /// Those of them that brought no answer: no address, no connection, a stream that broke or stood still.
+    bulk_failed,
+    /// Bytes of the answers that came.
+    bulk_bytes_received,
+    /// Requests of peers answered.
+    bulk_answered,
+    /// Requests of peers refused: malformed, of strangers, or for another replica.
+    bulk_refused,
+    /// Answers that their asker did not take in time.
+    bulk_broken,
+    /// Bytes of the answers given.
+    bulk_bytes_sent,
 }
 
 /// Lets a repeated complaint through once per interval and counts the rest.

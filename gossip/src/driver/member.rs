@@ -15,6 +15,8 @@ pub struct Member {
     pub id: ReplicaId,
     /// Where it says it can be reached.
     pub addr: SocketAddr,
+    /// Where it says it takes streams; `None` if it does not.
+    pub bulk: Option<SocketAddr>,
     /// Grows with every start of the member: its start time in milliseconds since 1970.
     pub incarnation: u64,
     /// Whether it is this node.

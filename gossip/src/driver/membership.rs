@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cahoots_crdt::ReplicaId;
 use chitchat::{ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState, spawn_chitchat};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
@@ -29,6 +30,7 @@ use super::roster::{Roster, Seen, Step};
 use super::seeds::Seeds;
 use super::transport::MembershipTransport;
 use crate::engine::ReadyReason;
+use crate::Zone;
 
 /// Chitchat drops a dead incarnation from its digests after half of this, and forgets it after the whole.
 ///
@@ -78,6 +80,8 @@ pub(super) struct Membership {
     willing: bool,
     /// Whether the replica is ready for that.
     ready: watch::Receiver<Option<ReadyReason>>,
+    /// Under which id it runs.
+    identity: watch::Receiver<ReplicaId>,
     roster: Roster,
     /// Picks whom to call.
     rng: StdRng,
@@ -90,10 +94,11 @@ impl Membership {
         config: &NodeConfig,
         local: SocketAddr,
         advertised: SocketAddr,
+        bulk: SocketAddr,
     ) -> Self {
-        let id = shared.core().replica.id();
-        let ready = shared.ready.subscribe();
-        let mut announcement = Announcement::new(id, &config.replica.limits, config.zone.clone());
+        let (ready, identity) = (shared.ready.subscribe(), shared.identity.subscribe());
+        let id = *identity.borrow();
+        let mut announcement = Announcement::new(id, &config.replica.limits, Some(bulk), config.zone.clone());
         announcement.ready = ready.borrow().is_some();
         let incarnation = wall_ms();
         // Found dead at the latest after twice the timeout, an old incarnation is not a duplicate before that.
@@ -113,6 +118,7 @@ impl Membership {
             announcement,
             willing: true,
             ready,
+            identity,
             roster,
             // Where the system has no randomness to give, any choice will do.
             rng: StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| StdRng::seed_from_u64(incarnation)),
@@ -122,7 +128,7 @@ impl Membership {
     /// Runs until the node leaves, or the task is aborted.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
-            self.renew_readiness();
+            self.renew();
             match spawn_chitchat(self.chitchat_config(), self.announcement.key_values(), &self.transport()).await {
                 Ok(chitchat) => match self.serve(&chitchat, &mut commands).await {
                     Ended::Left(done) => {
@@ -144,7 +150,6 @@ impl Membership {
             tokio::time::sleep(RESTART_PAUSE).await;
             // Peers take a new incarnation for a restart, and drop what the broken one may have spread.
             self.incarnation = wall_ms().max(self.incarnation + 1);
-            self.roster.announce(self.incarnation, self.announcement.clone());
         }
     }
 
@@ -194,9 +199,13 @@ impl Membership {
                         return Ended::Conflict(failure);
                     }
                 }
-                Ok(()) = self.ready.changed() => {
-                    self.renew_readiness();
+                Ok(()) = self.ready.changed() => self.announce(chitchat).await,
+                Ok(()) = self.identity.changed() => {
                     self.announce(chitchat).await;
+                    // Whoever goes by the old id is a peer now.
+                    if let Some(failure) = self.review(&mut live) {
+                        return Ended::Conflict(failure);
+                    }
                 }
                 () = sleep_until(Some(contact_at)) => {
                     self.shared.tend();
@@ -208,7 +217,6 @@ impl Membership {
                 command = commands.recv() => match command {
                     Some(Command::Ready(willing)) => {
                         self.willing = willing;
-                        self.renew_readiness();
                         self.announce(chitchat).await;
                     }
                     Some(Command::Leave(done)) => {
@@ -221,9 +229,10 @@ impl Membership {
         }
     }
 
-    /// Takes over whether the replica is ready.
-    fn renew_readiness(&mut self) {
+    /// Takes over whether the replica is ready, and its id.
+    fn renew(&mut self) {
         self.announcement.ready = self.willing && self.ready.borrow_and_update().is_some();
+        self.announcement.id = *self.identity.borrow_and_update();
         self.roster.announce(self.incarnation, self.announcement.clone());
     }
 
@@ -249,9 +258,10 @@ impl Membership {
         if steps.is_empty() {
             return;
         }
+        self.shared.pace().stir(Instant::now());
         for step in &steps {
             match step {
-                Step::Up { name, id, addr } => tracing::info!(name, %id, %addr, "peer is up"),
+                Step::Up { name, id, addr, .. } => tracing::info!(name, %id, %addr, "peer is up"),
                 Step::Down { name, id } => tracing::warn!(name, %id, "peer is down"),
                 Step::Gone { name, id, why } => tracing::info!(name, %id, why, "peer is gone"),
                 Step::Refuse { name, addr, refusal } => {
@@ -265,7 +275,7 @@ impl Membership {
         self.shared.drive(|replica, now| {
             for step in steps {
                 match step {
-                    Step::Up { id, addr, .. } => replica.peer_up(now, id, addr),
+                    Step::Up { id, addr, zone, .. } => replica.peer_up(now, id, addr, Zone::of(zone.as_deref())),
                     Step::Down { id, .. } => replica.peer_down(now, id),
                     Step::Gone { id, .. } => replica.peer_gone(id),
                     Step::Ready { id, ready } => replica.peer_ready(now, id, ready),
@@ -301,8 +311,9 @@ impl Membership {
     }
 
     async fn announce(&mut self, chitchat: &ChitchatHandle) {
-        self.roster.announce(self.incarnation, self.announcement.clone());
+        self.renew();
         self.shared.members.send_replace(self.roster.members());
+        self.shared.pace().stir(Instant::now());
         let pairs = self.announcement.key_values();
         chitchat
             .with_chitchat(|chitchat| {
@@ -317,7 +328,7 @@ impl Membership {
     /// Announces that this node leaves, and sees that the peers hear it.
     async fn say_farewell(&mut self, chitchat: &ChitchatHandle) {
         self.announcement.leaving = true;
-        self.announcement.ready = false;
+        self.willing = false;
         let (sender, mut told) = mpsc::channel(FAREWELLS_MAX * 4);
         self.shared.report_farewells(Some(sender));
         self.announce(chitchat).await;

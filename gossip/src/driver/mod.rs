@@ -1,11 +1,12 @@
-//! The driver: one UDP port, one clock and one membership protocol around an [`engine::Replica`](crate::engine::Replica).
+//! The driver: two UDP ports, one clock and one membership protocol around an [`engine::Replica`](crate::engine::Replica).
 //!
-//! The engine is a state machine; everything it refuses to know lives here. A [`Node`] binds one UDP socket and
-//! keeps four things going:
+//! The engine is a state machine; everything it refuses to know lives here. A [`Node`] binds one UDP socket for
+//! datagrams and one for streams, and keeps five things going:
 //!
 //! - the *pump* reads datagrams, runs timers, and sends what the engine wants sent;
 //! - *membership* runs `chitchat` through the same socket and inside the same envelope, and tells the engine which
 //!   peers live where;
+//! - *bulk* carries over QUIC what is too much for datagrams: what a replica that catches up asks of its peers;
 //! - the *resolver* keeps the addresses of seeds fresh;
 //! - callers reach the engine through typed handles ([`Node::counter`] and its kin) or [`Node::with`], from any thread, and
 //!   their writes leave at once.
@@ -20,6 +21,8 @@
 //! | datagrams waiting for the socket to become writable | [`UNSENT_MAX`] | not taken from the engine, which keeps the state and sends again |
 //! | membership messages waiting for chitchat | [`MEMBERSHIP_INBOX_MAX`] | the new one is dropped and counted; chitchat repeats itself |
 //! | changes a subscriber has not read | [`CHANGES_MAX`] | the oldest are dropped, the subscriber reads [`Change::Lost`](crate::store::Change::Lost) |
+//! | answers to own requests under way | [`NodeConfig::bulk_bytes_max`] | the stream is not read on until there is room |
+//! | connections, streams, requests and answers of others | constants in `bulk` | refused, or not read on |
 //! | members that went down and may come back | [`DOWN_MAX`] | the one longest away is forgotten; it comes back through its own seeds |
 //!
 //! # Without Linux
@@ -28,6 +31,7 @@
 //! else differs.
 
 mod announcement;
+mod bulk;
 mod changes;
 mod clock;
 mod config;
@@ -38,6 +42,7 @@ mod handles;
 mod member;
 mod membership;
 mod node;
+mod pace;
 mod presence;
 mod pump;
 mod roster;

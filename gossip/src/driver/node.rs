@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::bulk::Bulk;
 use super::changes::Changes;
 use super::clock::Clock;
 use super::config::{NodeConfig, StartError};
@@ -25,13 +26,14 @@ use super::pump::pump;
 use super::seeds::Seeds;
 use super::socket::Endpoint;
 use super::timer::Timer;
+use crate::Zone;
 use crate::engine::{Now, Readiness, ReadyReason, Replica};
 use crate::store::Writer;
 
 /// Time a shutdown takes for its farewell even when the hand-over has used up the bound.
 const FAREWELL_TIME: Duration = Duration::from_millis(500);
 
-/// A replica in a cluster: the engine, its socket and its membership.
+/// A replica in a cluster: the engine, its sockets and its membership.
 ///
 /// Clones are handles to the same node. When the last one is dropped the node stops at once, as if it had been killed:
 /// use [`shutdown`](Self::shutdown) to hand over what only this node has.
@@ -74,6 +76,9 @@ impl Handle {
 struct Running {
     shared: Arc<Shared>,
     local: SocketAddr,
+    bulk_local: SocketAddr,
+    /// Gone once the node has stopped.
+    bulk: Mutex<Option<Bulk>>,
     has_seeds: bool,
     commands: mpsc::Sender<Command>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -83,6 +88,9 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.shared.close();
+        if let Some(bulk) = self.take_bulk() {
+            bulk.close();
+        }
         for task in self.take_tasks() {
             task.abort();
         }
@@ -93,10 +101,14 @@ impl Running {
     fn take_tasks(&self) -> Vec<JoinHandle<()>> {
         std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    fn take_bulk(&self) -> Option<Bulk> {
+        self.bulk.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Node {
-    /// Binds the socket and starts the node on the current tokio runtime. It looks for its cluster from then on and is
+    /// Binds the sockets and starts the node on the current tokio runtime. It looks for its cluster from then on and is
     /// usable at once, alone.
     ///
     /// # Errors
@@ -108,42 +120,58 @@ impl Node {
         let endpoint = Endpoint::bind(config.listen)?;
         let local = endpoint.local_addr();
         let advertised = config.advertised(local)?;
+        let bulk = Bulk::bind(&config)?;
+        let bulk_local = bulk.local_addr();
+        let bulk_advertised = config.bulk_advertised(bulk_local, advertised);
         let timer = Timer::new().map_err(|source| StartError::Timer { source })?;
         let clock = Clock::start();
         let id = config.id.unwrap_or_else(random_id);
         let mut replica = config.replica.clone();
         replica.nonce_salt = random();
+        replica.zone = Zone::of(config.zone.as_deref());
         let mut replica = Replica::new(replica, id, clock.now());
         if !config.seeds.is_empty() {
             replica.join(clock.now(), u64::try_from(config.join_timeout.as_micros()).unwrap_or(u64::MAX));
         }
-        let shared = Arc::new(Shared::new(replica, endpoint, clock, timer));
+        let (shared, asks) = Shared::new(replica, endpoint, clock, timer);
+        let shared = Arc::new(shared);
         let endpoint = shared.endpoint().expect("the node has not been stopped yet");
         let (seeds, names) = Seeds::new(&config.seeds);
         let seeds = Arc::new(seeds);
-        let membership = Membership::new(Arc::clone(&shared), Arc::clone(&seeds), &config, local, advertised);
+        let membership =
+            Membership::new(Arc::clone(&shared), Arc::clone(&seeds), &config, local, advertised, bulk_advertised);
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
         let tasks = vec![
             tasks_of.spawn(pump(Arc::clone(&shared), endpoint)),
             tasks_of.spawn(membership.run(orders)),
+            tasks_of.spawn(bulk.carry(&shared, asks, &config)),
+            tasks_of.spawn(bulk.answer(&shared, &config)),
             tasks_of.spawn(async move { seeds.keep_fresh(names).await }),
         ];
-        tracing::info!(name = config.name, %local, %advertised, "node started");
+        tracing::info!(name = config.name, %local, %advertised, bulk = %bulk_advertised, "node started");
         let drained = tokio::sync::Mutex::new(None);
         let has_seeds = !config.seeds.is_empty();
-        Ok(Self { handle: Arc::new(Running { shared, local, has_seeds, commands, tasks: Mutex::new(tasks), drained }) })
+        let (tasks, bulk) = (Mutex::new(tasks), Mutex::new(Some(bulk)));
+        Ok(Self { handle: Arc::new(Running { shared, local, bulk_local, bulk, has_seeds, commands, tasks, drained }) })
     }
 
-    /// The id of this node's replica.
+    /// The id of this node's replica. It changes if the node finds out that the id is, or was, used elsewhere: then it
+    /// goes on under another one, and what it wrote that nobody had heard of yet goes with it.
     #[must_use]
     pub fn id(&self) -> ReplicaId {
-        self.shared().core().replica.id()
+        self.shared().id()
     }
 
     /// The bound address.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.handle.local
+    }
+
+    /// The bound address for streams.
+    #[must_use]
+    pub fn bulk_addr(&self) -> SocketAddr {
+        self.handle.bulk_local
     }
 
     /// Runs `f` on the engine and sees to what follows: due timers, datagrams, changes.
@@ -260,8 +288,8 @@ impl Node {
         let _ = self.handle.commands.send(Command::Ready(ready)).await;
     }
 
-    /// Stops the node: hands every event to a live peer, tells the peers that it leaves, ends its tasks and frees the
-    /// port. Takes at most `bound` plus half a second.
+    /// Stops the node: hands every event to a live peer, tells the peers that it leaves, ends its tasks and frees its
+    /// ports. Takes at most `bound` plus a second.
     ///
     /// What is written meanwhile is handed over as well, if it comes early enough; writes after the end stay local and
     /// reach nobody. A second call returns what the first one achieved.
@@ -309,6 +337,10 @@ impl Node {
             // Ended by the abort, or by itself; its part of the socket is dropped either way.
             let _ = task.await;
         }
+        if let Some(bulk) = self.handle.take_bulk() {
+            bulk.close();
+            bulk.freed().await;
+        }
         *done = Some(drained);
         drained
     }
@@ -333,7 +365,7 @@ impl fmt::Debug for Node {
 const COMMANDS_MAX: usize = 8;
 
 /// A replica id nobody else has.
-fn random_id() -> ReplicaId {
+pub(super) fn random_id() -> ReplicaId {
     // Zero stands for "no id" in some logs and formats.
     ReplicaId::new(std::iter::repeat_with(random).find(|id| *id != 0).expect("the iterator has no end"))
 }

@@ -37,18 +37,25 @@ impl Shared {
     /// What wants looking after now and then: ballots that do not say what the guards say, and ballots of the dead.
     pub(super) fn tend(&self) {
         self.drive_core(|core, now| {
-            let guards: Vec<(Box<[u8]>, u32)> = core.guards.iter().map(|(key, count)| (key.clone(), *count)).collect();
-            for (key, count) in guards {
-                let shown = core.replica.store().own_ballot(&key, Class::Presence).and_then(crate::store::present);
-                if shown.unwrap_or(0) != count {
-                    settle(core, now, &key, count);
-                }
-            }
+            core.settle_guards(now);
             for discarded in core.replica.discard_departed(now) {
                 let key = String::from_utf8_lossy(&discarded.key);
                 tracing::debug!(%key, owner = %discarded.owner, "discarded a ballot of a replica that is gone");
             }
         });
+    }
+}
+
+impl Core {
+    /// Puts ballots right that do not say what the guards say.
+    pub(super) fn settle_guards(&mut self, now: Now) {
+        let guards: Vec<(Box<[u8]>, u32)> = self.guards.iter().map(|(key, count)| (key.clone(), *count)).collect();
+        for (key, count) in guards {
+            let shown = self.replica.store().own_ballot(&key, Class::Presence).and_then(crate::store::present);
+            if shown.unwrap_or(0) != count {
+                settle(self, now, &key, count);
+            }
+        }
     }
 }
 

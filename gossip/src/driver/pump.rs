@@ -67,10 +67,16 @@ pub(super) fn report(event: &Event) {
         Event::InSync { peer } => tracing::debug!(%peer, "in sync with a peer"),
         Event::CatchingUp { peer } => tracing::info!(%peer, "catching up from a peer, bucket by bucket"),
         Event::CaughtUp { peer, buckets } => tracing::info!(%peer, buckets, "caught up from a peer"),
+        Event::CatchUpBroken { peer, buckets, left } => {
+            tracing::warn!(%peer, buckets, left, "some buckets could be fetched from nobody; trying again later");
+        }
         Event::FingerprintMismatch { peer, ours, theirs } => tracing::error!(
             %peer, ?ours, ?theirs,
             "equal version vectors and different states: a bug or bad memory; reconciling"
         ),
+        Event::Forked { origin, seq } => {
+            tracing::error!(%origin, seq, "one id is used by two processes: one of their events is not applied here");
+        }
         Event::OriginEarly { origin, ahead_ms } => {
             tracing::warn!(%origin, ahead_ms, "holding back events of a replica whose clock is too far ahead");
         }

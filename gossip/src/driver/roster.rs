@@ -42,6 +42,7 @@ pub(super) enum Step {
         name: String,
         id: ReplicaId,
         addr: SocketAddr,
+        zone: Option<String>,
     },
     Down {
         name: String,
@@ -137,8 +138,8 @@ impl Roster {
             }
             let known = self.up.insert(id, member.clone());
             let was_ready = known.as_ref().is_none_or(|known| known.ready);
-            if known.is_none_or(|known| known.addr != member.addr) {
-                steps.push(Step::Up { name: member.name, id, addr: member.addr });
+            if known.is_none_or(|known| known.addr != member.addr || known.zone != member.zone) {
+                steps.push(Step::Up { name: member.name, id, addr: member.addr, zone: member.zone });
             }
             if was_ready != member.ready {
                 steps.push(Step::Ready { id, ready: member.ready });
@@ -300,6 +301,7 @@ fn member(origin: (&str, u64, SocketAddr), of: &Announcement, state: MemberState
         name: origin.0.to_owned(),
         id: of.id,
         addr: origin.2,
+        bulk: of.bulk,
         incarnation: origin.1,
         is_self,
         state,
@@ -317,7 +319,7 @@ mod tests {
     const GRACE: Duration = Duration::from_secs(8);
 
     fn announcement(id: u64) -> Announcement {
-        Announcement::new(ReplicaId::new(id), &Limits::default(), None)
+        Announcement::new(ReplicaId::new(id), &Limits::default(), None, None)
     }
 
     fn roster() -> Roster {
@@ -333,7 +335,7 @@ mod tests {
     }
 
     fn up(name: &str, id: u64, port: u16) -> Step {
-        Step::Up { name: name.into(), id: ReplicaId::new(id), addr: addr(port) }
+        Step::Up { name: name.into(), id: ReplicaId::new(id), addr: addr(port), zone: None }
     }
 
     fn down(name: &str, id: u64) -> Step {

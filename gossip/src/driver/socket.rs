@@ -63,25 +63,24 @@ impl Inbox {
     }
 }
 
+/// A UDP socket with large buffers, bound and ready for an asynchronous runtime.
+pub(super) fn bind(listen: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = socket2::Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
+    if listen.is_ipv6() && listen.ip().is_unspecified() {
+        // One port for both families, where the system allows it.
+        let _ = socket.set_only_v6(false);
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&listen.into())?;
+    // The kernel clamps silently; `log_buffers` says what it granted.
+    socket.set_recv_buffer_size(KERNEL_BUFFER_BYTES)?;
+    socket.set_send_buffer_size(KERNEL_BUFFER_BYTES)?;
+    Ok(socket.into())
+}
+
 impl Endpoint {
     pub(super) fn bind(listen: SocketAddr) -> Result<Self, StartError> {
-        let bind = || -> io::Result<UdpSocket> {
-            let socket = socket2::Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
-            if listen.is_ipv6() && listen.ip().is_unspecified() {
-                // One port for both families, where the system allows it.
-                let _ = socket.set_only_v6(false);
-            }
-            socket.set_nonblocking(true)?;
-            socket.bind(&listen.into())?;
-            // The kernel clamps silently; `log_buffers` says what it granted.
-            socket.set_recv_buffer_size(KERNEL_BUFFER_BYTES)?;
-            socket.set_send_buffer_size(KERNEL_BUFFER_BYTES)?;
-            UdpSocket::from_std(socket.into())
-        };
-        let socket = bind().map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => StartError::AddressInUse { listen },
-            _ => StartError::Bind { listen, source },
-        })?;
+        let socket = bind(listen).and_then(UdpSocket::from_std).map_err(|source| StartError::bind(listen, source))?;
         let local = socket.local_addr().map_err(|source| StartError::Bind { listen, source })?;
         let endpoint = Self { socket, local, complaint: Throttle::default() };
         endpoint.log_buffers();

@@ -43,6 +43,9 @@ struct MembershipSocket {
 impl Socket for MembershipSocket {
     /// Never fails: gossip is repeated, and an error here would end chitchat's loop.
     async fn send(&mut self, to: SocketAddr, message: ChitchatMessage) -> anyhow::Result<()> {
+        if matches!(message, ChitchatMessage::Syn { .. }) && !self.shared.may_call(to) {
+            return Ok(());
+        }
         self.shared.send_membership(to, &message.serialize_to_vec());
         if matches!(message, ChitchatMessage::SynAck { .. } | ChitchatMessage::Ack { .. }) {
             self.shared.told(to);
@@ -55,7 +58,12 @@ impl Socket for MembershipSocket {
         loop {
             let (from, payload) = self.messages.recv().await.context("the node has stopped")?;
             match decode(&payload) {
-                Some(message) => return Ok((from, message)),
+                Some(message) => {
+                    if matches!(message, ChitchatMessage::SynAck { .. }) {
+                        self.shared.pace().answered(from);
+                    }
+                    return Ok((from, message));
+                }
                 None => self.shared.tally.membership_malformed.add(1),
             }
         }

@@ -52,6 +52,13 @@ impl Waiters {
         Waiting { waiters: self, place, answer }
     }
 
+    /// Answers all with 0: what they wait for is of an id that was given up.
+    pub(super) fn give_up(&self) {
+        for (_, waiter) in std::mem::take(&mut self.lock().waiting) {
+            let _ = waiter.done.send(0);
+        }
+    }
+
     /// Answers those who have what they wait for. `acked_by(seq)` counts the replicas that have events up to `seq`, never
     /// more for a later one than for an earlier one.
     pub(super) fn settle(&self, acked_by: impl Fn(u64) -> usize) {

@@ -1,17 +1,18 @@
-//! Blobs too large for a datagram, put together from chunks.
+//! Events too large for a datagram, put together from chunks.
 //!
 //! The receiver decides the pace: it asks for a window of missing chunks, and for the next when those have come, or
-//! again after a while. The window doubles when all of it came and halves when some did not. Memory is bounded; what
-//! does not fit or stops growing is given up, and asked for again later.
+//! again after a while. The window doubles when all of it came and halves when some did not. Whoever answers nothing,
+//! or no longer has the event, is left for another peer that has it: an event is the same bytes everywhere. Memory is
+//! bounded; what does not fit or stops growing is given up, and asked for again later.
 
 use std::collections::BTreeMap;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
 use super::{Now, Replica};
-use crate::wire::{Blob, Message};
+use crate::wire::Message;
 
-/// Bytes of a chunk, the last of a blob excepted. Part of the protocol; leaves room in 1200 bytes for all headers.
+/// Bytes of a chunk, the last of an event excepted. Part of the protocol; leaves room in 1200 bytes for all headers.
 pub(super) const CHUNK_BYTES: usize = 1024;
 /// Chunks of a large event that are sent unasked.
 pub(super) const EAGER_CHUNKS: u32 = 16;
@@ -19,13 +20,15 @@ const WINDOW_LEAST: u32 = 8;
 const WINDOW_MOST: u32 = 256;
 /// Ranges in one request: as many as fit a datagram.
 const RANGES_MAX: usize = 64;
-/// Beyond this many events a sender, and room for one transfer, nothing is put together at a time.
+/// No more than so many events are put together at a time.
 const ASSEMBLIES_MAX: usize = 256;
-/// A blob none of whose chunks came for so long has stopped growing, in microseconds.
-const GROWTH_US: u64 = 3_000_000;
+/// Requests to one peer without a chunk in answer before another is asked.
+const TRIES_EACH: u32 = 2;
+/// Peers that may say that they do not have an event before it is given up.
+const REFUSALS_MAX: u32 = 8;
 
 pub(super) fn chunk_count(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(CHUNK_BYTES)).expect("limits keep blobs below 4 GiB")
+    u32::try_from(bytes.div_ceil(CHUNK_BYTES)).expect("limits keep events below 4 GiB")
 }
 
 /// The bytes of chunk `index`, which exists.
@@ -47,6 +50,10 @@ struct Assembly {
     window: u32,
     /// When to ask again.
     due: u64,
+    /// Requests since the last chunk came.
+    tries: u32,
+    /// Peers that did not have it, since the last chunk came.
+    refusals: u32,
     progress_at: u64,
 }
 
@@ -61,6 +68,8 @@ impl Assembly {
             asked: eager.min(chunks),
             window: 4 * WINDOW_LEAST,
             due: now,
+            tries: 0,
+            refusals: 0,
             progress_at: now,
         }
     }
@@ -75,6 +84,7 @@ impl Assembly {
         self.data[start..start + data.len()].copy_from_slice(data);
         self.here[index as usize] = true;
         self.missing -= 1;
+        (self.tries, self.refusals) = (0, 0);
         self.progress_at = now;
         true
     }
@@ -109,36 +119,35 @@ impl Assembly {
 
 #[derive(Debug)]
 pub(super) struct Assemblies {
-    blobs: BTreeMap<Blob, Assembly>,
+    events: BTreeMap<Dot, Assembly>,
     bytes: usize,
     bytes_max: usize,
 }
 
 impl Assemblies {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { blobs: BTreeMap::new(), bytes: 0, bytes_max }
+        Self { events: BTreeMap::new(), bytes: 0, bytes_max }
     }
 
-    pub(super) fn contains_event(&self, event: Dot) -> bool {
-        !self.blobs.is_empty() && self.blobs.contains_key(&Blob::Event { origin: event.replica, seq: event.seq })
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn contains(&self, event: Dot) -> bool {
+        self.events.contains_key(&event)
     }
 
     pub(super) fn due(&self) -> Option<u64> {
-        self.blobs.values().map(|it| it.due).min()
-    }
-
-    /// Whether chunks of `blob` came lately.
-    pub(super) fn is_growing(&self, blob: Blob, now: u64) -> bool {
-        self.blobs.get(&blob).is_some_and(|it| now.saturating_sub(it.progress_at) < GROWTH_US)
+        self.events.values().map(|it| it.due).min()
     }
 
     pub(super) fn forget(&mut self, peer: ReplicaId) {
-        let gone: Vec<Blob> = self.blobs.iter().filter(|(_, it)| it.from == peer).map(|(blob, _)| *blob).collect();
-        gone.iter().for_each(|blob| drop(self.remove(*blob)));
+        let gone: Vec<Dot> = self.events.iter().filter(|(_, it)| it.from == peer).map(|(event, _)| *event).collect();
+        gone.iter().for_each(|event| drop(self.remove(*event)));
     }
 
-    pub(super) fn remove(&mut self, blob: Blob) -> Option<Vec<u8>> {
-        let assembly = self.blobs.remove(&blob)?;
+    fn remove(&mut self, event: Dot) -> Option<Vec<u8>> {
+        let assembly = self.events.remove(&event)?;
         self.bytes -= assembly.data.len();
         Some(assembly.data)
     }
@@ -146,23 +155,24 @@ impl Assemblies {
 
 impl Replica {
     /// A chunk has arrived.
-    pub(super) fn on_chunk(&mut self, now: Now, sender: ReplicaId, blob: Blob, index: u32, total: u32, data: &[u8]) {
+    pub(super) fn on_chunk(&mut self, now: Now, sender: ReplicaId, event: Dot, index: u32, total: u32, data: &[u8]) {
         let total = total as usize;
-        if !self.expects(now, sender, blob, total) {
+        if !self.expects(now, sender, event, total) {
             return;
         }
-        if !self.assemblies.blobs.contains_key(&blob) {
+        if !self.assemblies.contains(event) {
             let full = self.assemblies.bytes + total > self.assemblies.bytes_max;
-            if full || self.assemblies.blobs.len() == ASSEMBLIES_MAX {
-                self.counters.blobs_dropped += 1;
+            if full || self.assemblies.events.len() == ASSEMBLIES_MAX {
+                self.counters.assemblies_dropped += 1;
                 return;
             }
             let mut assembly = Assembly::new(sender, total, EAGER_CHUNKS, now.mono);
             assembly.due = now.mono + self.rto_us(sender);
             self.assemblies.bytes += total;
-            self.assemblies.blobs.insert(blob, assembly);
+            self.assemblies.events.insert(event, assembly);
         }
-        let Some(assembly) = self.assemblies.blobs.get_mut(&blob).filter(|it| it.data.len() == total) else { return };
+        let known = self.assemblies.events.get_mut(&event);
+        let Some(assembly) = known.filter(|it| it.data.len() == total) else { return };
         if !assembly.put(now.mono, index, data) {
             return;
         }
@@ -170,84 +180,90 @@ impl Replica {
         if assembly.missing > 0 {
             if assembly.all_asked_are_here() {
                 assembly.window = (assembly.window * 2).min(WINDOW_MOST);
-                self.ask_chunks(now, blob);
+                self.ask_chunks(now, event);
             }
             return;
         }
-        let Some(bytes) = self.assemblies.remove(blob) else { return };
-        self.counters.blobs_assembled += 1;
-        match blob {
-            Blob::Event { origin, seq } => self.on_event(now, sender, Dot::new(origin, seq), &bytes),
-            Blob::Transfer { .. } => self.on_transfer(now, sender, &bytes),
-        }
+        let Some(bytes) = self.assemblies.remove(event) else { return };
+        self.counters.events_assembled += 1;
+        self.on_event(now, sender, event, &bytes, true);
     }
 
-    /// Whether a blob of this size is of use.
-    fn expects(&mut self, now: Now, sender: ReplicaId, blob: Blob, total: usize) -> bool {
-        match blob {
-            _ if total == 0 => false,
-            Blob::Transfer { request } => {
-                total <= self.assemblies.bytes_max
-                    && self.reconciliation.as_ref().is_some_and(|it| it.peer == sender && it.request == request)
+    /// Whether an event of this size is of use.
+    fn expects(&mut self, now: Now, sender: ReplicaId, event: Dot, total: usize) -> bool {
+        let origin = event.replica;
+        if event.seq <= self.store.version_vector().get(origin) || self.held.contains(event) {
+            self.counters.events_known += 1;
+            if let Some(peer) = self.peers.get_mut(&sender).filter(|_| origin == sender) {
+                peer.owe_ack(now.mono, false);
             }
-            Blob::Event { origin, seq } => {
-                let event = Dot::new(origin, seq);
-                if seq <= self.store.version_vector().get(origin) || self.held.contains(event) {
-                    self.counters.events_known += 1;
-                    if let Some(peer) = self.peers.get_mut(&sender).filter(|_| origin == sender) {
-                        peer.owe_ack(now.mono, false);
-                    }
-                    return false;
-                }
-                // Contexts and headers may double what a group writes, hardly more.
-                total <= 2 * self.config.limits.group_bytes_max + (1 << 20)
-            }
+            return false;
         }
+        // Contexts and headers may double what a group writes, hardly more.
+        total > 0 && total <= 2 * self.config.limits.group_bytes_max + (1 << 20)
     }
 
-    fn ask_chunks(&mut self, now: Now, blob: Blob) {
-        let Some(assembly) = self.assemblies.blobs.get_mut(&blob) else { return };
+    fn ask_chunks(&mut self, now: Now, event: Dot) {
+        let Some(assembly) = self.assemblies.events.get_mut(&event) else { return };
         let from = assembly.from;
         let ranges = assembly.next_window();
+        assembly.tries += 1;
         assembly.due = now.mono + self.peers.get(&from).map_or(100_000, super::Peer::rto_us);
-        self.tell(from, &Message::GetChunks { blob, ranges });
+        self.tell(from, &Message::GetChunks { event, ranges });
     }
 
     pub(super) fn retry_assemblies(&mut self, now: Now) {
-        let due: Vec<Blob> =
-            self.assemblies.blobs.iter().filter(|(_, it)| it.due <= now.mono).map(|it| *it.0).collect();
-        for blob in due {
-            let Some(assembly) = self.assemblies.blobs.get_mut(&blob) else { continue };
+        let due: Vec<Dot> =
+            self.assemblies.events.iter().filter(|(_, it)| it.due <= now.mono).map(|it| *it.0).collect();
+        for event in due {
+            let Some(assembly) = self.assemblies.events.get_mut(&event) else { continue };
             if now.mono.saturating_sub(assembly.progress_at) > self.config.patience_us {
-                self.assemblies.remove(blob);
-                self.reach.clear();
-                self.counters.blobs_dropped += 1;
+                self.give_up_assembly(event);
                 continue;
             }
             assembly.window = (assembly.window / 2).max(WINDOW_LEAST);
-            self.ask_chunks(now, blob);
+            if assembly.tries > 0 && assembly.tries.is_multiple_of(TRIES_EACH) {
+                self.turn_assembly(event);
+            }
+            self.ask_chunks(now, event);
+        }
+    }
+
+    /// Lets another peer that has the event serve the rest of it; says whether there is one.
+    fn turn_assembly(&mut self, event: Dot) -> bool {
+        let holders = self.holders(event);
+        let Some(assembly) = self.assemblies.events.get_mut(&event) else { return false };
+        let next = holders.iter().find(|id| **id > assembly.from).or(holders.first());
+        let Some(next) = next.filter(|next| **next != assembly.from) else { return false };
+        assembly.from = *next;
+        true
+    }
+
+    fn give_up_assembly(&mut self, event: Dot) {
+        if self.assemblies.remove(event).is_some() {
+            self.reach.clear();
+            self.counters.assemblies_dropped += 1;
         }
     }
 
     /// A peer asks for chunks.
-    pub(super) fn on_get_chunks(&mut self, sender: ReplicaId, blob: Blob, ranges: &[(u32, u32)]) {
+    pub(super) fn on_get_chunks(&mut self, sender: ReplicaId, event: Dot, ranges: &[(u32, u32)]) {
         let Some(peer) = self.peers.get_mut(&sender) else { return };
+        // It asks for all it lacks: what still waits from an earlier request has come, or is asked for again.
+        peer.chunks.retain(|(it, _)| *it != event);
         for (first, count) in ranges {
-            peer.queue_chunks(blob, (*first..first.saturating_add(*count)).take(WINDOW_MOST as usize));
+            peer.queue_chunks(event, (*first..first.saturating_add(*count)).take(WINDOW_MOST as usize));
         }
     }
 
-    /// A peer no longer has what it was asked for.
-    pub(super) fn on_no_blob(&mut self, now: Now, sender: ReplicaId, blob: Blob) {
-        if self.assemblies.blobs.get(&blob).is_some_and(|it| it.from == sender) {
-            self.assemblies.remove(blob);
-            self.reach.clear();
-            self.counters.blobs_dropped += 1;
-        }
-        if let Blob::Transfer { request } = blob
-            && let Some(it) = self.reconciliation.as_mut().filter(|it| it.peer == sender && it.request == request)
-        {
-            it.due = now.mono;
+    /// A peer no longer has the event it was asked for.
+    pub(super) fn on_no_event(&mut self, now: Now, sender: ReplicaId, event: Dot) {
+        let Some(assembly) = self.assemblies.events.get_mut(&event).filter(|it| it.from == sender) else { return };
+        assembly.refusals += 1;
+        if assembly.refusals < REFUSALS_MAX && self.turn_assembly(event) {
+            self.ask_chunks(now, event);
+        } else {
+            self.give_up_assembly(event);
         }
     }
 }
@@ -257,15 +273,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_in_any_order_and_twice_make_the_blob() {
-        let blob: Vec<u8> = (0..5 * CHUNK_BYTES + 7).map(|it| it.to_le_bytes()[0]).collect();
-        let mut assembly = Assembly::new(ReplicaId::new(1), blob.len(), 2, 0);
+    fn chunks_in_any_order_and_twice_make_the_event() {
+        let event: Vec<u8> = (0..5 * CHUNK_BYTES + 7).map(|it| it.to_le_bytes()[0]).collect();
+        let mut assembly = Assembly::new(ReplicaId::new(1), event.len(), 2, 0);
         assert_eq!(assembly.next_window(), [(0, 6)]);
         for index in [5, 0, 3, 3, 1, 4, 2] {
-            assembly.put(1, index, chunk_of(&blob, index));
+            assembly.put(1, index, chunk_of(&event, index));
         }
         assert_eq!(assembly.missing, 0);
-        assert_eq!(assembly.data, blob);
+        assert_eq!(assembly.data, event);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What a replica is told at its start, each default with its reason.
 
-use crate::Limits;
+use super::relay::{RELAY_ABOVE, RELAY_FANOUT, RELAY_ZONES_FANOUT};
+use super::versions::ENTRIES_MAX;
 use crate::wire::ClusterKey;
+use crate::{Limits, Zone};
 
 /// A reading of both clocks, taken by whoever drives the engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,16 +42,44 @@ pub struct ReplicaConfig {
     pub flight_bytes_max: usize,
     /// Events that wait for others, in bytes. Default 64 MiB.
     pub held_bytes_max: usize,
-    /// Blobs being put together, in bytes. Default 128 MiB: a few of the largest events.
+    /// Large events being put together, in bytes. Default 128 MiB: a few of the largest events.
     pub assembly_bytes_max: usize,
-    /// Transfers kept for peers that are fetching them, in bytes. Default 64 MiB.
-    pub transfer_bytes_max: usize,
-    /// About how many bytes of buckets go into one transfer. Default 256 KiB.
+    /// About how many bytes of buckets go into one answer to a peer that catches up. Default 128 KiB.
     pub transfer_bytes: usize,
     /// How long a joiner that meets only other joiners waits for one with data, in microseconds. Default 250 ms: one
     /// round of membership, in which whoever was told of one of them is told of all.
     pub join_settle_us: u64,
-    /// How long a waiting event or an unfinished blob is kept without progress, in microseconds. Default 30 s.
+    /// A bucket that differs from a peer's is sent to it whole if it has no more than about so many bytes, and otherwise
+    /// what it differs in, at the price of a round trip and of 12 bytes a symbol. Default 2 KiB.
+    pub refine_bytes_min: usize,
+    /// Bytes of answers to peers that catch up, per second and in total. Default no bound: who catches up is not ready
+    /// for its clients before it has, and answers are asked for one by one, so they never queue before other traffic.
+    /// A site behind a thin uplink sets it.
+    pub serve_bytes_per_second: Option<u64>,
+    /// The same for each peer by itself. Default no bound.
+    pub serve_bytes_per_second_each: Option<u64>,
+    /// Entries of a version vector in one message, 3 to 55. Default 55: fills a datagram.
+    pub version_entries_max: usize,
+    /// Where this replica stands. In a cluster that relays, events cross between zones as seldom as can be.
+    pub zone: Zone,
+    /// Above so many live replicas, the own one counted, events are relayed. Default 16: below, one hop is best and an
+    /// origin can afford it. Replicas may differ in it.
+    pub relay_above: usize,
+    /// To how many members of a zone one passes an event on. Default 16, so that three hops reach thousands. Equal in a
+    /// cluster, or the trees do not fit and repair does their work.
+    pub relay_fanout: usize,
+    /// To how many leaders of zones one passes an event on. Default 32: as many regions as most have. Equal in a cluster.
+    pub relay_zones_fanout: usize,
+    /// Events waiting to be passed on to one peer, in bytes. Default 256 KiB, as in flight. Beyond it they are dropped,
+    /// and who lacks them asks.
+    pub relay_bytes_max: usize,
+    /// Bytes of datagrams to all peers together, a second. Default no bound: what is under way to each peer is bounded
+    /// by what it has acknowledged or asked for, so a sender adapts to its peers, and a bound that fits every link does
+    /// not exist. A site behind a thin or metered uplink sets it. Acknowledgements and requests do not wait.
+    pub send_bytes_per_second: Option<u64>,
+    /// The same to each peer by itself. Default no bound.
+    pub send_bytes_per_second_peer: Option<u64>,
+    /// How long a waiting event or an unfinished large one is kept without progress, in microseconds. Default 30 s.
     pub patience_us: u64,
 }
 
@@ -67,9 +97,19 @@ impl Default for ReplicaConfig {
             flight_bytes_max: 256 << 10,
             held_bytes_max: 64 << 20,
             assembly_bytes_max: 128 << 20,
-            transfer_bytes_max: 64 << 20,
-            transfer_bytes: 256 << 10,
             join_settle_us: 250_000,
+            transfer_bytes: 128 << 10,
+            refine_bytes_min: 2 << 10,
+            serve_bytes_per_second: None,
+            serve_bytes_per_second_each: None,
+            version_entries_max: ENTRIES_MAX,
+            zone: Zone::default(),
+            relay_above: RELAY_ABOVE,
+            relay_fanout: RELAY_FANOUT,
+            relay_zones_fanout: RELAY_ZONES_FANOUT,
+            relay_bytes_max: 256 << 10,
+            send_bytes_per_second: None,
+            send_bytes_per_second_peer: None,
             patience_us: 30_000_000,
         }
     }

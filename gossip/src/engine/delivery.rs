@@ -49,7 +49,7 @@ impl Held {
         self.origins.values().map(BTreeMap::len).sum()
     }
 
-    fn origins(&self) -> Vec<ReplicaId> {
+    pub(super) fn origins(&self) -> Vec<ReplicaId> {
         self.origins.keys().copied().collect()
     }
 
@@ -110,23 +110,33 @@ impl Held {
 }
 
 impl Replica {
-    /// An event has arrived, whole.
-    pub(super) fn on_event(&mut self, now: Now, sender: ReplicaId, event: Dot, body: &[u8]) {
-        if event.replica == sender
-            && let Some(peer) = self.peers.get_mut(&sender)
-        {
+    /// An event has arrived, whole; perhaps to be passed on.
+    pub(super) fn on_event(&mut self, now: Now, sender: ReplicaId, event: Dot, body: &[u8], relayed: bool) {
+        if event.replica != sender {
+            if relayed {
+                self.owe_relayed_ack(now, event.replica);
+            }
+        } else if let Some(peer) = self.peers.get_mut(&sender) {
             peer.owe_ack(now.mono, false);
         }
         let applied = self.store.version_vector().get(event.replica);
-        if event.seq <= applied && event.replica != self.id() {
+        if event.replica == self.id() && event.seq > self.store.certain_seq() {
+            return self.identity_conflict(sender);
+        }
+        if event.seq <= applied {
             self.counters.events_known += 1;
+            self.compare(sender, event, body);
             return;
         }
-        if !self.offer(now, now.mono, sender, event, body) {
-            return;
+        let known = self.held.contains(event);
+        let applied = self.offer(now, now.mono, sender, event, body);
+        if relayed && !known && (applied || self.held.contains(event)) {
+            self.pass_on(event, body);
         }
-        self.release_held(now);
-        self.settle_pull(event.replica);
+        if applied {
+            self.release_held(now);
+            self.settle_pull(event.replica);
+        }
     }
 
     /// Offers an event to the store; says whether it was applied. One that must wait is held, as it has been `since`.
@@ -144,6 +154,10 @@ impl Replica {
             Applied::Now => {
                 self.counters.events_applied += 1;
                 self.log.append(event, body.into());
+                self.recent.note(event.replica);
+                if let Some(peer) = self.peers.get_mut(&event.replica) {
+                    peer.note_applied(now.mono, event.seq);
+                }
                 return true;
             }
             Applied::Known => self.counters.events_known += 1,
@@ -156,8 +170,11 @@ impl Replica {
             }
             Applied::Waits(missing) => {
                 self.hold(since, sender, event, body);
+                // Relayed, what it names comes another way and may be slower.
+                let grace = if self.relays() { self.rto_us(sender) / 2 } else { 0 };
                 for it in missing {
-                    self.pull(now, it.dot.replica, sender, it.dot.seq);
+                    let grace = if it.dot.replica == event.replica { 0 } else { grace };
+                    self.pull_in(now, grace, it.dot.replica, sender, it.dot.seq);
                 }
             }
         }
@@ -220,7 +237,7 @@ impl Replica {
         let mut seq = self.reach.get(&origin).map_or(applied, |reach| applied.max(*reach));
         loop {
             let next = Dot::new(origin, seq + 1);
-            if !self.held.contains(next) && !self.assemblies.contains_event(next) {
+            if !self.held.contains(next) && !self.assemblies.contains(next) {
                 break;
             }
             seq += 1;

@@ -12,14 +12,21 @@
 
 use std::collections::BTreeMap;
 
+use std::ops::RangeInclusive;
+
 use cahoots_crdt::{ReplicaId, VersionVector};
 
+use super::versions::ALL;
 use super::{Event, Now, Replica};
 use crate::store::BUCKETS;
 
-/// Before a live peer that has said nothing is asked again, in microseconds; doubled each time.
+/// Before live peers that have not said all are asked again, in microseconds; doubled each time.
 const ASK_US: u64 = 50_000;
 const ASK_MOST_US: u64 = 1_000_000;
+/// How many are asked at once: one that is ready is enough.
+const ASKED_MAX: usize = 8;
+/// Separate ranges of ids remembered of one peer's account. What would need more is asked for again.
+const RANGES_MAX: usize = 1024;
 
 /// Why a replica serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +81,58 @@ impl Readiness {
     }
 }
 
-/// What a peer said it had when it was first heard.
+/// What a peer said it had when it was first heard. It may come in parts: range by range of ids, some of them by no more
+/// than that they are equal here.
 #[derive(Debug)]
 struct Account {
     ready: bool,
     versions: VersionVector,
-    /// The least id it has said nothing about; `None` when the account is complete.
-    open_from: Option<ReplicaId>,
+    /// The ranges of ids told of: apart from each other, by their first ids.
+    told: BTreeMap<u64, u64>,
+    /// How often it was asked, and when it will be asked again if it has not told all by then.
+    asks: u32,
+    ask_at: u64,
+}
+
+impl Account {
+    fn new() -> Self {
+        Self { ready: true, versions: VersionVector::new(), told: BTreeMap::new(), asks: 0, ask_at: 0 }
+    }
+
+    /// The first range of ids not told of.
+    fn gap(&self) -> RangeInclusive<ReplicaId> {
+        let first = self.told.get(&0).map_or(0, |last| last.saturating_add(1));
+        let last = self.told.range(first..).next().map_or(u64::MAX, |(from, _)| from - 1);
+        ReplicaId::new(first)..=ReplicaId::new(last)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.told.get(&0) == Some(&u64::MAX)
+    }
+
+    fn is_told(&self, id: ReplicaId) -> bool {
+        self.told.range(..=id.get()).next_back().is_some_and(|(_, last)| *last >= id.get())
+    }
+
+    /// Notes what was said of a range; of ids that were told of before, the first word counts.
+    fn note(&mut self, range: &RangeInclusive<ReplicaId>, entries: impl Iterator<Item = (ReplicaId, u64)>) {
+        let (mut first, mut last) = (range.start().get(), range.end().get());
+        if first > last {
+            return;
+        }
+        let news: VersionVector = entries.filter(|(id, _)| range.contains(id) && !self.is_told(*id)).collect();
+        let touching = |(from, to): &(u64, u64)| *from <= last.saturating_add(1) && first <= to.saturating_add(1);
+        let merged: Vec<(u64, u64)> = self.told.iter().map(|(from, to)| (*from, *to)).filter(touching).collect();
+        if merged.is_empty() && self.told.len() == RANGES_MAX {
+            return;
+        }
+        for (from, to) in merged {
+            self.told.remove(&from);
+            (first, last) = (first.min(from), last.max(to));
+        }
+        self.told.insert(first, last);
+        self.versions.merge(&news);
+    }
 }
 
 /// A replica that is not ready yet.
@@ -90,14 +142,14 @@ pub(super) struct Joining {
     settle_us: u64,
     /// Live peers.
     peers: BTreeMap<ReplicaId, Account>,
+    /// What all of them together had.
+    goal: VersionVector,
     /// When the last one came.
     changed_at: u64,
     /// The most that was ever here of what was to be here, and since when.
     best: u128,
     progress_at: u64,
     reviewed_at: u64,
-    ask_at: u64,
-    asks: u32,
 }
 
 impl Joining {
@@ -107,22 +159,18 @@ impl Joining {
             timeout_us,
             settle_us,
             peers: BTreeMap::new(),
+            goal: VersionVector::new(),
             changed_at: now,
             best: 0,
             progress_at: now,
             reviewed_at: now,
-            ask_at: now,
-            asks: 0,
         }
     }
 
     /// A peer has come up. Until told otherwise it counts as ready.
     pub(super) fn peer_up(&mut self, now: u64, id: ReplicaId) {
-        self.peers.entry(id).or_insert_with(|| {
-            let (versions, open_from) = (VersionVector::new(), Some(ReplicaId::new(0)));
-            Account { ready: true, versions, open_from }
-        });
-        (self.changed_at, self.ask_at, self.asks) = (now, now, 0);
+        self.peers.entry(id).or_insert_with(Account::new);
+        self.changed_at = now;
     }
 
     /// A peer says whether it is ready.
@@ -134,48 +182,49 @@ impl Joining {
 
     /// A peer is down or gone: it is not waited for.
     pub(super) fn peer_down(&mut self, id: ReplicaId) {
-        self.peers.remove(&id);
+        if self.peers.remove(&id).is_some() {
+            self.goal = VersionVector::new();
+            self.peers.values().for_each(|account| self.goal.merge(&account.versions));
+        }
     }
 
-    /// A peer has said what it has of replicas `first..=last`.
+    /// A peer has said what it has of a range of ids; of those not among the entries, nothing or what is here.
     pub(super) fn heard(
         &mut self,
         id: ReplicaId,
-        first: ReplicaId,
-        last: ReplicaId,
+        range: &RangeInclusive<ReplicaId>,
         entries: impl Iterator<Item = (ReplicaId, u64)>,
     ) {
-        let Some(account) = self.peers.get_mut(&id) else { return };
-        if account.open_from.is_some_and(|open| first <= open && open <= last) {
-            account.versions.merge(&entries.collect());
-            account.open_from = last.get().checked_add(1).map(ReplicaId::new);
+        if let Some(account) = self.peers.get_mut(&id) {
+            account.note(range, entries);
+            self.goal.merge(&account.versions);
         }
     }
 
     /// A peer has the same as is here.
-    pub(super) fn agrees(&mut self, id: ReplicaId, here: &VersionVector) {
-        let all = (ReplicaId::new(0), ReplicaId::new(u64::MAX));
-        self.heard(id, all.0, all.1, here.iter());
+    pub(super) fn agrees(&mut self, id: ReplicaId) {
+        self.heard(id, &ALL, std::iter::empty());
     }
 
-    /// Whom to ask what they have, if it is time to.
-    pub(super) fn to_ask(&mut self, now: u64) -> Vec<ReplicaId> {
-        if now < self.ask_at {
-            return Vec::new();
-        }
-        let silent: Vec<_> = self.silent().collect();
-        self.ask_at = now + (ASK_US << self.asks.min(10)).min(ASK_MOST_US);
-        self.asks += u32::from(!silent.is_empty());
-        silent
-    }
-
-    fn silent(&self) -> impl Iterator<Item = ReplicaId> {
-        self.peers.iter().filter(|(_, account)| account.open_from.is_some()).map(|(id, _)| *id)
+    /// Whom to ask now what they have, and of which ids: a few, those that are ready first.
+    pub(super) fn to_ask(&mut self, now: u64) -> Vec<(ReplicaId, RangeInclusive<ReplicaId>)> {
+        let silent = self.peers.iter_mut().filter(|(_, account)| !account.is_complete());
+        let (waiting, mut due): (Vec<_>, Vec<_>) = silent.partition(|(_, it)| it.asks > 0 && now < it.ask_at);
+        due.sort_by_key(|(_, account)| (!account.ready, account.asks));
+        due.truncate(ASKED_MAX.saturating_sub(waiting.len()));
+        let ask = |(id, account): (&ReplicaId, &mut Account)| {
+            account.ask_at = now + (ASK_US << account.asks.min(10)).min(ASK_MOST_US);
+            account.asks = account.asks.saturating_add(1);
+            (*id, account.gap())
+        };
+        due.into_iter().map(ask).collect()
     }
 
     /// When to look again although nothing has happened.
     pub(super) fn due(&self) -> u64 {
-        let ask = self.silent().next().map(|_| self.ask_at);
+        // Those never asked wait for one of these to answer.
+        let asked = self.peers.values().filter(|account| account.asks > 0 && !account.is_complete());
+        let ask = asked.map(|account| account.ask_at).min();
         let settled = (!self.peers.is_empty()).then_some(self.changed_at + self.settle_us);
         // Once it has settled, only news can help.
         let settled = settled.filter(|at| *at > self.reviewed_at);
@@ -194,7 +243,7 @@ impl Joining {
         self.reviewed_at = now;
         let has = |account: &Account| {
             // What is told of the own id is no matter of catching up.
-            account.open_from.is_none() && account.versions.iter().all(|(id, seq)| id == me || here.get(id) >= seq)
+            account.is_complete() && account.versions.iter().all(|(id, seq)| id == me || here.get(id) >= seq)
         };
         if let Some((peer, _)) = self.peers.iter().find(|(_, account)| account.ready && has(account)) {
             return Some(ReadyReason::CaughtUp { peer: *peer });
@@ -210,22 +259,19 @@ impl Joining {
         if now < self.progress_at + self.timeout_us {
             return None;
         }
-        let heard = self.peers.values().any(|account| account.open_from.is_none());
+        let heard = self.peers.values().any(|account| account.is_complete());
         let percent = self.progress(me, here, ahead).percent;
         Some(if heard { ReadyReason::Unfinished { percent } } else { ReadyReason::Alone })
     }
 
     /// How far it is.
     pub(super) fn progress(&self, me: ReplicaId, here: &VersionVector, ahead: usize) -> Progress {
-        let goal = self.goal();
         let (mut wanted, mut had) = (0, 0);
-        for (_, seq) in goal.iter().filter(|(id, _)| *id != me) {
+        for (id, seq) in self.goal.iter().filter(|(id, _)| *id != me) {
             wanted += u128::from(seq);
-        }
-        for (id, seq) in goal.iter().filter(|(id, _)| *id != me) {
             had += u128::from(seq.min(here.get(id)));
         }
-        let heard = self.peers.values().filter(|account| account.open_from.is_none()).count();
+        let heard = self.peers.values().filter(|account| account.is_complete()).count();
         // By buckets nothing is applied in all of them before the last has come.
         let by_events = (had * 100).checked_div(wanted).unwrap_or(if heard > 0 { 100 } else { 0 });
         let by_buckets = (ahead * 100 / BUCKETS) as u128;
@@ -233,17 +279,10 @@ impl Joining {
         Progress { percent, peers_heard: heard, peers_live: self.peers.len(), buckets: ahead }
     }
 
-    /// What all of them together had.
-    fn goal(&self) -> VersionVector {
-        let mut goal = VersionVector::new();
-        self.peers.values().for_each(|account| goal.merge(&account.versions));
-        goal
-    }
-
     /// A measure of progress: events of the goal that are here, peers heard, buckets fetched.
     fn reached(&self, here: &VersionVector, ahead: usize) -> u128 {
-        let events: u128 = self.goal().iter().map(|(id, seq)| u128::from(seq.min(here.get(id)))).sum();
-        let heard = self.peers.values().filter(|account| account.open_from.is_none()).count();
+        let events: u128 = self.goal.iter().map(|(id, seq)| u128::from(seq.min(here.get(id)))).sum();
+        let heard = self.peers.values().filter(|account| account.is_complete()).count();
         events + (heard + ahead) as u128
     }
 }
@@ -295,15 +334,19 @@ impl Replica {
 
     /// Looks whether it is ready now, and asks whoever has to be asked.
     pub(super) fn review_joining(&mut self, now: Now) {
-        let Some(joining) = &mut self.joining else { return };
+        let Some(joining) = self.joining.as_mut().filter(|_| !self.conflicted) else { return };
         let (here, ahead) = (self.store.version_vector(), self.store.buckets_ahead());
         if let Some(reason) = joining.review(now.mono, self.store.id(), here, ahead) {
             (self.joining, self.ready) = (None, reason);
             self.emit(Event::Ready { reason });
             return;
         }
-        for peer in joining.to_ask(now.mono) {
-            self.send_versions(peer, true);
+        for (peer, ids) in joining.to_ask(now.mono) {
+            if ids == ALL {
+                self.send_versions(peer, true);
+            } else {
+                self.list_versions(peer, &ids, true);
+            }
         }
     }
 }
@@ -328,7 +371,7 @@ mod tests {
     }
 
     fn says<const N: usize>(joining: &mut Joining, peer: ReplicaId, entries: [(ReplicaId, u64); N]) {
-        joining.heard(peer, ReplicaId::new(0), LAST, entries.into_iter());
+        joining.heard(peer, &ALL, entries.into_iter());
     }
 
     #[test]
@@ -364,7 +407,7 @@ mod tests {
         for (it, peer) in both.iter_mut().zip([A, ME]) {
             it.peer_up(0, peer);
             it.peer_ready(peer, false);
-            it.agrees(peer, &vv([]));
+            it.agrees(peer);
         }
         let [mine, theirs] = &mut both;
         assert_eq!((mine.due(), theirs.due()), (SETTLE, SETTLE));
@@ -431,14 +474,45 @@ mod tests {
     fn an_account_in_parts_counts_when_all_parts_are_here_in_whatever_order() {
         let mut it = joining();
         it.peer_up(0, A);
-        let middle = ReplicaId::new(50);
-        it.heard(A, ReplicaId::new(51), LAST, [(ReplicaId::new(60), 7)].into_iter()); // before its turn: asked again
-        it.heard(A, ReplicaId::new(0), middle, [(A, 1)].into_iter());
-        assert_eq!(it.review(1, ME, &vv([(A, 1)]), 0), None);
-        it.heard(A, ReplicaId::new(51), LAST, [(ReplicaId::new(60), 7)].into_iter());
-        assert_eq!(it.review(1, ME, &vv([(A, 1)]), 0), None);
-        let all = vv([(A, 1), (ReplicaId::new(60), 7)]);
+        let id = ReplicaId::new;
+        it.heard(A, &(id(51)..=LAST), [(id(60), 7)].into_iter());
+        assert_eq!(it.to_ask(1), [(A, id(0)..=id(50))], "only what was not told");
+        it.heard(A, &(id(0)..=id(20)), [(A, 1)].into_iter());
+        it.heard(A, &(id(10)..=id(30)), [(A, 9), (id(25), 4)].into_iter()); // of A it has said enough
+        assert_eq!(it.review(1, ME, &vv([(A, 1), (id(25), 4), (id(60), 7)]), 0), None);
+        assert_eq!(it.to_ask(TIMEOUT), [(A, id(31)..=id(50))]);
+        it.heard(A, &(id(31)..=id(50)), [].into_iter());
+        assert_eq!(it.review(1, ME, &vv([(A, 1), (id(25), 4)]), 0), None);
+        let all = vv([(A, 1), (id(25), 4), (id(60), 7)]);
         assert_eq!(it.review(1, ME, &all, 0), Some(ReadyReason::CaughtUp { peer: A }));
+    }
+
+    #[test]
+    fn an_account_in_too_many_pieces_is_not_kept_and_asked_for_again() {
+        let mut account = Account::new();
+        for n in 0..2 * RANGES_MAX as u64 {
+            account.note(&(ReplicaId::new(10 * n)..=ReplicaId::new(10 * n)), [].into_iter());
+        }
+        assert_eq!(account.told.len(), RANGES_MAX);
+        account.note(&(LAST..=ReplicaId::new(0)), [].into_iter()); // nonsense
+        account.note(&ALL, [(A, 1)].into_iter());
+        assert!(account.is_complete() && account.told.len() == 1);
+    }
+
+    #[test]
+    fn of_many_peers_a_few_are_asked_at_once_and_the_others_when_these_have_answered() {
+        let mut it = joining();
+        let ids: Vec<ReplicaId> = (10..40).map(ReplicaId::new).collect();
+        ids.iter().for_each(|id| it.peer_up(0, *id));
+        it.peer_ready(ids[0], false);
+        let asked = it.to_ask(0);
+        assert_eq!(asked.len(), ASKED_MAX);
+        assert!(asked.iter().all(|(id, _)| *id != ids[0]), "those that are ready first");
+        assert_eq!((it.to_ask(1), it.due()), (Vec::new(), ASK_US));
+        it.heard(asked[0].0, &ALL, [(A, 5)].into_iter());
+        assert_eq!(it.to_ask(2).len(), 1);
+        let again = it.to_ask(ASK_US);
+        assert!(again.len() == ASKED_MAX - 1 && again.iter().all(|one| !asked.contains(one)), "those never asked first");
     }
 
     #[test]

@@ -47,6 +47,10 @@ impl Log {
                 origin.floor += 1;
                 self.bytes -= body.len() + ENTRY_BYTES;
             }
+            if origin.events.is_empty() {
+                // An origin that has died leaves nothing; one that goes on begins anew where it is.
+                self.origins.remove(&oldest);
+            }
         }
     }
 
@@ -55,6 +59,14 @@ impl Log {
         let origin = self.origins.entry(origin).or_default();
         self.bytes -= origin.events.drain(..).map(|body| body.len() + ENTRY_BYTES).sum::<usize>();
         origin.floor = floor;
+    }
+
+    /// Drops the events of `origin` after `seq`: they are not its own.
+    pub(super) fn cut(&mut self, origin: ReplicaId, seq: u64) {
+        let Some(origin) = self.origins.get_mut(&origin) else { return };
+        let keep = usize::try_from(seq.saturating_sub(origin.floor)).unwrap_or(usize::MAX).min(origin.events.len());
+        self.bytes -= origin.events.drain(keep..).map(|body| body.len() + ENTRY_BYTES).sum::<usize>();
+        origin.floor = origin.floor.min(seq);
     }
 
     /// The body of an event, if the log reaches back to it.
@@ -76,6 +88,11 @@ impl Log {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How many origins have events here.
+    pub(super) fn origins(&self) -> usize {
+        self.origins.len()
     }
 }
 
@@ -100,10 +117,23 @@ mod tests {
         log.append(Dot::new(A, 3), body());
         assert_eq!((log.floor(A), log.floor(B)), (1, 0));
         log.append(Dot::new(A, 4), body());
-        assert_eq!((log.floor(A), log.floor(B)), (1, 1));
+        assert_eq!(log.floor(A), 1);
+        assert!(log.get(Dot::new(B, 1)).is_none());
         assert!(log.get(Dot::new(A, 1)).is_none());
         assert!(log.get(Dot::new(A, 2)).is_some());
         assert_eq!(log.bytes(), 3 * (100 + ENTRY_BYTES));
+    }
+
+    #[test]
+    fn an_origin_whose_last_event_is_cut_leaves_nothing_and_may_go_on() {
+        let mut log = Log::new(2 * (100 + ENTRY_BYTES));
+        log.append(Dot::new(A, 1), body());
+        log.append(Dot::new(B, 1), body());
+        log.append(Dot::new(B, 2), body());
+        assert_eq!((log.origins(), log.last(A)), (1, 0));
+        log.append(Dot::new(A, 2), body());
+        assert!(log.get(Dot::new(A, 2)).is_some() && log.get(Dot::new(A, 1)).is_none());
+        assert_eq!(log.floor(A), 1);
     }
 
     #[test]

@@ -2,15 +2,17 @@
 //!
 //! [`Replica`] holds the store and all that is known of the peers. Whoever drives it passes in writes, datagrams, the
 //! passing of time and news of membership, then sends what [`Replica::poll_transmit`] gives, until there is nothing
-//! more, and sleeps until [`Replica::poll_timeout`].
+//! more, carries what [`Replica::poll_ask`] gives on reliable streams, and sleeps until [`Replica::poll_timeout`].
 //!
 //! How a change travels, from the common case to the rarest:
-//! 1. A flush window is sealed into an event and sent, once, to every live peer (`transmit`).
+//! 1. A flush window is sealed into an event and sent, once, to every live peer (`transmit`); in a large cluster
+//!    to a few, who pass it on (`relay`).
 //! 2. A peer that sees a gap asks for what is missing at once (`pull`); it acknowledges what it has applied. When
 //!    an acknowledgement is overdue it is asked how far it is, so that a lost tail shows.
-//! 3. Digests are exchanged with random peers, dead ones included now and then (`anti_entropy`). Who lacks
-//!    something asks for it.
-//! 4. What a log no longer reaches is fetched bucket by bucket (`reconcile`).
+//! 3. Digests are exchanged with random peers, dead ones included now and then (`anti_entropy`), and where they
+//!    differ, version vectors (`versions`). Who lacks something asks for it.
+//! 4. What a log no longer reaches is fetched bucket by bucket (`reconcile`), from several peers at once; who is asked
+//!    answers at once and keeps nothing (`serve`).
 //!
 //! Whatever is missing, the one who lacks it asks for it: the sender keeps no queue per peer, only a position in its
 //! log, and a slow or dead peer costs it nothing.
@@ -20,20 +22,29 @@ mod assembly;
 mod ballots;
 mod config;
 mod delivery;
+mod identity;
 mod joining;
 mod log;
+mod pace;
 mod peer;
+mod peers;
 mod pull;
+mod queues;
 mod receive;
 mod reconcile;
+mod relay;
+mod serve;
 mod status;
 mod transmit;
+mod versions;
+mod work;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
+use crate::Zone;
 use crate::store::{Change, Store, Writer};
 use crate::wire::{Envelope, Message};
 use assembly::Assemblies;
@@ -41,14 +52,21 @@ use ballots::Departed;
 use delivery::Held;
 use joining::Joining;
 use log::Log;
+use pace::Pace;
 use peer::Peer;
+use peers::Peers;
 use pull::Pull;
-use reconcile::{Reconciliation, Transfers};
+use reconcile::Reconciliation;
+use relay::{Place, SpreadCheck};
+use serve::Allowance;
+use versions::Recent;
 
 pub use ballots::{Discarded, Tally};
 pub use config::{Now, ReplicaConfig};
 pub use joining::{Progress, Readiness, ReadyReason};
+pub use queues::Queue;
 pub use receive::Received;
+pub use reconcile::Ask;
 pub use status::{Counters, Event, PeerStatus, Status};
 pub use transmit::Transmit;
 
@@ -62,20 +80,43 @@ pub struct Replica {
     envelope: Envelope,
     store: Store,
     log: Log,
-    peers: BTreeMap<ReplicaId, Peer>,
     departed: Departed,
     /// There until it is ready.
     joining: Option<Joining>,
     ready: ReadyReason,
+    peers: Peers,
+    /// The own places in the trees of live origins, as far as they were needed since membership changed.
+    places: BTreeMap<ReplicaId, Place>,
+    /// To whom own events are sent, unless membership has changed since.
+    targets: Vec<ReplicaId>,
+    aim_stale: bool,
+    /// Own events up to here were given to those.
+    spread_upto: u64,
+    spread_check: Option<SpreadCheck>,
+    /// The event, and when it left, from which those who get it by way of others measure round trips.
+    timed: Option<(u64, u64)>,
+    /// The body of an event that fits a datagram.
+    single_bytes_max: usize,
+    /// The origins whose events came last.
+    recent: Recent,
     held: Held,
     /// Where looking for the first gap of an origin may begin. Cleared whenever something held is given up.
     reach: BTreeMap<ReplicaId, u64>,
     pulls: BTreeMap<ReplicaId, Pull>,
     assemblies: Assemblies,
-    transfers: Transfers,
     reconciliation: Option<Reconciliation>,
-    /// Requests for transfers made so far: the next one's number.
-    requests: u64,
+    /// Requests for the driver to carry. As bounded as what may be under way.
+    asks: VecDeque<Ask>,
+    /// Requests made so far: the last one's number.
+    asks_made: u64,
+    /// Of what is given out to all peers together.
+    allowance: Allowance,
+
+    /// How fast datagrams leave, and when those that wait for that may.
+    pace: Pace,
+    paced_until: Option<u64>,
+    /// The peer last sent to.
+    served: ReplicaId,
 
     /// When the open window is to be sealed.
     flush_due: Option<u64>,
@@ -85,7 +126,11 @@ pub struct Replica {
     random: u64,
 
     clock_ahead_ms: u64,
-    conflict_told: bool,
+    /// Somebody else uses this id: nothing is done before another is taken.
+    conflicted: bool,
+    /// While the id is on probation: peers that have said what they have, and since when they are asked.
+    heard: BTreeSet<ReplicaId>,
+    examined_since: Option<u64>,
     events: VecDeque<Event>,
     counters: Counters,
 }
@@ -99,24 +144,38 @@ impl Replica {
         Self {
             store: Store::new(id, config.limits.clone(), window_bytes_max),
             log: Log::new(config.log_bytes_max),
-            peers: BTreeMap::new(),
             departed: Departed::default(),
             joining: None,
             ready: ReadyReason::First,
+            peers: Peers::default(),
+            places: BTreeMap::new(),
+            targets: Vec::new(),
+            aim_stale: false,
+            spread_upto: 0,
+            spread_check: None,
+            timed: None,
+            single_bytes_max: window_bytes_max,
+            recent: Recent::new(config.version_entries_max),
             held: Held::new(config.held_bytes_max),
             reach: BTreeMap::new(),
             pulls: BTreeMap::new(),
             assemblies: Assemblies::new(config.assembly_bytes_max),
-            transfers: Transfers::new(config.transfer_bytes_max),
             reconciliation: None,
-            requests: 0,
+            asks: VecDeque::new(),
+            asks_made: 0,
+            allowance: Allowance::default(),
+            pace: Pace::default(),
+            paced_until: None,
+            served: id,
             flush_due: None,
             flushed_at: None,
             round_due: now.mono + config.gossip_interval_us,
             rounds: 0,
             random: id.get(),
             clock_ahead_ms: 0,
-            conflict_told: false,
+            conflicted: false,
+            heard: BTreeSet::new(),
+            examined_since: None,
             events: VecDeque::new(),
             counters: Counters::default(),
             envelope,
@@ -140,6 +199,12 @@ impl Replica {
     #[must_use]
     pub fn config(&self) -> &ReplicaConfig {
         &self.config
+    }
+
+    /// By how many milliseconds the wall clock is too far ahead of the cluster's for writing; 0 = it is not.
+    #[must_use]
+    pub fn clock_ahead_ms(&self) -> u64 {
+        self.clock_ahead_ms
     }
 
     /// Runs one group of writes: whatever `operations` does reaches the peers as one event. `bytes` estimates the
@@ -173,6 +238,9 @@ impl Replica {
 
     /// Seals the open window now.
     pub fn flush(&mut self, now: Now) {
+        if self.conflicted {
+            return;
+        }
         if self.store.has_open_window() {
             self.store.seal();
             self.flushed_at = Some(now.mono);
@@ -191,8 +259,15 @@ impl Replica {
     pub fn hurry_acks(&mut self, now: Now) {
         self.flush(now);
         let seq = self.store.sealed_seq();
-        for peer in self.peers.values_mut().filter(|peer| peer.live && peer.acked < seq) {
+        let lacking = self.peers.iter().filter(|(_, peer)| peer.live && peer.acked < seq);
+        let lacking: Vec<ReplicaId> = lacking.map(|(id, _)| *id).collect();
+        for id in lacking {
+            let peer = self.peers.get_mut(&id).expect("it was just seen");
+            if !peer.pushed {
+                peer.expect(now.mono, now.mono, seq, 0);
+            }
             peer.tail_due = Some(now.mono); // asked after the events have left
+            peer.hurried = true;
         }
     }
 
@@ -204,36 +279,46 @@ impl Replica {
     }
 
     /// Membership announces a live peer, or that one has moved.
-    pub fn peer_up(&mut self, now: Now, id: ReplicaId, addr: SocketAddr) {
+    pub fn peer_up(&mut self, now: Now, id: ReplicaId, addr: SocketAddr, zone: Zone) {
         if id == self.id() {
             return;
         }
         let sealed = self.store.sealed_seq();
         let was_live = self.is_live(id);
-        let peer = self.peers.entry(id).or_insert_with(|| Peer::new(addr, sealed));
+        let mut changed = !self.peers.contains_key(&id);
+        let peer = self.peers.get_or_insert_with(id, || Peer::new(addr, zone, sealed));
+        changed |= std::mem::replace(&mut peer.zone, zone) != zone;
         peer.addr = addr;
         if !peer.live {
-            peer.live = true;
             peer.drop_queues(sealed);
         }
         if !was_live {
             self.departed.note_met(id);
             self.store.report_ballots(id);
         }
+        changed |= self.peers.set_live(id, true);
+        if changed {
+            self.membership_changed();
+        }
         if self.expect_account(now, id) {
             return;
         }
-        self.send_digest(now, id);
+        // Of a large cluster, a few greet; the others hear of each other in the rounds.
+        let few = self.config.relay_above;
+        if !self.relays() || self.random_below(self.peers.live()) < few {
+            self.send_digest(now, id);
+        }
     }
 
     /// Membership holds a peer to be dead. It stays known, and is tried now and then.
     pub fn peer_down(&mut self, now: Now, id: ReplicaId) {
         let sealed = self.store.sealed_seq();
         if let Some(peer) = self.peers.get_mut(&id) {
-            if std::mem::take(&mut peer.live) {
-                self.store.report_ballots(id);
-            }
             peer.drop_queues(sealed);
+        }
+        if self.peers.set_live(id, false) {
+            self.store.report_ballots(id);
+            self.membership_changed();
         }
         self.drop_exchanges(id);
         self.expect_no_account(now, id);
@@ -247,16 +332,16 @@ impl Replica {
             if peer.live {
                 self.store.report_ballots(id);
             }
+            self.membership_changed();
         }
         self.drop_exchanges(id);
     }
 
-    /// Gives up everything large that is on its way to or from a peer: what it was to send, others are asked for.
+    /// Gives up everything large that is on its way from a peer: what it was to send, others are asked for.
     fn drop_exchanges(&mut self, id: ReplicaId) {
-        self.transfers.forget(id);
         self.assemblies.forget(id);
         self.reach.clear();
-        self.reconciliation.take_if(|it| it.peer == id);
+        self.drop_source(id);
     }
 
     /// The datagram around a message of the membership protocol.
@@ -267,6 +352,11 @@ impl Replica {
 
     /// Lets time pass: does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
+        if self.conflicted {
+            self.round_due = now.mono + self.config.gossip_interval_us;
+            return;
+        }
+        self.check_spread(now);
         self.probe_tails(now);
         self.retry_pulls(now);
         self.retry_assemblies(now);
@@ -281,12 +371,20 @@ impl Replica {
     /// monotonic clock. May be in the past.
     #[must_use]
     pub fn poll_timeout(&self) -> u64 {
-        let live = self.peers.values().filter(|peer| peer.live);
-        let peers = live.flat_map(|peer| [peer.tail_due, peer.ack_due]).flatten();
+        if self.conflicted {
+            return self.round_due;
+        }
         let pulls = self.pulls.values().map(|pull| pull.due);
-        let others = [self.flush_due, self.assemblies.due(), self.reconciliation.as_ref().map(|it| it.due)];
-        let others = others.into_iter().chain([self.joining.as_ref().map(Joining::due)]);
-        peers.chain(pulls).chain(others.flatten()).fold(self.round_due, u64::min)
+        let others = [
+            self.peers.due(),
+            self.flush_due,
+            self.paced_until,
+            self.spread_check.as_ref().map(|it| it.due),
+            self.assemblies.due(),
+            self.reconciliation.as_ref().map(|it| it.due),
+            self.joining.as_ref().map(Joining::due),
+        ];
+        pulls.chain(others.into_iter().flatten()).fold(self.round_due, u64::min)
     }
 
     /// The next thing the driver may want to know.
@@ -329,6 +427,12 @@ impl Replica {
             baselines: self.store.baselines(),
             log_bytes: self.log.bytes(),
             held_bytes: self.held.bytes(),
+            tracked: self.peers.len()
+                + self.places.len()
+                + self.log.origins()
+                + self.held.origins().len()
+                + self.reach.len()
+                + self.pulls.len(),
             catching_up: self.reconciliation.is_some(),
             readiness: self.readiness(),
             clock_ahead_ms: self.clock_ahead_ms,
@@ -351,6 +455,7 @@ impl Replica {
         while let Some(sealed) = self.store.poll_sealed() {
             self.counters.events_minted += 1;
             self.log.append(Dot::new(me, sealed.seq), sealed.body.into());
+            self.recent.note(me);
         }
         if !self.store.has_open_window() {
             self.flush_due = None;
@@ -368,14 +473,6 @@ impl Replica {
             self.events.pop_front();
         }
         self.events.push_back(event);
-    }
-
-    /// Says once that this replica's id is in use elsewhere.
-    fn identity_conflict(&mut self, peer: ReplicaId) {
-        if !self.conflict_told {
-            self.conflict_told = true;
-            self.emit(Event::IdentityConflict { peer });
-        }
     }
 
     fn rto_us(&self, peer: ReplicaId) -> u64 {

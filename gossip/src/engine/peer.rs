@@ -3,9 +3,14 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use cahoots_crdt::{ReplicaId, VersionVector};
+use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 
-use crate::wire::{Blob, Message};
+use super::pace::Pace;
+use super::relay::Relays;
+use super::serve::Allowance;
+use super::{Queue, ReplicaConfig};
+use crate::Zone;
+use crate::wire::Message;
 
 /// Control messages queued for one peer. All of them are repeated by some timer, so the newest may be dropped.
 const CONTROL_MAX: usize = 256;
@@ -21,7 +26,7 @@ const ACK_EVENTS_MAX: u32 = 32;
 
 const RTO_UNKNOWN_US: u64 = 100_000;
 const RTO_LEAST_US: u64 = 10_000;
-const RTO_MOST_US: u64 = 1_000_000;
+pub(super) const RTO_MOST_US: u64 = 1_000_000;
 
 /// Events of one origin on their way to a peer that asked for them.
 #[derive(Debug)]
@@ -38,7 +43,13 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) addr: SocketAddr,
+    pub(super) zone: Zone,
     pub(super) live: bool,
+    /// Own events are sent to it, not left to others to pass on.
+    pub(super) pushed: bool,
+    /// Whether it may have changed since [`Peers`](super::peers::Peers) looked, and what was due first then.
+    pub(super) touched: bool,
+    pub(super) indexed: Option<u64>,
 
     /// It has applied own events up to here.
     pub(super) acked: u64,
@@ -54,6 +65,8 @@ pub(super) struct Peer {
     tail_tries: u32,
     /// Whether to ask in the next datagram, behind the events in it.
     pub(super) tail_now: bool,
+    /// Asked because somebody waits, not because its acknowledgement is overdue.
+    pub(super) hurried: bool,
 
     smoothed_us: Option<u64>,
     variance_us: u64,
@@ -63,12 +76,18 @@ pub(super) struct Peer {
     /// When an acknowledgement of its events is due.
     pub(super) ack_due: Option<u64>,
     events_unacked: u32,
+    /// It has asked how far its events up to this one are applied, and is told at once when they are.
+    asked_upto: u64,
 
     pub(super) control: VecDeque<Vec<u8>>,
-    pub(super) chunks: VecDeque<(Blob, u32)>,
+    pub(super) chunks: VecDeque<(Dot, u32)>,
     pub(super) jobs: VecDeque<Job>,
+    /// Events of others to be passed on to it.
+    pub(super) relays: Relays,
+    pub(super) pace: Pace,
 
-    /// What it said it has.
+    /// Of what it said it has: what it had lately, and what collecting baselines depends on. Never all of it, for then
+    /// the vectors of all peers would be kept by all.
     pub(super) versions: VersionVector,
     /// The highest own seq it ever said it was at when it told what it has. Of several accounts that arrive out of
     /// order the latest counts: what it had applied by then, it had applied before writing anything later.
@@ -78,16 +97,22 @@ pub(super) struct Peer {
     pub(super) agrees: Option<bool>,
     /// Its wall clock minus ours, in milliseconds.
     pub(super) clock_offset_ms: Option<i64>,
-    /// When buckets were last fetched from it.
+    /// When catching up for its sake was last begun.
     pub(super) reconciled_at: Option<u64>,
+    /// Of what is given out to it.
+    pub(super) allowance: Allowance,
 }
 
 impl Peer {
     /// A peer just announced. What was written before it came it asks for, so nothing is queued.
-    pub(super) fn new(addr: SocketAddr, sealed_seq: u64) -> Self {
+    pub(super) fn new(addr: SocketAddr, zone: Zone, sealed_seq: u64) -> Self {
         Self {
             addr,
+            zone,
             live: true,
+            pushed: false,
+            touched: false,
+            indexed: None,
             acked: 0,
             sent: sealed_seq,
             sent_chunks: 0,
@@ -96,20 +121,25 @@ impl Peer {
             tail_due: None,
             tail_tries: 0,
             tail_now: false,
+            hurried: false,
             smoothed_us: None,
             variance_us: 0,
             sample: None,
             ack_due: None,
             events_unacked: 0,
+            asked_upto: 0,
             control: VecDeque::new(),
             chunks: VecDeque::new(),
             jobs: VecDeque::new(),
+            relays: Relays::default(),
+            pace: Pace::default(),
             versions: VersionVector::new(),
             said_seq: 0,
             has_news: false,
             agrees: None,
             clock_offset_ms: None,
             reconciled_at: None,
+            allowance: Allowance::default(),
         }
     }
 
@@ -119,12 +149,36 @@ impl Peer {
         self.sent_chunks = 0;
         self.flight.clear();
         self.flight_bytes = 0;
+        self.sample = None;
         self.tail_due = None;
         self.tail_now = false;
         self.ack_due = None;
         self.control.clear();
         self.chunks.clear();
         self.jobs.clear();
+        self.relays.clear();
+        self.asked_upto = 0;
+    }
+
+    /// When something is due for it.
+    pub(super) fn due(&self) -> Option<u64> {
+        let tail_due = self.tail_due.filter(|_| self.live);
+        tail_due.into_iter().chain(self.ack_due).min()
+    }
+
+    /// What is queued for it.
+    pub(super) fn queues(&self, config: &ReplicaConfig) -> [Queue; 5] {
+        let control = self.control.iter().map(Vec::len).sum();
+        let (chunk, job) = (size_of::<(Dot, u32)>(), size_of::<Job>());
+        // The last event to go may be the largest there is.
+        let flight = config.flight_bytes_max + 2 * config.limits.group_bytes_max;
+        [
+            Queue { name: "messages", bytes: control, bytes_max: CONTROL_MAX * config.datagram_bytes_max },
+            Queue { name: "chunks to send", bytes: self.chunks.len() * chunk, bytes_max: CHUNKS_MAX * chunk },
+            Queue { name: "requests to serve", bytes: self.jobs.len() * job, bytes_max: JOBS_MAX * job },
+            Queue { name: "events in flight", bytes: self.flight_bytes, bytes_max: flight },
+            Queue { name: "events to pass on", bytes: self.relays.bytes(), bytes_max: config.relay_bytes_max },
+        ]
     }
 
     /// Queues a control message; says whether there was room.
@@ -136,9 +190,14 @@ impl Peer {
         room
     }
 
-    pub(super) fn queue_chunks(&mut self, blob: Blob, chunks: impl Iterator<Item = u32>) {
+    pub(super) fn queue_chunks(&mut self, event: Dot, chunks: impl Iterator<Item = u32>) {
         let room = CHUNKS_MAX.saturating_sub(self.chunks.len());
-        self.chunks.extend(chunks.take(room).map(|chunk| (blob, chunk)));
+        self.chunks.extend(chunks.take(room).map(|chunk| (event, chunk)));
+    }
+
+    /// It has asked for own events: when it acknowledges says nothing of how far it is.
+    pub(super) fn forget_sample(&mut self) {
+        self.sample = None;
     }
 
     /// Serves a request, in place of an earlier one for the same origin.
@@ -155,9 +214,24 @@ impl Peer {
         self.sent_chunks = 0;
         self.flight.push_back((seq, bytes));
         self.flight_bytes += bytes;
-        self.sample.get_or_insert((seq, now));
+        if self.tail_tries == 0 {
+            self.sample.get_or_insert((seq, now)); // else its acknowledgement waits for what was lost before it
+        }
         if self.tail_due.is_none() {
             self.tail_due = Some(now + self.rto_us());
+        }
+    }
+
+    /// Notes that own events up to `seq` left at `at` by way of others, and that it is to be asked about them in time,
+    /// which is `unknown_us` while no round trip was measured.
+    pub(super) fn expect(&mut self, at: u64, now: u64, seq: u64, unknown_us: u64) {
+        if self.sent < seq {
+            self.sent = seq;
+            self.sent_chunks = 0;
+            if self.acked < seq && self.tail_due.is_none() {
+                let rto = if self.smoothed_us.is_some() { self.rto_us() } else { unknown_us };
+                self.tail_due = Some(now.max(at + rto));
+            }
         }
     }
 
@@ -183,7 +257,7 @@ impl Peer {
         self.tail_now = true;
         self.tail_tries = (self.tail_tries + 1).min(10);
         self.sample = None; // an answer to this could not be told from one to the event itself
-        self.tail_due = Some(now + (self.rto_us() << self.tail_tries).min(RTO_MOST_US));
+        self.tail_due = Some(now + (self.rto_us() << self.tail_tries.min(5)).min(RTO_MOST_US));
     }
 
     /// Notes that an event of its own came from it.
@@ -193,9 +267,35 @@ impl Peer {
         self.ack_due = Some(self.ack_due.map_or(due, |known| known.min(due)));
     }
 
+    /// Notes that an event of its own came by way of others, and that telling it has so much time.
+    pub(super) fn owe_ack_within(&mut self, now: u64, delay: u64) {
+        let due = now + delay;
+        self.ack_due = Some(self.ack_due.map_or(due, |known| known.min(due)));
+    }
+
+    /// Notes that it waits to be told when its events up to `seq` are applied.
+    pub(super) fn note_asked(&mut self, seq: u64) {
+        self.asked_upto = self.asked_upto.max(seq);
+    }
+
+    /// Tells it at once if what it asked about is applied now.
+    pub(super) fn note_applied(&mut self, now: u64, applied: u64) {
+        if self.asked_upto > 0 && applied >= self.asked_upto {
+            self.asked_upto = 0;
+            self.owe_ack(now, true);
+        }
+    }
+
     pub(super) fn note_ack_sent(&mut self) {
         self.ack_due = None;
         self.events_unacked = 0;
+    }
+
+    /// Takes the time since an event left by way of others for a round trip, if it can have been one.
+    pub(super) fn note_relayed_rtt(&mut self, sample: u64) {
+        if self.tail_tries == 0 {
+            self.note_rtt(sample);
+        }
     }
 
     /// Smoothing by Jacobson's rule (RFC 6298).

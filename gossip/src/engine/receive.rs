@@ -47,6 +47,9 @@ impl Replica {
             return Err(Refusal::UnknownPeer);
         }
         for message in messages {
+            if self.conflicted {
+                break;
+            }
             self.handle(now, sender, message);
         }
         self.review_joining(now);
@@ -56,31 +59,47 @@ impl Replica {
     fn handle(&mut self, now: Now, sender: ReplicaId, message: Message<'_>) {
         match message {
             Message::Ack { upto } => self.note_ack(now, sender, upto),
-            Message::Tail { seq } => self.on_tail(now, sender, seq),
-            Message::Event { origin, seq, body } => self.on_event(now, sender, Dot::new(origin, seq), body.0),
+            Message::Tail { seq, overdue } => self.on_tail(now, sender, seq, overdue),
+            Message::Event { origin, seq, body } => self.on_event(now, sender, Dot::new(origin, seq), body.0, false),
+            Message::Relay { origin, seq, body } => self.on_event(now, sender, Dot::new(origin, seq), body.0, true),
+            Message::Have { origin, seq } => self.pull(now, origin, sender, seq),
             Message::Want { origin, after, upto } => self.on_want(sender, origin, after, upto),
             Message::Served { origin, upto } => self.on_served(now, sender, origin, upto),
             Message::BelowFloor { origin, floor } => self.on_below_floor(now, sender, origin, floor),
             Message::Digest { versions, fingerprint, seq, wall_ms } => {
                 self.on_digest(now, sender, u128::from_le_bytes(versions), fingerprint, seq, wall_ms);
             }
-            Message::Versions { seq, ahead, first, last, entries, reply } => {
-                self.on_versions(now, sender, seq, ahead, first..=last, &entries, reply);
+            Message::Versions { seq, ahead, first, last, entries, rest, reply } => {
+                self.on_versions(now, sender, seq, ahead, &(first..=last), &entries, rest, reply);
             }
-            Message::GetBuckets { request, first, fingerprints } => {
-                self.on_get_buckets(sender, request, first, &fingerprints);
-            }
-            Message::GetChunks { blob, ranges } => self.on_get_chunks(sender, blob, &ranges),
-            Message::Chunk { blob, index, total, data } => self.on_chunk(now, sender, blob, index, total, data.0),
-            Message::NoBlob { blob } => self.on_no_blob(now, sender, blob),
+            Message::Ranges { first, last, sums } => self.on_ranges(sender, &(first..=last), &sums),
+            Message::GetChunks { event, ranges } => self.on_get_chunks(sender, event, &ranges),
+            Message::Chunk { event, index, total, data } => self.on_chunk(now, sender, event, index, total, data.0),
+            Message::NoEvent { event } => self.on_no_event(now, sender, event),
+            Message::Forked { .. } => self.identity_conflict(sender),
         }
     }
 
-    /// A peer asks how far its events are applied here.
-    fn on_tail(&mut self, now: Now, sender: ReplicaId, seq: u64) {
-        self.pull(now, sender, sender, seq);
+    /// A peer asks how far its events are applied here. What comes by way of others may be on its way still, unless it is
+    /// overdue; then somebody near is asked first, who most likely has it, so that an origin need not serve all those
+    /// below a relay that has died.
+    fn on_tail(&mut self, now: Now, sender: ReplicaId, seq: u64, overdue: bool) {
+        let relayed = self.relays() && self.place(sender).is_some_and(|place| !place.below_origin);
+        if !relayed {
+            self.pull(now, sender, sender, seq);
+        } else if overdue {
+            let from = self.helper(sender).unwrap_or(sender);
+            self.pull(now, sender, from, seq);
+        } else {
+            let grace = self.rto_us(sender) / 2;
+            self.pull_in(now, grace, sender, sender, seq);
+        }
+        let applied = self.store.version_vector().get(sender);
         if let Some(peer) = self.peers.get_mut(&sender) {
             peer.owe_ack(now.mono, true);
+            if applied < seq {
+                peer.note_asked(seq);
+            }
         }
     }
 }

@@ -39,9 +39,9 @@ pub enum Event {
         /// The peer.
         peer: ReplicaId,
     },
-    /// One pass over the buckets of a peer is done.
+    /// All buckets that were to be fetched are here.
     CaughtUp {
-        /// The peer.
+        /// For whose sake.
         peer: ReplicaId,
         /// How many buckets differed and were joined.
         buckets: usize,
@@ -51,10 +51,28 @@ pub enum Event {
         /// Why.
         reason: ReadyReason,
     },
+    /// Some buckets could be fetched from nobody. What was joined stays joined; the rest is tried again.
+    CatchUpBroken {
+        /// For whose sake.
+        peer: ReplicaId,
+        /// How many buckets were joined.
+        buckets: usize,
+        /// How many are left to fetch.
+        left: usize,
+    },
     /// Someone has events of this replica's id that it never minted: two processes use one id, or its disk lied.
+    /// Nothing is done any more until another id is taken.
     IdentityConflict {
         /// Who told.
         peer: ReplicaId,
+    },
+    /// One dot of an origin names two events: two processes use its id, or its disk lied. What was applied here under
+    /// that dot first stays; the origin is told.
+    Forked {
+        /// The origin.
+        origin: ReplicaId,
+        /// The dot's other part.
+        seq: u64,
     },
     /// Events of an origin are held back because its clock is too far ahead.
     OriginEarly {
@@ -109,6 +127,8 @@ counters! {
     bytes_received,
     /// Own events minted.
     events_minted,
+    /// Own events sent to a peer for the first time.
+    events_sent,
     /// Events of others applied.
     events_applied,
     /// Events received that were applied already.
@@ -127,26 +147,54 @@ counters! {
     digests_sent,
     /// Version vectors sent, because digests differed.
     versions_sent,
+    /// Sums over ranges of version vectors sent, because more differed than what is new.
+    ranges_sent,
+    /// Events of others passed on.
+    relays_sent,
+    /// Events not passed on to a peer because too many waited for it already; who lacks them asks.
+    relays_dropped,
     /// Events sent because a peer asked for them.
     events_resent,
-    /// Chunks of blobs sent.
+    /// Chunks of large events sent.
     chunks_sent,
-    /// Blobs put together.
-    blobs_assembled,
-    /// Blobs given up for lack of progress or room.
-    blobs_dropped,
-    /// Passes over the buckets of a peer begun.
+    /// Large events put together.
+    events_assembled,
+    /// Large events given up, while they were put together, for lack of progress or room; they are asked for again.
+    assemblies_dropped,
+    /// Times catching up bucket by bucket was begun.
     reconciliations,
+    /// Requests made of peers, for streams to carry.
+    asks_made,
+    /// Requests whose stream broke, took too long or found nobody.
+    asks_failed,
+    /// Requests put off by a peer that had given out enough.
+    asks_busy,
+    /// Bytes of answers to own requests.
+    bytes_fetched,
     /// Buckets joined from transfers.
     buckets_joined,
+    /// Those of them of which only what they differed in was sent.
+    buckets_refined,
     /// Buckets found equal in transfers.
     buckets_equal,
     /// Buckets that had changed when the transfer arrived.
     buckets_stale,
+    /// Those of them of which the difference had come.
+    differences_stale,
+    /// Requests for differences that were too short for what differed.
+    differences_undecoded,
+    /// Requests of peers answered on streams, those put off included.
+    asks_answered,
+    /// Bytes of the answers that were not put off.
+    bytes_answered,
     /// Events and transfers refused because they break a rule.
     rejected,
     /// Equal version vectors with unequal fingerprints.
     fingerprint_mismatches,
+    /// Events that came again under a dot that names another one here.
+    events_forked,
+    /// Times another id was taken.
+    identities_taken,
     /// Baselines of resets dropped because nothing needs them any more.
     baselines_collected,
     /// Control messages dropped because a peer's queue was full.
@@ -197,6 +245,8 @@ pub struct Status {
     pub log_bytes: usize,
     /// Bytes of events that wait for others.
     pub held_bytes: usize,
+    /// Entries in tables that are kept for one replica or another, the version vector aside.
+    pub tracked: usize,
     /// Whether it is catching up by buckets.
     pub catching_up: bool,
     /// Whether it has what its cluster has.

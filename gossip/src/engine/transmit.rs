@@ -1,7 +1,8 @@
 //! What leaves: datagrams put together for one peer at a time.
 //!
-//! A datagram is self-contained: whole messages to its end, mostly whole events. Own events go to every live peer
-//! once, in order, as far as the flight bound allows; what was asked for goes beside them.
+//! A datagram is self-contained: whole messages to its end, mostly whole events. Own events go to every live peer (in
+//! a large cluster to some, see `relay`) once, in order, as far as the flight bound allows; what was asked for goes
+//! beside them. Peers have turns, a datagram each. Where a rate is configured, datagrams that carry data wait for it.
 
 use std::net::SocketAddr;
 
@@ -10,10 +11,9 @@ use cahoots_crdt::{Dot, ReplicaId};
 use super::assembly::{CHUNK_BYTES, EAGER_CHUNKS, chunk_count, chunk_of};
 use super::config::{Now, ReplicaConfig};
 use super::peer::Peer;
-use super::reconcile::Transfers;
-use super::{Event, Log, Replica};
+use super::{Counters, Event, Log, Replica};
 use crate::bytes::Bytes;
-use crate::wire::{Blob, Envelope, Kind, Message};
+use crate::wire::{Envelope, Kind, Message};
 
 /// A datagram to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +28,8 @@ pub struct Transmit {
 const HEAD_BYTES: usize = 16;
 /// Kept free for an acknowledgement: tag and seq.
 const ACK_BYTES: usize = 11;
-/// Tag and seq of the question how far a peer is.
-const TAIL_BYTES: usize = 11;
+/// Tag, seq and flag of the question how far a peer is.
+const TAIL_BYTES: usize = 12;
 /// Tag, origin, seq and length of an event at most.
 const EVENT_HEAD_BYTES: usize = 1 + 8 + 10 + 3;
 
@@ -62,47 +62,67 @@ impl Payload {
 impl Replica {
     /// The next datagram to send, if any. To be called until there is none.
     pub fn poll_transmit(&mut self, now: Now) -> Option<Transmit> {
+        if self.conflicted {
+            return None;
+        }
         if self.flush_due.is_some_and(|due| due <= now.mono) {
             self.flush(now);
         }
         self.log_sealed();
+        self.spread(now);
         let me = self.id();
-        let upto = self.position_sealed();
-        let ids: Vec<ReplicaId> =
-            self.peers.iter().filter(|(_, it)| it.has_output(now, upto)).map(|it| *it.0).collect();
-        for id in ids {
+        let upto = self.store.certain_seq();
+        self.peers.settle(now.mono, upto);
+        self.paced_until = None;
+        for id in self.peers.with_output(self.served) {
+            let ready_at = self.pace.ready_at().max(self.peers.get(&id).map_or(0, |peer| peer.pace.ready_at()));
+            let paced = ready_at > now.mono;
+            if paced {
+                self.paced_until = Some(self.paced_until.map_or(ready_at, |known| known.min(ready_at)));
+            }
             let payload = Payload {
                 bytes: Message::head(me, id),
                 bytes_max: self.config.datagram_bytes_max - self.envelope.overhead_bytes(),
             };
-            let Some((to, payload)) = self.fill(now, id, payload) else { continue };
+            let Some((to, payload)) = self.fill(now, id, payload, !paced) else { continue };
             let datagram = self.envelope.wrap(Kind::Engine, &payload);
             self.counters.datagrams_sent += 1;
             self.counters.bytes_sent += datagram.len() as u64;
+            self.pace.charge(now.mono, self.config.send_bytes_per_second, datagram.len());
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.pace.charge(now.mono, self.config.send_bytes_per_second_peer, datagram.len());
+            }
+            self.served = id;
             debug_assert!(datagram.len() <= self.config.datagram_bytes_max);
             return Some(Transmit { to, datagram });
         }
         None
     }
 
-    fn fill(&mut self, now: Now, id: ReplicaId, mut payload: Payload) -> Option<(SocketAddr, Vec<u8>)> {
+    fn fill(&mut self, now: Now, id: ReplicaId, mut payload: Payload, data: bool) -> Option<(SocketAddr, Vec<u8>)> {
         let me = self.id();
         let applied = self.store.version_vector().get(id);
-        let upto = self.position_sealed();
+        let upto = self.store.certain_seq();
         let flight_max = self.config.flight_bytes_max;
+        let relayed = self.relays();
         let peer = self.peers.get_mut(&id)?;
         payload.bytes_max -= ACK_BYTES;
         while let Some(message) = peer.control.pop_front_if(|message| payload.fits(message.len())) {
             payload.bytes.extend_from_slice(&message);
         }
-        peer.push_events(now.mono, me, upto, flight_max, &self.log, &mut payload, &mut self.counters.chunks_sent);
-        let tail = Message::Tail { seq: peer.sent };
+        if data {
+            let own = Own { me, upto, relayed, flight_max };
+            peer.push_events(now.mono, &own, &self.log, &mut payload, &mut self.counters);
+            self.counters.relays_sent += peer.push_relays(&mut payload);
+        }
         if peer.tail_now && payload.fits(TAIL_BYTES) {
             peer.tail_now = false;
-            payload.push(&tail);
+            payload.push(&Message::Tail { seq: peer.sent, overdue: !std::mem::take(&mut peer.hurried) });
         }
-        self.counters.chunks_sent += peer.send_chunks(id, &self.log, &self.transfers, &mut payload);
-        self.counters.events_resent += peer.serve_jobs(&self.log, &mut payload);
+        if data {
+            self.counters.chunks_sent += peer.send_chunks(&self.log, &mut payload);
+            self.counters.events_resent += peer.serve_jobs(&self.log, &mut payload);
+        }
         payload.bytes_max += ACK_BYTES;
         if peer.ack_due.is_some_and(|due| due <= now.mono || !payload.is_empty()) {
             payload.push(&Message::Ack { upto: applied });
@@ -114,7 +134,8 @@ impl Replica {
     /// Asks peers whose acknowledgement is overdue how far they are.
     pub(super) fn probe_tails(&mut self, now: Now) {
         let seq = self.position_sealed();
-        for peer in self.peers.values_mut().filter(|peer| peer.live) {
+        for id in self.peers.due_at(now.mono, seq) {
+            let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.live) else { continue };
             if peer.tail_due.is_some_and(|due| due <= now.mono) {
                 if peer.acked >= seq {
                     peer.tail_due = None;
@@ -127,11 +148,15 @@ impl Replica {
     }
 
     pub(super) fn note_ack(&mut self, now: Now, peer: ReplicaId, upto: u64) {
-        if upto > self.position_sealed() {
+        if upto > self.store.certain_seq() {
             self.identity_conflict(peer);
             return;
         }
-        if self.peers.get_mut(&peer).is_some_and(|it| it.note_ack(now.mono, upto)) {
+        let Some(it) = self.peers.get_mut(&peer) else { return };
+        if let Some((_, at)) = self.timed.filter(|(seq, _)| !it.pushed && (it.acked + 1..=upto).contains(seq)) {
+            it.note_relayed_rtt(now.mono.saturating_sub(at));
+        }
+        if it.note_ack(now.mono, upto) {
             self.emit(Event::Acked { peer, seq: upto });
         }
     }
@@ -141,25 +166,26 @@ impl Replica {
     }
 }
 
+/// What there is of own events, and how it is sent.
+struct Own {
+    me: ReplicaId,
+    upto: u64,
+    /// Whether they are to be passed on.
+    relayed: bool,
+    flight_max: usize,
+}
+
 impl Peer {
-    fn has_output(&self, now: Now, upto: u64) -> bool {
+    pub(super) fn has_output(&self, now: u64, upto: u64) -> bool {
         let asked = self.tail_now || !self.control.is_empty() || !self.chunks.is_empty() || !self.jobs.is_empty();
-        asked || (self.live && self.sent < upto) || self.ack_due.is_some_and(|due| due <= now.mono)
+        let events = self.live && self.pushed && self.sent < upto;
+        asked || events || !self.relays.is_empty() || self.ack_due.is_some_and(|due| due <= now)
     }
 
     /// Own events that were not sent to it yet.
-    #[expect(clippy::too_many_arguments, reason = "parts of the replica, borrowed side by side")]
-    fn push_events(
-        &mut self,
-        now: u64,
-        me: ReplicaId,
-        upto: u64,
-        flight_max: usize,
-        log: &Log,
-        payload: &mut Payload,
-        chunks_sent: &mut u64,
-    ) {
-        while self.live && self.sent < upto && self.flight_bytes < flight_max {
+    fn push_events(&mut self, now: u64, own: &Own, log: &Log, payload: &mut Payload, counters: &mut Counters) {
+        let Own { me, upto, relayed, flight_max } = *own;
+        while self.live && self.pushed && self.sent < upto && self.flight_bytes < flight_max {
             let event = Dot::new(me, self.sent + 1);
             let Some(body) = log.get(event) else {
                 // It lags below the log. It will notice, and catch up by buckets.
@@ -170,43 +196,60 @@ impl Peer {
                 if !payload.fits(body.len() + EVENT_HEAD_BYTES) {
                     return;
                 }
-                payload.push(&Message::Event { origin: me, seq: event.seq, body: Bytes(body) });
+                let (origin, seq, body) = (me, event.seq, Bytes(body));
+                payload.push(&if relayed {
+                    Message::Relay { origin, seq, body }
+                } else {
+                    Message::Event { origin, seq, body }
+                });
+                let body = body.0;
                 self.note_sent(now, event.seq, body.len());
+                counters.events_sent += 1;
                 continue;
             }
             if !payload.is_empty() {
                 return;
             }
-            let blob = Blob::Event { origin: me, seq: event.seq };
-            push_chunk(blob, self.sent_chunks, body, payload);
-            *chunks_sent += 1;
+            push_chunk(event, self.sent_chunks, body, payload);
+            counters.chunks_sent += 1;
             self.sent_chunks += 1;
             if self.sent_chunks == chunk_count(body.len()).min(EAGER_CHUNKS) {
                 self.note_sent(now, event.seq, body.len().min(EAGER_CHUNKS as usize * CHUNK_BYTES));
+                counters.events_sent += 1;
             }
             return;
         }
     }
 
+    /// Events of others on their way to it and through it; says how many.
+    fn push_relays(&mut self, payload: &mut Payload) -> u64 {
+        let mut sent = 0;
+        while let Some((event, body)) = self.relays.first() {
+            if !payload.fits(body.len() + EVENT_HEAD_BYTES) {
+                break;
+            }
+            payload.push(&Message::Relay { origin: event.replica, seq: event.seq, body: Bytes(body) });
+            self.relays.pop();
+            sent += 1;
+        }
+        sent
+    }
+
     /// Chunks it asked for; says how many.
-    fn send_chunks(&mut self, id: ReplicaId, log: &Log, transfers: &Transfers, payload: &mut Payload) -> u64 {
+    fn send_chunks(&mut self, log: &Log, payload: &mut Payload) -> u64 {
         if !payload.is_empty() {
             return 0;
         }
-        while let Some((blob, chunk)) = self.chunks.pop_front() {
-            let bytes = match blob {
-                Blob::Event { origin, seq } => log.get(Dot::new(origin, seq)).map(|body| &**body),
-                Blob::Transfer { request } => transfers.get(id, request),
-            };
-            match bytes {
+        while let Some((event, chunk)) = self.chunks.pop_front() {
+            match log.get(event) {
                 Some(bytes) if chunk < chunk_count(bytes.len()) => {
-                    push_chunk(blob, chunk, bytes, payload);
+                    push_chunk(event, chunk, bytes, payload);
                     return 1;
                 }
                 Some(_) => {}
                 None => {
-                    self.chunks.retain(|(it, _)| *it != blob);
-                    payload.push(&Message::NoBlob { blob });
+                    self.chunks.retain(|(it, _)| *it != event);
+                    payload.push(&Message::NoEvent { event });
                     return 0;
                 }
             }
@@ -239,7 +282,7 @@ impl Peer {
                 if !payload.is_empty() {
                     return sent;
                 }
-                push_chunk(Blob::Event { origin: job.origin, seq: job.next }, job.chunk, body, payload);
+                push_chunk(event, job.chunk, body, payload);
                 job.chunk += 1;
                 if job.chunk < chunk_count(body.len()).min(EAGER_CHUNKS) {
                     return sent;
@@ -258,7 +301,7 @@ impl Peer {
     }
 }
 
-fn push_chunk(blob: Blob, index: u32, bytes: &[u8], payload: &mut Payload) {
-    let total = u32::try_from(bytes.len()).expect("limits keep blobs below 4 GiB");
-    payload.push(&Message::Chunk { blob, index, total, data: Bytes(chunk_of(bytes, index)) });
+fn push_chunk(event: Dot, index: u32, bytes: &[u8], payload: &mut Payload) {
+    let total = u32::try_from(bytes.len()).expect("limits keep events below 4 GiB");
+    payload.push(&Message::Chunk { event, index, total, data: Bytes(chunk_of(bytes, index)) });
 }

@@ -14,6 +14,9 @@ use super::fingerprint::Fingerprint;
 use super::{Store, bucket_of};
 use crate::Hlc;
 
+/// Milliseconds by which stamps may run ahead of those seen while walls stand behind: 65 million events.
+const SLACK_MS: u64 = 1_000;
+
 /// What became of an event that was offered to the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
@@ -49,7 +52,7 @@ impl Store {
     pub fn apply(&mut self, event: Dot, body: &[u8], wall_ms: u64) -> Result<Applied, EventError> {
         let body = Body::decode(body, event, &self.limits)?;
         if event.replica == self.id {
-            return Ok(if event.seq <= self.sealed_seq() { Applied::Known } else { Applied::OwnId });
+            return Ok(if event.seq <= self.certain_seq() { Applied::Known } else { Applied::OwnId });
         }
         let known = self.vv.get(event.replica);
         if event.seq <= known {
@@ -74,9 +77,13 @@ impl Store {
     }
 
     /// By how much `clock` is ahead of the wall, if that is beyond the bound.
+    ///
+    /// What is hardly later than what was seen before is not early, whatever the wall says: when the wall clocks of a
+    /// cluster are set back, events go on being stamped a little after the last ones, and must not wait for the wall.
     pub(super) fn too_early(&self, clock: Hlc, wall_ms: u64) -> Option<u64> {
         let ahead_ms = clock.wall_ms().saturating_sub(wall_ms);
-        (ahead_ms > self.limits.clock_ahead_ms_max).then_some(ahead_ms)
+        let is_news = clock.wall_ms() > self.clock.wall_ms() + SLACK_MS;
+        (is_news && ahead_ms > self.limits.clock_ahead_ms_max).then_some(ahead_ms)
     }
 
     fn missing(&self, event: Dot, body: &Body<'_>) -> Vec<Missing> {

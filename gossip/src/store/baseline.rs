@@ -53,7 +53,7 @@ impl Located {
 }
 
 /// The baselines of one bucket.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Baselines {
     table: HashTable<Located>,
 }
@@ -107,6 +107,11 @@ impl Baselines {
 
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Located) -> bool) {
         self.table.retain(|it| keep(it));
+    }
+
+    /// The resets, to be told apart anew.
+    pub(super) fn resets_mut(&mut self) -> impl Iterator<Item = &mut Dot> {
+        self.table.iter_mut().map(|it| &mut it.baseline.reset)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Located> {

@@ -25,7 +25,7 @@ pub(super) fn first_hash(bucket: usize) -> u64 {
     (bucket as u64) << (u64::BITS - BUCKET_BITS)
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Bucket {
     keys: HashTable<(Box<[u8]>, Entry)>,
     pub(super) baselines: Baselines,
@@ -44,6 +44,11 @@ impl Bucket {
         self.keys.len()
     }
 
+    /// Makes room for a bucket of so many keys.
+    pub(super) fn reserve(&mut self, keys: usize) {
+        self.keys.reserve(keys.saturating_sub(self.keys.len()), |(it, _)| hash_of(it));
+    }
+
     pub(super) fn get(&self, key_hash: u64, key: &[u8]) -> Option<&Entry> {
         self.keys.find(key_hash, |(it, _)| **it == *key).map(|(_, entry)| entry)
     }
@@ -56,6 +61,34 @@ impl Bucket {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
         self.keys.iter().map(|(key, entry)| (&**key, entry))
+    }
+
+    /// The keys with the fingerprints of all their cells. O(the bucket).
+    pub(super) fn prints(&self) -> impl Iterator<Item = (&[u8], &Entry, Fingerprint)> {
+        self.iter().map(|(key, entry)| {
+            let mut sum = Fingerprint::default();
+            for (path, element) in entry.elements(key, hash_of(key)) {
+                sum.add(Fingerprint::of_element(&path, element, &self.baselines));
+            }
+            (key, entry, sum)
+        })
+    }
+
+    /// The fingerprint of the keys alone: the sum of their own.
+    pub(super) fn keys_fingerprint(&self, index: usize) -> Fingerprint {
+        let mut sum = self.fingerprint;
+        self.frontier.iter().for_each(|dot| sum.subtract(Fingerprint::of_frontier(index, dot)));
+        sum
+    }
+
+    /// Whether the cells take more than about so many bytes in a transfer. O(`bytes`).
+    pub(super) fn has_more_than(&self, bytes: usize) -> bool {
+        let elements = self.iter().flat_map(|(key, entry)| entry.elements(key, 0));
+        let mut sum = 0;
+        elements.map(|(path, element)| path.key.len() + path.name.len() + element.bytes()).any(|bytes_of_one| {
+            sum += bytes_of_one;
+            sum > bytes
+        })
     }
 
     /// Lets `change` alter the entry of a key, made if absent and dropped if left empty, beside the bucket's other
@@ -149,11 +182,7 @@ impl Bucket {
     /// The fingerprint computed from scratch: after a join, and to check the one kept.
     pub(super) fn recompute(&self, index: usize) -> Fingerprint {
         let mut sum = Fingerprint::default();
-        for (key, entry) in self.iter() {
-            for (path, element) in entry.elements(key, hash_of(key)) {
-                sum.add(Fingerprint::of_element(&path, element, &self.baselines));
-            }
-        }
+        self.prints().for_each(|(.., print)| sum.add(print));
         self.frontier.iter().for_each(|dot| sum.add(Fingerprint::of_frontier(index, dot)));
         sum
     }

@@ -109,6 +109,18 @@ impl Element {
         self.counts.iter().flat_map(|counts| counts.iter())
     }
 
+    /// The dots of all cells: of the value, then of the counts, each in their order.
+    pub(super) fn dots(&self) -> impl Iterator<Item = Dot> + '_ {
+        self.value.iter().map(|(dot, _)| dot).chain(self.counts().map(|(dot, _)| dot))
+    }
+
+    /// About how many bytes its cells take in a transfer: values, and a dot and a clock for each.
+    pub(super) fn bytes(&self) -> usize {
+        const CELL_BYTES: usize = 24;
+        let values: usize = self.value.iter().map(|(_, register)| CELL_BYTES + register.value.len()).sum();
+        values + self.counts().count() * CELL_BYTES
+    }
+
     /// The slot of `owner`, if it is live.
     pub(super) fn slot(&self, owner: ReplicaId) -> Option<(Dot, &Count)> {
         self.counts().find(|(dot, _)| dot.replica == owner)

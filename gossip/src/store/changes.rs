@@ -14,7 +14,7 @@ pub enum Change {
     Lost,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     on: bool,
     bytes: usize,
@@ -28,6 +28,11 @@ impl Changes {
 
     pub(super) fn is_on(&self) -> bool {
         self.on
+    }
+
+    /// Bytes queued, and what they never exceed.
+    pub(super) fn queue(&self) -> (usize, usize) {
+        (self.bytes, QUEUE_BYTES_MAX)
     }
 
     pub(super) fn push(&mut self, key: &[u8]) {

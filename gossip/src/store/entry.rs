@@ -10,7 +10,7 @@ use crate::Hlc;
 
 /// Named elements: the members of a set, the fields of a hash; ballots are one element without a name. Holds none that
 /// is empty.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     elements: HashTable<(Box<[u8]>, Element)>,
 }
@@ -36,7 +36,7 @@ impl Table {
 }
 
 /// All live cells of one key. A key whose entry is empty does not exist and has no entry.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Entry {
     pub(super) text: Element,
     /// At most one table per class, none that is empty.
@@ -135,6 +135,11 @@ impl Entry {
     pub(super) fn ballots(&self) -> impl Iterator<Item = (Class, &Element)> {
         let tables = self.tables.iter().filter(|(class, _)| class.holds_ballots());
         tables.filter_map(|(class, table)| Some((*class, table.get(b"")?)))
+    }
+
+    /// Whether there is nothing beside the text, which may be empty.
+    pub(super) fn has_text_only(&self) -> bool {
+        self.tables.is_empty()
     }
 
     /// Whether cells of more than one type are live: replicas created the key with different types while apart.

@@ -20,10 +20,14 @@ mod baseline;
 mod bucket;
 mod cell;
 mod changes;
+mod content;
+mod difference;
 mod entry;
 mod event;
 mod fingerprint;
+mod identity;
 mod scan;
+mod sketch;
 mod transfer;
 mod view;
 mod window;
@@ -39,6 +43,7 @@ use crate::{Hlc, Limits};
 use bucket::{Bucket, bucket_of};
 use cell::hash_of;
 use event::{Body, Change as EventChange, KeyChanges, Part};
+use identity::Provisional;
 use window::{Record, Window};
 
 pub use apply::{Applied, Missing};
@@ -46,8 +51,10 @@ pub use ballot::{BALLOT_BYTES_MAX, Ballot, present};
 pub use bucket::BUCKETS;
 pub use cell::Class;
 pub use changes::Change;
+pub use difference::Sketch;
 pub use event::EventError;
 pub use fingerprint::Fingerprint;
+pub use identity::Renamed;
 pub use transfer::{Joined, TransferError};
 pub use view::{NotCounted, View};
 pub use writer::{WriteError, Writer};
@@ -61,8 +68,8 @@ pub struct Sealed {
     pub body: Vec<u8>,
 }
 
-/// A replica's copy of the key space.
-#[derive(Debug)]
+/// A replica's copy of the key space. A clone is an image of it, as a disk holds one.
+#[derive(Clone, Debug)]
 pub struct Store {
     id: ReplicaId,
     limits: Limits,
@@ -76,9 +83,16 @@ pub struct Store {
     /// The size beyond which a window is closed before the next group begins.
     window_bytes_max: usize,
     sealed: VecDeque<Sealed>,
+    /// What the id was used for since it is in doubt.
+    provisional: Option<Provisional>,
     /// By how many milliseconds the wall clock is too far ahead of the cluster's for writing; 0 = it is not.
     clock_ahead_ms: u64,
     changes: changes::Changes,
+}
+
+/// The entries of `ahead` that say more than `vv`.
+fn beyond(ahead: &VersionVector, vv: &VersionVector) -> VersionVector {
+    ahead.iter().filter(|(replica, seq)| *seq > vv.get(*replica)).collect()
 }
 
 impl Store {
@@ -95,6 +109,7 @@ impl Store {
             window: None,
             window_bytes_max,
             sealed: VecDeque::new(),
+            provisional: None,
             clock_ahead_ms: 0,
             changes: changes::Changes::default(),
         }
@@ -220,6 +235,20 @@ impl Store {
         self.changes.poll()
     }
 
+    /// What is queued or kept for a while: name, bytes now, and what they never exceed.
+    pub fn queues(&self) -> impl Iterator<Item = (&'static str, usize, usize)> {
+        let window = self.window.as_ref().map_or(0, |window| window.bytes);
+        // A group that does not fit closes the window before it begins, and after it ends.
+        let window_max = self.window_bytes_max + 2 * self.limits.group_bytes_max;
+        let (changes, doubt) = (self.changes.queue(), self.doubt_queue());
+        [
+            ("changed keys", changes.0, changes.1),
+            ("flush window", window, window_max),
+            ("provisional events", doubt.0, doubt.1),
+        ]
+        .into_iter()
+    }
+
     /// Closes the flush window: its changes become one event, numbered, fingerprinted and ready to be sent.
     pub fn seal(&mut self) {
         let Some(mut window) = self.window.take() else { return };
@@ -231,6 +260,9 @@ impl Store {
             self.buckets[*index].advance_frontier(*index, names, event);
         }
         self.vv.raise(self.id, window.seq);
+        if let Some(provisional) = &mut self.provisional {
+            provisional.note(&window, &body);
+        }
         self.sealed.push_back(Sealed { seq: window.seq, body });
     }
 
@@ -287,7 +319,8 @@ impl Store {
                 let clock_behind = behind(register.clock);
                 EventChange::Assign { class: *class as u8, name: Bytes(name), clock_behind, value }
             }
-            Record::Count { class, name } => {
+            Record::OwnReset { .. } => return None,
+            Record::Count { class, name, .. } => {
                 let count = element(*class, name)?.counts.as_ref()?.get(event)?;
                 let (birth, total, clock_behind) = (count.birth, count.total, behind(count.clock));
                 EventChange::Count { class: *class as u8, name: Bytes(name), clock_behind, birth, total }
@@ -298,7 +331,7 @@ impl Store {
     /// Adds the window's own cells to the fingerprints: with the event sealed they are part of the state.
     fn fingerprint_open_cells(&mut self, window: &Window, event: Dot) {
         for (hash, key, record) in &window.records {
-            let (Record::Assign { class, name } | Record::Count { class, name }) = record else { continue };
+            let (Record::Assign { class, name } | Record::Count { class, name, .. }) = record else { continue };
             let bucket = &mut self.buckets[bucket_of(*hash)];
             let path = cell::Path::within(*hash, key, *class, name);
             let Some(element) = bucket.get(*hash, key).and_then(|entry| entry.element(*class, name)) else { continue };
@@ -319,6 +352,17 @@ impl Store {
     fn seen(&self, bucket: usize, replica: ReplicaId) -> u64 {
         let ahead = self.ahead.get(&bucket).map_or(0, |vv| vv.get(replica));
         ahead.max(self.vv.get(replica))
+    }
+
+    /// The buckets in which `event` is not applied yet.
+    pub fn buckets_without(&self, event: Dot) -> impl Iterator<Item = usize> + '_ {
+        (0..BUCKETS).filter(move |bucket| self.seen(*bucket, event.replica) < event.seq)
+    }
+
+    /// How many keys there are in a bucket.
+    #[must_use]
+    pub fn bucket_len(&self, bucket: usize) -> usize {
+        self.buckets[bucket].len()
     }
 
     /// The version vector of one bucket.
@@ -343,7 +387,7 @@ impl Store {
         let vv = &self.vv;
         for ahead in self.ahead.values_mut() {
             // Kept in one form, so that equal states have equal hashes: entries beyond the common vector only.
-            *ahead = ahead.iter().filter(|(replica, seq)| *seq > vv.get(*replica)).collect();
+            *ahead = beyond(ahead, vv);
         }
         self.ahead.retain(|_, ahead| !ahead.is_empty());
     }
@@ -364,6 +408,17 @@ impl Store {
     /// everything that is applied here, bucket by bucket, and nothing else. Says how many went.
     pub fn collect_agreed_baselines(&mut self, owner: ReplicaId) -> usize {
         self.buckets.iter_mut().map(|bucket| bucket.collect(owner, |_| true)).sum()
+    }
+
+    /// The replicas whose resets have left baselines of slots of `owner`: what collecting them depends on.
+    #[must_use]
+    pub fn resetters(&self, owner: ReplicaId) -> Vec<ReplicaId> {
+        let all = self.buckets.iter().flat_map(|bucket| bucket.baselines.iter());
+        let its = all.map(|it| &it.baseline).filter(|it| it.owner == owner);
+        let mut resetters: Vec<_> = its.map(|it| it.reset.replica).collect();
+        resetters.sort_unstable();
+        resetters.dedup();
+        resetters
     }
 
     /// Whether the fingerprints kept equal those computed from scratch: true, or there is a bug or bad memory.

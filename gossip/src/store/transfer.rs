@@ -1,27 +1,31 @@
 //! Bucket transfers: how a replica catches up when the log no longer reaches back.
 //!
-//! A transfer is a run of buckets, each read atomically (after sealing) with the version vector it is exact for, and
-//! each joined at once. There is no session: lost, duplicated, stale and interleaved transfers, from several senders
-//! and in both directions, are all exact. A bucket equal on both sides is only named; its version vector is raised
-//! if it is *still* equal when the transfer arrives.
+//! A transfer is some buckets, each read atomically (after sealing) with the version vector it is exact for, and each
+//! joined at once. There is no session: lost, duplicated, stale and interleaved transfers, from several senders and in
+//! both directions, are all exact. Of each bucket it holds one of:
+//! - that it is *equal* on both sides: its version vector is raised, if it is *still* equal when the transfer arrives;
+//! - that it *differs*, and is too large to be sent unless it is known in what: nothing is joined;
+//! - its *whole* content;
+//! - its *difference* from what the receiver had (`difference`): joined if the receiver's keys still are what they were.
 //!
 //! The join of two states: cells live on both sides, plus cells of one side whose dot the other's vector does not
 //! cover (Almeida, Shoker, Baquero 2016). The frontier joins by the same rule, baselines by their own merge.
 
-use std::collections::HashMap;
-
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
-use cahoots_crdt::{Dot, DotFun, Observed, ReplicaId, VersionVector};
+use cahoots_crdt::{Dot, DotFun, VersionVector};
 
-use super::Store;
-use super::ballot::BallotError;
 use super::baseline::Baseline;
-use super::bucket::{BUCKETS, Bucket, bucket_of, remove_cells};
-use super::cell::{Class, Count, Dots, Element, Path, Register, hash_of};
+use super::bucket::{BUCKETS, Bucket, remove_cells};
+use super::cell::{Class, Dots, Element, Path, hash_of, mix};
+use super::content::{Content, ElementState, Few, check, content_of, element_of};
+use super::difference::{Difference, Sketch};
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
-use crate::bytes::Bytes;
+use super::{Store, beyond};
+use crate::bytes::append;
 use crate::{Hlc, Limits};
 
 /// More events than any replica mints: keeps forged vectors away from the end of the number range.
@@ -38,59 +42,39 @@ struct Header {
 struct BucketState<'a> {
     bucket: u16,
     ahead: VersionVector,
-    fingerprint: Fingerprint,
-    /// `None` when the receiver has shown an equal fingerprint.
     #[serde(borrow)]
-    content: Option<Content<'a>>,
+    form: Form<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Content<'a> {
-    frontier: Vec<Dot>,
-    #[serde(borrow)]
-    baselines: Vec<BaselineState<'a>>,
-    keys: Vec<KeyState<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct BaselineState<'a> {
-    #[serde(borrow)]
-    key: Bytes<'a>,
-    class: u8,
-    name: Bytes<'a>,
-    owner: ReplicaId,
-    birth: u64,
-    seen: u64,
-    total: i128,
-    reset: Dot,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeyState<'a> {
-    #[serde(borrow)]
-    key: Bytes<'a>,
-    elements: Vec<ElementState<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ElementState<'a> {
-    class: u8,
-    #[serde(borrow)]
-    name: Bytes<'a>,
-    registers: Vec<(Dot, Hlc, Bytes<'a>)>,
-    /// Dot, clock, birth, total.
-    counts: Vec<(Dot, Hlc, u64, i128)>,
+enum Form<'a> {
+    /// The receiver has shown this fingerprint, and it is the sender's too.
+    Equal {
+        fingerprint: [u8; 8],
+    },
+    /// The sender has so many keys there.
+    Differs {
+        keys: u32,
+    },
+    Whole(#[serde(borrow)] Content<'a>),
+    Difference(#[serde(borrow)] Difference<'a>),
 }
 
 /// What a transfer did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Joined {
-    /// Buckets whose content was joined.
+    /// Buckets whose content was joined, wholly or in what it differed.
     pub joined: usize,
+    /// Those of them of which only the difference came.
+    pub refined: usize,
+    /// Keys in other states here and there that came in those, each counted on both sides.
+    pub items: usize,
     /// Buckets that were equal and had their version vector raised.
     pub equal: usize,
-    /// Buckets no longer equal when the transfer arrived: to be asked for again.
-    pub stale: usize,
+    /// Buckets no longer what they were when the transfer was asked for: to be asked for again.
+    pub stale: Vec<usize>,
+    /// Buckets that differ, with how many keys the sender has there.
+    pub differing: Vec<(usize, usize)>,
 }
 
 /// Why a transfer was refused. Nothing was touched.
@@ -124,30 +108,63 @@ impl Store {
         self.buckets[first..last].iter().map(|bucket| low_half(bucket.fingerprint)).collect()
     }
 
-    /// Writes buckets from `first` on, as many as `theirs` has fingerprints, ending early beyond `bytes_max`.
+    /// Writes buckets from `first` on, as many as `theirs` has fingerprints, ending early beyond `bytes_max`. A bucket
+    /// that differs is sent whole if it has no more than about `whole_bytes_max` or the receiver has nothing there.
     /// Returns the transfer and the first bucket not in it. Seals the window.
-    pub fn encode_transfer(&mut self, first: usize, theirs: &[u64], bytes_max: usize) -> (Vec<u8>, usize) {
-        self.seal();
-        self.settle();
-        let header = Header { vv: self.vv.clone(), clock: self.clock };
-        let mut bytes = postcard::to_allocvec(&header).expect("plain data");
+    pub fn encode_transfer(
+        &mut self,
+        first: usize,
+        theirs: &[u64],
+        bytes_max: usize,
+        whole_bytes_max: usize,
+    ) -> (Vec<u8>, usize) {
+        let mut bytes = self.begin_transfer();
         let mut next = first;
         for theirs in theirs.iter().take(BUCKETS.saturating_sub(first)) {
             let bucket = &self.buckets[next];
-            let content = (low_half(bucket.fingerprint) != *theirs).then(|| content_of(bucket));
-            let state = BucketState {
-                bucket: u16::try_from(next).expect("BUCKETS fits 16 bits"),
-                ahead: self.ahead.get(&next).cloned().unwrap_or_default(),
-                fingerprint: bucket.fingerprint,
-                content,
+            let fingerprint = low_half(bucket.fingerprint);
+            let form = if fingerprint == *theirs {
+                Form::Equal { fingerprint: fingerprint.to_le_bytes() }
+            } else if *theirs != low_half(Fingerprint::default()) && bucket.has_more_than(whole_bytes_max) {
+                Form::Differs { keys: u32::try_from(bucket.len()).unwrap_or(u32::MAX) }
+            } else {
+                Form::Whole(content_of(bucket, bucket.iter()))
             };
-            bytes = postcard::to_extend(&state, bytes).expect("plain data");
+            self.add_bucket(&mut bytes, next, form);
             next += 1;
             if bytes.len() >= bytes_max {
                 break;
             }
         }
         (bytes, next)
+    }
+
+    /// What the other replica's sketch shows to be different, of as many of its buckets as fit `bytes_max`, one at least:
+    /// the transfer, and how many buckets are in it. `None` if the sketch has too few symbols to tell. Seals the window.
+    pub fn encode_differences(&mut self, sketch: &Sketch, bytes_max: usize) -> Option<(Vec<u8>, usize)> {
+        let mut bytes = self.begin_transfer();
+        let differences = self.differences(sketch)?;
+        let mut count = 0;
+        for (index, difference) in differences {
+            self.add_bucket(&mut bytes, index, Form::Difference(difference));
+            count += 1;
+            if bytes.len() >= bytes_max {
+                break;
+            }
+        }
+        Some((bytes, count))
+    }
+
+    fn begin_transfer(&mut self) -> Vec<u8> {
+        self.seal();
+        self.settle();
+        postcard::to_allocvec(&Header { vv: self.vv.clone(), clock: self.clock }).expect("plain data")
+    }
+
+    fn add_bucket(&self, bytes: &mut Vec<u8>, index: usize, form: Form<'_>) {
+        let bucket = u16::try_from(index).expect("BUCKETS fits 16 bits");
+        let ahead = self.ahead.get(&index).cloned().unwrap_or_default();
+        append(&BucketState { bucket, ahead, form }, bytes);
     }
 
     /// Joins a transfer: every bucket in it at once, or none if it is refused. Seals the window.
@@ -157,7 +174,7 @@ impl Store {
     pub fn join_transfer(&mut self, bytes: &[u8], wall_ms: u64) -> Result<Joined, TransferError> {
         let (header, states) = decode(bytes, &self.limits)?;
         self.seal();
-        let knows_too_much = |vv: &VersionVector| vv.get(self.id) > self.sealed_seq();
+        let knows_too_much = |vv: &VersionVector| vv.get(self.id) > self.certain_seq();
         if knows_too_much(&header.vv) || states.iter().any(|state| knows_too_much(&state.ahead)) {
             return Err(TransferError::OwnId);
         }
@@ -169,37 +186,57 @@ impl Store {
             let index = usize::from(state.bucket);
             let mut their_vv = header.vv.clone();
             their_vv.merge(&state.ahead);
-            match state.content {
-                Some(content) => {
-                    let my_vv = self.bucket_vv(index);
-                    self.join_bucket(index, content, &my_vv, &their_vv);
+            match state.form {
+                Form::Differs { keys } => {
+                    joined.differing.push((index, usize::try_from(keys).unwrap_or(usize::MAX)));
+                    continue;
+                }
+                Form::Equal { fingerprint }
+                    if fingerprint == low_half(self.buckets[index].fingerprint).to_le_bytes() =>
+                {
+                    joined.equal += 1;
+                }
+                Form::Whole(content) => {
+                    let here_only = unnamed(&content, self.buckets[index].iter().map(|(key, _)| key));
+                    self.join_bucket(index, &here_only, content, &their_vv);
                     joined.joined += 1;
                 }
-                None if self.buckets[index].fingerprint == state.fingerprint => joined.equal += 1,
-                None => {
-                    joined.stale += 1;
+                Form::Difference(difference) if difference.is_fresh(&self.buckets[index], index) => {
+                    joined.items += difference.items();
+                    let here = difference.only_here(&self.buckets[index], index);
+                    let here_only = unnamed(&difference.content, here);
+                    self.join_bucket(index, &here_only, difference.content, &their_vv);
+                    joined.joined += 1;
+                    joined.refined += 1;
+                }
+                Form::Equal { .. } | Form::Difference(_) => {
+                    joined.stale.push(index);
                     continue;
                 }
             }
-            self.ahead.entry(index).or_default().merge(&their_vv);
+            let ahead = self.ahead.entry(index).or_default();
+            ahead.merge(&their_vv);
+            *ahead = beyond(ahead, &self.vv);
+            if ahead.is_empty() {
+                self.ahead.remove(&index);
+            }
         }
         self.clock = self.clock.max(header.clock);
-        self.settle();
+        if self.ahead.len() == BUCKETS {
+            self.settle();
+        }
         Ok(joined)
     }
 
-    fn join_bucket(&mut self, index: usize, content: Content<'_>, my_vv: &VersionVector, their_vv: &VersionVector) {
+    /// Joins the keys that `content` names and those that are `here_only`; the other own keys stay as they are.
+    fn join_bucket(&mut self, index: usize, here_only: &[Box<[u8]>], content: Content<'_>, their_vv: &VersionVector) {
+        let my_vv = &self.bucket_vv(index);
         let bucket = &mut self.buckets[index];
         let changes = &mut self.changes;
-        let mut theirs: HashMap<&[u8], Vec<ElementState<'_>>> =
-            content.keys.into_iter().map(|state| (state.key.0, state.elements)).collect();
-        let mine: Vec<Box<[u8]>> = bucket.iter().map(|(key, _)| key.into()).collect();
-        let new: Vec<Box<[u8]>> =
-            theirs.keys().filter(|key| bucket.get(hash_of(key), key).is_none()).map(|key| (*key).into()).collect();
-        for key in mine.iter().chain(&new) {
-            let elements = theirs.remove(&**key).unwrap_or_default();
-            let changed = bucket.alter(hash_of(key), key, |entry, _, _| join_entry(entry, elements, my_vv, their_vv));
-            if changed {
+        bucket.reserve(content.keys.len());
+        let theirs = content.keys.into_iter().map(|state| (state.key.0, state.elements));
+        for (key, elements) in theirs.chain(here_only.iter().map(|key| (&**key, Few::new()))) {
+            if bucket.alter(hash_of(key), key, |entry, _, _| join_entry(entry, elements, my_vv, their_vv)) {
                 changes.push(key);
             }
         }
@@ -220,43 +257,95 @@ impl Store {
     }
 }
 
+/// These of the own keys that `content` does not name.
+fn unnamed<K: AsRef<[u8]>>(content: &Content<'_>, keys: impl IntoIterator<Item = K>) -> Vec<Box<[u8]>> {
+    let mut named: HashTable<&[u8]> = HashTable::with_capacity(content.keys.len());
+    for state in &content.keys {
+        named.insert_unique(hash_of(state.key.0), state.key.0, |key| hash_of(key));
+    }
+    let is_named = |key: &[u8]| named.find(hash_of(key), |it| *it == key).is_some();
+    keys.into_iter().filter(|key| !is_named(key.as_ref())).map(|key| key.as_ref().into()).collect()
+}
+
 /// Joins the elements of one key; says whether anything changed.
 fn join_entry(
     entry: &mut Entry,
-    elements: Vec<ElementState<'_>>,
+    elements: Few<ElementState<'_>>,
     my_vv: &VersionVector,
     their_vv: &VersionVector,
 ) -> bool {
-    let mut theirs: HashMap<Class, HashMap<&[u8], Element>> = HashMap::new();
-    for ((class, name), element) in elements.into_iter().map(element_of) {
-        theirs.entry(class).or_default().insert(name, element);
-    }
     let mut changed = false;
+    if entry.is_empty() {
+        elements.into_iter().for_each(|state| changed |= join_new(entry, my_vv, state, their_vv));
+        return changed;
+    }
+    if entry.has_text_only() && elements.iter().all(|it| it.class == Class::Text as u8) {
+        return join_element(&mut entry.text, my_vv, elements.into_iter().next(), their_vv);
+    }
+    let hash = |class: u8, name: &[u8]| mix(hash_of(name), u64::from(class));
+    let mut theirs: HashTable<ElementState<'_>> = HashTable::with_capacity(elements.len());
+    for state in elements {
+        theirs.insert_unique(hash(state.class, state.name.0), state, |it| hash(it.class, it.name.0));
+    }
     entry.alter(b"", 0, |path, element| {
-        let their_element = theirs.get_mut(&path.class).and_then(|it| it.remove(path.name)).unwrap_or_default();
-        changed |= join_element(element, my_vv, their_element, their_vv);
+        let class = path.class as u8;
+        let known = theirs.find_entry(hash(class, path.name), |it| it.class == class && it.name.0 == path.name);
+        let state = known.ok().map(|known| known.remove().0);
+        changed |= join_element(element, my_vv, state, their_vv);
     });
-    let new = theirs.into_iter().flat_map(|(class, it)| it.into_iter().map(move |(name, it)| (class, name, it)));
-    for (class, name, their_element) in new {
-        let element = entry.element_mut(class, name);
-        changed |= join_element(element, my_vv, their_element, their_vv);
-        if element.is_empty() {
-            entry.drop_if_empty(class, name);
-        }
+    theirs.into_iter().for_each(|state| changed |= join_new(entry, my_vv, state, their_vv));
+    changed
+}
+
+/// Joins an element at a place where nothing is.
+fn join_new(entry: &mut Entry, my_vv: &VersionVector, state: ElementState<'_>, their_vv: &VersionVector) -> bool {
+    let (class, name) = (Class::from_code(state.class).expect("checked"), state.name.0);
+    let element = entry.element_mut(class, name);
+    let changed = join_element(element, my_vv, Some(state), their_vv);
+    if element.is_empty() {
+        entry.drop_if_empty(class, name);
     }
     changed
 }
 
-fn join_element(mine: &mut Element, my_vv: &VersionVector, theirs: Element, their_vv: &VersionVector) -> bool {
-    if *mine == theirs {
+fn join_element(
+    mine: &mut Element,
+    my_vv: &VersionVector,
+    theirs: Option<ElementState<'_>>,
+    their_vv: &VersionVector,
+) -> bool {
+    if theirs.as_ref().map_or(mine.is_empty(), |theirs| theirs.describes(mine)) {
         return false;
     }
-    let before = mine.clone();
+    let before: SmallVec<[Dot; 2]> = mine.dots().collect();
+    let theirs = theirs.map(element_of).unwrap_or_default();
+    let agreed = agree_on_forked(mine, &theirs);
     mine.value.join(my_vv, theirs.value, their_vv);
     let mut counts = mine.counts.take().map(|counts| *counts).unwrap_or_default();
     counts.join(my_vv, theirs.counts.map(|counts| *counts).unwrap_or_default(), their_vv);
     mine.counts = (!counts.is_empty()).then(|| Box::new(counts));
-    *mine != before
+    agreed || !mine.dots().eq(before)
+}
+
+/// A dot that names two cells (its id was used twice) keeps the greater on both sides, so that they agree again. Says
+/// whether a cell changed here.
+fn agree_on_forked(mine: &mut Element, theirs: &Element) -> bool {
+    let mut changed = false;
+    for (dot, theirs) in theirs.value.iter() {
+        let Some(mine) = mine.value.get_mut(dot) else { continue };
+        if (mine.clock, &mine.value) < (theirs.clock, &theirs.value) {
+            *mine = theirs.clone();
+            changed = true;
+        }
+    }
+    for (dot, theirs) in theirs.counts() {
+        let Some(mine) = mine.counts.as_mut().and_then(|counts| counts.get_mut(dot)) else { continue };
+        if (mine.clock, mine.birth, mine.total) < (theirs.clock, theirs.birth, theirs.total) {
+            *mine = theirs.clone();
+            changed = true;
+        }
+    }
+    changed
 }
 
 /// Removes cells that a baseline shows to be reset, and baselines of lives that are over.
@@ -282,44 +371,8 @@ fn settle_baselines(bucket: &mut Bucket) {
     }
 }
 
-fn content_of(bucket: &Bucket) -> Content<'_> {
-    let baselines = bucket.baselines.iter().map(|it| BaselineState {
-        key: Bytes(&it.key),
-        class: it.class as u8,
-        name: Bytes(&it.name),
-        owner: it.baseline.owner,
-        birth: it.baseline.birth,
-        seen: it.baseline.seen,
-        total: it.baseline.total,
-        reset: it.baseline.reset,
-    });
-    let keys = bucket.iter().map(|(key, entry)| KeyState {
-        key: Bytes(key),
-        elements: entry.elements(key, 0).map(|(path, element)| state_of(path, element)).collect(),
-    });
-    Content { frontier: bucket.frontier().iter().collect(), baselines: baselines.collect(), keys: keys.collect() }
-}
-
-fn state_of<'a>(path: Path<'a>, element: &'a Element) -> ElementState<'a> {
-    ElementState {
-        class: path.class as u8,
-        name: Bytes(path.name),
-        registers: element.value.iter().map(|(dot, it)| (dot, it.clock, Bytes(&it.value))).collect(),
-        counts: element.counts().map(|(dot, it)| (dot, it.clock, it.birth, it.total)).collect(),
-    }
-}
-
-fn element_of(state: ElementState<'_>) -> ((Class, &[u8]), Element) {
-    let class = Class::from_code(state.class).expect("checked");
-    let register = |(dot, clock, value): (Dot, Hlc, Bytes<'_>)| (dot, Register { clock, value: value.0.into() });
-    let count = |(dot, clock, birth, total)| (dot, Count { clock, birth, total });
-    let counts: DotFun<Count> = state.counts.into_iter().map(count).collect();
-    let value = state.registers.into_iter().map(register).collect();
-    ((class, state.name.0), Element { value, counts: (!counts.is_empty()).then(|| Box::new(counts)) })
-}
-
 #[expect(clippy::cast_possible_truncation, reason = "half of it is wanted")]
-fn low_half(fingerprint: Fingerprint) -> u64 {
+pub(super) fn low_half(fingerprint: Fingerprint) -> u64 {
     fingerprint.get() as u64
 }
 
@@ -337,63 +390,13 @@ fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, Vec<BucketSta
         if vv.iter().any(|(_, seq)| seq > SEQ_MAX) {
             return Err(TransferError::Illegal("more events than there can be"));
         }
-        state.content.iter().try_for_each(|content| check(content, usize::from(state.bucket), &vv, limits))?;
+        match &state.form {
+            Form::Equal { .. } | Form::Differs { .. } => {}
+            Form::Whole(content) | Form::Difference(Difference { content, .. }) => {
+                check(content, usize::from(state.bucket), &vv, limits)?;
+            }
+        }
         states.push(state);
     }
     Ok((header, states))
-}
-
-fn check(content: &Content<'_>, bucket: usize, vv: &VersionVector, limits: &Limits) -> Result<(), TransferError> {
-    let place = |key: &[u8], code: u8, name: &[u8]| {
-        let class = Class::from_code(code).ok_or(TransferError::Illegal("no such type"))?;
-        if key.len().max(name.len()) > limits.name_bytes_max {
-            return Err(TransferError::TooLong);
-        }
-        if !class.has_names() && !name.is_empty() {
-            return Err(TransferError::Illegal("this type has no named parts"));
-        }
-        if bucket_of(hash_of(key)) != bucket {
-            Err(TransferError::Illegal("key outside its bucket"))
-        } else {
-            Ok(class)
-        }
-    };
-    let cell = |dot: Dot| if vv.covers(dot) { Ok(()) } else { Err(TransferError::Illegal("cell before its event")) };
-    content.frontier.iter().try_for_each(|dot| cell(*dot))?;
-    for it in &content.baselines {
-        if place(it.key.0, it.class, it.name.0)?.holds_ballots() {
-            return Err(TransferError::Illegal("a ballot is no counter"));
-        }
-    }
-    for key in &content.keys {
-        for element in &key.elements {
-            let class = place(key.key.0, element.class, element.name.0)?;
-            if class.holds_ballots() {
-                check_ballots(class, element)?;
-            }
-            if element.registers.iter().any(|(_, _, value)| value.0.len() > limits.value_bytes_max) {
-                return Err(TransferError::TooLong);
-            }
-            element.registers.iter().try_for_each(|(dot, ..)| cell(*dot))?;
-            element.counts.iter().try_for_each(|(dot, ..)| cell(*dot))?;
-        }
-    }
-    Ok(())
-}
-
-/// One ballot per replica, each as that replica may cast it.
-fn check_ballots(class: Class, element: &ElementState<'_>) -> Result<(), TransferError> {
-    if !element.counts.is_empty() {
-        return Err(TransferError::Illegal("a ballot is no counter"));
-    }
-    let mut owners: Vec<ReplicaId> = element.registers.iter().map(|(dot, ..)| dot.replica).collect();
-    owners.sort_unstable();
-    if owners.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(TransferError::Illegal("two ballots of one replica"));
-    }
-    element.registers.iter().try_for_each(|(.., value)| match super::ballot::check(class, value.0) {
-        Ok(()) => Ok(()),
-        Err(BallotError::TooLong) => Err(TransferError::TooLong),
-        Err(BallotError::NoNumber) => Err(TransferError::Illegal("a presence is no number")),
-    })
 }

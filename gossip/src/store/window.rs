@@ -8,10 +8,10 @@
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::cell::{Class, Dots, Path, hash_of};
+use super::cell::{Class, Count, Dots, Path, hash_of};
 
 /// What remains to be said about one operation when its window is sealed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Record {
     Delete {
         context: Dots,
@@ -38,6 +38,14 @@ pub(super) enum Record {
     Count {
         class: Class,
         name: Box<[u8]>,
+        /// The sealed slot that it continues. Not sent: needed if the window is moved to another id.
+        before: Option<(Dot, Count)>,
+    },
+    /// The own sealed counter slot at this place was removed. Not sent, as the own part of a context says it.
+    OwnReset {
+        class: Class,
+        name: Box<[u8]>,
+        before: (Dot, Count),
     },
     /// Ballots of others.
     Discard {
@@ -54,13 +62,14 @@ impl Record {
             Self::Remove { class, name, .. } => (1, Some(*class), name),
             Self::Reset { class, name, .. } => (2, Some(*class), name),
             Self::Assign { class, name } => (3, Some(*class), name),
-            Self::Count { class, name } => (4, Some(*class), name),
-            Self::Discard { class, .. } => (5, Some(*class), b""),
+            Self::Count { class, name, .. } => (4, Some(*class), name),
+            Self::OwnReset { class, name, .. } => (5, Some(*class), name),
+            Self::Discard { class, .. } => (6, Some(*class), b""),
         }
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Window {
     /// The seq of the open dot.
     pub(super) seq: u64,
@@ -121,9 +130,13 @@ impl Window {
         self.push(path.key, path.name.len() + CHANGE_BYTES + value_bytes, record);
     }
 
-    pub(super) fn count(&mut self, path: &Path<'_>) {
-        let record = Record::Count { class: path.class, name: path.name.into() };
+    pub(super) fn count(&mut self, path: &Path<'_>, before: Option<(Dot, Count)>) {
+        let record = Record::Count { class: path.class, name: path.name.into(), before };
         self.push(path.key, path.name.len() + CHANGE_BYTES + DOT_BYTES, record);
+    }
+
+    pub(super) fn own_reset(&mut self, path: &Path<'_>, before: (Dot, Count)) {
+        self.push(path.key, 0, Record::OwnReset { class: path.class, name: path.name.into(), before });
     }
 
     pub(super) fn discard(&mut self, path: &Path<'_>, ballot: Dot) {

@@ -74,6 +74,7 @@ impl Store {
         if self.window.as_ref().is_some_and(|window| window.bytes + bytes > self.window_bytes_max) {
             self.seal();
         }
+        self.bound_doubt();
         let result = operations(&mut Writer { store: self, wall_ms, bytes: 0 });
         if self.window.as_ref().is_some_and(|window| window.bytes > self.window_bytes_max) {
             self.seal();
@@ -191,9 +192,10 @@ impl Writer<'_> {
                 return;
             }
             let sealed = element.slot(me).map(|(dot, count)| (dot, count.clone()));
-            let (birth, total) = match sealed {
+            let (birth, total) = match &sealed {
                 Some((dot, count)) => {
-                    fingerprint.subtract(Fingerprint::of_count(&path, dot, &count, baselines));
+                    let dot = *dot;
+                    fingerprint.subtract(Fingerprint::of_count(&path, dot, count, baselines));
                     element.retain_counts(|it, _| it != dot);
                     (count.birth, count.total)
                 }
@@ -203,7 +205,7 @@ impl Writer<'_> {
                 }
             };
             element.put_count(op.event, Count { clock, birth, total: total.wrapping_add(delta.into()) });
-            window.count(&path);
+            window.count(&path, sealed);
         });
         self.store.changes.push(key);
         Ok(sum)
@@ -385,6 +387,7 @@ fn supersede(
 ) {
     let me: ReplicaId = event.replica;
     let foreign = element.counts().filter(|(dot, _)| dot.replica != me);
+    let own = element.slot(me).filter(|(dot, _)| *dot != event).map(|(dot, count)| (dot, count.clone()));
     let resets: SmallVec<[(Dot, u64, i128); 2]> = foreign.map(|(dot, it)| (dot, it.birth, it.total)).collect();
     remove_cells(
         path,
@@ -399,6 +402,9 @@ fn supersede(
             true
         },
     );
+    if let Some(before) = own {
+        window.own_reset(path, before);
+    }
     for (dot, birth, total) in resets {
         let baseline = Baseline { owner: dot.replica, birth, seen: dot.seq, total, reset: event };
         baselines.merge(path, baseline);

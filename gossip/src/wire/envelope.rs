@@ -34,6 +34,12 @@ impl ClusterKey {
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
+
+    /// Its bytes, for deriving other keys from.
+    #[cfg(feature = "driver")]
+    pub(crate) const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 impl std::fmt::Debug for ClusterKey {

@@ -6,26 +6,21 @@
 
 use serde::{Deserialize, Serialize};
 
-use cahoots_crdt::ReplicaId;
+use cahoots_crdt::{Dot, ReplicaId};
 
 use crate::bytes::Bytes;
 use crate::store::Fingerprint;
-
-/// Something too large for a datagram, fetched in chunks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) enum Blob {
-    /// The body of an event; whoever has it in the log serves it.
-    Event { origin: ReplicaId, seq: u64 },
-    /// The answer to the receiver's own request of this number.
-    Transfer { request: u64 },
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Message<'a> {
     /// The sender has applied the receiver's events up to here.
     Ack { upto: u64 },
     /// The sender would like to know at once how far the receiver has its events, of which this is the last.
-    Tail { seq: u64 },
+    Tail {
+        seq: u64,
+        /// The acknowledgement is overdue: what the receiver lacks is not on its way any more.
+        overdue: bool,
+    },
     /// One event.
     Event {
         origin: ReplicaId,
@@ -41,7 +36,7 @@ pub(crate) enum Message<'a> {
     BelowFloor { origin: ReplicaId, floor: u64 },
     /// What the sender has, in short: hash of the version vector, fingerprint of the state, own last seq, wall clock.
     Digest { versions: [u8; 16], fingerprint: Fingerprint, seq: u64, wall_ms: u64 },
-    /// What the sender has, in full, for replicas from `first` to `last`; one not listed has 0.
+    /// What the sender has of replicas from `first` to `last`.
     Versions {
         /// The sender's own last seq.
         seq: u64,
@@ -50,23 +45,36 @@ pub(crate) enum Message<'a> {
         first: ReplicaId,
         last: ReplicaId,
         entries: Vec<(ReplicaId, u64)>,
+        /// A sum over the entries of this range that are not listed; `None`: there are none.
+        rest: Option<u64>,
         /// Whether the sender asks for the receiver's.
         reply: bool,
     },
-    /// Asks for a transfer of buckets from `first` on, of which the sender has these fingerprints.
-    GetBuckets { request: u64, first: u16, fingerprints: Vec<u64> },
-    /// Asks for chunks: ranges of (first, count).
-    GetChunks { blob: Blob, ranges: Vec<(u32, u32)> },
-    /// One chunk of a blob of `total` bytes.
+    /// Asks for chunks of an event larger than a datagram: ranges of (first, count).
+    GetChunks { event: Dot, ranges: Vec<(u32, u32)> },
+    /// One chunk of an event of `total` bytes.
     Chunk {
-        blob: Blob,
+        event: Dot,
         index: u32,
         total: u32,
         #[serde(borrow)]
         data: Bytes<'a>,
     },
-    /// The sender has no such blob (any more).
-    NoBlob { blob: Blob },
+    /// The sender does not have that event (any more), whose chunks were asked for.
+    NoEvent { event: Dot },
+    /// The receiver's event `seq` is another one here: its id is in use twice, or its disk was older than it said.
+    Forked { seq: u64 },
+    /// One event, to be passed on down the tree of its origin.
+    Relay {
+        origin: ReplicaId,
+        seq: u64,
+        #[serde(borrow)]
+        body: Bytes<'a>,
+    },
+    /// The sender has this event, which is too large to be passed on unasked.
+    Have { origin: ReplicaId, seq: u64 },
+    /// Sums over what the sender has of replicas from `first` to `last`, that range cut into as many equal parts.
+    Ranges { first: ReplicaId, last: ReplicaId, sums: Vec<u64> },
 }
 
 impl<'a> Message<'a> {
@@ -90,4 +98,19 @@ impl<'a> Message<'a> {
         }
         Some((head, messages))
     }
+}
+
+/// A whole event, or the chunk of this number of one, that a payload carries: for whoever watches the wire.
+pub type Carried<'a> = (Dot, Option<u32>, &'a [u8]);
+
+/// The events in the payload of an engine's datagram; `None` if it is malformed.
+#[must_use]
+pub fn carried(payload: &[u8]) -> Option<Vec<Carried<'_>>> {
+    let (_, messages) = Message::decode_all(payload)?;
+    let events = messages.into_iter().filter_map(|message| match message {
+        Message::Event { origin, seq, body } => Some((Dot::new(origin, seq), None, body.0)),
+        Message::Chunk { event, index, data, .. } => Some((event, Some(index), data.0)),
+        _ => None,
+    });
+    Some(events.collect())
 }

@@ -1,7 +1,12 @@
-//! What travels: the envelope around every datagram, and the engine's messages inside it.
+//! What travels: the envelope around every datagram, the engine's messages inside it, and the requests and answers of
+//! reliable streams.
 
+mod bulk;
 mod envelope;
 mod message;
 
+pub use bulk::REQUEST_BYTES_MAX;
+pub(crate) use bulk::{Answer, Fingerprints, Request};
 pub use envelope::{ClusterKey, Envelope, Kind, Refusal};
-pub(crate) use message::{Blob, Message};
+pub(crate) use message::Message;
+pub use message::{Carried, carried};

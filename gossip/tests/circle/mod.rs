@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use cahoots_gossip::ReplicaId;
+use cahoots_gossip::{ReplicaId, Zone};
 use cahoots_gossip::engine::{Event, Now, Replica, ReplicaConfig};
 use cahoots_gossip::store::{Change, WriteError, Writer};
 
@@ -69,7 +69,7 @@ impl Circle {
 
     pub(crate) fn up(&mut self, at: usize, peer: usize) {
         let now = self.now;
-        self.at(at).peer_up(now, id(peer), addr(peer));
+        self.at(at).peer_up(now, id(peer), addr(peer), Zone::default());
     }
 
     pub(crate) fn down(&mut self, at: usize, peer: usize) {
@@ -102,8 +102,12 @@ impl Circle {
         std::iter::from_fn(|| replica.poll_event()).collect()
     }
 
-    /// Delivers what is to be sent now, and nothing that follows from it. Says whether there was anything.
+    /// Delivers what is to be sent and asked now, and nothing that follows from it. Says whether there was anything.
     pub(crate) fn exchange(&mut self) -> bool {
+        let mut asked = Vec::new();
+        for (from, replica) in self.replicas.iter_mut().enumerate() {
+            asked.extend(replica.iter_mut().flat_map(|it| std::iter::from_fn(|| it.poll_ask())).map(|ask| (from, ask)));
+        }
         let mut sent = Vec::new();
         for (from, replica) in self.replicas.iter_mut().enumerate() {
             let Some(replica) = replica else { continue };
@@ -111,7 +115,12 @@ impl Circle {
                 sent.push((from, transmit));
             }
         }
-        let any = !sent.is_empty();
+        let any = !sent.is_empty() || !asked.is_empty();
+        for (from, ask) in asked {
+            let (now, to) = (self.now, usize::try_from(ask.peer.get() - 1).expect("few"));
+            let answer = self.replicas[to].as_mut().and_then(|it| it.serve(now, id(from), &ask.body).ok());
+            self.at(from).handle_answer(now, ask.number, answer.as_deref());
+        }
         for (from, transmit) in sent {
             let to = usize::from(transmit.to.port() - 1000);
             if let Some(replica) = &mut self.replicas[to] {

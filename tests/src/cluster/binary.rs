@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Where the binary is: `CAHOOTS_BIN`, or built now, in the profile of the test.
+/// Where the binary is: `CAHOOTS_BIN`, or built now, in the profile of this program.
 ///
 /// # Panics
 /// If it cannot be built.
@@ -15,9 +15,10 @@ pub fn binary() -> &'static PathBuf {
         if let Some(path) = std::env::var_os("CAHOOTS_BIN") {
             return path.into();
         }
-        // target/PROFILE/deps/this-test
-        let test = std::env::current_exe().expect("a test has a path");
-        let directory = test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps");
+        // target/PROFILE/deps/this-test, or target/PROFILE/this-benchmark
+        let program = std::env::current_exe().expect("a program has a path");
+        let directory =
+            program.ancestors().skip(1).find(|it| !it.ends_with("deps")).expect("it lies in target/PROFILE");
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--package", "cahoots", "--bin", "cahoots"]);
         build.current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -148,10 +148,13 @@ fn read(stream: &mut impl BufRead) -> io::Result<Value> {
         "-" => Value::Error(rest.to_owned()),
         ":" => Value::Integer(number()?),
         "#" => Value::Boolean(rest == "t"),
-        "$" => {
+        "$" | "=" => {
             let mut bytes = vec![0; count()? + 2];
             stream.read_exact(&mut bytes)?;
             bytes.truncate(bytes.len() - 2);
+            if kind == "=" {
+                bytes.drain(..4.min(bytes.len())); // the format of a verbatim string: "txt:"
+            }
             Value::Text(bytes)
         }
         "*" | "~" => Value::Array((0..count()?).map(|_| read(stream)).collect::<io::Result<_>>()?),

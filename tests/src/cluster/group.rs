@@ -78,6 +78,12 @@ impl Group {
         self.running().map(Daemon::client).collect()
     }
 
+    /// The process ids of all that run.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        self.running().map(Daemon::pid).collect()
+    }
+
     fn running(&self) -> impl Iterator<Item = &Daemon> {
         self.daemons.iter().flatten()
     }
@@ -88,6 +94,17 @@ impl Group {
     /// # Panics
     /// If they do not.
     pub fn agree(&self) {
+        self.agree_on_versions();
+        let mut dumps = self.running().map(dump);
+        let first = dumps.next().expect("one runs");
+        assert!(dumps.all(|dump| dump == first), "equal fingerprints, different contents");
+    }
+
+    /// Waits until all that run have applied the same events; checks that their fingerprints are equal then.
+    ///
+    /// # Panics
+    /// If they do not, or are not.
+    pub fn agree_on_versions(&self) {
         let fingerprint = until("all daemons have applied the same events", || {
             let states: Vec<_> = self.running().map(Daemon::status).collect();
             let of = |status: &Value| (status.at("applied").clone(), status.at("fingerprint").clone());
@@ -105,9 +122,6 @@ impl Group {
             fingerprint.iter().all(|it| *it == fingerprint[0]),
             "equal versions, different states: {fingerprint:?}"
         );
-        let mut dumps = self.running().map(dump);
-        let first = dumps.next().expect("one runs");
-        assert!(dumps.all(|dump| dump == first), "equal fingerprints, different contents");
     }
 }
 

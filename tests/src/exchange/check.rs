@@ -59,6 +59,7 @@ impl World {
     /// If they do not, if something that a living store had is missing, or a baseline stays that nothing needs.
     pub fn heal(&mut self) {
         self.under_way.clear();
+        (0..self.replicas.len()).for_each(|at| self.take(&Step::Trust(at)));
         (0..self.replicas.len()).for_each(|at| self.replicas[at].seal());
         let held: Vec<(Vec<u8>, Dot)> = self.held_by_somebody();
         for _ in 0..3 {

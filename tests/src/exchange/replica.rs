@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 use cahoots_gossip::Limits;
-use cahoots_gossip::store::{Applied, Store};
+use cahoots_gossip::store::{Applied, Renamed, Store};
 
 /// Recent events of one origin.
 #[derive(Clone, Default, Debug)]
@@ -31,13 +31,15 @@ pub(super) struct Replica {
     pub(super) logs: BTreeMap<ReplicaId, Log>,
     /// What it last told its watcher; see [`Replica::hear_changes`].
     pub(super) mirror: BTreeMap<Vec<u8>, crate::oracle::Shown>,
+    /// It tells nobody anything, as its id is in doubt.
+    pub(super) silent: bool,
 }
 
 impl Replica {
     pub(super) fn new(id: ReplicaId, window_bytes_max: usize) -> Self {
         let mut store = Store::new(id, Limits::default(), window_bytes_max);
         store.record_changes(true);
-        Self { store, logs: BTreeMap::new(), mirror: BTreeMap::new() }
+        Self { store, logs: BTreeMap::new(), mirror: BTreeMap::new(), silent: false }
     }
 
     pub(super) fn id(&self) -> ReplicaId {
@@ -77,6 +79,16 @@ impl Replica {
             Applied::Known | Applied::Waits(_) => false,
             refused => panic!("{event:?} was {refused:?} at {}", self.id()),
         }
+    }
+
+    /// Goes on under another id; what it had not told anybody becomes events of that.
+    pub(super) fn rename(&mut self, id: ReplicaId) -> Renamed {
+        let renamed = self.store.rename(id);
+        let log = self.logs.entry(renamed.old).or_default();
+        log.bodies.truncate(usize::try_from(renamed.kept.saturating_sub(log.floor)).expect("few events"));
+        log.floor = log.floor.min(renamed.kept);
+        self.collect_sealed();
+        renamed
     }
 
     /// After a transfer: the logs of origins it took further do not join up any more.

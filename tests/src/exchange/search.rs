@@ -14,16 +14,17 @@ pub struct Mix {
     pub steps: Vec<Step>,
 }
 
-/// Runs a history to its end and heals it. Returns how many operations, joined buckets and dropped baselines it had.
+/// Runs a history to its end and heals it. Returns how many operations, joined buckets, joined differences, stale
+/// ones, undecoded sketches and dropped baselines it had.
 ///
 /// # Errors
 /// The message of the panic that ended it.
-pub fn attempt(mix: &Mix) -> Result<[u64; 3], String> {
+pub fn attempt(mix: &Mix) -> Result<[u64; 6], String> {
     crate::attempt(|| {
         let mut world = World::new(mix.replicas, mix.window_bytes_max);
         mix.steps.iter().for_each(|step| world.take(step));
         world.heal();
-        [world.operations(), world.joins, world.collected]
+        [world.operations(), world.joins, world.refined, world.stale, world.undecoded, world.collected]
     })
 }
 
@@ -36,19 +37,27 @@ pub fn draw(seed: u64) -> Mix {
     let mut workload = Workload::draw(&mut random.fork(1));
     let window_bytes_max = *random.pick(&[40, 300, 1_000, 1_000]);
     let (crashes, skews, clears) = (random.percent(40.0), random.percent(30.0), random.percent(20.0));
+    let doubts = random.percent(30.0);
     let mut steps = Vec::new();
     for _ in 0..length {
         let (a, b) = (random.index(replicas), random.index(replicas));
         let number = random.index(9);
         let (start, count) = (random.index(1_024), *random.pick(&[1_024, 1_024, 300]));
         steps.push(match random.below(100) {
+            0..2 if doubts => Step::Doubt(a),
+            2..5 if doubts => Step::Rename(a),
+            5 if doubts => Step::Trust(a),
             0..34 => Step::Write(a, workload.group(&mut random)),
             34..44 => Step::Seal(a),
             44..60 if a != b => Step::Send(a, b, number),
             60..66 if a != b => Step::SendAll(a, b),
             66..68 if a != b => Step::Resend(a, b, number, random.index(9)),
             68..73 if a != b => {
-                Step::Ask(a, b, if count == 1_024 { 0..1_024 } else { start..(start + count).min(1_024) })
+                let buckets = if count == 1_024 { 0..1_024 } else { start..(start + count).min(1_024) };
+                match *random.pick(&[0, 0, 8, 30, 100]) {
+                    0 => Step::Ask(a, b, buckets),
+                    symbols => Step::Sketch(a, b, buckets, symbols),
+                }
             }
             73..75 if a != b => Step::Transfer(a, b),
             75..84 => Step::Arrive(number, random.percent(20.0)),

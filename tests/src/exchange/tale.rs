@@ -70,6 +70,16 @@ impl Tale {
         (0..9).for_each(|origin| self.world.take(&Step::Cut(number(at), origin, 0)));
     }
 
+    /// The id of a store is in doubt: until told otherwise it tells nobody anything.
+    pub fn doubt(&mut self, at: char) {
+        self.world.take(&Step::Doubt(number(at)));
+    }
+
+    /// The store goes on under another id.
+    pub fn rename(&mut self, at: char) {
+        self.world.take(&Step::Rename(number(at)));
+    }
+
     /// Memory is lost; the store begins anew under a new id.
     pub fn crash(&mut self, at: char) {
         self.world.take(&Step::Crash(number(at)));

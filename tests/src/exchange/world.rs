@@ -1,6 +1,7 @@
 //! All stores of one history, what is under way between them, and the checks.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 use cahoots_gossip::store::BUCKETS;
@@ -53,8 +54,12 @@ pub struct World {
     ids: u64,
     window_bytes_max: usize,
     pub(super) states: BTreeMap<Vec<(ReplicaId, u64)>, State>,
-    /// Transfers that were joined, and baselines dropped.
+    /// Buckets that were joined, those of them of which the difference came, and those that had changed meanwhile;
+    /// sketches that could not be decoded; baselines dropped.
     pub(super) joins: u64,
+    pub(super) refined: u64,
+    pub(super) stale: u64,
+    pub(super) undecoded: u64,
     pub(super) collected: u64,
 }
 
@@ -72,6 +77,9 @@ impl World {
             window_bytes_max,
             states: BTreeMap::new(),
             joins: 0,
+            refined: 0,
+            stale: 0,
+            undecoded: 0,
             collected: 0,
         };
         for _ in 0..replicas {
@@ -110,6 +118,9 @@ impl World {
     /// # Panics
     /// If something does not hold.
     pub fn take(&mut self, step: &Step) {
+        if step.speaker().is_some_and(|from| self.replicas[from].silent) {
+            return;
+        }
         match step {
             Step::Write(at, group) => drop(self.write(*at, group)),
             Step::Clear(at) => self.clear(*at),
@@ -120,6 +131,9 @@ impl World {
             Step::Ask(from, to, buckets) => {
                 let bytes = self.ask(*from, *to, buckets.start, buckets.end);
                 self.under_way.push(Message::Transfer { to: *to, bytes });
+            }
+            Step::Sketch(from, to, buckets, symbols) => {
+                self.ask_difference(*from, *to, buckets.clone(), *symbols);
             }
             Step::Transfer(from, to) => {
                 let bytes = self.ask(*from, *to, 0, BUCKETS);
@@ -144,6 +158,15 @@ impl World {
             Step::Crash(at) => self.crash(*at),
             Step::Tick(millis) => self.wall += millis,
             Step::Skew(at, millis) => self.skew[*at] = *millis,
+            Step::Doubt(at) => {
+                self.replicas[*at].silent = true;
+                self.replicas[*at].store.doubt();
+            }
+            Step::Trust(at) => {
+                self.replicas[*at].silent = false;
+                self.replicas[*at].store.trust();
+            }
+            Step::Rename(at) => self.rename(*at),
             Step::Lose(_) => {}
         }
         step.touches().into_iter().flatten().for_each(|at| self.check(at));
@@ -184,6 +207,14 @@ impl World {
             let recorded = self.history.record(&key, dot, crate::oracle::Action::Delete, stamp, knew);
             recorded.expect("a removal has no stamp to be wrong");
         }
+    }
+
+    fn rename(&mut self, at: usize) {
+        let (id, position) = (self.fresh_id(), self.replicas[at].store.position());
+        let renamed = self.replicas[at].rename(id);
+        assert_eq!(renamed.kept + renamed.moved, position, "every own event is kept or moved");
+        self.history.rename(renamed.old, renamed.kept, id);
+        self.replicas[at].silent = false;
     }
 
     /// The id under which a replica lives now.
@@ -245,9 +276,20 @@ impl World {
     fn ask(&mut self, from: usize, to: usize, first: usize, last: usize) -> Vec<u8> {
         let theirs = self.replicas[to].store.bucket_fingerprints(first, last);
         self.replicas[to].collect_sealed();
-        let (bytes, _) = self.replicas[from].store.encode_transfer(first, &theirs, usize::MAX);
+        let (bytes, _) = self.replicas[from].store.encode_transfer(first, &theirs, usize::MAX, usize::MAX);
         self.replicas[from].collect_sealed();
         bytes
+    }
+
+    fn ask_difference(&mut self, from: usize, to: usize, buckets: Range<usize>, symbols: usize) {
+        let sketch = self.replicas[to].store.sketch(buckets, symbols, self.history.len());
+        self.replicas[to].collect_sealed();
+        let differences = self.replicas[from].store.encode_differences(&sketch, usize::MAX);
+        self.replicas[from].collect_sealed();
+        match differences {
+            Some((bytes, _)) => self.under_way.push(Message::Transfer { to, bytes }),
+            None => self.undecoded += 1,
+        }
     }
 
     fn ack(&self, from: usize, to: usize) -> Message {
@@ -284,6 +326,8 @@ impl World {
                 replica.collect_sealed();
                 replica.cut_overtaken_logs();
                 self.joins += joined.joined as u64;
+                self.refined += joined.refined as u64;
+                self.stale += joined.stale.len() as u64;
             }
             Message::Digest { to, owner, versions } => {
                 let replica = &mut self.replicas[*to];

@@ -76,6 +76,20 @@ fn note(events: &mut Events, dot: Dot) {
     seqs.push(dot.seq);
 }
 
+/// Gives events after `kept` to another id; returns the last of the others.
+fn move_events(events: &mut Events, old: ReplicaId, kept: u64, new: ReplicaId) -> Option<u64> {
+    let seqs = events.get_mut(&old)?;
+    let moved = seqs.split_off(seqs.partition_point(|seq| *seq <= kept));
+    let before = seqs.last().copied();
+    if before.is_none() {
+        events.remove(&old);
+    }
+    if !moved.is_empty() {
+        events.insert(new, moved.into_iter().map(|seq| seq - kept).collect());
+    }
+    before
+}
+
 /// All operations of one run by key.
 #[derive(Default)]
 pub struct History {
@@ -180,6 +194,30 @@ impl History {
         history.operations.push(Operation { dot, action, stamp, path, knew, superseded_by: Vec::new() });
         self.operations += 1;
         Ok(())
+    }
+
+    /// A replica has given its events after `kept` to another id, and nobody had heard of them.
+    pub fn rename(&mut self, old: ReplicaId, kept: u64, new: ReplicaId) {
+        for key in self.keys.values_mut() {
+            move_events(&mut key.events, old, kept, new);
+        }
+        for (bucket, events) in &mut self.buckets {
+            let before = move_events(events, old, kept, new);
+            let here = self.keys.iter_mut().filter(|(key, _)| bucket_of(key) == *bucket);
+            for operation in here.flat_map(|(_, history)| &mut history.operations) {
+                if operation.dot.replica == old && operation.dot.seq > kept {
+                    operation.dot = Dot::new(new, operation.dot.seq - kept);
+                }
+                let knew = &mut operation.knew.0;
+                if let Some(seq) = knew.get(&old).copied().filter(|seq| *seq > kept) {
+                    knew.insert(new, seq - kept);
+                    match before {
+                        Some(before) => knew.insert(old, before),
+                        None => knew.remove(&old),
+                    };
+                }
+            }
+        }
     }
 
     /// Whether what is applied is closed: with an operation everything its writer had observed of the key.

@@ -5,10 +5,16 @@ use std::fmt::Write as _;
 use cahoots_crdt::Dot;
 
 use super::plan::{Plan, Step};
-use super::{Clocks, Process, Tally, World};
+use super::{Clocks, Process, Start, Tally, World};
 
-/// Virtual microseconds after healing within which replicas must agree.
-const AGREEMENT_MICROS_MAX: u64 = 20_000_000;
+/// The longest that any timer of the engine, set while faults lasted, still has to run: a request for buckets, tried
+/// for the fourth time.
+const LONGEST_TIMER_MICROS: u64 = 8_000_000;
+/// Gossip rounds in which everybody surely has compared notes with somebody who knows more: of five replicas, each
+/// choosing one of four at random, one is left out for twelve rounds once in a million runs.
+const GOSSIP_ROUNDS: u64 = 12;
+/// Least time between two passes over the buckets of one peer.
+const PASS_PAUSE_MICROS: u64 = 1_000_000;
 /// Virtual microseconds that replicas, once agreed, are watched for staying so.
 const REST_MICROS: u64 = 5_000_000;
 /// Virtual microseconds after that within which everybody has heard everybody's account and cleared up.
@@ -29,6 +35,8 @@ pub struct Report {
     pub operations: u64,
     /// Different version vectors whose states were compared.
     pub states: usize,
+    /// Whether a disk lied or was copied, so that the oracle had no say from then on.
+    pub doubtful: bool,
     /// Virtual microseconds from healing to agreement.
     pub healed_in: u64,
 }
@@ -45,6 +53,11 @@ pub fn run(plan: &Plan) -> Report {
             world.set_link(from, to, plan.link);
         }
     }
+    world.backlog = plan.backlog;
+    for (from, to, link) in &plan.other_links {
+        world.set_link(*from, *to, *link);
+    }
+    plan.zones.iter().enumerate().for_each(|(host, zone)| world.set_zone(host, *zone));
     let detector = world.detector();
     detector.hearsay = plan.detection.hearsay;
     detector.delay = plan.detection.delay;
@@ -58,6 +71,7 @@ pub fn run(plan: &Plan) -> Report {
         seed: plan.seed,
         operations: world.history.len(),
         states: world.seen.states(),
+        doubtful: world.doubtful,
         weather: world.network.weather,
         healed_in,
         tally: world.final_tally(),
@@ -76,6 +90,23 @@ impl World {
             Step::Wait(micros) => self.advance(*micros),
             Step::Start(host) if !runs(self, *host) => _ = self.start(*host),
             Step::Crash(host) => self.crash(*host),
+            Step::Sync(host) if works(self, *host) => self.sync(*host),
+            Step::Park(host) if works(self, *host) => {
+                self.sync(*host);
+                // What a datagram sent just now tells is on the disk too.
+                self.crash(*host);
+            }
+            Step::Resume(host) if !runs(self, *host) => _ = self.resume(*host, Start::Honest),
+            Step::Lie(host) if self.hosts[*host].disk.is_some() => {
+                self.crash(*host);
+                self.resume(*host, Start::Lying);
+            }
+            Step::Copy(from, to) if self.hosts[*from].disk.is_some() => {
+                self.crash(*to);
+                self.copy_disk(*from, *to);
+                self.resume(*to, Start::Honest);
+            }
+            Step::Slow(host, micros) => self.slow_down(*host, *micros),
             Step::Stop(host) => self.stop(*host, true),
             Step::Continue(host) => self.stop(*host, false),
             Step::Leave(host) if works(self, *host) && self.alive().len() > 1 => self.leave(*host),
@@ -94,6 +125,7 @@ impl World {
 
     /// SIGTERM: the process hands over what only it has, within a bound, and ends.
     fn leave(&mut self, host: usize) {
+        self.tally.leaves += 1;
         self.flush(host);
         let deadline = self.now + LEAVE_MICROS_MAX;
         while !self.process(host).engine.drained() && self.now < deadline {
@@ -103,7 +135,10 @@ impl World {
         let (id, position) = (engine.id(), engine.position());
         if engine.drained() {
             let holders = self.holders(host);
-            assert!(position == 0 || holders > 0, "host {host} says its {position} events are handed over");
+            assert!(
+                self.doubtful || position == 0 || holders > 0,
+                "host {host} says its {position} events are handed over"
+            );
             self.departed.insert(id);
         }
         self.crash(host);
@@ -117,41 +152,62 @@ impl World {
         self.mend();
         for host in 0..self.hosts() {
             self.stop(host, false);
+            self.slow_down(host, 0);
+            self.set_clocks(host, Clocks::default());
             if self.hosts[host].process.is_none() && !lost_for_ever.contains(&host) {
                 self.start(host);
             }
         }
-        let held = self.held_by_somebody();
-        let begun = self.now;
+        let held = if self.doubtful { Vec::new() } else { self.held_by_somebody() };
+        let (begun, bound) = (self.now, self.agreement_bound());
         while !self.agree() {
-            assert!(
-                self.now - begun < AGREEMENT_MICROS_MAX,
-                "no agreement {AGREEMENT_MICROS_MAX} us after healing:\n{}",
-                self.describe()
-            );
+            assert!(self.now - begun < bound, "no agreement {bound} us after healing:\n{}", self.describe());
             self.advance(50_000);
         }
         let took = self.now - begun;
         self.check();
         self.advance(self.detector.delay.1); // everybody has been announced to everybody
         for host in self.alive() {
-            let now = self.read_clocks(host);
-            self.process_mut(host).engine.hurry_acks(now); // as WAIT does
-            self.pump(host);
+            self.hurry(host);
         }
         self.advance(REST_MICROS);
         assert!(self.agree(), "agreement did not last:\n{}", self.describe());
         self.check();
         for host in self.alive() {
+            assert!(
+                self.process_mut(host).engine.fingerprints_are_exact(),
+                "the fingerprint of host {host} has drifted"
+            );
+        }
+        for host in self.alive() {
             let engine = &self.process(host).engine;
             let lost = held.iter().find(|(key, dot)| dot.replica != engine.id() && !engine.store().covers(key, *dot));
             let (peers, acked) = (self.alive().len() - 1, engine.acked_by(engine.position()));
             assert!(lost.is_none(), "host {host} never got {lost:?}, which somebody had when the faults ended");
-            assert_eq!(acked, peers, "host {host} counts acks of all it wrote:\n{}", self.describe());
+            assert!(
+                self.doubtful || acked == peers,
+                "host {host} counts {acked} acks of {peers}:\n{}",
+                self.describe()
+            );
         }
         self.check_nothing_waits_for_ever();
-        self.check_clearing_up();
+        if !self.doubtful {
+            self.check_clearing_up();
+        }
         took
+    }
+
+    /// Virtual microseconds after healing within which replicas must agree: everybody is announced to everybody; the
+    /// longest timer runs out; notes are compared; and events stamped by a clock that was ahead come of age. Where one
+    /// dot names two events, differences show only once all else is equal, and two passes over the buckets, a pause
+    /// apart, put them right.
+    fn agreement_bound(&mut self) -> u64 {
+        let config = &self.config;
+        let (interval, ahead_max) = (config.gossip_interval_us, config.limits.clock_ahead_ms_max);
+        let rounds = GOSSIP_ROUNDS * if self.doubtful { 3 } else { 1 };
+        let true_wall = super::EPOCH + self.now / 1_000;
+        let early_ms = self.wall_latest().saturating_sub(true_wall + ahead_max);
+        self.detector.delay.1 + LONGEST_TIMER_MICROS + rounds * interval.max(PASS_PAUSE_MICROS) + early_ms * 1_000
     }
 
     /// What waits for events that died with their writers is given up after the patience configured.

@@ -1,7 +1,7 @@
 //! A deterministic simulator around the real engine.
 //!
 //! Real: [`cahoots_gossip::engine::Replica`], every byte it sends, every timer it asks for. Simulated: time, the
-//! network, the failure detector, processes that are killed or stopped, and clients. One `u64` decides everything, so
+//! network (datagrams and reliable streams), the failure detector, processes that are killed or stopped, and clients. One `u64` decides everything, so
 //! a failing run is repeated by its seed.
 //!
 //! A [`World`] is driven in one of two ways: by a [`Plan`] drawn from a seed (faults first, then healing and a bounded
@@ -9,26 +9,33 @@
 
 mod check;
 mod detector;
+mod disk;
 mod drive;
+mod faults;
 mod network;
 mod plan;
 mod process;
 mod random;
 mod script;
+mod seeds;
 mod shrink;
+mod stream;
 mod tally;
 mod traffic;
+mod wire;
 mod workload;
 mod world;
 mod writing;
 
 pub use detector::Detector;
+pub use disk::Start;
 pub use drive::{Report, run};
 pub use network::{Link, Weather};
 pub use plan::{Detection, Plan, Step};
 pub use process::{Clocks, EPOCH, Process, read_all};
 pub use random::Random;
 pub use script::Script;
+pub use seeds::first_seed;
 pub use shrink::{attempt, shrink};
 pub use tally::Tally;
 pub use workload::Workload;

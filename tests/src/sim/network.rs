@@ -19,13 +19,26 @@ pub struct Link {
     pub delay: u64,
     /// What may come on top, in microseconds: also how far datagrams overtake each other.
     pub jitter: u64,
+    /// Bytes per second that streams share.
+    pub bandwidth: u64,
+    /// Of 100 streams, how many break before their answer is there.
+    pub breaks: f64,
     /// Nothing gets through.
     pub cut: bool,
 }
 
 impl Default for Link {
     fn default() -> Self {
-        Self { loss: 0.0, duplication: 0.0, corruption: 0.0, delay: 100, jitter: 0, cut: false }
+        Self {
+            loss: 0.0,
+            duplication: 0.0,
+            corruption: 0.0,
+            delay: 100,
+            jitter: 0,
+            bandwidth: 1_000_000_000,
+            breaks: 0.0,
+            cut: false,
+        }
     }
 }
 
@@ -46,6 +59,10 @@ pub struct Weather {
     pub corrupted: u64,
     /// Delivered after one that was sent later on the same link.
     pub overtaken: u64,
+    /// Bytes of requests and answers on streams.
+    pub stream_bytes: u64,
+    /// Streams that brought no answer.
+    pub streams_failed: u64,
 }
 
 /// A datagram under way.
@@ -63,6 +80,8 @@ pub(super) struct Flight {
 pub(super) struct Network {
     links: Vec<Vec<Link>>,
     newest: Vec<Vec<u64>>,
+    /// When the last stream's bytes have left.
+    streaming: Vec<Vec<u64>>,
     flying: BinaryHeap<Reverse<Flight>>,
     /// Instead of flying, datagrams wait here until the script delivers or loses them.
     held: Option<BTreeMap<(usize, usize), Vec<Flight>>>,
@@ -76,6 +95,7 @@ impl Network {
         Self {
             links: vec![vec![link; hosts]; hosts],
             newest: vec![vec![0; hosts]; hosts],
+            streaming: vec![vec![0; hosts]; hosts],
             flying: BinaryHeap::new(),
             held: None,
             random,
@@ -90,6 +110,25 @@ impl Network {
 
     pub(super) fn is_cut(&self, from: usize, to: usize) -> bool {
         self.links[from][to].cut
+    }
+
+    /// Whether a stream over this link is one that breaks.
+    pub(super) fn breaks_stream(&mut self, from: usize, to: usize) -> bool {
+        self.random.percent(self.links[from][to].breaks)
+    }
+
+    /// How long so many bytes of a stream are under way: behind those of others, and sent again when lost.
+    pub(super) fn stream_delay(&mut self, now: u64, from: usize, to: usize, bytes: usize) -> u64 {
+        let link = self.links[from][to];
+        self.weather.stream_bytes += bytes as u64;
+        let begin = self.streaming[from][to].max(now);
+        let end = begin + bytes as u64 * 1_000_000 / link.bandwidth;
+        self.streaming[from][to] = end;
+        let mut delay = link.delay + self.random.below(link.jitter + 1);
+        while self.random.percent(link.loss) {
+            delay += 3 * link.delay + link.jitter;
+        }
+        end - now + delay
     }
 
     /// When the next datagram arrives.

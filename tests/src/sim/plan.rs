@@ -3,9 +3,11 @@
 //! Drawn in swarm fashion (Groce et al. 2012): each run leaves out some kinds of faults and operations altogether, so
 //! that over many seeds rare combinations get runs of their own instead of drowning in an average.
 
+use cahoots_gossip::Zone;
 use cahoots_gossip::engine::ReplicaConfig;
 use cahoots_gossip::wire::ClusterKey;
 
+use super::faults::{Faults, draw_links};
 use super::workload::Workload;
 use super::{Link, Random};
 use crate::client::Request;
@@ -25,10 +27,22 @@ pub enum Step {
     Start(usize),
     /// kill -9.
     Crash(usize),
+    /// The state is written to disk.
+    Sync(usize),
+    /// The state is written to disk, and the process ends at once.
+    Park(usize),
+    /// A process starts from what is on its disk: under its old id if nothing was told since.
+    Resume(usize),
+    /// A process ends and starts again under its old id from a disk that may be behind.
+    Lie(usize),
+    /// The disk of the first host is copied to the second, and a process starts there from it.
+    Copy(usize, usize),
     /// SIGSTOP.
     Stop(usize),
     /// SIGCONT.
     Continue(usize),
+    /// From now on a process spends so many microseconds on each datagram.
+    Slow(usize, u64),
     /// SIGTERM: hands over what only it has, then ends.
     Leave(usize),
     /// Nothing from the first host reaches the second.
@@ -41,7 +55,7 @@ pub enum Step {
     Join,
     /// The first host takes the second for dead, wrongly.
     Suspect(usize, usize),
-    /// A wall clock is set so many milliseconds off.
+    /// A wall clock jumps until it is so many milliseconds off.
     Skew(usize, i64),
     /// Everything is compared with the oracle.
     Check,
@@ -69,6 +83,12 @@ pub struct Plan {
     pub config: ReplicaConfig,
     /// Every link, while faults last.
     pub link: Link,
+    /// Those directions (from, to) that behave in another way.
+    pub other_links: Vec<(usize, usize, Link)>,
+    /// Datagrams that fit a socket.
+    pub backlog: usize,
+    /// The zone of each host.
+    pub zones: Vec<Zone>,
     /// The failure detector.
     pub detection: Detection,
     /// Faults and work.
@@ -77,41 +97,19 @@ pub struct Plan {
     pub lost_for_ever: Vec<usize>,
 }
 
-/// How likely each kind of fault is in a run, per step.
-struct Faults {
-    crash: f64,
-    stop: f64,
-    leave: f64,
-    cut: f64,
-    split: f64,
-    suspect: f64,
-    skew: f64,
-}
-
-impl Faults {
-    fn draw(random: &mut Random) -> Self {
-        let often = random.pick(&[0.5, 1.0, 4.0]);
-        let mut kind = |percent: f64| if random.percent(45.0) { percent } else { 0.0 };
-        Self {
-            crash: kind(*often),
-            stop: kind(0.8),
-            leave: kind(0.3),
-            cut: kind(1.5),
-            split: kind(1.0),
-            suspect: kind(1.0),
-            skew: kind(0.7),
-        }
-    }
-}
-
 impl Plan {
     /// The run that belongs to `seed`.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let hosts = *random.pick(&[2, 2, 3, 3, 3, 4, 5]);
-        let config = draw_config(&mut random.fork(1));
-        let link = draw_link(&mut random.fork(2));
+        let hosts = *random.pick(&[2, 2, 3, 3, 3, 4, 5, 7]);
+        let mut config = draw_config(&mut random.fork(1));
+        if hosts > 5 {
+            // With room for a few events only, what several origins wrote against each other comes an event at a time.
+            config.held_bytes_max = config.held_bytes_max.max(20_000);
+        }
+        let (link, other_links) = draw_links(&mut random.fork(2), hosts);
+        let backlog = *random.pick(&[8, 400, 400]);
         let detection = Detection {
             hearsay: random.percent(60.0),
             delay: *random.pick(&[(1_000, 50_000), (100_000, 1_500_000), (500_000, 5_000_000)]),
@@ -135,7 +133,10 @@ impl Plan {
             }
         }
         let lost_for_ever = (0..hosts).skip(1).filter(|_| random.percent(30.0)).collect();
-        Self { seed, hosts, config, link, detection, steps: draw.steps, lost_for_ever }
+        let count = *random.pick(&[1, 1, 2, 3]);
+        let zones =
+            (0..hosts).map(|_| *random.pick(&["", "east", "west", "south"][..=count])).map(Zone::named).collect();
+        Self { seed, hosts, config, zones, link, other_links, backlog, detection, steps: draw.steps, lost_for_ever }
     }
 }
 
@@ -148,23 +149,26 @@ fn draw_config(random: &mut Random) -> ReplicaConfig {
     config.gossip_interval_us = *random.pick(&[50_000, 1_000_000, 1_000_000]);
     config.flight_bytes_max = *random.pick(&[4_000, 256 << 10]);
     config.held_bytes_max = *random.pick(&[4_000, 64 << 20, 64 << 20]);
-    config.transfer_bytes = *random.pick(&[1, 5_000, 256 << 10]);
+    config.transfer_bytes = *random.pick(&[1, 5_000, 128 << 10]);
+    config.refine_bytes_min = *random.pick(&[0, 0, 100, 2 << 10]);
+    config.serve_bytes_per_second = *random.pick(&[None, None, Some(200_000)]);
+    config.serve_bytes_per_second_each = *random.pick(&[None, None, Some(100_000)]);
     config.patience_us = *random.pick(&[1_000_000, 30_000_000]);
     if random.percent(30.0) {
         config.key = Some(ClusterKey::new([7; 32]));
     }
-    config
-}
-
-fn draw_link(random: &mut Random) -> Link {
-    Link {
-        loss: *random.pick(&[0.0, 0.0, 2.0, 10.0, 30.0]),
-        duplication: *random.pick(&[0.0, 0.0, 5.0, 25.0]),
-        corruption: *random.pick(&[0.0, 0.0, 1.0]),
-        delay: *random.pick(&[50, 100, 500, 20_000]),
-        jitter: *random.pick(&[0, 100, 2_000, 200_000]),
-        cut: false,
+    // Vectors that do not fit a message; trees in clusters of three, some that begin and end as members come and go.
+    config.version_entries_max = *random.pick(&[3, 55]);
+    config.relay_above = *random.pick(&[16, 16, 0, 2, 3]);
+    config.relay_fanout = *random.pick(&[1, 2, 2, 16]);
+    config.relay_zones_fanout = *random.pick(&[1, 2, 32]);
+    config.relay_bytes_max = *random.pick(&[500, 256 << 10, 256 << 10]);
+    if random.percent(15.0) {
+        config.send_bytes_per_second = Some(*random.pick(&[200_000, 2_000_000]));
+        config.send_bytes_per_second_peer = *random.pick(&[None, Some(100_000)]);
+        config.transfer_bytes = config.transfer_bytes.max(5_000); // one at a time, buckets alone take longer than it may
     }
+    config
 }
 
 struct Draw {
@@ -193,17 +197,16 @@ impl Draw {
 
     fn step(&mut self) {
         let (host, other) = (self.host(), self.host());
-        let fault = self.fault(host, other);
-        if let Some(fault) = fault {
-            self.steps.push(fault);
-        }
+        self.steps.extend(self.faults.strike(&mut self.random, self.hosts, host, other));
         // Now and then somebody who is dead, stopped or cut off comes back; on the living this does nothing.
         match self.random.below(60) {
+            0 if self.random.percent(self.faults.resumes) => self.steps.push(Step::Resume(host)),
             0 => self.steps.push(Step::Start(host)),
             1 => self.steps.push(Step::Continue(host)),
             2 => self.steps.push(Step::Restore(host, other)),
             3 if self.random.percent(40.0) => self.steps.push(Step::Join),
             4 => self.steps.push(Step::Flush(host)),
+            6 => self.steps.push(Step::Slow(host, 0)),
             5 if self.random.percent(self.workload.clears) => self.steps.push(Step::Clear(host)),
             _ => {}
         }
@@ -221,33 +224,5 @@ impl Draw {
             };
             self.steps.push(Step::Wait(wait));
         }
-    }
-
-    fn fault(&mut self, host: usize, other: usize) -> Option<Step> {
-        let Faults { crash, stop, leave, cut, split, suspect, skew } = self.faults;
-        let random = &mut self.random;
-        if random.percent(crash) {
-            return Some(Step::Crash(host));
-        }
-        if random.percent(stop) {
-            return Some(Step::Stop(host));
-        }
-        if random.percent(leave) {
-            return Some(Step::Leave(host));
-        }
-        if random.percent(cut) && host != other {
-            return Some(Step::Cut(host, other));
-        }
-        if random.percent(split) {
-            let side = (0..self.hosts).filter(|_| random.percent(50.0)).collect();
-            return Some(Step::Split(side));
-        }
-        if random.percent(suspect) {
-            return Some(Step::Suspect(host, other));
-        }
-        random.percent(skew).then(|| {
-            let error = i64::try_from(random.below(20_000)).expect("small") - 10_000;
-            Step::Skew(host, error)
-        })
     }
 }

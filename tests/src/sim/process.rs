@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::engine::{Event, Now, Replica, ReplicaConfig};
+use cahoots_gossip::engine::{Event, Now, Replica};
 use cahoots_gossip::store::Change;
 
 use crate::oracle::Shown;
@@ -12,8 +12,8 @@ use crate::oracle::Shown;
 /// Milliseconds since 1970 at which every run begins.
 pub const EPOCH: u64 = 1_800_000_000_000;
 
-/// What a process that does not run leaves in its socket; more is dropped, as a kernel would.
-const SOCKET_BACKLOG: usize = 400;
+/// What a process that does not run, or not fast enough, leaves in its socket; more is dropped, as a kernel would.
+pub(super) const SOCKET_BACKLOG: usize = 400;
 
 /// Clocks of one process: both begin somewhere else and the wall clock may be wrong.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,28 +51,36 @@ pub struct Process {
     pub(super) socket: VecDeque<Waiting>,
     /// What a client knows that read everything once and since then re-reads what it is told has changed.
     pub(super) mirror: Option<BTreeMap<Vec<u8>, Shown>>,
-    /// What the failure detector last told this process of each peer.
-    pub(super) believed: BTreeMap<ReplicaId, bool>,
+    /// What the failure detector last told this process of each peer: that it lives at this address, or that it is dead.
+    pub(super) believed: BTreeMap<ReplicaId, Option<SocketAddr>>,
     /// Everything the engine reported.
     pub events: Vec<Event>,
     pub(super) timer: (u64, u32),
+    /// When it started.
+    pub(super) born: u64,
+    /// Microseconds that it spends on each datagram; 0 = none worth counting.
+    pub slow_us: u64,
+    /// Until then it is busy with a datagram.
+    pub(super) busy_until: u64,
 }
 
 impl Process {
-    pub(super) fn start(config: ReplicaConfig, id: ReplicaId, clocks: Clocks, world: u64, watched: bool) -> Self {
-        let mut engine = Replica::new(config, id, clocks.read(world));
+    pub(super) fn start(mut engine: Replica, clocks: Clocks, world: u64, watched: bool) -> Self {
         if watched {
             engine.record_changes(true);
         }
         Self {
-            engine,
             clocks,
             stopped: false,
             socket: VecDeque::new(),
-            mirror: watched.then(BTreeMap::new),
+            mirror: watched.then(|| read_all(&engine)),
             believed: BTreeMap::new(),
             events: Vec::new(),
             timer: (0, 0),
+            born: world,
+            slow_us: 0,
+            busy_until: 0,
+            engine,
         }
     }
 
@@ -81,11 +89,12 @@ impl Process {
         if self.stopped {
             return None;
         }
-        Some(self.engine.poll_timeout().saturating_sub(self.clocks.mono_ahead))
+        let timer = self.engine.poll_timeout().saturating_sub(self.clocks.mono_ahead);
+        Some(if self.socket.is_empty() { timer } else { timer.min(self.busy_until) })
     }
 
-    pub(super) fn enqueue(&mut self, waiting: Waiting) -> bool {
-        let room = self.socket.len() < SOCKET_BACKLOG;
+    pub(super) fn enqueue(&mut self, waiting: Waiting, backlog: usize) -> bool {
+        let room = self.socket.len() < backlog;
         if room {
             self.socket.push_back(waiting);
         }

@@ -26,7 +26,7 @@ pub fn shrink(plan: Plan, mut failure: String) -> (Plan, String) {
     let kind: String = failure.chars().filter(|letter| !letter.is_ascii_digit()).take(24).collect();
     let same =
         |other: &str| other.chars().filter(|letter| !letter.is_ascii_digit()).take(24).collect::<String>() == kind;
-    let calm = Plan { link: Link::default(), ..plan.clone() };
+    let calm = Plan { link: Link::default(), other_links: Vec::new(), ..plan.clone() };
     if let Err(other) = attempt(&calm)
         && same(&other)
     {

@@ -35,6 +35,32 @@ pub struct Tally {
     pub changes: u64,
     /// Bytes of the longest datagram.
     pub longest_datagram: usize,
+    /// Times a process wrote its state to disk.
+    pub syncs: u64,
+    /// Processes that went on under the id on their disk.
+    pub resumed: u64,
+    /// Processes that kept the data on their disk and took a new id.
+    pub resumed_anew: u64,
+    /// Processes that went on under the id on their disk although the disk was behind.
+    pub lies: u64,
+    /// Disks copied to another host.
+    pub copies: u64,
+    /// Times membership saw two processes with one id.
+    pub duplicates_seen: u64,
+    /// Times a process took another id.
+    pub identities: u64,
+    /// Wall clocks set.
+    pub clock_steps: u64,
+    /// Writes refused because a clock was too far ahead.
+    pub clock_refusals: u64,
+    /// Datagrams that waited in the socket of a slow process.
+    pub waited: u64,
+    /// Processes told to leave.
+    pub leaves: u64,
+    /// Events heard on the wire, each once.
+    pub heard: u64,
+    /// Dots heard on the wire that named another event before.
+    pub forks: u64,
     /// Events reported, by kind.
     pub events: BTreeMap<String, u64>,
     /// Counters of the engines, by name.
@@ -53,5 +79,40 @@ impl Tally {
         for (name, count) in engine.status().counters.entries() {
             *self.counters.entry(name).or_default() += count;
         }
+    }
+}
+
+impl Tally {
+    /// Every plain count by its name.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("groups", self.groups),
+            ("judged", self.judged),
+            ("checks", self.checks),
+            ("crashes", self.crashes),
+            ("stops", self.stops),
+            ("suspicions", self.suspicions),
+            ("forgotten", self.forgotten),
+            ("to_nobody", self.to_nobody),
+            ("socket_overflows", self.socket_overflows),
+            ("from_unknown", self.from_unknown),
+            ("to_predecessor", self.to_predecessor),
+            ("refused", self.refused),
+            ("changes", self.changes),
+            ("syncs", self.syncs),
+            ("resumed", self.resumed),
+            ("resumed_anew", self.resumed_anew),
+            ("lies", self.lies),
+            ("copies", self.copies),
+            ("duplicates_seen", self.duplicates_seen),
+            ("identities", self.identities),
+            ("clock_steps", self.clock_steps),
+            ("clock_refusals", self.clock_refusals),
+            ("waited", self.waited),
+            ("leaves", self.leaves),
+            ("heard", self.heard),
+            ("forks", self.forks),
+        ]
     }
 }

@@ -19,14 +19,21 @@ impl World {
     pub(super) fn arrive(&mut self, host: usize, waiting: Waiting) {
         match &mut self.hosts[host].process {
             None => self.tally.to_nobody += 1,
-            Some(process) if process.stopped => self.tally.socket_overflows += u64::from(!process.enqueue(waiting)),
+            Some(process) if process.stopped || process.slow_us > 0 => {
+                self.tally.waited += u64::from(!process.stopped);
+                self.tally.socket_overflows += u64::from(!process.enqueue(waiting, self.backlog));
+            }
             Some(_) => self.receive(host, &waiting),
         }
     }
 
     pub(super) fn receive(&mut self, host: usize, waiting: &Waiting) {
         let now = self.read_clocks(host);
+        let applied = waiting.damaged.then(|| self.process(host).engine.store().version_vector().clone());
         let outcome = self.process_mut(host).engine.handle_datagram(now, waiting.source, &waiting.datagram);
+        if let Some(before) = applied {
+            assert_eq!(*self.process(host).engine.store().version_vector(), before, "what is refused leaves no trace");
+        }
         match outcome {
             Ok(Received::Membership(_)) => panic!("nobody sends membership messages here"),
             Ok(_) => assert!(!waiting.damaged, "a damaged datagram was accepted: {:02x?}", waiting.datagram),
@@ -49,18 +56,29 @@ impl World {
             assert!(sent < TRANSMITS_AT_ONCE, "host {host} does not stop sending");
             let Some(transmit) = self.process_mut(host).engine.poll_transmit(now) else { break };
             assert!(transmit.datagram.len() <= limit, "a datagram of {} bytes, limit {limit}", transmit.datagram.len());
+            self.listener.hear(&transmit.datagram);
+            assert!(self.doubtful || self.listener.forks == 0, "host {host} sends another event under a dot in use");
             self.tally.longest_datagram = self.tally.longest_datagram.max(transmit.datagram.len());
             let to = self.hosts.iter().position(|host| host.address == transmit.to).expect("it knows hosts only");
             self.network.send(self.now, host, to, source, transmit.to, &transmit.datagram);
         }
+        while let Some(ask) = self.process_mut(host).engine.poll_ask() {
+            self.open_stream(host, ask);
+        }
         let process = self.hosts[host].process.as_mut().expect("a process runs there");
+        let mut conflict = false;
         while let Some(event) = process.engine.poll_event() {
-            if let Event::FingerprintMismatch { .. } | Event::IdentityConflict { .. } = event {
-                panic!("host {host} reports {event:?}");
+            if let Event::FingerprintMismatch { .. } | Event::IdentityConflict { .. } | Event::Forked { .. } = event {
+                assert!(self.doubtful, "host {host} reports {event:?}");
             }
+            conflict |= matches!(event, Event::IdentityConflict { .. });
             self.tally.note(&event);
             process.events.push(event);
         }
         self.tally.changes += process.hear_changes();
+        if conflict {
+            self.take_new_id(host);
+            self.pump(host);
+        }
     }
 }

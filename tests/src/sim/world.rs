@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::engine::{ReplicaConfig, Status};
+use cahoots_gossip::Zone;
+use cahoots_gossip::engine::{Replica, ReplicaConfig, Status};
 
 use super::detector::{Appointment, Detector};
 use super::network::Network;
 use super::process::Process;
+use super::stream::Streams;
 use super::tally::Tally;
 use super::{Clocks, Link, Random, Weather};
 use crate::oracle::History;
@@ -21,6 +23,8 @@ pub(super) struct Host {
     pub(super) address: SocketAddr,
     pub(super) process: Option<Process>,
     pub(super) clocks: Clocks,
+    pub(super) disk: Option<super::disk::Disk>,
+    pub(super) zone: Zone,
 }
 
 /// A cluster in a box. Every method that takes time says so.
@@ -34,11 +38,17 @@ pub struct World {
     pub(super) random: Random,
     pub(super) history: History,
     pub(super) tally: Tally,
+    pub(super) streams: Streams,
     pub(super) seen: super::check::Registry,
     pub(super) watched: bool,
     /// Incarnations that left in good order: nobody waits for them.
     pub(super) departed: BTreeSet<ReplicaId>,
     pub(super) config: ReplicaConfig,
+    /// Some disk has lied or was copied: dots may name two events, and the oracle is not asked any more.
+    pub doubtful: bool,
+    /// Datagrams that fit a socket.
+    pub backlog: usize,
+    pub(super) listener: super::wire::Listener,
     ids: BTreeMap<ReplicaId, usize>,
     appointments: u64,
     wall_latest: u64,
@@ -54,7 +64,13 @@ impl World {
         let hosts = (0..hosts)
             .map(|number| {
                 let last = u8::try_from(number + 1).expect("few hosts");
-                Host { address: SocketAddr::from(([10, 0, 0, last], 7400)), process: None, clocks: Clocks::default() }
+                Host {
+                    address: SocketAddr::from(([10, 0, 0, last], 7400)),
+                    process: None,
+                    clocks: Clocks::default(),
+                    disk: None,
+                    zone: Zone::default(),
+                }
             })
             .collect();
         Self {
@@ -66,9 +82,13 @@ impl World {
             random,
             history: History::new(),
             tally: Tally::default(),
+            streams: Streams::default(),
             seen: super::check::Registry::default(),
             watched: true,
             departed: BTreeSet::new(),
+            doubtful: false,
+            backlog: super::process::SOCKET_BACKLOG,
+            listener: super::wire::Listener::new(&config),
             config,
             ids: BTreeMap::new(),
             appointments: 0,
@@ -168,10 +188,16 @@ impl World {
 
     /// The clocks a host's processes read from now on.
     pub fn set_clocks(&mut self, host: usize, clocks: Clocks) {
+        self.tally.clock_steps += u64::from(self.hosts[host].clocks.wall_error != clocks.wall_error);
         self.hosts[host].clocks = clocks;
         if let Some(process) = &mut self.hosts[host].process {
             process.clocks.wall_error = clocks.wall_error; // a monotonic clock does not step
         }
+    }
+
+    /// The zone that processes started on a host from now on say they stand in.
+    pub fn set_zone(&mut self, host: usize, zone: Zone) {
+        self.hosts[host].zone = zone;
     }
 
     /// Starts a process with empty memory, hence under a new id.
@@ -179,29 +205,69 @@ impl World {
     /// # Panics
     /// If one runs there already.
     pub fn start(&mut self, host: usize) -> ReplicaId {
-        let id = ReplicaId::new(self.random.draw() | 1);
-        self.start_as(host, id, self.config.clone());
+        let id = self.fresh_id();
+        let config = self.start_config();
+        self.start_as(host, id, config);
         id
+    }
+
+    pub(super) fn fresh_id(&mut self) -> ReplicaId {
+        ReplicaId::new(self.random.draw() | 1)
+    }
+
+    /// The configuration of a process that starts now: each has a nonce salt of its own.
+    pub(super) fn start_config(&mut self) -> ReplicaConfig {
+        let mut config = self.config.clone();
+        config.nonce_salt = self.random.draw();
+        config
     }
 
     /// Starts a process under this id and with this configuration.
     ///
     /// # Panics
     /// If one runs there already.
-    pub fn start_as(&mut self, host: usize, id: ReplicaId, config: ReplicaConfig) {
+    pub fn start_as(&mut self, host: usize, id: ReplicaId, mut config: ReplicaConfig) {
+        config.zone = self.hosts[host].zone;
+        let engine = Replica::new(config, id, self.hosts[host].clocks.read(self.now));
+        self.inhabit(host, engine);
+    }
+
+    /// Makes a process of an engine.
+    pub(super) fn inhabit(&mut self, host: usize, engine: Replica) {
+        let id = engine.id();
         let Host { process, clocks, .. } = &mut self.hosts[host];
         assert!(process.is_none(), "host {host} is taken");
-        *process = Some(Process::start(config, id, *clocks, self.now, self.watched));
-        self.ids.insert(id, host);
+        *process = Some(Process::start(engine, *clocks, self.now, self.watched));
+        self.settle(id, host);
+    }
+
+    /// From now on this id is found at this host, unless it is a copy and the original is still there.
+    pub(super) fn settle(&mut self, id: ReplicaId, host: usize) {
+        if !self.ids.get(&id).is_some_and(|&at| self.runs_as(at, id)) {
+            self.ids.insert(id, host);
+        }
         self.stir();
+    }
+
+    pub(super) fn found_at(&mut self, id: ReplicaId, host: usize) {
+        self.ids.insert(id, host);
+    }
+
+    fn runs_as(&self, host: usize, id: ReplicaId) -> bool {
+        self.hosts[host].process.as_ref().is_some_and(|process| process.engine.id() == id)
     }
 
     /// Kills the process: its memory and what waits in its socket are gone.
     pub fn crash(&mut self, host: usize) {
+        self.judge_disk(host);
         if let Some(mut process) = self.hosts[host].process.take() {
             self.seen.bury(&process.engine);
             self.tally.bury(&mut process.engine);
             self.tally.crashes += 1;
+            let id = process.engine.id();
+            if let Some(copy) = (0..self.hosts.len()).find(|&at| self.runs_as(at, id)) {
+                self.ids.insert(id, copy); // which nobody had heard of for as long as the original was there
+            }
             self.stir();
         }
     }
@@ -218,7 +284,15 @@ impl World {
         if stopped {
             return;
         }
-        while let Some(waiting) = self.process_mut(host).socket.pop_front() {
+        self.slow_down(host, self.process(host).slow_us);
+    }
+
+    /// From now on the process spends so many microseconds on each datagram.
+    pub fn slow_down(&mut self, host: usize, micros: u64) {
+        let Some(process) = &mut self.hosts[host].process else { return };
+        process.slow_us = micros;
+        while micros == 0 && !self.process(host).stopped {
+            let Some(waiting) = self.process_mut(host).socket.pop_front() else { break };
             self.receive(host, &waiting);
         }
     }
@@ -254,6 +328,12 @@ impl World {
     fn fire(&mut self, host: usize) {
         let (world, now) = (self.now, self.read_clocks(host));
         let process = self.process_mut(host);
+        if process.busy_until <= world
+            && let Some(waiting) = process.socket.pop_front()
+        {
+            process.busy_until = world + process.slow_us;
+            return self.receive(host, &waiting);
+        }
         process.timer = if process.timer.0 == world { (world, process.timer.1 + 1) } else { (world, 1) };
         assert!(process.timer.1 <= TIMEOUTS_AT_ONCE, "the timer of host {host} spins at {world}");
         process.engine.handle_timeout(now);

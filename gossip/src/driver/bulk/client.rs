@@ -1,0 +1,177 @@
+//! The asking side: each request of the engine on a stream of its own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cahoots_crdt::ReplicaId;
+use quinn::Connection;
+use thiserror::Error;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::identity::SERVER_NAME;
+use super::{HEAD_BYTES, NodeConfig, Shared};
+use crate::driver::counters::Throttle;
+use crate::engine::Ask;
+
+/// What a unit of the memory for answers stands for.
+const UNIT_BYTES: usize = 1 << 10;
+
+/// The connection to a peer, made by whoever needs it first.
+type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
+
+pub(super) struct Carrier {
+    shared: Arc<Shared>,
+    endpoint: quinn::Endpoint,
+    /// How long a stream may stand still.
+    patience: Duration,
+    /// Of all answers under way together, in units.
+    memory: Semaphore,
+    bytes_max: usize,
+    connections: Mutex<BTreeMap<ReplicaId, Slot>>,
+    complaint: Throttle,
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Error)]
+enum Failure {
+    #[error("it has not announced where")]
+    NoAddress,
+    #[error("it does not connect: {0}")]
+    Connect(#[from] quinn::ConnectError),
+    #[error("the connection broke: {0}")]
+    Connection(#[from] quinn::ConnectionError),
+    #[error("the stream broke: {0}")]
+    Write(#[from] quinn::WriteError),
+    #[error("the stream ended early or broke: {0}")]
+    Read(#[from] quinn::ReadExactError),
+    #[error("the stream has been closed already")]
+    Closed(#[from] quinn::ClosedStream),
+    #[error("nothing came for too long")]
+    Silence(#[from] tokio::time::error::Elapsed),
+    #[error("its answer of {bytes} bytes is above the bound of {max}")]
+    TooLong { bytes: usize, max: usize },
+}
+
+impl Carrier {
+    pub(super) fn new(shared: Arc<Shared>, endpoint: quinn::Endpoint, config: &NodeConfig) -> Self {
+        Self {
+            shared,
+            endpoint,
+            patience: config.bulk_patience,
+            memory: Semaphore::new(units(config.bulk_bytes_max)),
+            bytes_max: config.bulk_bytes_max,
+            connections: Mutex::default(),
+            complaint: Throttle::default(),
+        }
+    }
+
+    async fn carry(&self, ask: Ask) {
+        let tally = &self.shared.tally;
+        tally.bulk_asked.add(1);
+        let answer = match self.fetch(ask.peer, &ask.body).await {
+            Ok(answer) => {
+                tally.bulk_bytes_received.add(answer.len());
+                Some(answer)
+            }
+            Err(failure) => {
+                tally.bulk_failed.add(1);
+                if let Some(suppressed) = self.complaint.pass() {
+                    tracing::warn!(peer = %ask.peer, suppressed, "a peer could not be asked: {failure}");
+                }
+                None
+            }
+        };
+        self.shared.drive(|replica, now| replica.handle_answer(now, ask.number, answer.as_deref()));
+    }
+
+    async fn fetch(&self, peer: ReplicaId, request: &[u8]) -> Result<Vec<u8>, Failure> {
+        let (mut send, mut receive) = timeout(self.patience, async {
+            let connection = self.connection(peer).await?;
+            Ok::<_, Failure>(connection.open_bi().await?)
+        })
+        .await??;
+        let mut head = [0; HEAD_BYTES];
+        head[..8].copy_from_slice(&self.shared.id().get().to_be_bytes());
+        head[8..].copy_from_slice(&peer.get().to_be_bytes());
+        timeout(self.patience, async {
+            send.write_all(&head).await?;
+            send.write_all(request).await
+        })
+        .await??;
+        send.finish()?;
+        let mut length = [0; 4];
+        timeout(self.patience, receive.read_exact(&mut length)).await??;
+        let bytes = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
+        if bytes > self.bytes_max {
+            return Err(Failure::TooLong { bytes, max: self.bytes_max });
+        }
+        let room = u32::try_from(units(bytes)).expect("a 32-bit length has fewer units");
+        let _room = self.memory.acquire_many(room).await.expect("nobody closes it");
+        let mut answer = vec![0; bytes];
+        let mut filled = 0;
+        while filled < bytes {
+            let read = timeout(self.patience, receive.read(&mut answer[filled..])).await?;
+            match read.map_err(quinn::ReadExactError::ReadError)? {
+                Some(read) => filled += read,
+                None => return Err(quinn::ReadExactError::FinishedEarly(filled).into()),
+            }
+        }
+        Ok(answer)
+    }
+
+    /// The connection to a peer, made if there is none.
+    async fn connection(&self, peer: ReplicaId) -> Result<Connection, Failure> {
+        let slot = self.slot(peer);
+        let mut slot = slot.lock().await;
+        if let Some(open) = slot.as_ref().filter(|it| is_open(it)) {
+            return Ok(open.clone());
+        }
+        let connection = self.endpoint.connect(self.address_of(peer)?, SERVER_NAME)?.await?;
+        self.shared.tally.bulk_connections_made.add(1);
+        *slot = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// Where the connection to a peer belongs. Those that are closed and in nobody's hands are forgotten.
+    fn slot(&self, peer: ReplicaId) -> Slot {
+        let mut slots = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|_, slot| {
+            Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|it| it.as_ref().is_some_and(is_open))
+        });
+        Arc::clone(slots.entry(peer).or_default())
+    }
+
+    fn address_of(&self, peer: ReplicaId) -> Result<SocketAddr, Failure> {
+        let members = self.shared.members.borrow();
+        let member = members.iter().find(|member| member.id == peer && !member.is_self);
+        member.and_then(|member| member.bulk).ok_or(Failure::NoAddress)
+    }
+}
+
+fn is_open(connection: &Connection) -> bool {
+    connection.close_reason().is_none()
+}
+
+fn units(bytes: usize) -> usize {
+    bytes.div_ceil(UNIT_BYTES)
+}
+
+/// Runs until the task is aborted; what is under way then ends with it.
+pub(super) async fn carry(carrier: Carrier, mut asks: mpsc::Receiver<Ask>) {
+    let carrier = Arc::new(carrier);
+    let mut under_way = JoinSet::new();
+    loop {
+        tokio::select! {
+            ask = asks.recv() => {
+                let Some(ask) = ask else { return };
+                let carrier = Arc::clone(&carrier);
+                under_way.spawn(async move { carrier.carry(ask).await });
+            }
+            Some(_) = under_way.join_next() => {}
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Streams for what is too much for datagrams: a second UDP port that speaks QUIC.
+//!
+//! The engine's requests are carried one to a stream: the asker opens it, writes who asks whom and the request, and
+//! ends its half; the other side answers and forgets. One connection to a peer is kept while it is used.
+//!
+//! ```text
+//! request  asker 8 | receiver 8 | request                     to the end of the stream
+//! answer   length 4 | answer                                  to the end of the stream; or the stream is reset
+//! ```
+//!
+//! Replica ids are big-endian, the length little-endian. The receiver is named because an address outlives a replica.
+//! Who may connect is decided by a key that all members derive from the cluster's ([`identity`]).
+//!
+//! Everything a stranger or a hostile member can make this side hold is bounded by the constants here: connections,
+//! streams of each, bytes of requests, bytes in QUIC's own buffers, answers under way, and time without progress.
+
+mod client;
+mod identity;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use quinn::{AsyncUdpSocket, EndpointConfig, IdleTimeout, Runtime, TokioRuntime, TransportConfig, VarInt};
+use tokio::sync::mpsc;
+
+use super::config::{NodeConfig, StartError};
+use super::core::Shared;
+use super::socket;
+use crate::engine::Ask;
+use identity::Identity;
+
+/// Requests on their way from the engine to their streams. It has a handful under way at most.
+pub(super) const ASKS_MAX: usize = 64;
+/// Connections that others may have open here. Members of a large cluster catch up in turns.
+const CONNECTIONS_MAX: usize = 256;
+/// Beyond so many, whoever comes must first prove that it receives at its address.
+const CONNECTIONS_UNPROVEN_MAX: usize = 32;
+/// Streams of one connection: what one asker has under way, twice.
+const STREAMS_MAX: u32 = 4;
+/// Answers being given out. The next request is read and waits.
+const ANSWERS_MAX: usize = 32;
+/// QUIC's buffers: what one connection may have sent and not delivered, and received and not read. 100 ms at 40 MB/s.
+const WINDOW_BYTES: u32 = 4 << 20;
+/// The same for one stream.
+const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+/// Bytes of who asks whom.
+const HEAD_BYTES: usize = 16;
+/// How long the end of the last connection and of the socket may take.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
+
+/// Why a stream was reset.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+enum Reset {
+    /// The request was for another replica.
+    OtherReplica = 1,
+    /// The engine refuses it.
+    Refused = 2,
+    /// It did not come, or was longer than any is.
+    Malformed = 3,
+}
+
+/// The QUIC endpoint of a node.
+pub(super) struct Bulk {
+    endpoint: quinn::Endpoint,
+    /// Shows when the port is free again.
+    socket: Weak<dyn AsyncUdpSocket>,
+    local: SocketAddr,
+}
+
+impl Bulk {
+    /// Binds the port. To be called within a tokio runtime.
+    pub(super) fn bind(config: &NodeConfig) -> Result<Self, StartError> {
+        let listen = config.bulk_address();
+        let bind = || -> std::io::Result<Self> {
+            let runtime = Arc::new(TokioRuntime);
+            let socket = runtime.wrap_udp_socket(socket::bind(listen)?)?;
+            let identity = Identity::of(&config.replica.cluster, config.replica.key.as_ref());
+            let transport = Arc::new(transport(config.bulk_patience));
+            let server = identity.server_config(Arc::clone(&transport));
+            let weak = Arc::downgrade(&socket);
+            let mut endpoint =
+                quinn::Endpoint::new_with_abstract_socket(EndpointConfig::default(), Some(server), socket, runtime)?;
+            endpoint.set_default_client_config(identity.client_config(transport));
+            let local = endpoint.local_addr()?;
+            Ok(Self { endpoint, socket: weak, local })
+        };
+        bind().map_err(|source| StartError::bind(listen, source))
+    }
+
+    pub(super) fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Carries the requests of the engine until the node stops.
+    pub(super) fn carry(
+        &self,
+        shared: &Arc<Shared>,
+        asks: mpsc::Receiver<Ask>,
+        config: &NodeConfig,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        client::carry(client::Carrier::new(Arc::clone(shared), self.endpoint.clone(), config), asks)
+    }
+
+    /// Answers the requests of peers until the node stops.
+    pub(super) fn answer(
+        &self,
+        shared: &Arc<Shared>,
+        config: &NodeConfig,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        server::accept(server::Answerer::new(Arc::clone(shared), config), self.endpoint.clone())
+    }
+
+    /// Tells every peer that this end is closed. What is under way is broken off.
+    pub(super) fn close(&self) {
+        self.endpoint.close(VarInt::from_u32(0), b"stopped");
+    }
+
+    /// Waits, within a bound, until the peers have been told and the port is free. Nobody else may hold the endpoint.
+    pub(super) async fn freed(self) {
+        let Self { endpoint, socket, .. } = self;
+        let freed = async {
+            endpoint.wait_idle().await;
+            drop(endpoint);
+            while socket.strong_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await; // quinn's own tasks end in their own time
+            }
+        };
+        let _ = tokio::time::timeout(CLOSE_TIME, freed).await;
+    }
+}
+
+fn transport(patience: Duration) -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(WINDOW_BYTES))
+        .send_window(WINDOW_BYTES.into())
+        .max_idle_timeout(IdleTimeout::try_from(patience * 2).ok());
+    transport
+}

@@ -1,0 +1,127 @@
+//! The answering side.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cahoots_crdt::ReplicaId;
+use quinn::{Endpoint, Incoming, RecvStream, SendStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::{ANSWERS_MAX, CONNECTIONS_MAX, CONNECTIONS_UNPROVEN_MAX, HEAD_BYTES, NodeConfig, Reset, Shared};
+use crate::wire::REQUEST_BYTES_MAX;
+
+pub(super) struct Answerer {
+    shared: Arc<Shared>,
+    /// How long a handshake may take and a stream may stand still.
+    patience: Duration,
+    answers: Semaphore,
+}
+
+impl Answerer {
+    pub(super) fn new(shared: Arc<Shared>, config: &NodeConfig) -> Self {
+        Self { shared, patience: config.bulk_patience, answers: Semaphore::new(ANSWERS_MAX) }
+    }
+
+    /// Answers on one connection for as long as it lasts.
+    async fn converse(self: Arc<Self>, incoming: Incoming) {
+        let tally = &self.shared.tally;
+        let connection = match timeout(self.patience, incoming).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => {
+                // Another cluster's member, a stranger, or a member that went away again.
+                tally.bulk_connections_refused.add(1);
+                tracing::debug!(%error, "a connection was not made");
+                return;
+            }
+            Err(_) => return tally.bulk_connections_refused.add(1),
+        };
+        tally.bulk_connections_accepted.add(1);
+        let mut streams = JoinSet::new();
+        loop {
+            tokio::select! {
+                stream = connection.accept_bi() => {
+                    let Ok((send, receive)) = stream else { return };
+                    let answerer = Arc::clone(&self);
+                    streams.spawn(async move { answerer.answer(send, receive).await });
+                }
+                Some(_) = streams.join_next() => {}
+            }
+        }
+    }
+
+    async fn answer(&self, mut send: SendStream, mut receive: RecvStream) {
+        let tally = &self.shared.tally;
+        let request = timeout(self.patience, receive.read_to_end(HEAD_BYTES + REQUEST_BYTES_MAX)).await;
+        let _turn = self.answers.acquire().await.expect("nobody closes it");
+        let answer = match request {
+            Ok(Ok(request)) => self.make_answer(&request),
+            _ => Err(Reset::Malformed),
+        };
+        match answer {
+            Ok(answer) => {
+                let length = u32::try_from(answer.len()).expect("a bucket is far below 4 GiB");
+                // An asker that goes away or reads too slowly asks again, here or elsewhere.
+                if self.write(&mut send, &length.to_le_bytes()).await
+                    && self.write(&mut send, &answer).await
+                    && send.finish().is_ok()
+                {
+                    tally.bulk_answered.add(1);
+                    tally.bulk_bytes_sent.add(answer.len());
+                } else {
+                    tally.bulk_broken.add(1);
+                }
+            }
+            Err(reset) => {
+                tally.bulk_refused.add(1);
+                // It may have been reset from the other side meanwhile.
+                let _ = send.reset((reset as u32).into());
+            }
+        }
+    }
+
+    fn make_answer(&self, request: &[u8]) -> Result<Vec<u8>, Reset> {
+        let (head, body) = request.split_first_chunk::<HEAD_BYTES>().ok_or(Reset::Malformed)?;
+        let (asker, receiver) = head.split_at(HEAD_BYTES / 2);
+        let id = |bytes: &[u8]| ReplicaId::new(u64::from_be_bytes(bytes.try_into().expect("half of the head")));
+        if id(receiver) != self.shared.id() {
+            return Err(Reset::OtherReplica);
+        }
+        self.shared.drive(|replica, now| replica.serve(now, id(asker), body)).map_err(|_| Reset::Refused)
+    }
+
+    /// Whether all of it was taken.
+    async fn write(&self, send: &mut SendStream, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            match timeout(self.patience, send.write(bytes)).await {
+                Ok(Ok(written)) => bytes = &bytes[written..],
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+/// Runs until the task is aborted or the endpoint closed.
+pub(super) async fn accept(answerer: Answerer, endpoint: Endpoint) {
+    let answerer = Arc::new(answerer);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            incoming = endpoint.accept() => {
+                let Some(incoming) = incoming else { return };
+                if connections.len() >= CONNECTIONS_MAX {
+                    answerer.shared.tally.bulk_connections_refused.add(1);
+                    incoming.refuse();
+                } else if connections.len() >= CONNECTIONS_UNPROVEN_MAX && !incoming.remote_address_validated() {
+                    // It fails only for those that have been asked already.
+                    let _ = incoming.retry();
+                } else {
+                    connections.spawn(Arc::clone(&answerer).converse(incoming));
+                }
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}

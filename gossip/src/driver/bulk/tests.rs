@@ -1,0 +1,192 @@
+//! Real nodes against peers that do not behave.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{Connection, EndpointConfig, TokioRuntime};
+
+use super::identity::{Identity, SERVER_NAME};
+use super::transport;
+use crate::driver::{Changes, Node, NodeConfig};
+use crate::wire::ClusterKey;
+
+const KEYS: usize = 2_000;
+/// When to give up on something that has to happen.
+const BOUND: Duration = Duration::from_secs(60);
+/// How long nodes here wait for a stream that stands still.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(BOUND, future).await.unwrap_or_else(|_| panic!("did not happen in {BOUND:?}: {what}"))
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+fn config(name: &str, seeds: &[&Node]) -> NodeConfig {
+    let mut config = NodeConfig::new(name, loopback());
+    config.seeds = seeds.iter().map(|node| node.local_addr().to_string()).collect();
+    config.gossip_interval = Duration::from_millis(50);
+    config.failure_timeout = Duration::from_secs(30);
+    config.bulk_patience = PATIENCE;
+    config.replica.log_bytes_max = 0; // whoever comes later needs buckets
+    config
+}
+
+fn fill(node: &Node) {
+    for key in 0..KEYS {
+        node.with(|replica, now| {
+            replica.write(now, 0, |w| w.set(format!("key {key}").as_bytes(), b"value")).expect("a small value");
+            replica.flush(now);
+        });
+    }
+}
+
+async fn has_all_keys(node: &Node) {
+    let mut changes: Changes = node.subscribe();
+    let all = async {
+        while node.read(|replica| replica.store().len()) < KEYS {
+            changes.next().await.expect("the node runs");
+        }
+    };
+    within("every key", all).await;
+}
+
+/// A QUIC endpoint of this cluster on a port of its own.
+fn endpoint(cluster: &str, key: Option<&ClusterKey>) -> quinn::Endpoint {
+    let identity = Identity::of(cluster, key);
+    let transport = Arc::new(transport(PATIENCE));
+    let socket = std::net::UdpSocket::bind(loopback()).unwrap();
+    let server = identity.server_config(Arc::clone(&transport));
+    let runtime = Arc::new(TokioRuntime);
+    let mut endpoint = quinn::Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime).unwrap();
+    endpoint.set_default_client_config(identity.client_config(transport));
+    endpoint
+}
+
+/// A cluster in which one member has announced another endpoint than its own for streams, which treats connections like
+/// this; a second member behaves, and a third one joins, which must get everything.
+async fn joins_beside<F: Future<Output = ()> + Send>(hostile: impl Fn(Connection) -> F + Send + Sync + 'static) {
+    let fake = endpoint("cahoots", None);
+    let mut bad = config("bad", &[]);
+    bad.bulk_advertise = Some(fake.local_addr().unwrap());
+    let bad = Node::start(bad).await.unwrap();
+    fill(&bad);
+    let task = tokio::spawn(async move {
+        while let Some(incoming) = fake.accept().await {
+            hostile(incoming.await.expect("a member connects")).await;
+        }
+    });
+    // The good one has the same keys because it wrote them all again: nobody can fetch from the bad one.
+    let good = Node::start(config("good", &[&bad])).await.unwrap();
+    let met = |members: &[crate::driver::Member]| members.len() == 2;
+    within("the two to meet", good.members_when(met)).await;
+    fill(&good);
+    let joiner = Node::start(config("joiner", &[&bad, &good])).await.unwrap();
+    has_all_keys(&joiner).await;
+    assert!(good.counters().bulk_answered > 0);
+    task.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_accepts_and_never_answers_holds_up_nobody() {
+    joins_beside(|connection| async move {
+        let mut streams = Vec::new();
+        while let Ok(stream) = connection.accept_bi().await {
+            streams.push(stream);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_closes_half_way_through_an_answer_holds_up_nobody() {
+    joins_beside(|connection| async move {
+        while let Ok((mut send, mut receive)) = connection.accept_bi().await {
+            let _ = receive.read_to_end(1 << 20).await;
+            send.write_all(&1000_u32.to_le_bytes()).await.unwrap();
+            send.write_all(&[1; 500]).await.unwrap();
+            connection.close(7_u32.into(), b"half way");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_answers_nonsense_or_claims_gigabytes_holds_up_nobody() {
+    joins_beside(|connection| async move {
+        let mut number = 0;
+        while let Ok((mut send, mut receive)) = connection.accept_bi().await {
+            let _ = receive.read_to_end(1 << 20).await;
+            number += 1;
+            let length = if number % 2 == 0 { u32::MAX } else { 100 };
+            send.write_all(&length.to_le_bytes()).await.unwrap();
+            send.write_all(&[1; 100]).await.unwrap();
+            let _ = send.finish();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_another_key_gets_nothing() {
+    let mut keyed = config("keyed", &[]);
+    keyed.replica.key = Some(ClusterKey::new([7; 32]));
+    let keyed = Node::start(keyed).await.unwrap();
+    fill(&keyed);
+    for (cluster, key) in [("cahoots", Some(ClusterKey::new([8; 32]))), ("cahoots", None), ("other", None)] {
+        let stranger = endpoint(cluster, key.as_ref());
+        // The server's key is looked at first: a stranger that wants the real one notices by itself.
+        let connected = stranger.connect(keyed.bulk_addr(), SERVER_NAME).unwrap();
+        assert!(within("the refusal", connected).await.is_err());
+    }
+    // One that would take any server still has no key to show that the server takes.
+    let mut stranger = endpoint("cahoots", Some(&ClusterKey::new([8; 32])));
+    stranger.set_default_client_config(super::identity::credulous_client());
+    let error = match within("an end", stranger.connect(keyed.bulk_addr(), SERVER_NAME).unwrap()).await {
+        Ok(connection) => within("the refusal", connection.closed()).await,
+        Err(error) => error,
+    };
+    assert!(matches!(error, quinn::ConnectionError::ConnectionClosed(_)), "{error}");
+    let counters = keyed.counters();
+    assert_eq!((counters.bulk_connections_accepted, counters.bulk_answered), (0, 0));
+    assert_eq!(counters.bulk_connections_refused, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_malformed_of_strangers_or_for_another_replica_are_refused_and_counted() {
+    let node = Node::start(config("node", &[])).await.unwrap();
+    let client = endpoint("cahoots", None);
+    let connection = client.connect(node.bulk_addr(), SERVER_NAME).unwrap().await.unwrap();
+    let me = node.id().get().to_be_bytes();
+    let stranger = [[9; 8], me, [0; 8]].concat();
+    let elsewhere = [[9; 8], [1; 8], [0; 8]].concat();
+    let long = vec![0; 1 << 20];
+    for request in [&b""[..], b"short", &stranger, &elsewhere, &long] {
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        let _ = send.write_all(request).await; // the long one may be stopped half way
+        let _ = send.finish();
+        let answer = within("the refusal", receive.read_to_end(1 << 20)).await;
+        assert!(matches!(answer, Err(quinn::ReadToEndError::Read(quinn::ReadError::Reset(_)))), "{answer:?}");
+    }
+    assert_eq!(node.counters().bulk_refused, 5);
+    // A request that does not come, or not to its end, is given up.
+    let (mut send, mut receive) = connection.open_bi().await.unwrap();
+    send.write_all(b"half").await.unwrap();
+    let answer = within("the end of patience", receive.read_to_end(1)).await;
+    assert!(answer.is_err(), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_frees_both_ports() {
+    let node = Node::start(config("node", &[])).await.unwrap();
+    let client = endpoint("cahoots", None);
+    let connection = client.connect(node.bulk_addr(), SERVER_NAME).unwrap().await.unwrap();
+    let address = node.bulk_addr();
+    node.shutdown(Duration::from_secs(1)).await;
+    std::net::UdpSocket::bind(address).expect("the port is free when shutdown returns");
+    assert!(matches!(connection.closed().await, quinn::ConnectionError::ApplicationClosed(_)), "and peers are told");
+}

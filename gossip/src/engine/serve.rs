@@ -1,0 +1,108 @@
+//! Answering what peers ask on reliable streams.
+//!
+//! An answer is read from the store in one piece, given out and forgotten: nothing is kept for whoever asks, and it
+//! costs nothing if the stream breaks. What is given out in a second may be bounded, in total and for each peer.
+
+use cahoots_crdt::ReplicaId;
+
+use super::{Now, Replica};
+use crate::bytes::Bytes;
+use crate::store::Sketch;
+use crate::wire::{Answer, Refusal, Request};
+
+/// How far answers may run ahead of the bound, in microseconds: a second's worth at once after a second of silence.
+const BURST_US: u64 = 1_000_000;
+
+/// When to ask again a replica whose id is in doubt, in milliseconds: a few round trips settle that.
+const DOUBT_MS: u32 = 200;
+
+/// A bound on bytes given out per second (a leaky bucket): the time from which the next answer is within it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Allowance {
+    free_at: u64,
+}
+
+impl Allowance {
+    /// Notes that so many bytes were given out. A single answer may overdraw: it delays the next one for longer.
+    fn spend(&mut self, now: u64, bytes: usize, per_second: Option<u64>) {
+        let Some(per_second) = per_second else { return };
+        let cost = (bytes as u64).saturating_mul(1_000_000) / per_second.max(1);
+        self.free_at = self.free_at.max(now.saturating_sub(BURST_US)).saturating_add(cost);
+    }
+}
+
+impl Replica {
+    /// The answer to what `from` asks. Seals the window.
+    ///
+    /// # Errors
+    /// Its sender is no peer, or it is malformed; counted, and nothing was touched.
+    pub fn serve(&mut self, now: Now, from: ReplicaId, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let answer = self.answer(now, from, body);
+        match &answer {
+            Ok(_) => self.counters.asks_answered += 1,
+            Err(refusal) => *self.counters.refused.entry(*refusal).or_default() += 1,
+        }
+        answer
+    }
+
+    fn answer(&mut self, now: Now, from: ReplicaId, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let peer = self.peers.get(&from).ok_or(Refusal::UnknownPeer)?;
+        let request = Request::decode(body)?;
+        if self.store.is_doubted() {
+            // What is here under the own id may have to be moved to another first.
+            return Ok(Answer::Busy { after_ms: DOUBT_MS }.encode());
+        }
+        let free_at = self.allowance.free_at.max(peer.allowance.free_at);
+        if free_at > now.mono {
+            let after_ms = u32::try_from((free_at - now.mono).div_ceil(1_000)).unwrap_or(u32::MAX);
+            return Ok(Answer::Busy { after_ms }.encode());
+        }
+        let answer = match request {
+            Request::Buckets { first, fingerprints, whole } => self.answer_buckets(first, &fingerprints.0, whole),
+            Request::Differences(sketch) => self.answer_differences(&sketch),
+        };
+        self.counters.bytes_answered += answer.len() as u64;
+        self.allowance.spend(now.mono, answer.len(), self.config.serve_bytes_per_second);
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.allowance.spend(now.mono, answer.len(), self.config.serve_bytes_per_second_each);
+        }
+        Ok(answer)
+    }
+
+    fn answer_buckets(&mut self, first: u16, fingerprints: &[u64], whole: bool) -> Vec<u8> {
+        let whole_bytes_max = if whole { usize::MAX } else { self.config.refine_bytes_min };
+        let bytes_max = self.config.transfer_bytes;
+        let (transfer, next) = self.store.encode_transfer(first.into(), fingerprints, bytes_max, whole_bytes_max);
+        self.log_sealed();
+        let next = u16::try_from(next).expect("BUCKETS fits 16 bits");
+        Answer::Buckets { next, transfer: Bytes(&transfer) }.encode()
+    }
+
+    fn answer_differences(&mut self, sketch: &Sketch) -> Vec<u8> {
+        let differences = self.store.encode_differences(sketch, self.config.transfer_bytes);
+        self.log_sealed();
+        let Some((transfer, count)) = differences else { return Answer::Undecoded.encode() };
+        let count = u16::try_from(count).expect("BUCKETS fits 16 bits");
+        Answer::Differences { count, transfer: Bytes(&transfer) }.encode()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_silence_a_seconds_worth_goes_at_once_and_then_the_rate_holds() {
+        let mut allowance = Allowance::default();
+        let (begin, rate) = (60_000_000, Some(1_000));
+        for _ in 0..10 {
+            assert!(allowance.free_at <= begin);
+            allowance.spend(begin, 100, rate);
+        }
+        assert!(allowance.free_at <= begin, "a second's worth");
+        allowance.spend(begin, 3_000, rate);
+        assert_eq!(allowance.free_at, begin + 3_000_000, "one answer may overdraw, and the next waits");
+        allowance.spend(begin, 1 << 40, None);
+        assert_eq!(allowance.free_at, begin + 3_000_000, "without a bound nothing is counted");
+    }
+}

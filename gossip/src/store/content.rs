@@ -1,0 +1,188 @@
+//! What a bucket holds, as it travels: cells by key, baselines, the frontier.
+
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use cahoots_crdt::{Dot, DotFun, Observed, ReplicaId, VersionVector};
+
+use super::ballot::{self, BallotError};
+use super::bucket::{Bucket, bucket_of};
+use super::cell::{Class, Count, Element, Path, Register, hash_of, mix};
+use super::entry::Entry;
+use super::transfer::TransferError;
+use crate::bytes::Bytes;
+use crate::{Hlc, Limits};
+
+/// Mostly one: the text of a key, the register of an element.
+pub(super) type Few<T> = SmallVec<[T; 1]>;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Content<'a> {
+    pub(super) frontier: Vec<Dot>,
+    #[serde(borrow)]
+    pub(super) baselines: Vec<BaselineState<'a>>,
+    pub(super) keys: Vec<KeyState<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct BaselineState<'a> {
+    #[serde(borrow)]
+    pub(super) key: Bytes<'a>,
+    pub(super) class: u8,
+    pub(super) name: Bytes<'a>,
+    pub(super) owner: ReplicaId,
+    pub(super) birth: u64,
+    pub(super) seen: u64,
+    pub(super) total: i128,
+    pub(super) reset: Dot,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeyState<'a> {
+    #[serde(borrow)]
+    pub(super) key: Bytes<'a>,
+    pub(super) elements: Few<ElementState<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ElementState<'a> {
+    pub(super) class: u8,
+    #[serde(borrow)]
+    pub(super) name: Bytes<'a>,
+    pub(super) registers: Few<(Dot, Hlc, Bytes<'a>)>,
+    /// Dot, clock, birth, total.
+    pub(super) counts: Vec<(Dot, Hlc, u64, i128)>,
+}
+
+/// The bucket's side tables, and these of its keys.
+pub(super) fn content_of<'a>(bucket: &'a Bucket, keys: impl Iterator<Item = (&'a [u8], &'a Entry)>) -> Content<'a> {
+    let baselines = bucket.baselines.iter().map(|it| BaselineState {
+        key: Bytes(&it.key),
+        class: it.class as u8,
+        name: Bytes(&it.name),
+        owner: it.baseline.owner,
+        birth: it.baseline.birth,
+        seen: it.baseline.seen,
+        total: it.baseline.total,
+        reset: it.baseline.reset,
+    });
+    let keys = keys.map(|(key, entry)| KeyState {
+        key: Bytes(key),
+        elements: entry.elements(key, 0).map(|(path, element)| state_of(path, element)).collect(),
+    });
+    Content { frontier: bucket.frontier().iter().collect(), baselines: baselines.collect(), keys: keys.collect() }
+}
+
+fn state_of<'a>(path: Path<'a>, element: &'a Element) -> ElementState<'a> {
+    ElementState {
+        class: path.class as u8,
+        name: Bytes(path.name),
+        registers: element.value.iter().map(|(dot, it)| (dot, it.clock, Bytes(&it.value))).collect(),
+        counts: element.counts().map(|(dot, it)| (dot, it.clock, it.birth, it.total)).collect(),
+    }
+}
+
+pub(super) fn element_of(state: ElementState<'_>) -> Element {
+    let register = |(dot, clock, value): (Dot, Hlc, Bytes<'_>)| (dot, Register { clock, value: value.0.into() });
+    let count = |(dot, clock, birth, total)| (dot, Count { clock, birth, total });
+    let counts: DotFun<Count> = state.counts.into_iter().map(count).collect();
+    let value = state.registers.into_iter().map(register).collect();
+    Element { value, counts: (!counts.is_empty()).then(|| Box::new(counts)) }
+}
+
+impl ElementState<'_> {
+    /// The dots of all cells.
+    pub(super) fn dots(&self) -> impl Iterator<Item = Dot> + '_ {
+        self.registers.iter().map(|(dot, ..)| *dot).chain(self.counts.iter().map(|(dot, ..)| *dot))
+    }
+
+    /// Whether `element` holds exactly these cells. Contents count, not dots alone: a dot of an id that was used twice
+    /// may name two of them.
+    pub(super) fn describes(&self, element: &Element) -> bool {
+        let registers = element.value.iter().map(|(dot, it)| (dot, it.clock, &*it.value));
+        let counts = element.counts().map(|(dot, it)| (dot, it.clock, it.birth, it.total));
+        registers.eq(self.registers.iter().map(|(dot, clock, value)| (*dot, *clock, value.0)))
+            && counts.eq(self.counts.iter().copied())
+    }
+}
+
+/// Well formed, within the limits, every key and every element of it once, and no cell beyond `vv`.
+pub(super) fn check(
+    content: &Content<'_>,
+    bucket: usize,
+    vv: &VersionVector,
+    limits: &Limits,
+) -> Result<(), TransferError> {
+    let place = |code: u8, name: &[u8]| {
+        let class = Class::from_code(code).ok_or(TransferError::Illegal("no such type"))?;
+        if name.len() > limits.name_bytes_max {
+            return Err(TransferError::TooLong);
+        }
+        if !class.has_names() && !name.is_empty() {
+            return Err(TransferError::Illegal("this type has no named parts"));
+        }
+        Ok(class)
+    };
+    let home = |key: &[u8]| {
+        let hash = hash_of(key);
+        if key.len() > limits.name_bytes_max {
+            return Err(TransferError::TooLong);
+        }
+        if bucket_of(hash) != bucket { Err(TransferError::Illegal("key outside its bucket")) } else { Ok(hash) }
+    };
+    let cell = |dot: Dot| if vv.covers(dot) { Ok(()) } else { Err(TransferError::Illegal("cell before its event")) };
+    content.frontier.iter().try_for_each(|dot| cell(*dot))?;
+    for it in &content.baselines {
+        home(it.key.0)?;
+        if place(it.class, it.name.0)?.holds_ballots() {
+            return Err(TransferError::Illegal("a ballot is no counter"));
+        }
+    }
+    let mut keys: HashTable<&[u8]> = HashTable::with_capacity(content.keys.len());
+    let mut names: HashTable<(u8, &[u8])> = HashTable::new();
+    for key in &content.keys {
+        let hash = home(key.key.0)?;
+        if keys.find(hash, |known| *known == key.key.0).is_some() {
+            return Err(TransferError::Illegal("a key twice"));
+        }
+        keys.insert_unique(hash, key.key.0, |key| hash_of(key));
+        names.clear();
+        for element in &key.elements {
+            let class = place(element.class, element.name.0)?;
+            if class.holds_ballots() {
+                check_ballots(class, element)?;
+            }
+            if key.elements.len() > 1 {
+                let place = (element.class, element.name.0);
+                let hash = |(class, name): &(u8, &[u8])| mix(hash_of(name), u64::from(*class));
+                if names.find(hash(&place), |known| *known == place).is_some() {
+                    return Err(TransferError::Illegal("an element twice"));
+                }
+                names.insert_unique(hash(&place), place, hash);
+            }
+            if element.registers.iter().any(|(_, _, value)| value.0.len() > limits.value_bytes_max) {
+                return Err(TransferError::TooLong);
+            }
+            element.dots().try_for_each(cell)?;
+        }
+    }
+    Ok(())
+}
+
+/// One ballot per replica, each as that replica may cast it.
+fn check_ballots(class: Class, element: &ElementState<'_>) -> Result<(), TransferError> {
+    if !element.counts.is_empty() {
+        return Err(TransferError::Illegal("a ballot is no counter"));
+    }
+    let mut owners: Vec<ReplicaId> = element.registers.iter().map(|(dot, ..)| dot.replica).collect();
+    owners.sort_unstable();
+    if owners.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(TransferError::Illegal("two ballots of one replica"));
+    }
+    element.registers.iter().try_for_each(|(.., value)| match ballot::check(class, value.0) {
+        Ok(()) => Ok(()),
+        Err(BallotError::TooLong) => Err(TransferError::TooLong),
+        Err(BallotError::NoNumber) => Err(TransferError::Illegal("a presence is no number")),
+    })
+}

@@ -1,0 +1,418 @@
+//! The id under which a store mints its events, and how it changes while there is data.
+//!
+//! An id is in doubt after a start from an image, until the peers have been heard. What is minted meanwhile is
+//! *provisional*: nobody is told of it. If others turn out to know events of the id that are not in the image, its dots
+//! name other events elsewhere. [`Store::rename`] moves them to a fresh id, as if they had been minted under it in the
+//! first place:
+//!
+//! - their cells, resets and places in frontiers get new dots;
+//! - the own part of a context, which an event implies, is written out: to the new id, the old one is another replica;
+//! - of a counter slot that was in use before, the old id keeps what it had, and what was added since becomes a slot of
+//!   the new id; a slot that was reset since gets a baseline, as any foreign slot does.
+//!
+//! The version vector goes back to what is certain of the old id. That is then a dead origin like any other, and what
+//! it had really written is fetched from those who have it. Exact, because nobody has applied a provisional event.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cahoots_crdt::{Dot, DotFun, ReplicaId};
+
+use super::baseline::{Baseline, Baselines};
+use super::bucket::bucket_of;
+use super::cell::{Class, Count, Dots, Element, Path, hash_of};
+use super::event::{Body, Change, KeyChanges, Part};
+use super::window::{Record, Window};
+use super::{Sealed, Store};
+use crate::Limits;
+use crate::bytes::Bytes;
+
+/// Bytes of provisional events kept for moving them. Beyond this the doubt is given up: an id that has been used so
+/// much without anybody contradicting is this store's.
+const PROVISIONAL_BYTES_MAX: usize = 16 << 20;
+/// What a counter slot costs beside its names.
+const SLOT_BYTES: usize = 128;
+
+/// What became of the events when a store changed its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// The id given up.
+    pub old: ReplicaId,
+    /// Events up to here stay what they were.
+    pub kept: u64,
+    /// So many later ones were moved: they are events 1 and on of the new id.
+    pub moved: u64,
+}
+
+/// Where a counter slot is: key, class, name.
+type Place = (Box<[u8]>, Class, Box<[u8]>);
+
+/// An own counter slot as it was before the provisional events.
+#[derive(Clone, Debug)]
+struct Slot {
+    /// The first provisional event that wrote or removed it.
+    touched_by: u64,
+    dot: Dot,
+    count: Count,
+    /// Of those of the new id, the one that removed it.
+    reset_by: Option<u64>,
+}
+
+/// For slots that were in use before: of the new id, the first event that adds there.
+type Births = BTreeMap<Place, u64>;
+
+#[derive(Clone, Debug)]
+pub(super) struct Provisional {
+    /// Own events up to here are certain.
+    base: u64,
+    /// Those that follow, in order.
+    bodies: Vec<Vec<u8>>,
+    slots: BTreeMap<Place, Slot>,
+    bytes: usize,
+}
+
+impl Provisional {
+    fn new(base: u64) -> Self {
+        Self { base, bodies: Vec::new(), slots: BTreeMap::new(), bytes: 0 }
+    }
+
+    /// Notes that a window was sealed into an event of this body.
+    pub(super) fn note(&mut self, window: &Window, body: &[u8]) {
+        debug_assert_eq!(window.seq, self.base + self.bodies.len() as u64 + 1);
+        self.bodies.push(body.to_vec());
+        self.bytes += body.len();
+        for (_, key, record) in &window.records {
+            let (class, name, (dot, count)) = match record {
+                Record::Count { class, name, before: Some(before) } => (*class, name, before),
+                Record::OwnReset { class, name, before } => (*class, name, before),
+                _ => continue,
+            };
+            if dot.seq <= self.base {
+                self.bytes += key.len() + name.len() + SLOT_BYTES;
+                let slot = Slot { touched_by: window.seq, dot: *dot, count: count.clone(), reset_by: None };
+                self.slots.entry((key.clone(), class, name.clone())).or_insert(slot);
+            }
+        }
+    }
+}
+
+/// Dots of provisional events, before and after.
+#[derive(Clone, Copy)]
+struct Moving {
+    old: ReplicaId,
+    new: ReplicaId,
+    base: u64,
+}
+
+impl Moving {
+    fn is_moved(self, dot: Dot) -> bool {
+        dot.replica == self.old && dot.seq > self.base
+    }
+
+    fn dot(self, dot: Dot) -> Dot {
+        if self.is_moved(dot) { Dot::new(self.new, dot.seq - self.base) } else { dot }
+    }
+}
+
+impl Store {
+    /// Makes an image usable for minting as `id`, which is the image's own, to be kept on probation, or a fresh one.
+    pub fn resume(&mut self, id: ReplicaId, limits: Limits, window_bytes_max: usize) {
+        self.limits = limits;
+        self.window_bytes_max = window_bytes_max;
+        self.clock_ahead_ms = 0;
+        self.changes = super::changes::Changes::default();
+        self.provisional = None;
+        if id == self.id {
+            self.doubt();
+        } else {
+            self.rename(id);
+        }
+    }
+
+    /// From now on own events are provisional, one whose window is open too. Nobody must be told of them: neither by
+    /// events nor by version vectors nor by transfers.
+    pub fn doubt(&mut self) {
+        let base = self.sealed_seq();
+        self.provisional.get_or_insert_with(|| Provisional::new(base));
+    }
+
+    /// Own events are this store's for good.
+    pub fn trust(&mut self) {
+        self.provisional = None;
+    }
+
+    /// Whether the id is in doubt.
+    #[must_use]
+    pub fn is_doubted(&self) -> bool {
+        self.provisional.is_some()
+    }
+
+    /// The last own event that anybody may have been told of: whoever knows a later one has it from elsewhere.
+    #[must_use]
+    pub fn certain_seq(&self) -> u64 {
+        self.provisional.as_ref().map_or_else(|| self.sealed_seq(), |it| it.base)
+    }
+
+    /// Bytes kept for moving provisional events, and what they may come to before the doubt is given up.
+    pub(super) fn doubt_queue(&self) -> (usize, usize) {
+        // One more event is taken in before the bound is looked at.
+        let most = PROVISIONAL_BYTES_MAX + 2 * self.limits.group_bytes_max;
+        (self.provisional.as_ref().map_or(0, |it| it.bytes), most)
+    }
+
+    /// Ends a doubt that has become too expensive to keep up. To be called between events.
+    pub(super) fn bound_doubt(&mut self) {
+        self.provisional.take_if(|it| it.bytes > PROVISIONAL_BYTES_MAX);
+    }
+
+    /// Goes on under a fresh id. Provisional events, an open window included, are moved to it.
+    ///
+    /// O(what is moved, and the buckets it lies in).
+    ///
+    /// # Panics
+    /// If `id` was ever used before, as far as can be seen here.
+    pub fn rename(&mut self, id: ReplicaId) -> Renamed {
+        assert!(id != self.id && self.vv.get(id) == 0, "an id is used once");
+        self.doubt();
+        self.seal();
+        let provisional = self.provisional.take().expect("just doubted");
+        let moving = Moving { old: self.id, new: id, base: provisional.base };
+        let moved = provisional.bodies.len() as u64;
+        self.id = id;
+        self.vv = self.vv.iter().filter(|(replica, _)| *replica != moving.old).collect();
+        for (replica, seq) in [(moving.old, moving.base), (id, moved)] {
+            if seq > 0 {
+                self.vv.raise(replica, seq);
+            }
+        }
+        self.sealed.retain(|sealed| sealed.seq <= moving.base);
+        let Provisional { bodies, mut slots, .. } = provisional;
+        let mut births = Births::new();
+        for (seq, bytes) in (1..).zip(&bodies) {
+            let body = moving.rewrite(seq, bytes, &mut slots, &mut births, &self.limits);
+            self.sealed.push_back(Sealed { seq, body });
+        }
+        for bytes in &bodies {
+            moving
+                .read(bytes, &self.limits)
+                .parts
+                .iter()
+                .for_each(|part| self.move_part(moving, part, &slots, &births));
+        }
+        let mut touched = BTreeSet::new();
+        for ((key, class, name), slot) in &slots {
+            let Some(by) = slot.reset_by else { continue };
+            let path = Path::new(key, *class, name);
+            let (dot, Count { birth, total, .. }) = (slot.dot, slot.count.clone());
+            let baseline = Baseline { owner: dot.replica, birth, seen: dot.seq, total, reset: Dot::new(id, by) };
+            self.buckets[bucket_of(hash_of(key))].baselines.merge(&path, baseline);
+        }
+        for bytes in &bodies {
+            touched.extend(moving.read(bytes, &self.limits).parts.iter().map(|part| usize::from(part.bucket)));
+        }
+        for index in touched {
+            self.buckets[index].fingerprint = self.buckets[index].recompute(index);
+        }
+        Renamed { old: moving.old, kept: moving.base, moved }
+    }
+
+    /// Gives what one provisional event left in one bucket its new dots.
+    fn move_part(&mut self, moving: Moving, part: &Part<'_>, slots: &BTreeMap<Place, Slot>, births: &Births) {
+        let index = usize::from(part.bucket);
+        let bucket = &mut self.buckets[index];
+        for KeyChanges { key, changes } in &part.keys {
+            let hash = hash_of(key.0);
+            bucket.alter_present(hash, key.0, |entry, baselines, _| {
+                for (class, name) in changes.iter().filter_map(written) {
+                    if entry.element(class, name).is_none() {
+                        continue;
+                    }
+                    let path = Path::within(hash, key.0, class, name);
+                    let place = place_of(&path);
+                    let slot = slots.get(&place).filter(|slot| slot.reset_by.is_none()).zip(births.get(&place));
+                    move_element(moving, &path, entry.element_mut(class, name), baselines, slot);
+                }
+            });
+            self.changes.push(key.0); // of assignments at one instant, the id decides
+        }
+        let frontier: Dots = bucket.frontier().iter().map(|dot| moving.dot(dot)).collect();
+        bucket.set_frontier(index, frontier);
+        bucket.baselines.resets_mut().for_each(|reset| *reset = moving.dot(*reset));
+    }
+}
+
+impl Moving {
+    fn read<'a>(self, bytes: &'a [u8], limits: &Limits) -> Body<'a> {
+        Body::decode(bytes, Dot::new(self.old, u64::MAX), limits).expect("it was written here")
+    }
+
+    /// The body of a provisional event as the new id would have written it, as its event `seq`.
+    fn rewrite(
+        self,
+        seq: u64,
+        bytes: &[u8],
+        slots: &mut BTreeMap<Place, Slot>,
+        births: &mut Births,
+        limits: &Limits,
+    ) -> Vec<u8> {
+        let resets = self.resets(seq, &self.read(bytes, limits), slots);
+        let mut body = self.read(bytes, limits);
+        for part in &mut body.parts {
+            if self.base > 0 {
+                let own = Dot::new(self.old, self.base);
+                part.names.push(own);
+                part.cleared.iter_mut().for_each(|context| context.push(own));
+                for change in part.keys.iter_mut().flat_map(|key| &mut key.changes) {
+                    if let Change::Delete { context } | Change::Remove { context, .. } = change {
+                        context.push(own);
+                    }
+                }
+            }
+            for KeyChanges { key, changes } in &mut part.keys {
+                for change in changes {
+                    let Change::Count { class, name, birth, total, .. } = change else { continue };
+                    if *birth > self.base {
+                        *birth -= self.base;
+                        continue;
+                    }
+                    let class = Class::from_code(*class).expect("checked");
+                    let place = (key.0.into(), class, name.0.into());
+                    let slot = slots.get(&place).expect("a slot older than the doubt is noted when it is written");
+                    *total -= slot.count.total;
+                    *birth = *births.entry(place).or_insert(seq);
+                }
+            }
+            for reset in &resets {
+                if bucket_of(hash_of(&reset.0.0)) == usize::from(part.bucket) {
+                    add_reset(part, self.old, reset);
+                }
+            }
+        }
+        body.encode()
+    }
+
+    /// The slots of the old id that an event removed, noted as removed by it.
+    fn resets(self, seq: u64, body: &Body<'_>, slots: &mut BTreeMap<Place, Slot>) -> Vec<(Place, Dot, Count)> {
+        let mut resets = Vec::new();
+        let mut reset = |place: &Place, slot: &mut Slot| {
+            if slot.reset_by.is_none() && slot.touched_by <= self.base + seq {
+                slot.reset_by = Some(seq);
+                resets.push((place.clone(), slot.dot, slot.count.clone()));
+            }
+        };
+        for part in &body.parts {
+            if part.cleared.is_some() {
+                let here = slots.iter_mut().filter(|(it, _)| bucket_of(hash_of(&it.0)) == usize::from(part.bucket));
+                here.for_each(|(place, slot)| reset(place, slot));
+            }
+            for KeyChanges { key, changes } in &part.keys {
+                for change in changes {
+                    let is_removed = |place: &Place| match change {
+                        Change::Delete { .. } => true,
+                        Change::Remove { class, name, .. } => place.1 as u8 == *class && *place.2 == *name.0,
+                        _ => false,
+                    };
+                    let from: Place = (key.0.into(), Class::Text, Box::default());
+                    let under = slots.range_mut(from..).take_while(|(place, _)| *place.0 == *key.0);
+                    under.filter(|(place, _)| is_removed(place)).for_each(|(place, slot)| reset(place, slot));
+                }
+            }
+        }
+        resets
+    }
+}
+
+/// Where a change leaves a cell of the event.
+fn written<'a>(change: &Change<'a>) -> Option<(Class, &'a [u8])> {
+    match change {
+        Change::Assign { class, name, .. } | Change::Count { class, name, .. } => {
+            Some((Class::from_code(*class).expect("checked"), name.0))
+        }
+        _ => None,
+    }
+}
+
+fn place_of(path: &Path<'_>) -> Place {
+    (path.key.into(), path.class, path.name.into())
+}
+
+/// Puts a reset behind what the event removes and before what it writes.
+fn add_reset<'a>(part: &mut Part<'a>, owner: ReplicaId, ((key, class, name), dot, count): &'a (Place, Dot, Count)) {
+    let (birth, seen, total) = (count.birth, dot.seq, count.total);
+    let reset = Change::Reset { class: *class as u8, name: Bytes(name), owner, birth, seen, total };
+    match part.keys.iter_mut().find(|it| it.key.0 == &**key) {
+        Some(KeyChanges { changes, .. }) => {
+            let at = changes.iter().position(|change| written(change).is_some()).unwrap_or(changes.len());
+            changes.insert(at, reset);
+        }
+        None => part.keys.push(KeyChanges { key: Bytes(key), changes: vec![reset] }),
+    }
+}
+
+fn move_element(
+    moving: Moving,
+    path: &Path<'_>,
+    element: &mut Element,
+    baselines: &Baselines,
+    slot: Option<(&Slot, &u64)>,
+) {
+    element.value = element.value.iter().map(|(dot, register)| (moving.dot(dot), register.clone())).collect();
+    let mut counts = DotFun::new();
+    for (dot, count) in element.counts() {
+        let mut count = count.clone();
+        if !moving.is_moved(dot) {
+            counts.insert(dot, count);
+            continue;
+        }
+        if count.birth > moving.base {
+            count.birth -= moving.base;
+        } else if let Some((slot, birth)) = slot {
+            let is_reset = |baseline: &Baseline| baseline.birth == slot.count.birth && baseline.seen >= slot.dot.seq;
+            if !baselines.get(path, moving.old).is_some_and(is_reset) {
+                counts.insert(slot.dot, slot.count.clone());
+            }
+            count.total -= slot.count.total;
+            count.birth = *birth;
+        }
+        counts.insert(moving.dot(dot), count);
+    }
+    element.counts = (!counts.is_empty()).then(|| Box::new(counts));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: ReplicaId = ReplicaId::new(1);
+
+    #[test]
+    fn a_doubt_that_has_become_too_expensive_is_given_up() {
+        let mut store = Store::new(ME, Limits::default(), 1024);
+        store.doubt();
+        let value = vec![0; 1 << 20];
+        let mut written = 0;
+        while store.is_doubted() {
+            store.write(0, 0, |writer| writer.set(b"key", &value)).expect("within the limits");
+            store.seal();
+            written += value.len();
+            let (bytes, bytes_max) = store.doubt_queue();
+            assert!(bytes <= bytes_max);
+        }
+        assert!((PROVISIONAL_BYTES_MAX..PROVISIONAL_BYTES_MAX + 3 * value.len()).contains(&written), "{written}");
+        assert_eq!(store.certain_seq(), store.sealed_seq());
+    }
+
+    #[test]
+    fn only_what_is_provisional_is_moved() {
+        let mut store = Store::new(ME, Limits::default(), 1024);
+        store.write(0, 0, |writer| writer.set(b"a", b"1")).expect("within the limits");
+        store.seal();
+        let other = ReplicaId::new(2);
+        assert_eq!(store.rename(other), Renamed { old: ME, kept: 1, moved: 0 });
+        store.doubt();
+        store.write(0, 0, |writer| writer.set(b"b", b"1")).expect("within the limits");
+        let third = ReplicaId::new(3);
+        assert_eq!(store.rename(third), Renamed { old: other, kept: 0, moved: 1 });
+        assert_eq!(store.version_vector().iter().collect::<Vec<_>>(), [(ME, 1), (third, 1)]);
+        assert!(store.fingerprints_are_exact());
+    }
+}
