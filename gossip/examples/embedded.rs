@@ -20,7 +20,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tour(args.next(), args.next(), &mut std::io::stdout()).await
 }
 
-async fn tour(socket: Option<String>, daemon: Option<String>, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn tour(
+    socket: Option<String>,
+    daemon: Option<String>,
+    out: &mut impl Write,
+) -> Result<(), Box<dyn Error>> {
     // A node needs a name and an address. With a seed it joins that one's cluster.
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut config = NodeConfig::new("left", any_port);
@@ -81,7 +85,7 @@ async fn tour(socket: Option<String>, daemon: Option<String>, out: &mut impl Wri
     writeln!(out, "the room is empty again")?;
     // Hands over what only this node has, and says farewell.
     let drained = right.shutdown(Duration::from_secs(5)).await;
-    let _ = writeln!(out, "right has left; everything it wrote is at {} other node(s)", drained.complete_at);
+    writeln!(out, "right has left; everything it wrote is at {} other node(s)", drained.complete_at)?;
     left.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }

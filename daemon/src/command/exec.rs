@@ -8,6 +8,7 @@ use super::table::{self, Command};
 use crate::resp::{Args, Parser, Reply};
 use crate::server::{Server, Tally};
 use crate::session::Session;
+use cahoots_gossip::Dot;
 use cahoots_gossip::engine::{Now, Replica};
 use cahoots_gossip::store::{Class, Store, View, WriteError, Writer};
 
@@ -167,7 +168,7 @@ impl<'a> Exec<'a> {
     /// One event group. `bytes` is an upper estimate of the keys and values written.
     pub(super) fn write<R>(&mut self, bytes: usize, write: impl FnOnce(&mut Writer<'_>) -> R) -> R {
         let result = self.replica.write(self.now, bytes, write);
-        self.session.written = self.replica.position();
+        self.session.written = Some(Dot::new(self.replica.id(), self.replica.position()));
         result
     }
 

@@ -12,5 +12,14 @@ pub(super) fn wait(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
         crate::resp::integer(&args[2]).ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
     let timeout = u64::try_from(timeout).map_err(|_| CommandError::text("ERR timeout is negative"))?;
     let timeout = (timeout > 0).then(|| Duration::from_millis(timeout));
-    Ok(Flow::Pause(Pause::Wait { seq: exec.session.written, replicas, timeout }))
+    let seq = match exec.session.written {
+        None => 0,
+        Some(written) if written.replica == exec.replica.id() => written.seq,
+        Some(_) => {
+            // The id it was written under turned out to be in use elsewhere: nobody is known to have it.
+            exec.reply.count(0);
+            return Ok(Flow::Continue);
+        }
+    };
+    Ok(Flow::Pause(Pause::Wait { seq, replicas, timeout }))
 }

@@ -29,8 +29,8 @@ use super::failure::NodeFailure;
 use super::roster::{Roster, Seen, Step};
 use super::seeds::Seeds;
 use super::transport::MembershipTransport;
-use crate::engine::ReadyReason;
 use crate::Zone;
+use crate::engine::ReadyReason;
 
 /// Chitchat drops a dead incarnation from its digests after half of this, and forgets it after the whole.
 ///

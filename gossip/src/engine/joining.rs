@@ -207,7 +207,7 @@ impl Joining {
     }
 
     /// Whom to ask now what they have, and of which ids: a few, those that are ready first.
-    pub(super) fn to_ask(&mut self, now: u64) -> Vec<(ReplicaId, RangeInclusive<ReplicaId>)> {
+    pub(super) fn choose_asked(&mut self, now: u64) -> Vec<(ReplicaId, RangeInclusive<ReplicaId>)> {
         let silent = self.peers.iter_mut().filter(|(_, account)| !account.is_complete());
         let (waiting, mut due): (Vec<_>, Vec<_>) = silent.partition(|(_, it)| it.asks > 0 && now < it.ask_at);
         due.sort_by_key(|(_, account)| (!account.ready, account.asks));
@@ -341,7 +341,7 @@ impl Replica {
             self.emit(Event::Ready { reason });
             return;
         }
-        for (peer, ids) in joining.to_ask(now.mono) {
+        for (peer, ids) in joining.choose_asked(now.mono) {
             if ids == ALL {
                 self.send_versions(peer, true);
             } else {
@@ -476,11 +476,11 @@ mod tests {
         it.peer_up(0, A);
         let id = ReplicaId::new;
         it.heard(A, &(id(51)..=LAST), [(id(60), 7)].into_iter());
-        assert_eq!(it.to_ask(1), [(A, id(0)..=id(50))], "only what was not told");
+        assert_eq!(it.choose_asked(1), [(A, id(0)..=id(50))], "only what was not told");
         it.heard(A, &(id(0)..=id(20)), [(A, 1)].into_iter());
         it.heard(A, &(id(10)..=id(30)), [(A, 9), (id(25), 4)].into_iter()); // of A it has said enough
         assert_eq!(it.review(1, ME, &vv([(A, 1), (id(25), 4), (id(60), 7)]), 0), None);
-        assert_eq!(it.to_ask(TIMEOUT), [(A, id(31)..=id(50))]);
+        assert_eq!(it.choose_asked(TIMEOUT), [(A, id(31)..=id(50))]);
         it.heard(A, &(id(31)..=id(50)), [].into_iter());
         assert_eq!(it.review(1, ME, &vv([(A, 1), (id(25), 4)]), 0), None);
         let all = vv([(A, 1), (id(25), 4), (id(60), 7)]);
@@ -505,14 +505,17 @@ mod tests {
         let ids: Vec<ReplicaId> = (10..40).map(ReplicaId::new).collect();
         ids.iter().for_each(|id| it.peer_up(0, *id));
         it.peer_ready(ids[0], false);
-        let asked = it.to_ask(0);
+        let asked = it.choose_asked(0);
         assert_eq!(asked.len(), ASKED_MAX);
         assert!(asked.iter().all(|(id, _)| *id != ids[0]), "those that are ready first");
-        assert_eq!((it.to_ask(1), it.due()), (Vec::new(), ASK_US));
+        assert_eq!((it.choose_asked(1), it.due()), (Vec::new(), ASK_US));
         it.heard(asked[0].0, &ALL, [(A, 5)].into_iter());
-        assert_eq!(it.to_ask(2).len(), 1);
-        let again = it.to_ask(ASK_US);
-        assert!(again.len() == ASKED_MAX - 1 && again.iter().all(|one| !asked.contains(one)), "those never asked first");
+        assert_eq!(it.choose_asked(2).len(), 1);
+        let again = it.choose_asked(ASK_US);
+        assert!(
+            again.len() == ASKED_MAX - 1 && again.iter().all(|one| !asked.contains(one)),
+            "those never asked first"
+        );
     }
 
     #[test]
@@ -521,14 +524,14 @@ mod tests {
         it.peer_up(0, A);
         let mut asked = Vec::new();
         for now in (0..4_000_000).step_by(10_000) {
-            if !it.to_ask(now).is_empty() {
+            if !it.choose_asked(now).is_empty() {
                 asked.push(now);
             }
         }
         assert_eq!(asked[..4], [0, 50_000, 150_000, 350_000]);
         assert!(asked.len() <= 9, "{asked:?}");
         says(&mut it, A, [(A, 1)]);
-        assert_eq!(it.to_ask(10_000_000), []);
+        assert_eq!(it.choose_asked(10_000_000), []);
         assert_eq!(it.due(), SETTLE.min(TIMEOUT));
     }
 

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use cahoots_gossip::{ReplicaId, Zone};
 use cahoots_gossip::engine::{Event, Now, Replica, ReplicaConfig};
 use cahoots_gossip::store::{Change, WriteError, Writer};
+use cahoots_gossip::{ReplicaId, Zone};
 
 const WALL: u64 = 1_700_000_000_000;
 

@@ -107,11 +107,7 @@ impl Bulk {
     }
 
     /// Answers the requests of peers until the node stops.
-    pub(super) fn answer(
-        &self,
-        shared: &Arc<Shared>,
-        config: &NodeConfig,
-    ) -> impl Future<Output = ()> + Send + use<> {
+    pub(super) fn answer(&self, shared: &Arc<Shared>, config: &NodeConfig) -> impl Future<Output = ()> + Send + use<> {
         server::accept(server::Answerer::new(Arc::clone(shared), config), self.endpoint.clone())
     }
 

@@ -3,6 +3,9 @@
 use super::{Access, AccessError, Node, typed};
 use crate::store::Class;
 
+/// A field and its value.
+type Entry = (Vec<u8>, Vec<u8>);
+
 /// Fields with values, each replaced or counted on its own. A field written while it is removed elsewhere stays.
 ///
 /// ```
@@ -105,7 +108,7 @@ impl<A: Access> Map<A> {
     ///
     /// # Errors
     /// The key holds another type.
-    pub fn entries(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, AccessError> {
+    pub fn entries(&self) -> Result<Vec<Entry>, AccessError> {
         self.access.read(|store| {
             let view = typed(store, &self.key, Class::Hash)?;
             let entries = view.iter().flat_map(|view| view.iter());
