@@ -56,7 +56,7 @@ pub struct Flags {
     #[arg(long, env = "CAHOOTS_SEED", value_name = "HOST:PORT", value_delimiter = ',')]
     pub seed: Option<Vec<String>>,
 
-    /// Be ready after so many seconds without progress in catching up with the cluster, whatever is missing [default: 5]
+    /// Be ready after so many seconds without progress in catching up with the cluster, whatever is missing [default: 10]
     #[arg(long, env = "CAHOOTS_JOIN_TIMEOUT", value_name = "SECONDS")]
     pub join_timeout: Option<Seconds>,
 

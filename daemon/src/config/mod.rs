@@ -27,9 +27,9 @@ use file::Table;
 
 /// The UDP port peers use unless another is configured.
 const DEFAULT_PORT: u16 = 7101;
-/// A peer that is up is known after half a second, so after ten times that none is to be expected; and this is how long
-/// people wait before they look what is wrong.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that is up is known after half a second, so after twenty times that none is to be expected; and a node whose id is
+/// in use elsewhere has ended by then, without having served anybody.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NodeFailure {
-    /// Another live process runs under the same replica id, and has done so for longer: a copied volume, a restored
-    /// image, or the same id configured twice. Of two such processes the younger ends, or changes would be lost.
+    /// Another live process runs under the replica id with which this one started, and has done so for longer: a copied
+    /// volume, a restored image, or the same id configured twice. Of two such processes the younger ends, or changes
+    /// would be lost; also if it has found out by what others know, and has taken another id meanwhile.
     #[error(
         "replica id {id} is in use by the node {name:?} at {addr}, which was started earlier: one of the two is a copy of \
          the other"

@@ -28,7 +28,7 @@ use super::socket::Endpoint;
 use super::timer::Timer;
 use crate::Zone;
 use crate::engine::{Now, Readiness, ReadyReason, Replica};
-use crate::store::Writer;
+use crate::store::{Store, Writer};
 
 /// Time a shutdown takes for its farewell even when the hand-over has used up the bound.
 const FAREWELL_TIME: Duration = Duration::from_millis(500);
@@ -125,11 +125,14 @@ impl Node {
         let bulk_advertised = config.bulk_advertised(bulk_local, advertised);
         let timer = Timer::new().map_err(|source| StartError::Timer { source })?;
         let clock = Clock::start();
-        let id = config.id.unwrap_or_else(random_id);
         let mut replica = config.replica.clone();
         replica.nonce_salt = random();
         replica.zone = Zone::of(config.zone.as_deref());
-        let mut replica = Replica::new(replica, id, clock.now());
+        let mut replica = match config.id {
+            // Used before, most likely: on probation until the peers have said what they know of it.
+            Some(id) => Replica::resume(replica.clone(), Store::new(id, replica.limits, 0), id, clock.now()),
+            None => Replica::new(replica, random_id(), clock.now()),
+        };
         if !config.seeds.is_empty() {
             replica.join(clock.now(), u64::try_from(config.join_timeout.as_micros()).unwrap_or(u64::MAX));
         }
