@@ -332,7 +332,12 @@ impl Membership {
         let (sender, mut told) = mpsc::channel(FAREWELLS_MAX * 4);
         self.shared.report_farewells(Some(sender));
         self.announce(chitchat).await;
-        let peers: BTreeSet<_> = self.roster.up_addresses().take(FAREWELLS_MAX).collect();
+        let mut peers: BTreeSet<_> = self.roster.up_addresses().take(FAREWELLS_MAX).collect();
+        if peers.is_empty() {
+            // Seeds may know this node before it knows them.
+            let seeds = self.seeds.addresses().into_iter().filter(|it| *it != self.advertised && *it != self.local);
+            peers.extend(seeds.take(FAREWELLS_MAX));
+        }
         // Twice, for a datagram may be lost.
         for _ in 0..2 {
             let mut waiting = peers.clone();
