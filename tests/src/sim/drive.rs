@@ -54,6 +54,7 @@ pub fn run(plan: &Plan) -> Report {
         }
     }
     world.backlog = plan.backlog;
+    world.joins = true;
     for (from, to, link) in &plan.other_links {
         world.set_link(*from, *to, *link);
     }
@@ -194,6 +195,7 @@ impl World {
         if !self.doubtful {
             self.check_clearing_up();
         }
+        self.check_all_ready();
         took
     }
 
