@@ -103,7 +103,7 @@ impl World {
             (true, _) => {
                 process.engine.peer_up(now, subject, address, zone);
                 process.believed.insert(subject, Some(address));
-                self.note_goal(host, at);
+                self.announce_readiness(host, subject);
             }
             (false, Some(_)) if forgotten => {
                 process.engine.peer_gone(subject);

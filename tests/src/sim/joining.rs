@@ -1,7 +1,7 @@
 //! Processes that join: not ready until they have what their peers had, and never waiting for ever.
 //!
 //! What a joiner must have is worked out apart from the engine: whatever the peer that it says it has caught up with had
-//! when the joiner first heard that this peer is there. The peer gives its account later than that, so it says no less.
+//! when the joiner started. What it hears, a peer said later than that: nobody can have told it anything before.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use super::detector::Appointment;
 /// Virtual microseconds without progress after which a joiner is ready all the same.
 const TIMEOUT_MICROS: u64 = 3_000_000;
 
-/// What a process that joins has heard of.
-#[derive(Debug, Default)]
+/// What was there when a process began to join.
+#[derive(Debug)]
 pub(super) struct Joined {
-    /// What each peer had when the process was told of it.
+    /// What each of the others had.
     goals: BTreeMap<ReplicaId, VersionVector>,
 }
 
@@ -33,25 +33,17 @@ impl World {
         if !self.joins || self.alive().len() < 2 {
             return;
         }
+        let others = self.alive().into_iter().filter(|other| *other != host).map(|other| &self.process(other).engine);
+        let goals = others.map(|engine| (engine.id(), account(engine))).collect();
         let now = self.read_clocks(host);
         let process = self.process_mut(host);
         process.engine.join(now, TIMEOUT_MICROS);
-        process.joined = Some(Joined::default());
+        process.joined = Some(Joined { goals });
         self.tally.joins += 1;
     }
 
-    /// `viewer` is told that the process on `subject` is up.
-    pub(super) fn note_goal(&mut self, viewer: usize, subject: usize) {
-        let Some(process) = &self.hosts[subject].process else { return };
-        let (id, goal) = (process.engine.id(), account(&process.engine));
-        if let Some(joined) = &mut self.process_mut(viewer).joined {
-            joined.goals.entry(id).or_insert(goal);
-        }
-        self.announce_readiness(viewer, id);
-    }
-
     /// Membership tells `viewer` whether a peer is ready.
-    fn announce_readiness(&mut self, viewer: usize, subject: ReplicaId) {
+    pub(super) fn announce_readiness(&mut self, viewer: usize, subject: ReplicaId) {
         let home = self.home_of(subject, viewer);
         let Some(process) = self.hosts[home].process.as_ref().filter(|it| it.engine.id() == subject) else { return };
         let ready = process.engine.is_ready();
@@ -82,8 +74,8 @@ impl World {
         if let ReadyReason::CaughtUp { peer } = reason
             && !self.doubtful
         {
-            let goal = joined.goals.get(&peer).expect("it was told of the peer");
-            let lacking = goal.iter().find(|(origin, seq)| *origin != id && here.get(*origin) < *seq);
+            let goal = joined.goals.get(&peer).into_iter().flat_map(VersionVector::iter);
+            let lacking = goal.into_iter().find(|(origin, seq)| *origin != id && here.get(*origin) < *seq);
             assert!(lacking.is_none(), "host {host} is ready and lacks {lacking:?} of what {peer} had: {here:?}");
         }
         let name = match reason {
