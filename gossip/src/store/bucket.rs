@@ -20,6 +20,12 @@ pub(super) fn bucket_of(key_hash: u64) -> usize {
     usize::try_from(key_hash >> (u64::BITS - BUCKET_BITS)).expect("ten bits fit")
 }
 
+/// The hash by which a table of keys of one bucket is to look for a key. The keys of a bucket have the top bits of their
+/// hashes in common, and a table tells its entries apart by just these before it looks at the entries themselves.
+pub(super) fn place_of(key_hash: u64) -> u64 {
+    key_hash.rotate_left(u64::BITS / 2)
+}
+
 /// The smallest hash that belongs to `bucket`.
 pub(super) fn first_hash(bucket: usize) -> u64 {
     (bucket as u64) << (u64::BITS - BUCKET_BITS)
@@ -46,16 +52,16 @@ impl Bucket {
 
     /// Makes room for a bucket of so many keys.
     pub(super) fn reserve(&mut self, keys: usize) {
-        self.keys.reserve(keys.saturating_sub(self.keys.len()), |(it, _)| hash_of(it));
+        self.keys.reserve(keys.saturating_sub(self.keys.len()), |(it, _)| place_of(hash_of(it)));
     }
 
     pub(super) fn get(&self, key_hash: u64, key: &[u8]) -> Option<&Entry> {
-        self.keys.find(key_hash, |(it, _)| **it == *key).map(|(_, entry)| entry)
+        self.keys.find(place_of(key_hash), |(it, _)| **it == *key).map(|(_, entry)| entry)
     }
 
     /// The entry of a key beside the baselines and the frontier, to alter a cell in place: nothing may be added or removed.
     pub(super) fn get_mut(&mut self, key_hash: u64, key: &[u8]) -> Option<(&mut Entry, &Baselines, &Dots)> {
-        let (_, entry) = self.keys.find_mut(key_hash, |(it, _)| **it == *key)?;
+        let (_, entry) = self.keys.find_mut(place_of(key_hash), |(it, _)| **it == *key)?;
         Some((entry, &self.baselines, &self.frontier))
     }
 
@@ -99,7 +105,7 @@ impl Bucket {
         key: &[u8],
         change: impl FnOnce(&mut Entry, &mut Baselines, &mut Fingerprint) -> R,
     ) -> R {
-        let found = self.keys.entry(key_hash, |(it, _)| **it == *key, |(it, _)| hash_of(it));
+        let found = self.keys.entry(place_of(key_hash), |(it, _)| **it == *key, |(it, _)| place_of(hash_of(it)));
         let mut found = found.or_insert_with(|| (key.into(), Entry::default()));
         let entry = &mut found.get_mut().1;
         self.clashes -= usize::from(entry.clashes());
@@ -197,7 +203,8 @@ impl Bucket {
             if baseline.owner != owner || !is_acked(baseline.reset) {
                 return true;
             }
-            let entry = keys.find(hash_of(&located.key), |(it, _)| *it == located.key).map(|(_, entry)| entry);
+            let entry =
+                keys.find(place_of(hash_of(&located.key)), |(it, _)| *it == located.key).map(|(_, entry)| entry);
             let slot = entry.and_then(|it| it.element(located.class, &located.name)).and_then(|it| it.slot(owner));
             slot.is_some_and(|(_, count)| count.birth == baseline.birth)
         });

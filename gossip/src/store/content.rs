@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use cahoots_crdt::{Dot, DotFun, Observed, ReplicaId, VersionVector};
 
 use super::ballot::{self, BallotError};
-use super::bucket::{Bucket, bucket_of};
+use super::bucket::{Bucket, bucket_of, place_of};
 use super::cell::{Class, Count, Element, Path, Register, hash_of, mix};
 use super::entry::Entry;
 use super::transfer::TransferError;
@@ -143,10 +143,10 @@ pub(super) fn check(
     let mut names: HashTable<(u8, &[u8])> = HashTable::new();
     for key in &content.keys {
         let hash = home(key.key.0)?;
-        if keys.find(hash, |known| *known == key.key.0).is_some() {
+        if keys.find(place_of(hash), |known| *known == key.key.0).is_some() {
             return Err(TransferError::Illegal("a key twice"));
         }
-        keys.insert_unique(hash, key.key.0, |key| hash_of(key));
+        keys.insert_unique(place_of(hash), key.key.0, |key| place_of(hash_of(key)));
         names.clear();
         for element in &key.elements {
             let class = place(element.class, element.name.0)?;

@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use cahoots_crdt::{Dot, DotFun, VersionVector};
 
 use super::baseline::Baseline;
-use super::bucket::{BUCKETS, Bucket, remove_cells};
+use super::bucket::{BUCKETS, Bucket, place_of, remove_cells};
 use super::cell::{Class, Dots, Element, Path, hash_of, mix};
 use super::content::{Content, ElementState, Few, check, content_of, element_of};
 use super::difference::{Difference, Sketch};
@@ -261,9 +261,9 @@ impl Store {
 fn unnamed<K: AsRef<[u8]>>(content: &Content<'_>, keys: impl IntoIterator<Item = K>) -> Vec<Box<[u8]>> {
     let mut named: HashTable<&[u8]> = HashTable::with_capacity(content.keys.len());
     for state in &content.keys {
-        named.insert_unique(hash_of(state.key.0), state.key.0, |key| hash_of(key));
+        named.insert_unique(place_of(hash_of(state.key.0)), state.key.0, |key| place_of(hash_of(key)));
     }
-    let is_named = |key: &[u8]| named.find(hash_of(key), |it| *it == key).is_some();
+    let is_named = |key: &[u8]| named.find(place_of(hash_of(key)), |it| *it == key).is_some();
     keys.into_iter().filter(|key| !is_named(key.as_ref())).map(|key| key.as_ref().into()).collect()
 }
 
