@@ -70,5 +70,8 @@ fn server() -> Server {
         limits: Limits::default(),
         started: Instant::now(),
         stats: Stats::default(),
+        durability: crate::server::Durability::default(),
+        leave: tokio::sync::Notify::new(),
+        drain: (1, std::time::Duration::ZERO),
     }
 }

@@ -208,3 +208,32 @@ fn trees_and_version_vectors_that_do_not_fit_a_message_keep_their_bytes() {
     assert!(a.counters.ranges_sent + b.counters.ranges_sent > 0);
     assert_golden("exchange.bin", &stream);
 }
+
+#[test]
+fn questions_and_answers_about_disks_keep_their_bytes() {
+    let addr = |id: ReplicaId| SocketAddr::from(([127, 0, 0, 1], 7000 + u16::try_from(id.get()).expect("small")));
+    let mut now = Now { mono: 0, wall: WALL };
+    let mut config = ReplicaConfig::default();
+    config.cluster = "golden".into();
+    let mut pair = [A, B].map(|id| Replica::new(config.clone(), id, now));
+    pair[0].peer_up(now, B, addr(B), Zone::default());
+    pair[1].peer_up(now, A, addr(A), Zone::default());
+    pair[0].write(now, 0, |w| w.set(b"key", b"value")).expect("admitted");
+    let mut stream = Vec::new();
+    for _ in 0..3 {
+        let kept = pair[1].store().version_vector().clone();
+        pair[1].note_kept(kept);
+        pair[0].ask_kept(1);
+        for (from, to) in [(0, 1), (1, 0)] {
+            let source = addr(pair[from].id());
+            while let Some(transmit) = pair[from].poll_transmit(now) {
+                stream.extend(u16::try_from(transmit.datagram.len()).expect("short").to_le_bytes());
+                stream.extend(&transmit.datagram);
+                pair[to].handle_datagram(now, source, &transmit.datagram).expect("accepted");
+            }
+        }
+        now.mono += 50_000;
+    }
+    assert_eq!(pair[0].kept_by(1), 1);
+    assert_golden("disks.bin", &stream);
+}

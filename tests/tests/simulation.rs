@@ -15,7 +15,7 @@ const SEEDS: u64 = 300;
 const SEEDS_ENOUGH: u64 = 300;
 
 /// Faults that must have fired in so many runs, by the counts of the tally.
-const FAULTS: [&str; 20] = [
+const FAULTS: [&str; 21] = [
     "crashes",
     "stops",
     "suspicions",
@@ -26,6 +26,7 @@ const FAULTS: [&str; 20] = [
     "to_predecessor",
     "refused",
     "syncs",
+    "records_lost",
     "resumed",
     "resumed_anew",
     "lies",

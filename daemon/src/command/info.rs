@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use super::cluster::joined_percent;
 use super::exec::{Exec, Flow, Outcome};
 use crate::resp::Args;
+use crate::server::NotReady;
 use cahoots_gossip::engine::Readiness;
 
 /// The version of Redis whose behaviour is promised: clients switch features on by it.
@@ -94,18 +94,39 @@ fn memory(text: &mut String, _: &mut Exec<'_>) -> std::fmt::Result {
     )
 }
 
-/// What clients look at before they send anything. Catching up with the cluster is what loading is to Redis.
+/// What clients look at before they send anything. Data is also loading while the replica catches up with its cluster.
 fn persistence(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
-    let loading = !exec.replica.is_ready() && !exec.server.serve_while_joining;
-    write!(text, "loading:{}\r\nasync_loading:0\r\n", u8::from(loading))?;
-    if loading {
-        let percent = joined_percent(&exec.replica.readiness());
+    let durability = &exec.server.durability;
+    let not_ready = exec.server.not_ready(&exec.replica.readiness());
+    lines!(text, "loading": u8::from(not_ready.is_some()), "async_loading": 0,)?;
+    if let Some(reason) = not_ready {
         let started = SystemTime::now() - exec.server.started.elapsed();
         let started = started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        lines!(text, "loading_start_time": started,)?;
+        if let NotReady::Reading { .. } = reason {
+            lines!(text,
+                "loading_total_bytes": durability.progress.total.load(Relaxed),
+                "loading_loaded_bytes": durability.progress.done.load(Relaxed),
+            )?;
+        }
         // Nobody knows the time left; clients that wait by it look again after this.
-        write!(text, "loading_start_time:{started}\r\nloading_loaded_perc:{percent}.00\r\nloading_eta_seconds:1\r\n")?;
+        write!(text, "loading_loaded_perc:{}.00\r\nloading_eta_seconds:1\r\n", reason.percent())?;
     }
-    lines!(text, "rdb_changes_since_last_save": 0, "rdb_bgsave_in_progress": 0, "aof_enabled": 0,)
+    lines!(text, "rdb_changes_since_last_save": 0, "rdb_bgsave_in_progress": 0,)?;
+    let Some(storage) = durability.storage() else { return lines!(text, "aof_enabled": 0,) };
+    let status = storage.status();
+    lines!(text,
+        "rdb_last_save_time": status.saved_at,
+        "aof_enabled": 1,
+        "aof_last_write_status": if status.failing.is_none() { "ok" } else { "err" },
+        "aof_current_size": status.log_bytes,
+        "aof_base_size": status.live_bytes,
+        "appendfsync": storage.policy(),
+        "storage_error": status.failing.as_deref().unwrap_or_default(),
+        "storage_rebuilding": u8::from(status.rebuilding),
+        "log_position": status.position,
+        "log_synced": status.synced,
+    )
 }
 
 fn resident_bytes() -> Option<usize> {

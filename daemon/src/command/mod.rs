@@ -35,6 +35,7 @@ mod glob;
 mod hash;
 mod info;
 mod keyspace;
+mod persistence;
 mod scan;
 mod server_time;
 mod set;

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::value::{LogFormat, LogLevel, Seconds, SocketMode};
 use crate::server::Limits;
+use crate::storage::AppendFsync;
 
 /// Why the configuration file is of no use.
 #[derive(Debug, Error)]
@@ -53,6 +54,12 @@ pub(super) struct Table {
     pub(super) join_timeout: Option<Seconds>,
     pub(super) serve_while_joining: Option<bool>,
     pub(super) in_memory: Option<bool>,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) appendfsync: Option<AppendFsync>,
+    pub(super) new_id: Option<bool>,
+    pub(super) repair: Option<bool>,
+    pub(super) drain_replicas: Option<usize>,
+    pub(super) drain_ms: Option<u64>,
     pub(super) tcp: Option<SocketAddr>,
     pub(super) key_file: Option<PathBuf>,
     pub(super) insecure: Option<bool>,

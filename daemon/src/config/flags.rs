@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::value::{LogFormat, LogLevel, Seconds, SocketMode};
+use crate::storage::AppendFsync;
 
 /// The variable that stands for flag `name`.
 pub(super) fn variable(name: &str) -> String {
@@ -73,7 +74,34 @@ pub struct Flags {
     )]
     pub serve_while_joining: Option<bool>,
 
-    /// Keep everything in memory; the default, and the only choice in this version
+    /// Directory to keep the data in; made if only its last part is missing [default: keep everything in memory]
+    #[arg(long, env = "CAHOOTS_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// When writes are made to survive a power failure: before they are answered, every second, or when the system sees
+    /// fit [default: everysec]
+    #[arg(long, env = "CAHOOTS_APPENDFSYNC", value_name = "WHEN")]
+    pub appendfsync: Option<AppendFsync>,
+
+    /// Do not go on under the replica id of the data directory, but take a new one: for a copy whose original is in use
+    #[arg(long, env = "CAHOOTS_NEW_ID", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    pub new_id: Option<bool>,
+
+    /// Start although the data directory is damaged: load what can be read, fetch the rest from the cluster
+    #[arg(long, env = "CAHOOTS_REPAIR", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    pub repair: Option<bool>,
+
+    /// At SIGTERM: how many replicas must have everything this node wrote [default: 1]
+    #[arg(long, env = "CAHOOTS_DRAIN_REPLICAS", value_name = "COUNT")]
+    pub drain_replicas: Option<usize>,
+
+    /// At SIGTERM: how long to wait for them, in milliseconds [default: 5000]
+    #[arg(long, env = "CAHOOTS_DRAIN_MS", value_name = "MS")]
+    pub drain_ms: Option<u64>,
+
+    /// Keep everything in memory; the default without --data-dir
     #[arg(
         long,
         env = "CAHOOTS_IN_MEMORY",

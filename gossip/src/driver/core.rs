@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use cahoots_crdt::ReplicaId;
@@ -87,11 +87,16 @@ pub(super) struct Shared {
     pub(super) ready: watch::Sender<Option<ReadyReason>>,
     /// There once the node has ended by itself.
     pub(super) failure: watch::Sender<Option<NodeFailure>>,
-    /// Under which id the replica runs.
-    pub(super) identity: watch::Sender<ReplicaId>,
+    /// The id that membership is to announce.
+    pub(super) id: watch::Sender<ReplicaId>,
     /// How often membership calls on others.
     pace: Mutex<Pace>,
+    /// Called under the engine's lock when there are records for a disk.
+    on_records: OnceLock<OnRecords>,
 }
+
+/// See [`Node::on_records`](super::Node::on_records).
+pub(super) type OnRecords = Box<dyn Fn() + Send + Sync>;
 
 /// What is left to do once the lock is released.
 #[derive(Default)]
@@ -106,11 +111,7 @@ impl Shared {
     /// With what receives the engine's requests.
     pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> (Self, mpsc::Receiver<Ask>) {
         let (asks, receiver) = mpsc::channel(ASKS_MAX);
-        let ready = match replica.readiness() {
-            Readiness::Ready(reason) => Some(reason),
-            Readiness::Joining(_) => None,
-        };
-        let id = replica.id();
+        let id = watch::Sender::new(replica.id());
         let core = Core { replica, armed: None, changes: None, hurry: false, hurried: 0, guards: Guards::new() };
         let shared = Self {
             core: Mutex::new(core),
@@ -127,17 +128,13 @@ impl Shared {
             membership: Mutex::new(None),
             farewells: Mutex::new(None),
             members: watch::Sender::default(),
-            ready: watch::Sender::new(ready),
+            ready: watch::Sender::new(None),
             failure: watch::Sender::new(None),
-            identity: watch::Sender::new(id),
+            id,
             pace: Mutex::new(Pace::new(Instant::now())),
+            on_records: OnceLock::new(),
         };
         (shared, receiver)
-    }
-
-    /// The id under which the replica runs now.
-    pub(super) fn id(&self) -> ReplicaId {
-        *self.identity.borrow()
     }
 
     /// The engine, for reading or for something that gives it nothing to do.
@@ -195,6 +192,7 @@ impl Shared {
     /// The locked half of a step.
     fn turn(&self, core: &mut Core, now: Now) -> Turn {
         let mut turn = Turn::default();
+        self.note_id(core, now);
         // What is written leaves first, so that a question about it, which may be due at the same time, comes after.
         self.collect(&mut core.replica, now, &mut turn);
         self.listen(core, now, &mut turn);
@@ -222,8 +220,58 @@ impl Shared {
                 }
             }
         }
+        if let Some(on_records) = self.on_records.get().filter(|_| core.replica.has_records()) {
+            on_records();
+        }
         self.arm(core, now);
         turn
+    }
+
+    /// Sees to what follows if the replica has another id than before.
+    fn note_id(&self, core: &mut Core, now: Now) {
+        let (old, id) = (self.id(), core.replica.id());
+        if old == id {
+            return;
+        }
+        tracing::warn!(%old, %id, "this replica goes on under a new id");
+        // Positions are of the old id: who waits for them is told that nobody is known to have them.
+        self.waiters.dismiss(|_| 0);
+        (core.hurry, core.hurried) = (false, 0);
+        core.settle_guards(now);
+        self.id.send_replace(id);
+        self.progress.notify_waiters();
+    }
+
+    /// The id of this node's replica.
+    pub(super) fn id(&self) -> ReplicaId {
+        *self.id.borrow()
+    }
+
+    /// Has records kept from now on, and `call` called whenever there are some.
+    pub(super) fn on_records(&self, call: OnRecords) {
+        self.core().replica.keep_records();
+        // The first one stays: there is one disk.
+        let _ = self.on_records.set(call);
+    }
+
+    /// The node begins to live: with `loaded`, if that is given, in the place of the replica that stood for it while a disk
+    /// was being read; and as one that joins, if there is somebody to join.
+    pub(super) fn begin(&self, loaded: Option<Replica>, join_timeout: Option<Duration>) {
+        let mut core = self.core();
+        if let Some(mut replica) = loaded {
+            if self.on_records.get().is_some() {
+                replica.keep_records();
+            }
+            replica.record_changes(core.changes.is_some());
+            self.id.send_replace(replica.id());
+            core.replica = replica;
+        }
+        if let Some(timeout) = join_timeout {
+            core.replica.join(self.clock.now(), u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX));
+        }
+        if let Readiness::Ready(reason) = core.replica.readiness() {
+            self.ready.send_replace(Some(reason));
+        }
     }
 
     /// Takes what the engine has to tell.
@@ -231,15 +279,19 @@ impl Shared {
         turn.asks.extend(std::iter::from_fn(|| core.replica.poll_ask()));
         let known = turn.events.len();
         while let Some(event) = core.replica.poll_event() {
-            match event {
-                Event::Ready { reason } => drop(self.ready.send_replace(Some(reason))),
-                Event::IdentityConflict { .. } => self.take_new_id(core, now),
-                _ => {}
+            if let Event::Ready { reason } = event {
+                self.ready.send_replace(Some(reason));
             }
             turn.events.push(event);
         }
+        if core.replica.needs_new_id() {
+            self.take_new_id(core, now);
+        }
         if turn.events[known..].iter().any(|event| matches!(event, Event::Acked { .. })) {
             self.recount(&core.replica);
+        }
+        if turn.events[known..].iter().any(|event| matches!(event, Event::Kept { .. } | Event::ProbationEnded)) {
+            self.progress.notify_waiters();
         }
     }
 
@@ -248,17 +300,11 @@ impl Shared {
     /// membership's to find out.
     fn take_new_id(&self, core: &mut Core, now: Now) {
         let renamed = core.replica.take_new_id(now, random_id());
-        let id = core.replica.id();
         tracing::error!(
-            old = %renamed.old, %id, moved = renamed.moved,
-            "the id of this replica is, or was, used elsewhere (a copied or restored volume, or a disk that lost writes); \
-             going on under another one"
+            old = %renamed.old, moved = renamed.moved,
+            "the id of this replica is, or was, used elsewhere: a copied or restored volume, or a disk that lost writes"
         );
-        // Positions are of the old id: who waits for them is told that nobody is known to have them.
-        self.waiters.give_up();
-        (core.hurry, core.hurried) = (false, 0);
-        core.settle_guards(now);
-        self.identity.send_replace(id);
+        self.note_id(core, now);
     }
 
     /// The node cannot go on: it stops at once, and says why to whoever asks.

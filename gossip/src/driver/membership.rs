@@ -96,7 +96,7 @@ impl Membership {
         advertised: SocketAddr,
         bulk: SocketAddr,
     ) -> Self {
-        let (ready, identity) = (shared.ready.subscribe(), shared.identity.subscribe());
+        let (ready, identity) = (shared.ready.subscribe(), shared.id.subscribe());
         let id = *identity.borrow();
         let mut announcement = Announcement::new(id, &config.replica.limits, Some(bulk), config.zone.clone());
         announcement.ready = ready.borrow().is_some();
@@ -148,9 +148,15 @@ impl Membership {
             }
             self.shared.tally.membership_restarts.add(1);
             tokio::time::sleep(RESTART_PAUSE).await;
-            // Peers take a new incarnation for a restart, and drop what the broken one may have spread.
-            self.incarnation = wall_ms().max(self.incarnation + 1);
+            self.begin_incarnation();
         }
+    }
+
+    /// Peers take a new incarnation for a restart, and drop what the one before may have spread.
+    fn begin_incarnation(&mut self) {
+        self.incarnation = wall_ms().max(self.incarnation + 1);
+        self.roster.announce(self.incarnation, self.announcement.clone());
+        self.shared.members.send_replace(self.roster.members());
     }
 
     fn transport(&self) -> MembershipTransport {
@@ -202,7 +208,7 @@ impl Membership {
                 Ok(()) = self.ready.changed() => self.announce(chitchat).await,
                 Ok(()) = self.identity.changed() => {
                     self.announce(chitchat).await;
-                    // Whoever goes by the old id is a peer now.
+                    // Whoever goes by the old id is a peer now, or was there first.
                     if let Some(failure) = self.review(&mut live) {
                         return Ended::Conflict(failure);
                     }
@@ -232,7 +238,7 @@ impl Membership {
     /// Takes over whether the replica is ready, and its id.
     fn renew(&mut self) {
         self.announcement.ready = self.willing && self.ready.borrow_and_update().is_some();
-        self.announcement.id = *self.identity.borrow_and_update();
+        self.announcement.id = *self.identity.borrow();
         self.roster.announce(self.incarnation, self.announcement.clone());
     }
 

@@ -58,7 +58,7 @@ pub use counters::Counters;
 pub use failure::NodeFailure;
 pub use handles::{Access, AccessError, Counter, Group, Map, Presence, PresenceGuard, Register, Set, Vote};
 pub use member::{Member, MemberState, PeerRefusal};
-pub use node::{Drained, Node};
+pub use node::{Drained, Node, random_id};
 pub use pump::UNSENT_MAX;
 pub use roster::DOWN_MAX;
 pub use transport::MEMBERSHIP_INBOX_MAX;

@@ -27,8 +27,11 @@ use super::seeds::Seeds;
 use super::socket::Endpoint;
 use super::timer::Timer;
 use crate::Zone;
-use crate::engine::{Now, Readiness, ReadyReason, Replica};
+use crate::engine::{Ask, Now, Readiness, ReadyReason, Replica};
 use crate::store::{Store, Writer};
+
+/// Between two questions to peers about their disks.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Time a shutdown takes for its farewell even when the hand-over has used up the bound.
 const FAREWELL_TIME: Duration = Duration::from_millis(500);
@@ -57,7 +60,8 @@ pub struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// Whether every event of this replica is applied at one live peer at least, or there was no event to hand over.
+    /// Whether every event of this replica is applied at as many live peers as were asked for, or there was no event to
+    /// hand over.
     pub handed_over: bool,
     /// How many live peers have every event of this replica.
     pub complete_at: usize,
@@ -81,8 +85,20 @@ struct Running {
     bulk: Mutex<Option<Bulk>>,
     has_seeds: bool,
     commands: mpsc::Sender<Command>,
+    /// There until the node is woken.
+    asleep: Mutex<Option<Asleep>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     drained: tokio::sync::Mutex<Option<Drained>>,
+}
+
+/// What a node needs to be woken.
+struct Asleep {
+    config: NodeConfig,
+    runtime: runtime::Handle,
+    advertised: SocketAddr,
+    bulk_advertised: SocketAddr,
+    orders: mpsc::Receiver<Command>,
+    asks: mpsc::Receiver<Ask>,
 }
 
 impl Drop for Running {
@@ -113,10 +129,22 @@ impl Node {
     ///
     /// # Errors
     /// See [`StartError`]; after one nothing is left running.
-    #[allow(clippy::unused_async, reason = "a start that comes to wait for something must not change its signature")]
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
+        let node = Self::asleep(config).await?;
+        node.wake(None);
+        Ok(node)
+    }
+
+    /// Binds the sockets and no more: the node neither hears nor says anything before [`wake`](Self::wake). So a program
+    /// that has data to load learns first whether it can start at all, and peers never meet a replica that knows less
+    /// than its id has told. Nothing may be written meanwhile; it would be gone.
+    ///
+    /// # Errors
+    /// See [`StartError`]; after one nothing is left running.
+    #[allow(clippy::unused_async, reason = "a start that comes to wait for something must not change its signature")]
+    pub async fn asleep(config: NodeConfig) -> Result<Self, StartError> {
         config.check()?;
-        let tasks_of = runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let runtime = runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let endpoint = Endpoint::bind(config.listen)?;
         let local = endpoint.local_addr();
         let advertised = config.advertised(local)?;
@@ -128,38 +156,62 @@ impl Node {
         let mut replica = config.replica.clone();
         replica.nonce_salt = random();
         replica.zone = Zone::of(config.zone.as_deref());
-        let mut replica = match config.id {
+        let replica = match config.id {
             // Used before, most likely: on probation until the peers have said what they know of it.
             Some(id) => Replica::resume(replica.clone(), Store::new(id, replica.limits, 0), id, clock.now()),
             None => Replica::new(replica, random_id(), clock.now()),
         };
-        if !config.seeds.is_empty() {
-            replica.join(clock.now(), u64::try_from(config.join_timeout.as_micros()).unwrap_or(u64::MAX));
-        }
         let (shared, asks) = Shared::new(replica, endpoint, clock, timer);
         let shared = Arc::new(shared);
-        let endpoint = shared.endpoint().expect("the node has not been stopped yet");
+        let (commands, orders) = mpsc::channel(COMMANDS_MAX);
+        let has_seeds = !config.seeds.is_empty();
+        let (tasks, drained) = (Mutex::default(), tokio::sync::Mutex::new(None));
+        let asleep = Mutex::new(Some(Asleep { config, runtime, advertised, bulk_advertised, orders, asks }));
+        let bulk = Mutex::new(Some(bulk));
+        Ok(Self {
+            handle: Arc::new(Running { shared, local, bulk_local, bulk, has_seeds, commands, asleep, tasks, drained }),
+        })
+    }
+
+    /// Starts a node that is [`asleep`](Self::asleep), from a loaded store if one is given: then the node goes on from it
+    /// under this id. See [`Replica::resume`] for which id that may be. Does nothing when it is awake.
+    pub fn wake(&self, loaded: Option<(Store, ReplicaId)>) {
+        let asleep = self.handle.asleep.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Asleep { config, runtime, advertised, bulk_advertised, orders, asks }) = asleep else { return };
+        let shared = self.shared();
+        let loaded = loaded.map(|(store, id)| {
+            let replica = self.read(|replica| replica.config().clone());
+            Replica::resume(replica, store, id, shared.clock.now())
+        });
+        shared.begin(loaded, self.handle.has_seeds.then_some(config.join_timeout));
+        // A node that was shut down in its sleep stays down.
+        let bulk = self.handle.bulk.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(endpoint), Some(bulk)) = (shared.endpoint(), bulk.as_ref()) else { return };
         let (seeds, names) = Seeds::new(&config.seeds);
         let seeds = Arc::new(seeds);
+        let (local, name) = (self.handle.local, config.name.clone());
         let membership =
-            Membership::new(Arc::clone(&shared), Arc::clone(&seeds), &config, local, advertised, bulk_advertised);
-        let (commands, orders) = mpsc::channel(COMMANDS_MAX);
-        let tasks = vec![
-            tasks_of.spawn(pump(Arc::clone(&shared), endpoint)),
-            tasks_of.spawn(membership.run(orders)),
-            tasks_of.spawn(bulk.carry(&shared, asks, &config)),
-            tasks_of.spawn(bulk.answer(&shared, &config)),
-            tasks_of.spawn(async move { seeds.keep_fresh(names).await }),
+            Membership::new(Arc::clone(shared), Arc::clone(&seeds), &config, local, advertised, bulk_advertised);
+        let tasks = [
+            runtime.spawn(pump(Arc::clone(shared), endpoint)),
+            runtime.spawn(membership.run(orders)),
+            runtime.spawn(bulk.carry(shared, asks, &config)),
+            runtime.spawn(bulk.answer(shared, &config)),
+            runtime.spawn(async move { seeds.keep_fresh(names).await }),
         ];
-        tracing::info!(name = config.name, %local, %advertised, bulk = %bulk_advertised, "node started");
-        let drained = tokio::sync::Mutex::new(None);
-        let has_seeds = !config.seeds.is_empty();
-        let (tasks, bulk) = (Mutex::new(tasks), Mutex::new(Some(bulk)));
-        Ok(Self { handle: Arc::new(Running { shared, local, bulk_local, bulk, has_seeds, commands, tasks, drained }) })
+        self.handle.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
+        tracing::info!(name, %local, %advertised, bulk = %bulk_advertised, "node started");
+    }
+
+    /// Has the engine keep records of everything it applies from now on, for [`Replica::take_records`], and `call` called
+    /// whenever there are some: under the engine's lock, so it may do no more than wake somebody.
+    pub fn on_records(&self, call: impl Fn() + Send + Sync + 'static) {
+        self.shared().on_records(Box::new(call));
     }
 
     /// The id of this node's replica. It changes if the node finds out that the id is, or was, used elsewhere: then it
-    /// goes on under another one, and what it wrote that nobody had heard of yet goes with it.
+    /// goes on under another one, and what it wrote that nobody had heard of yet goes with it. Also by
+    /// [`Replica::take_new_id`].
     #[must_use]
     pub fn id(&self) -> ReplicaId {
         self.shared().id()
@@ -233,6 +285,48 @@ impl Node {
         }
     }
 
+    /// Waits until `replicas` live peers have this replica's own events `1..=seq` on disk, at most for `timeout`; returns how
+    /// many have. Peers that keep everything in memory never do. Cancel safe.
+    pub async fn wait_kept(&self, seq: u64, replicas: usize, timeout: Option<Duration>) -> usize {
+        let wait = async {
+            loop {
+                let progress = self.shared().progress.notified();
+                let enough = self.with(|replica, _| {
+                    let enough = replica.kept_by(seq) >= replicas;
+                    if !enough {
+                        replica.ask_kept(seq);
+                    }
+                    enough
+                });
+                if enough {
+                    return;
+                }
+                // Questions and answers may be lost.
+                let _ = tokio::time::timeout(ASK_AGAIN, progress).await;
+            }
+        };
+        match timeout {
+            Some(timeout) => drop(tokio::time::timeout(timeout, wait).await),
+            None => wait.await,
+        }
+        self.read(|replica| replica.kept_by(seq))
+    }
+
+    /// Waits until the peers have confirmed that nobody else has used this replica's id, or `patience` is over; says
+    /// whether they have. Matters after a [`wake`](Self::wake) under an old id only.
+    pub async fn id_confirmed(&self, patience: Duration) -> bool {
+        let confirmed = async {
+            loop {
+                let progress = self.shared().progress.notified();
+                if !self.read(Replica::on_probation) {
+                    return;
+                }
+                progress.await;
+            }
+        };
+        tokio::time::timeout(patience, confirmed).await.is_ok()
+    }
+
     /// Everybody known in the cluster: this node first, then peers, those that went down, those refused.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
@@ -297,36 +391,17 @@ impl Node {
     /// What is written meanwhile is handed over as well, if it comes early enough; writes after the end stay local and
     /// reach nobody. A second call returns what the first one achieved.
     pub async fn shutdown(&self, bound: Duration) -> Drained {
+        self.shutdown_after(1, bound).await
+    }
+
+    /// As [`shutdown`](Self::shutdown), handing every event to `replicas` live peers.
+    pub async fn shutdown_after(&self, replicas: usize, bound: Duration) -> Drained {
         let mut done = self.handle.drained.lock().await;
         if let Some(drained) = *done {
             return drained;
         }
-        let deadline = Instant::now() + bound;
+        let drained = self.hand_over(replicas, bound).await;
         let shared = self.shared();
-        let handed_over = async {
-            loop {
-                let progress = shared.progress.notified();
-                let complete = shared.drive(|replica, now| {
-                    let drained = replica.position() == 0 || replica.drained();
-                    if !drained {
-                        replica.hurry_acks(now);
-                    }
-                    drained
-                });
-                if complete {
-                    return;
-                }
-                progress.await;
-            }
-        };
-        // Without a seed and without ever having met anybody there is nobody to wait for.
-        if self.handle.has_seeds || self.members().len() > 1 {
-            let _ = tokio::time::timeout_at(deadline, handed_over).await;
-        }
-        let drained = shared.drive(|replica, _| {
-            let (position, complete_at) = (replica.position(), replica.acked_by(replica.position()));
-            Drained { handed_over: position == 0 || complete_at > 0, complete_at }
-        });
         let (left, farewell) = oneshot::channel();
         let leave = async {
             if self.handle.commands.send(Command::Leave(left)).await.is_ok() {
@@ -353,6 +428,36 @@ impl Node {
         Handle(Arc::downgrade(&self.handle))
     }
 
+    /// Waits until `replicas` live peers have every event of this replica, at most for `bound`.
+    pub async fn hand_over(&self, replicas: usize, bound: Duration) -> Drained {
+        let deadline = Instant::now() + bound;
+        let shared = self.shared();
+        let handed_over = async {
+            loop {
+                let progress = shared.progress.notified();
+                let complete = shared.drive(|replica, now| {
+                    let drained = is_complete(replica, replicas);
+                    if !drained {
+                        replica.hurry_acks(now);
+                    }
+                    drained
+                });
+                if complete {
+                    return;
+                }
+                progress.await;
+            }
+        };
+        // Without a seed and without ever having met anybody there is nobody to wait for.
+        if self.handle.has_seeds || self.members().len() > 1 {
+            let _ = tokio::time::timeout_at(deadline, handed_over).await;
+        }
+        shared.drive(|replica, _| {
+            let complete_at = replica.acked_by(replica.position());
+            Drained { handed_over: is_complete(replica, replicas), complete_at }
+        })
+    }
+
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
@@ -364,11 +469,18 @@ impl fmt::Debug for Node {
     }
 }
 
+/// Whether `replicas` live peers have every event of `replica`, or there is none to have.
+fn is_complete(replica: &Replica, replicas: usize) -> bool {
+    let position = replica.position();
+    position == 0 || replica.acked_by(position) >= replicas
+}
+
 /// Orders to membership under way at once. Each caller waits for its turn.
 const COMMANDS_MAX: usize = 8;
 
-/// A replica id nobody else has.
-pub(super) fn random_id() -> ReplicaId {
+/// A replica id nobody else has: for [`Replica::take_new_id`].
+#[must_use]
+pub fn random_id() -> ReplicaId {
     // Zero stands for "no id" in some logs and formats.
     ReplicaId::new(std::iter::repeat_with(random).find(|id| *id != 0).expect("the iterator has no end"))
 }

@@ -62,8 +62,9 @@ fn feed(shared: &Shared, inbox: &Inbox) {
 /// Tells people about an event. Acknowledgements come by the thousand and are not news.
 pub(super) fn report(event: &Event) {
     match event {
-        Event::Acked { .. } | Event::IdentityConflict { .. } => {} // the latter was acted on already
+        Event::Acked { .. } | Event::Kept { .. } | Event::IdentityConflict { .. } => {} // the last was acted on already
         Event::Ready { reason } => report_ready(*reason),
+        Event::ProbationEnded => tracing::info!("the peers know of no other use of this replica's id"),
         Event::InSync { peer } => tracing::debug!(%peer, "in sync with a peer"),
         Event::CatchingUp { peer } => tracing::info!(%peer, "catching up from a peer, bucket by bucket"),
         Event::CaughtUp { peer, buckets } => tracing::info!(%peer, buckets, "caught up from a peer"),

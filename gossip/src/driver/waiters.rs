@@ -52,13 +52,6 @@ impl Waiters {
         Waiting { waiters: self, place, answer }
     }
 
-    /// Answers all with 0: what they wait for is of an id that was given up.
-    pub(super) fn give_up(&self) {
-        for (_, waiter) in std::mem::take(&mut self.lock().waiting) {
-            let _ = waiter.done.send(0);
-        }
-    }
-
     /// Answers those who have what they wait for. `acked_by(seq)` counts the replicas that have events up to `seq`, never
     /// more for a later one than for an earlier one.
     pub(super) fn settle(&self, acked_by: impl Fn(u64) -> usize) {
@@ -90,7 +83,7 @@ impl Waiters {
         self.lock().waiting.first_key_value().is_some_and(|(place, _)| place.seq <= seq)
     }
 
-    /// Answers everybody with what there is: the node has stopped, and no more will come.
+    /// Answers everybody with what there is: the node has stopped or has another id, and no more will come.
     pub(super) fn dismiss(&self, acked_by: impl Fn(u64) -> usize) {
         for (place, waiter) in std::mem::take(&mut self.lock().waiting) {
             let _ = waiter.done.send(acked_by(place.seq));

@@ -24,6 +24,7 @@ mod config;
 mod delivery;
 mod identity;
 mod joining;
+mod kept;
 mod log;
 mod pace;
 mod peer;
@@ -32,6 +33,7 @@ mod pull;
 mod queues;
 mod receive;
 mod reconcile;
+mod record;
 mod relay;
 mod serve;
 mod status;
@@ -41,8 +43,9 @@ mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use cahoots_crdt::{Dot, ReplicaId};
+use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 
 use crate::Zone;
 use crate::store::{Change, Store, Writer};
@@ -67,6 +70,7 @@ pub use joining::{Progress, Readiness, ReadyReason};
 pub use queues::Queue;
 pub use receive::Received;
 pub use reconcile::Ask;
+pub use record::{Record, Records};
 pub use status::{Counters, Event, PeerStatus, Status};
 pub use transmit::Transmit;
 
@@ -126,6 +130,10 @@ pub struct Replica {
     random: u64,
 
     clock_ahead_ms: u64,
+    /// There while a disk wants them.
+    records: Option<Records>,
+    /// What is on disk, if there is one.
+    kept: Option<VersionVector>,
     /// Somebody else uses this id: nothing is done before another is taken.
     conflicted: bool,
     /// While the id is on probation: peers that have said what they have, and since when they are asked.
@@ -173,6 +181,8 @@ impl Replica {
             rounds: 0,
             random: id.get(),
             clock_ahead_ms: 0,
+            records: None,
+            kept: None,
             conflicted: false,
             heard: BTreeSet::new(),
             examined_since: None,
@@ -454,7 +464,9 @@ impl Replica {
         let me = self.id();
         while let Some(sealed) = self.store.poll_sealed() {
             self.counters.events_minted += 1;
-            self.log.append(Dot::new(me, sealed.seq), sealed.body.into());
+            let (event, body) = (Dot::new(me, sealed.seq), Arc::<[u8]>::from(sealed.body));
+            self.record(|| Record::Event(event, Arc::clone(&body)));
+            self.log.append(event, body);
             self.recent.note(me);
         }
         if !self.store.has_open_window() {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use cahoots_crdt::{Dot, ReplicaId};
 
 use super::work::{Batch, Differing, Work};
-use super::{Event, Now, Replica};
+use super::{Event, Now, Record, Replica};
 use crate::store::{BUCKETS, Joined, TransferError};
 use crate::wire::{Answer, Fingerprints, Request};
 
@@ -272,6 +272,9 @@ impl Replica {
             }
         };
         self.log_sealed();
+        if joined.joined + joined.equal > 0 {
+            self.record(|| Record::Transfer(transfer.into()));
+        }
         self.counters.buckets_joined += joined.joined as u64;
         self.counters.buckets_refined += joined.refined as u64;
         self.counters.buckets_equal += joined.equal as u64;

@@ -20,6 +20,15 @@ pub enum Event {
         /// It has applied own events up to here.
         seq: u64,
     },
+    /// A peer has more of this replica's events on disk than before.
+    Kept {
+        /// The peer.
+        peer: ReplicaId,
+        /// It has own events up to here.
+        seq: u64,
+    },
+    /// The peers know of no use of this replica's id but its own: what is written is told from now on.
+    ProbationEnded,
     /// A peer and this replica have the same state.
     InSync {
         /// The peer.

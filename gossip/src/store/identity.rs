@@ -1,7 +1,7 @@
 //! The id under which a store mints its events, and how it changes while there is data.
 //!
-//! An id is in doubt after a start from an image, until the peers have been heard. What is minted meanwhile is
-//! *provisional*: nobody is told of it. If others turn out to know events of the id that are not in the image, its dots
+//! An id is in doubt after a start from a disk, until the peers have been heard. What is minted meanwhile is
+//! *provisional*: nobody is told of it. If others turn out to know events of the id that the disk does not have, its dots
 //! name other events elsewhere. [`Store::rename`] moves them to a fresh id, as if they had been minted under it in the
 //! first place:
 //!
@@ -114,7 +114,7 @@ impl Moving {
 }
 
 impl Store {
-    /// Makes an image usable for minting as `id`, which is the image's own, to be kept on probation, or a fresh one.
+    /// Makes a loaded store usable for minting as `id`, which is its own, to be kept on probation, or a fresh one.
     pub fn resume(&mut self, id: ReplicaId, limits: Limits, window_bytes_max: usize) {
         self.limits = limits;
         self.window_bytes_max = window_bytes_max;

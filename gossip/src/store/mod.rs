@@ -26,6 +26,7 @@ mod entry;
 mod event;
 mod fingerprint;
 mod identity;
+mod image;
 mod scan;
 mod sketch;
 mod transfer;
@@ -68,7 +69,7 @@ pub struct Sealed {
     pub body: Vec<u8>,
 }
 
-/// A replica's copy of the key space. A clone is an image of it, as a disk holds one.
+/// A replica's copy of the key space.
 #[derive(Clone, Debug)]
 pub struct Store {
     id: ReplicaId,

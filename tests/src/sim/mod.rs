@@ -23,7 +23,6 @@ mod shrink;
 mod stream;
 mod tally;
 mod traffic;
-mod wire;
 mod workload;
 mod world;
 mod writing;

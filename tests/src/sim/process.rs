@@ -49,6 +49,8 @@ pub struct Process {
     pub clocks: Clocks,
     /// Stopped by SIGSTOP: time goes on, nothing is processed.
     pub stopped: bool,
+    /// What is on the disk of its host leads up to the records of its engine.
+    pub(super) on_disk: bool,
     pub(super) socket: VecDeque<Waiting>,
     /// What a client knows that read everything once and since then re-reads what it is told has changed.
     pub(super) mirror: Option<BTreeMap<Vec<u8>, Shown>>,
@@ -75,6 +77,7 @@ impl Process {
         Self {
             clocks,
             stopped: false,
+            on_disk: false,
             socket: VecDeque::new(),
             mirror: watched.then(|| read_all(&engine)),
             believed: BTreeMap::new(),

@@ -58,7 +58,10 @@ impl World {
             let Some(transmit) = self.process_mut(host).engine.poll_transmit(now) else { break };
             assert!(transmit.datagram.len() <= limit, "a datagram of {} bytes, limit {limit}", transmit.datagram.len());
             self.listener.hear(&transmit.datagram);
-            assert!(self.doubtful || self.listener.forks == 0, "host {host} sends another event under a dot in use");
+            assert!(
+                self.doubtful || self.listener.forks.is_empty(),
+                "host {host} sends another event under a dot in use"
+            );
             self.tally.longest_datagram = self.tally.longest_datagram.max(transmit.datagram.len());
             let to = self.hosts.iter().position(|host| host.address == transmit.to).expect("it knows hosts only");
             self.network.send(self.now, host, to, source, transmit.to, &transmit.datagram);
