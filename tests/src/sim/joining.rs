@@ -1,7 +1,8 @@
 //! Processes that join: not ready until they have what their peers had, and never waiting for ever.
 //!
 //! What a joiner must have is worked out apart from the engine: whatever the peer that it says it has caught up with had
-//! when the joiner started. What it hears, a peer said later than that: nobody can have told it anything before.
+//! when the joiner started. What it hears, a peer said later than that: nobody can have told it anything before, unless it
+//! goes on under an old id.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +34,10 @@ impl World {
         if !self.joins || self.alive().len() < 2 {
             return;
         }
+        let resumed = self.process(host).engine.on_probation();
         let others = self.alive().into_iter().filter(|other| *other != host).map(|other| &self.process(other).engine);
+        // Whoever goes on under an old id may hear what was said to it before.
+        let others = others.filter(|_| !resumed);
         let goals = others.map(|engine| (engine.id(), account(engine))).collect();
         let now = self.read_clocks(host);
         let process = self.process_mut(host);
