@@ -66,6 +66,7 @@ fn server() -> Server {
         socket: "fuzz.sock".into(),
         tcp: None,
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+        serve_while_joining: false,
         limits: Limits::default(),
         started: Instant::now(),
         stats: Stats::default(),

@@ -238,7 +238,10 @@ fn leave_hands_everything_over_and_says_so() {
     let address = parts[listen + 1].text();
     let second = Process::cahoots_at(&two, &["--node", "two", "--seed", &address]);
     let mut client = second.client();
-    client.words("SET a 1");
+    let begun = std::time::Instant::now();
+    while client.words("SET a 1").text() != "OK" {
+        assert!(begun.elapsed() < process::PATIENCE, "it never serves");
+    }
     assert_eq!(client.words("WAIT 1 20000").integer(), 1);
     client.words("SET b 1");
     let left = run(cahoots().arg("leave").arg("--socket").arg(&two));

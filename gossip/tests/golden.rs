@@ -70,6 +70,43 @@ fn clearing_everything_keeps_its_bytes_and_applies() {
 }
 
 #[test]
+fn ballots_cast_replaced_withdrawn_and_discarded_keep_their_bytes_and_apply() {
+    let (mut a, mut b) = stores();
+    for (class, value) in [(Class::Vote, &b"blue"[..]), (Class::Presence, b"3")] {
+        b.write(WALL + 2, 0, |w| w.cast(&[class as u8], class, value)).expect("admitted");
+    }
+    b.write(WALL + 2, 0, |w| w.cast(b"leader", Class::Vote, b"me")).expect("admitted");
+    b.seal();
+    let event = b.poll_sealed().expect("sealed");
+    assert_golden("ballots-cast.bin", &event.body);
+    a.seal();
+    let concurrent = a.poll_sealed().expect("sealed");
+    a.apply(Dot::new(B, event.seq), &event.body, WALL).expect("legal");
+    b.apply(Dot::new(A, concurrent.seq), &concurrent.body, WALL).expect("legal");
+    a.write(WALL + 3, 0, |w| {
+        w.cast(b"leader", Class::Vote, b"not b").expect("admitted");
+        w.cast(b"room", Class::Presence, b"1").expect("admitted");
+    });
+    a.seal();
+    let first = a.poll_sealed().expect("sealed");
+    a.write(WALL + 4, 0, |w| {
+        w.cast(b"leader", Class::Vote, b"a").expect("admitted");
+        w.withdraw(b"room", Class::Presence).expect("admitted");
+        w.discard(&[Class::Vote as u8], Class::Vote, B).expect("admitted");
+    });
+    a.seal();
+    let second = a.poll_sealed().expect("sealed");
+    assert_golden("ballots.bin", &second.body);
+    for event in [first, second] {
+        b.apply(Dot::new(A, event.seq), &event.body, WALL).expect("legal");
+    }
+    assert_eq!(a.fingerprint(), b.fingerprint());
+    let left: Vec<_> = b.ballots().map(|it| (it.class, it.owner, it.value.to_vec())).collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+    assert!(left.contains(&(Class::Vote, A, b"a".to_vec())) && left.contains(&(Class::Presence, B, b"3".to_vec())));
+}
+
+#[test]
 fn a_transfer_of_all_buckets_keeps_its_meaning() {
     // The order of keys within a bucket is that of a hash table, so the golden bytes are read, not compared.
     let (mut a, mut b) = stores();

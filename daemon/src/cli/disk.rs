@@ -1,8 +1,7 @@
 //! The data directory in the life of `cahoots serve`: loaded before the node speaks to anybody, closed after it has
-//! fallen silent, and never used under an id that somebody else has.
+//! fallen silent.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -81,6 +80,7 @@ impl Disk {
         let waker = storage.waker();
         node.on_records(move || waker.wake());
         node.wake(Some((store, id)));
+        server.durability.directory_read();
         if report.resume.is_some() {
             self.confirm_id(node).await;
         }
@@ -169,23 +169,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
-/// Somebody else who lives under this node's id.
-#[derive(Clone, Debug)]
-pub(super) struct Twin {
-    member: Member,
-}
-
-impl fmt::Display for Twin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "node {:?} at {} runs under the same replica id as this one: the data directory is a copy of the other's. \
-             This node, which started later, stops. Start it with --new-id to make it a replica of its own",
-            self.member.name, self.member.addr
-        )
-    }
-}
-
 /// Whether `member` has `node`'s id and is neither it nor the shadow it left at its own address.
 fn is_twin(node: &Node, own: SocketAddr, member: &Member) -> bool {
     !member.is_self && member.id == node.id() && member.addr != own && matches!(member.state, MemberState::Refused(_))
@@ -207,22 +190,4 @@ async fn listen(node: &Node) {
         own(members).is_none_or(|(own, _)| !members.iter().any(|member| is_twin(node, own, member)))
     });
     let _ = tokio::time::timeout(SHADOW_TIME, shadow).await;
-}
-
-/// Waits for somebody who lives under this node's id, and has since before it.
-pub(super) async fn twin(node: &Node) -> Twin {
-    let find = |members: &[Member]| {
-        let (own, incarnation) = own(members)?;
-        let twin = members.iter().find(|it| is_twin(node, own, it) && it.incarnation < incarnation)?;
-        Some(Twin { member: twin.clone() })
-    };
-    loop {
-        node.members_when(|members| find(members).is_some()).await;
-        let gone = node.members_when(|members| find(members).is_none());
-        if tokio::time::timeout(SHADOW_TIME, gone).await.is_err()
-            && let Some(twin) = find(&node.members())
-        {
-            return twin;
-        }
-    }
 }

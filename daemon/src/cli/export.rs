@@ -69,8 +69,8 @@ fn of_directory(directory: &Path, writer: &mut Export) -> Result<(), Box<dyn std
     let (mut cursor, mut result) = (0, Ok(()));
     loop {
         cursor = store.scan(cursor, BATCH, |key, view| {
-            if result.is_ok() {
-                result = writer.item(&Item { key: key.to_vec(), value: data_of(&view) });
+            if let (Ok(()), Some(value)) = (&result, data_of(&view)) {
+                result = writer.item(&Item { key: key.to_vec(), value });
             }
         });
         std::mem::replace(&mut result, Ok(()))?;
@@ -80,11 +80,13 @@ fn of_directory(directory: &Path, writer: &mut Export) -> Result<(), Box<dyn std
     }
 }
 
-fn data_of(view: &View<'_>) -> Data {
+/// What is exported of a value. Ballots are not: they are those of the members that were alive.
+fn data_of(view: &View<'_>) -> Option<Data> {
     match view.class() {
-        Class::Text => Data::Text(view.text().unwrap_or_default().into_owned()),
-        Class::Set => Data::Set(view.iter().map(|(name, _)| name.to_vec()).collect()),
-        Class::Hash => Data::Hash(view.iter().map(|(name, value)| (name.to_vec(), value.into_owned())).collect()),
+        Class::Text => Some(Data::Text(view.text().unwrap_or_default().into_owned())),
+        Class::Set => Some(Data::Set(view.iter().map(|(name, _)| name.to_vec()).collect())),
+        Class::Hash => Some(Data::Hash(view.iter().map(|(name, value)| (name.to_vec(), value.into_owned())).collect())),
+        Class::Vote | Class::Presence => None,
     }
 }
 
@@ -122,7 +124,7 @@ fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error
                     }
                     Data::Hash(fields)
                 }
-                Reply::Simple(class) if class == "none" => continue,
+                Reply::Simple(class) if ["none", "vote", "presence"].contains(&&**class) => continue,
                 other => {
                     let key = String::from_utf8_lossy(&key).into_owned();
                     return Err(format!("key {key:?} is of a type that cannot be exported: {other:?}").into());

@@ -15,7 +15,7 @@ use super::{CliResult, EXIT_ID_IN_USE, EXIT_NOT_HANDED_OVER, EXIT_NOT_KEPT, EXIT
 use crate::config::{Config, Flags, read_key};
 use crate::server::{Durability, Listeners, Server, Stats};
 use crate::storage::StorageError;
-use cahoots_gossip::driver::{Node, NodeConfig};
+use cahoots_gossip::driver::{Node, NodeConfig, NodeFailure};
 use cahoots_gossip::wire::ClusterKey;
 
 /// File descriptors beside those of clients: sockets, timers, the log, some room.
@@ -52,6 +52,7 @@ async fn run(config: Config, started: Instant) -> CliResult {
         socket: config.socket.value,
         tcp: listeners.tcp_address(),
         listen: node.local_addr(),
+        serve_while_joining: config.serve_while_joining.value,
         limits: config.limits,
         started,
         stats: Stats::default(),
@@ -77,12 +78,12 @@ async fn run(config: Config, started: Instant) -> CliResult {
             };
             Ok::<_, StorageError>(tokio::select! {
                 () = server.leave.notified() => End::Stopped("CAHOOTS LEAVE"),
-                twin = disk::twin(&node) => End::Twin(twin),
                 never = remember => match never {},
             })
         };
         end = tokio::select! {
             reason = stop() => End::Stopped(reason),
+            failure = node.failed() => End::Failed(failure),
             ended = live => ended.unwrap_or_else(End::NoStorage),
         };
     };
@@ -94,12 +95,8 @@ async fn run(config: Config, started: Instant) -> CliResult {
             log_error(&error);
             return Ok(ExitCode::from(EXIT_STORAGE));
         }
-        End::Twin(twin) => {
-            error!("{twin}");
-            eprintln!("cahoots: {twin}");
-            // What was written here is under an id that is not ours alone: it is not handed over as if it were.
-            return Ok(ExitCode::from(EXIT_ID_IN_USE));
-        }
+        // What was written here is under an id that is not ours alone: it is not handed over as if it were.
+        End::Failed(failure) => return Ok(explain(&failure)),
     };
     info!(reason, "stopping");
     // Nobody was ever there to hand anything to, and the disk has it.
@@ -140,7 +137,8 @@ async fn run(config: Config, started: Instant) -> CliResult {
 enum End {
     Stopped(&'static str),
     NoStorage(StorageError),
-    Twin(disk::Twin),
+    /// The node has ended by itself.
+    Failed(NodeFailure),
 }
 
 /// Says what is wrong with the directory, to the log and to the person who typed `serve`.
@@ -150,12 +148,31 @@ fn log_error(error: &StorageError) {
     eprintln!("cahoots: {error}{cause}");
 }
 
+/// Says what a node cannot go on with, and the way out.
+fn explain(failure: &NodeFailure) -> ExitCode {
+    match failure {
+        NodeFailure::IdentityConflict { .. } => {
+            let advice = "This node has ended so that the two do not overwrite each other's changes. Start it with --new-id to \
+                          make it a replica of its own";
+            error!("{failure}. {advice}");
+            eprintln!("cahoots: {failure}. {advice}");
+            ExitCode::from(EXIT_ID_IN_USE)
+        }
+        other => {
+            error!("{other}");
+            eprintln!("cahoots: {other}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn node_config(config: &Config) -> Result<NodeConfig, Box<dyn std::error::Error + Send + Sync>> {
     let mut node = NodeConfig::new(config.node.value.clone(), config.listen.value);
     node.advertise = config.advertise.value;
     node.bulk_listen = config.bulk_listen.value;
     node.bulk_advertise = config.bulk_advertise.value;
     node.seeds.clone_from(&config.seed.value);
+    node.join_timeout = config.join_timeout.value.time();
     node.seeds.extend(config.data_dir.value.iter().flat_map(|directory| disk::remembered(directory)));
     node.insecure = config.insecure.value;
     node.replica.cluster.clone_from(&config.cluster.value);
@@ -166,7 +183,7 @@ fn node_config(config: &Config) -> Result<NodeConfig, Box<dyn std::error::Error 
 /// Says where clients connect, for the person who typed `serve` and for scripts that wait for the first line.
 fn announce(server: &Server) {
     let socket = server.socket.display();
-    info!(node = server.node, cluster = server.cluster, %socket, listen = %server.listen, "ready");
+    info!(node = server.node, cluster = server.cluster, %socket, listen = %server.listen, "listening");
     let tcp = server.tcp.map_or_else(String::new, |address| format!("tcp: {address}\n"));
     print(&format!("socket: {socket}\n{tcp}try: redis-cli -s {} PING\n", shell_word(&server.socket)));
 }
@@ -207,6 +224,15 @@ fn clients_with_files(wanted: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_nodes_with_one_id_end_the_younger_with_a_code_of_its_own() {
+        let id = cahoots_gossip::ReplicaId::new(7);
+        let conflict = NodeFailure::IdentityConflict { id, name: "a".into(), addr: ([127, 0, 0, 1], 7101).into() };
+        assert_eq!(explain(&conflict), ExitCode::from(5));
+        let text = conflict.to_string();
+        assert!(text.contains("0000000000000007") && text.contains("\"a\" at 127.0.0.1:7101"), "{text}");
+    }
 
     #[test]
     fn a_path_is_quoted_if_the_shell_needs_it() {

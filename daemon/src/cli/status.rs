@@ -34,6 +34,10 @@ fn describe(status: &Value) -> String {
         text("fingerprint"),
         number("seq"),
     );
+    match status["ready"].as_bool() {
+        Some(false) => lines.push_str(&format!("         NOT READY, {}\n", text("readiness"))),
+        _ => lines.push_str(&format!("         {}\n", text("readiness"))),
+    }
     lines.push_str(&describe_storage(&status["storage"]));
     if status["catching_up"] == Value::Bool(true) {
         lines.push_str("         catching up with a peer, bucket by bucket\n");

@@ -7,7 +7,7 @@ use super::exec::{Exec, Flow, Outcome, Pause};
 use crate::resp::{Args, Reply};
 use crate::server::{Durability, Server};
 use cahoots_gossip::driver::{Member, MemberState};
-use cahoots_gossip::engine::Status;
+use cahoots_gossip::engine::{Readiness, ReadyReason, Status};
 
 pub(super) fn cahoots(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     exec.subcommand(args)
@@ -37,7 +37,7 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
         reply.bulk(name.as_bytes());
         reply.integer(value.cast_signed());
     };
-    reply.map(20);
+    reply.map(23);
     text(reply, "version", env!("CARGO_PKG_VERSION"));
     text(reply, "node", &server.node);
     text(reply, "cluster", &server.cluster);
@@ -52,6 +52,13 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
     count(reply, "log_bytes", status.log_bytes as u64);
     count(reply, "held_bytes", status.held_bytes as u64);
     count(reply, "clock_ahead_ms", status.clock_ahead_ms);
+    reply.bulk(b"ready");
+    reply.boolean(status.readiness.is_ready() && !server.durability.is_loading());
+    let readiness = server.durability.not_ready();
+    let readiness =
+        readiness.map_or_else(|| describe(&status.readiness, members), |reason| format!("loading: {reason}"));
+    text(reply, "readiness", &readiness);
+    count(reply, "joined_percent", joined_percent(&status.readiness).into());
     reply.bulk(b"catching_up");
     reply.boolean(status.catching_up);
     reply.bulk(b"storage");
@@ -94,6 +101,37 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
             Some(micros) => reply.integer(micros.cast_signed()),
             None => reply.null(),
         }
+    }
+}
+
+/// Whether and why a replica serves, for people.
+fn describe(readiness: &Readiness, members: &[Member]) -> String {
+    match readiness {
+        Readiness::Joining(progress) => format!(
+            "joining: {} % of what its peers had, {} of {} peers heard",
+            progress.percent, progress.peers_heard, progress.peers_live
+        ),
+        Readiness::Ready(reason) => match reason {
+            ReadyReason::First => "ready: started without seeds".to_owned(),
+            ReadyReason::CaughtUp { peer } => {
+                let name = members.iter().find(|member| member.id == *peer).map(|member| member.name.clone());
+                format!("ready: caught up with {}", name.unwrap_or_else(|| peer.to_string()))
+            }
+            ReadyReason::Together => "ready: joined together with its peers".to_owned(),
+            ReadyReason::Alone => "ready: nobody answered in time, so it serves what it has".to_owned(),
+            ReadyReason::Unfinished { percent } => {
+                format!("ready: serves although it came no further than {percent} % in catching up")
+            }
+            _ => "ready".to_owned(),
+        },
+    }
+}
+
+/// Of what the peers had, how much a joiner has; all of it, once it is ready.
+pub(super) fn joined_percent(readiness: &Readiness) -> u8 {
+    match readiness {
+        Readiness::Joining(progress) => progress.percent,
+        Readiness::Ready(_) => 100,
     }
 }
 

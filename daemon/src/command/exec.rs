@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::error::CommandError;
-use super::table;
+use super::table::{self, Command};
 use crate::resp::{Args, Parser, Reply};
 use crate::server::{Server, Tally};
 use crate::session::Session;
+use cahoots_gossip::Dot;
 use cahoots_gossip::driver::random_id;
 use cahoots_gossip::engine::{Now, Replica};
 use cahoots_gossip::store::{Class, Store, View, WriteError, Writer};
@@ -148,7 +149,10 @@ impl<'a> Exec<'a> {
         let start = self.reply.len();
         let flow = match table::find(args).and_then(|command| {
             self.session.last_command = Some(command);
-            self.admit(command)?;
+            // What a container's subcommand may do is asked of the subcommand.
+            if command.subcommands.is_empty() || args.len() == 1 {
+                self.admit(command)?;
+            }
             (command.handler)(self, args)
         }) {
             Ok(flow) => flow,
@@ -164,11 +168,14 @@ impl<'a> Exec<'a> {
         flow
     }
 
-    /// Refuses what needs data that is being loaded, and writes whose promise could not be kept.
-    fn admit(&self, command: &table::Command) -> Result<(), CommandError> {
+    /// Refuses what needs data that is not there yet, and writes whose promise could not be kept.
+    fn admit(&self, command: &Command) -> Result<(), CommandError> {
         let durability = &self.server.durability;
-        if durability.is_loading() && !command.has_flag("loading") && command.subcommands.is_empty() {
-            return Err(CommandError::text("LOADING Cahoots is loading the dataset in memory"));
+        if (durability.is_loading() || !self.replica.is_ready())
+            && !command.is_served_while_loading()
+            && let Some(reason) = self.server.not_ready(&self.replica.readiness())
+        {
+            return Err(CommandError::Loading(reason));
         }
         if let Some(storage) = durability.storage_waited_for()
             && storage.is_failing()
@@ -196,7 +203,7 @@ impl<'a> Exec<'a> {
             self.replica.take_new_id(self.now, random_id());
         }
         let result = self.replica.write(self.now, bytes, write);
-        self.session.written = self.replica.position();
+        self.session.written = Some(Dot::new(self.replica.id(), self.replica.position()));
         result
     }
 

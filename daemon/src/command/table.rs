@@ -199,6 +199,12 @@ const EVERY_SECOND: (i8, i8, i8) = (1, -1, 2);
 type Handler = fn(&mut Exec<'_>, Args<'_>) -> Outcome;
 
 impl Command {
+    /// Whether it is answered before data is there: as in Redis while that is loading, by this flag; and PING, which Redis
+    /// refuses then, so that whoever asks whether the daemon lives is told.
+    pub(super) fn is_served_while_loading(&self) -> bool {
+        self.name == "ping" || self.has_flag("loading")
+    }
+
     const fn new(name: &'static str, arity: i16, flags: &'static str, keys: (i8, i8, i8), handler: Handler) -> Self {
         Self { name, arity, flags, keys, handler, categories: "", group: "", since: "", summary: "", subcommands: &[] }
     }
@@ -295,7 +301,7 @@ static CONFIG_SUBCOMMANDS: [Command; 1] =
     )];
 
 static CAHOOTS_SUBCOMMANDS: [Command; 3] = [
-    Command::new("cahoots|leave", 2, "admin noscript", NO_KEY, cluster::leave).about(
+    Command::new("cahoots|leave", 2, "admin noscript loading stale", NO_KEY, cluster::leave).about(
         "cluster",
         "0.2.0",
         "@admin @slow @dangerous",

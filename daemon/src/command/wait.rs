@@ -8,7 +8,12 @@ use crate::resp::Args;
 
 pub(super) fn wait(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let replicas = usize::try_from(int_arg(&args[1])?).unwrap_or(0);
-    Ok(Flow::Pause(Pause::Wait { seq: exec.session.written, replicas, timeout: timeout_arg(&args[2])? }))
+    let timeout = timeout_arg(&args[2])?;
+    let Some(seq) = position(exec) else {
+        exec.reply.count(0);
+        return Ok(Flow::Continue);
+    };
+    Ok(Flow::Pause(Pause::Wait { seq, replicas, timeout }))
 }
 
 pub(super) fn waitaof(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
@@ -23,7 +28,22 @@ pub(super) fn waitaof(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     if local && exec.server.durability.storage().is_none() {
         return Err(CommandError::text("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
     }
-    Ok(Flow::Pause(Pause::WaitAof { seq: exec.session.written, local, replicas, timeout }))
+    let Some(seq) = position(exec) else {
+        exec.reply.array(2);
+        exec.reply.count(0);
+        exec.reply.count(0);
+        return Ok(Flow::Continue);
+    };
+    Ok(Flow::Pause(Pause::WaitAof { seq, local, replicas, timeout }))
+}
+
+/// The event that carries the connection's last write, 0 before the first; `None` if the id it was written under turned
+/// out to be in use elsewhere: then nobody is known to have it.
+fn position(exec: &Exec<'_>) -> Option<u64> {
+    match exec.session.written {
+        None => Some(0),
+        Some(written) => (written.replica == exec.replica.id()).then_some(written.seq),
+    }
 }
 
 /// Milliseconds; 0 is for ever.

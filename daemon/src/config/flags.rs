@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::value::{LogFormat, LogLevel, SocketMode};
+use super::value::{LogFormat, LogLevel, Seconds, SocketMode};
 use crate::storage::AppendFsync;
 
 /// The variable that stands for flag `name`.
@@ -56,6 +56,23 @@ pub struct Flags {
     /// A peer to ask for the cluster, as host:port; may be given several times
     #[arg(long, env = "CAHOOTS_SEED", value_name = "HOST:PORT", value_delimiter = ',')]
     pub seed: Option<Vec<String>>,
+
+    /// Be ready after so many seconds without progress in catching up with the cluster, whatever is missing [default: 10]
+    #[arg(long, env = "CAHOOTS_JOIN_TIMEOUT", value_name = "SECONDS")]
+    pub join_timeout: Option<Seconds>,
+
+    /// Answer commands on data before this node has caught up with the cluster, instead of -LOADING
+    #[arg(
+        long,
+        env = "CAHOOTS_SERVE_WHILE_JOINING",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+        hide_possible_values = true
+    )]
+    pub serve_while_joining: Option<bool>,
 
     /// Directory to keep the data in; made if only its last part is missing [default: keep everything in memory]
     #[arg(long, env = "CAHOOTS_DATA_DIR", value_name = "DIR")]

@@ -12,6 +12,7 @@ mod value;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ArgMatches;
 use thiserror::Error;
@@ -19,7 +20,7 @@ use thiserror::Error;
 pub use file::FileError;
 pub use flags::{Flags, Locate};
 pub use key_file::{KeyFileError, read_key, write_key};
-pub use value::{LogFormat, LogLevel, SocketMode};
+pub use value::{LogFormat, LogLevel, Seconds, SocketMode};
 
 use crate::server::{Limits, default_socket};
 use crate::storage::AppendFsync;
@@ -27,6 +28,9 @@ use file::Table;
 
 /// The UDP port peers use unless another is configured.
 const DEFAULT_PORT: u16 = 7101;
+/// A peer that is up is known after half a second, so after twenty times that none is to be expected; and a node whose id is
+/// in use elsewhere has ended by then, without having served anybody.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a stopping node takes to hand its writes over, in milliseconds. Well within the ten seconds that service
 /// managers and container runtimes wait before they kill.
 const DRAIN_MS: u64 = 5_000;
@@ -85,6 +89,10 @@ pub struct Config {
     pub bulk_advertise: Setting<Option<SocketAddr>>,
     /// Peers to ask for the cluster.
     pub seed: Setting<Vec<String>>,
+    /// How long to wait without progress in catching up.
+    pub join_timeout: Setting<Seconds>,
+    /// Whether commands on data are answered before.
+    pub serve_while_joining: Setting<bool>,
     /// Nothing is written to disk.
     pub in_memory: Setting<bool>,
     /// Where data is kept, if it is.
@@ -192,6 +200,14 @@ impl Config {
                 || None,
             ),
             seed: layers.pick("seed", flags.seed, table.seed, Vec::new),
+            join_timeout: layers
+                .pick("join-timeout", flags.join_timeout, table.join_timeout, || Seconds::new(JOIN_TIMEOUT)),
+            serve_while_joining: layers.pick(
+                "serve-while-joining",
+                flags.serve_while_joining,
+                table.serve_while_joining,
+                || false,
+            ),
             in_memory: layers.pick("in-memory", flags.in_memory, table.in_memory, || !kept),
             data_dir,
             appendfsync: layers.pick("appendfsync", flags.appendfsync, table.appendfsync, AppendFsync::default),
@@ -261,6 +277,10 @@ impl Config {
         line("bulk-advertise", address(self.bulk_advertise.value), &self.bulk_advertise.source);
         let seeds = self.seed.value.iter().cloned().map(toml::Value::String).collect();
         line("seed", Some(toml::Value::Array(seeds)), &self.seed.source);
+        let seconds = toml::Value::Float(self.join_timeout.value.time().as_secs_f64());
+        line("join-timeout", Some(seconds), &self.join_timeout.source);
+        let serve = toml::Value::Boolean(self.serve_while_joining.value);
+        line("serve-while-joining", Some(serve), &self.serve_while_joining.source);
         line("in-memory", Some(toml::Value::Boolean(self.in_memory.value)), &self.in_memory.source);
         line("data-dir", self.data_dir.value.as_ref().and_then(path), &self.data_dir.source);
         line("appendfsync", text(self.appendfsync.value.to_string()), &self.appendfsync.source);

@@ -29,6 +29,7 @@ use crate::resp::{Parser, Reply};
 use crate::session::Session;
 use crate::storage::Storage;
 use cahoots_gossip::driver::Node;
+use cahoots_gossip::{Dot, VersionVector};
 
 /// Bytes of one read. Large enough that a deep pipeline is executed in few turns, small enough that one client holds
 /// the replica for well under a millisecond.
@@ -105,8 +106,8 @@ pub(super) struct Connection {
     /// Replies not sent yet, from `output_at` on.
     output: Vec<u8>,
     output_at: usize,
-    /// Own events up to here are on disk.
-    kept: u64,
+    /// What was written up to here is on disk.
+    kept: Option<Dot>,
     /// Much waits to be written to disk.
     pressed: bool,
 }
@@ -134,7 +135,7 @@ impl Connection {
             input_counted: 0,
             output: Vec::new(),
             output_at: 0,
-            kept: 0,
+            kept: None,
             pressed: false,
         }
     }
@@ -236,15 +237,18 @@ impl Connection {
             storage.taken().await;
         }
         let Some(storage) = self.server.durability.storage_waited_for() else { return Ok(()) };
-        let written = self.session.written;
-        if written <= self.kept {
-            return Ok(());
-        }
+        let Some(written) = self.session.written.filter(|written| Some(*written) != self.kept) else { return Ok(()) };
         let mut durable = storage.durable();
-        let kept = durable.wait_for(|durable| durable.seq >= written || durable.failing).await;
-        self.kept = kept.map_err(|_| End::NotKept)?.seq;
+        let covers = |versions: &VersionVector| versions.get(written.replica) >= written.seq;
+        // Under an id that was given up meanwhile nothing more will be kept.
+        let given_up = || self.node.id() != written.replica;
+        let kept = durable.wait_for(|it| covers(&it.versions) || it.failing || given_up()).await;
         // What was written is here and at peers, and nobody can say whether a restart would find it.
-        if self.kept < written { Err(End::NotKept) } else { Ok(()) }
+        if !kept.is_ok_and(|durable| covers(&durable.versions)) {
+            return Err(End::NotKept);
+        }
+        self.kept = Some(written);
+        Ok(())
     }
 
     /// Sends all replies, however slowly the client takes them.

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use super::NotReady;
 use crate::storage::{AppendFsync, Progress, Storage};
 
 /// The disk as connections and commands see it.
@@ -10,6 +11,8 @@ use crate::storage::{AppendFsync, Progress, Storage};
 pub struct Durability {
     /// Set while data is being loaded: commands that need it are refused.
     loading: AtomicBool,
+    /// Of that, all that is in the directory is.
+    read: AtomicBool,
     /// How far that is.
     pub progress: Progress,
     /// There once everything is loaded, if data is kept at all.
@@ -27,6 +30,20 @@ impl Durability {
     #[must_use]
     pub fn is_loading(&self) -> bool {
         self.loading.load(Relaxed)
+    }
+
+    /// The directory is read; it remains to be seen under which id the replica goes on.
+    pub fn directory_read(&self) {
+        self.read.store(true, Relaxed);
+    }
+
+    /// Why data is not there yet, if it is not.
+    #[must_use]
+    pub fn not_ready(&self) -> Option<NotReady> {
+        self.is_loading().then(|| match self.read.load(Relaxed) {
+            true => NotReady::Confirming,
+            false => NotReady::Reading { percent: u8::try_from(self.progress.percent()).unwrap_or(100) },
+        })
     }
 
     /// Data is loaded, and kept by `storage` from now on.
@@ -69,6 +86,7 @@ mod tests {
             socket: "s".into(),
             tcp: None,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            serve_while_joining: false,
             limits: Limits::default(),
             started: Instant::now(),
             stats: Stats::default(),
@@ -93,13 +111,17 @@ mod tests {
         let loading = server(Durability::of_a_directory());
         loading.durability.progress.total.store(200, Relaxed);
         loading.durability.progress.done.store(50, Relaxed);
-        for words in ["GET a", "SET a 1", "PING", "WAIT 0 1", "SAVE"] {
-            assert!(ask(&loading, words).starts_with("-LOADING "), "{words}");
+        for words in ["GET a", "SET a 1", "WAIT 0 1", "SAVE"] {
+            let refusal = ask(&loading, words);
+            assert_eq!(refusal, "-LOADING cahoots is reading the data directory (25 %)\r\n", "{words}");
         }
+        assert_eq!(ask(&loading, "PING"), "+PONG\r\n", "it lives");
         let info = ask(&loading, "INFO persistence");
         assert!(info.contains("loading:1") && info.contains("loading_loaded_perc:25"), "{info}");
         assert!(ask(&loading, "CLIENT ID").starts_with(':'));
         assert!(ask(&loading, "COMMAND COUNT").starts_with(':'));
+        loading.durability.directory_read();
+        assert_eq!(ask(&loading, "GET a"), "-LOADING cahoots is asking its peers about its replica id\r\n");
         let memory = server(Durability::default());
         assert_eq!(ask(&memory, "PING"), "+PONG\r\n");
         assert!(ask(&memory, "INFO persistence").contains("loading:0"));

@@ -4,6 +4,7 @@ mod connection;
 mod durability;
 mod limits;
 mod listener;
+mod readiness;
 mod socket;
 mod socket_file;
 mod stats;
@@ -15,6 +16,7 @@ use std::time::Instant;
 pub use durability::Durability;
 pub use limits::Limits;
 pub use listener::{ListenError, Listeners};
+pub use readiness::NotReady;
 pub use socket_file::{SocketError, SocketFile, default_socket};
 pub use stats::{Stats, Tally};
 
@@ -31,6 +33,8 @@ pub struct Server {
     pub tcp: Option<SocketAddr>,
     /// Where peers send their datagrams.
     pub listen: SocketAddr,
+    /// Whether commands on data are answered before the node has caught up with its cluster.
+    pub serve_while_joining: bool,
     /// What a connection may cost.
     pub limits: Limits,
     /// When the daemon started.

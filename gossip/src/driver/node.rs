@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use cahoots_crdt::ReplicaId;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use tokio::runtime::Handle;
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::config::{NodeConfig, StartError};
 use super::core::Shared;
 use super::counters::Counters;
+use super::failure::NodeFailure;
 use super::member::Member;
 use super::membership::{Command, Membership};
 use super::pump::pump;
@@ -26,8 +27,8 @@ use super::seeds::Seeds;
 use super::socket::Endpoint;
 use super::timer::Timer;
 use crate::Zone;
-use crate::engine::{Ask, Now, Replica};
-use crate::store::Store;
+use crate::engine::{Ask, Now, Readiness, ReadyReason, Replica};
+use crate::store::{Store, Writer};
 
 /// Between two questions to peers about their disks.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -45,7 +46,7 @@ const FAREWELL_TIME: Duration = Duration::from_millis(500);
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let node = Node::start(NodeConfig::new("alpha", "127.0.0.1:0".parse()?)).await?;
-/// node.with(|replica, now| replica.write(now, 10, |writer| writer.set(b"greeting", b"hello"))).expect("a small value");
+/// node.register("greeting").set("hello")?;
 /// let drained = node.shutdown(std::time::Duration::from_secs(1)).await;
 /// assert!(!drained.handed_over, "there was no peer to take it");
 /// # Ok(()) }
@@ -66,6 +67,15 @@ pub struct Drained {
     pub complete_at: usize,
 }
 
+/// A node that may have ended.
+pub(super) struct Handle(Weak<Running>);
+
+impl Handle {
+    pub(super) fn upgrade(&self) -> Option<Node> {
+        Some(Node { handle: self.0.upgrade()? })
+    }
+}
+
 /// The last handle's end is the node's.
 struct Running {
     shared: Arc<Shared>,
@@ -84,7 +94,7 @@ struct Running {
 /// What a node needs to be woken.
 struct Asleep {
     config: NodeConfig,
-    runtime: Handle,
+    runtime: runtime::Handle,
     advertised: SocketAddr,
     bulk_advertised: SocketAddr,
     orders: mpsc::Receiver<Command>,
@@ -134,7 +144,7 @@ impl Node {
     #[allow(clippy::unused_async, reason = "a start that comes to wait for something must not change its signature")]
     pub async fn asleep(config: NodeConfig) -> Result<Self, StartError> {
         config.check()?;
-        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let runtime = runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let endpoint = Endpoint::bind(config.listen)?;
         let local = endpoint.local_addr();
         let advertised = config.advertised(local)?;
@@ -143,11 +153,14 @@ impl Node {
         let bulk_advertised = config.bulk_advertised(bulk_local, advertised);
         let timer = Timer::new().map_err(|source| StartError::Timer { source })?;
         let clock = Clock::start();
-        let id = config.id.unwrap_or_else(random_id);
         let mut replica = config.replica.clone();
         replica.nonce_salt = random();
         replica.zone = Zone::of(config.zone.as_deref());
-        let replica = Replica::new(replica, id, clock.now());
+        let replica = match config.id {
+            // Used before, most likely: on probation until the peers have said what they know of it.
+            Some(id) => Replica::resume(replica.clone(), Store::new(id, replica.limits, 0), id, clock.now()),
+            None => Replica::new(replica, random_id(), clock.now()),
+        };
         let (shared, asks) = Shared::new(replica, endpoint, clock, timer);
         let shared = Arc::new(shared);
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
@@ -166,10 +179,11 @@ impl Node {
         let asleep = self.handle.asleep.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Asleep { config, runtime, advertised, bulk_advertised, orders, asks }) = asleep else { return };
         let shared = self.shared();
-        if let Some((store, id)) = loaded {
+        let loaded = loaded.map(|(store, id)| {
             let replica = self.read(|replica| replica.config().clone());
-            shared.install(Replica::resume(replica, store, id, shared.clock.now()));
-        }
+            Replica::resume(replica, store, id, shared.clock.now())
+        });
+        shared.begin(loaded, self.handle.has_seeds.then_some(config.join_timeout));
         // A node that was shut down in its sleep stays down.
         let bulk = self.handle.bulk.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(endpoint), Some(bulk)) = (shared.endpoint(), bulk.as_ref()) else { return };
@@ -195,7 +209,9 @@ impl Node {
         self.shared().on_records(Box::new(call));
     }
 
-    /// The id of this node's replica. It changes when it turns out to be used elsewhere, or by [`Replica::take_new_id`].
+    /// The id of this node's replica. It changes if the node finds out that the id is, or was, used elsewhere: then it
+    /// goes on under another one, and what it wrote that nobody had heard of yet goes with it. Also by
+    /// [`Replica::take_new_id`].
     #[must_use]
     pub fn id(&self) -> ReplicaId {
         self.shared().id()
@@ -230,6 +246,22 @@ impl Node {
     /// As [`with`](Self::with).
     pub fn read<R>(&self, f: impl FnOnce(&Replica) -> R) -> R {
         f(&self.shared().core().replica)
+    }
+
+    /// Runs one group of writes: what [`Replica::write`] does, at less cost than by way of [`with`](Self::with). `bytes`
+    /// estimates the keys and values written, 0 if unknown.
+    ///
+    /// # Panics
+    /// As [`with`](Self::with).
+    pub fn write<R>(&self, bytes: usize, f: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        self.shared().write(bytes, f)
+    }
+
+    /// Waits until `peers` live peers have applied everything written at this node so far, at most for `timeout`;
+    /// returns how many have. Without a timeout it waits for as long as the node runs. Cancel safe.
+    pub async fn wait_for(&self, peers: usize, timeout: Option<Duration>) -> usize {
+        let position = self.read(Replica::position);
+        self.wait(position, peers, timeout).await
     }
 
     /// Waits until `replicas` live peers have applied this replica's own events `1..=seq`, at most for `timeout`;
@@ -319,7 +351,35 @@ impl Node {
         self.shared().tally.snapshot()
     }
 
-    /// Announces whether this node serves clients. A node announces that it does when it starts.
+    /// Waits until this node has caught up with its cluster, or has given up waiting for it, and says which. Cancel safe.
+    ///
+    /// A node without seeds is ready when it starts. One with seeds is ready once it has what a ready peer had when that
+    /// was first heard, or what all peers had if none is ready. If nobody answers, or catching up makes no progress for
+    /// [`NodeConfig::join_timeout`], it is ready all the same. Reads and writes work before, on what is here; but of
+    /// what others have written they may show nothing.
+    pub async fn ready(&self) -> ReadyReason {
+        let mut ready = self.shared().ready.subscribe();
+        let ready = ready.wait_for(Option::is_some).await.expect("the sender lives as long as this node");
+        ready.expect("it was just looked at")
+    }
+
+    /// Whether this node has caught up with its cluster, and how far it is if not.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.read(Replica::readiness)
+    }
+
+    /// Waits until this node ends by itself, and says why; for as long as it runs, if it does not. Cancel safe.
+    ///
+    /// After that nothing is sent any more: the program should end, or start another node under another id.
+    pub async fn failed(&self) -> NodeFailure {
+        let mut failure = self.shared().failure.subscribe();
+        let failure = failure.wait_for(Option::is_some).await.expect("the sender lives as long as this node");
+        failure.clone().expect("it was just looked at")
+    }
+
+    /// Announces whether this node serves clients. Without a word it announces so once it is [`ready`](Self::ready);
+    /// with `false` not even then.
     pub async fn announce_ready(&self, ready: bool) {
         // Nobody to tell once the node has stopped.
         let _ = self.handle.commands.send(Command::Ready(ready)).await;
@@ -363,6 +423,11 @@ impl Node {
         drained
     }
 
+    /// A handle that does not keep the node running.
+    pub(super) fn downgrade(&self) -> Handle {
+        Handle(Arc::downgrade(&self.handle))
+    }
+
     /// Waits until `replicas` live peers have every event of this replica, at most for `bound`.
     pub async fn hand_over(&self, replicas: usize, bound: Duration) -> Drained {
         let deadline = Instant::now() + bound;
@@ -393,7 +458,7 @@ impl Node {
         })
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
 }

@@ -46,6 +46,9 @@ pub struct ReplicaConfig {
     pub assembly_bytes_max: usize,
     /// About how many bytes of buckets go into one answer to a peer that catches up. Default 128 KiB.
     pub transfer_bytes: usize,
+    /// How long a joiner that meets only other joiners waits for one with data, in microseconds. Default 250 ms: one
+    /// round of membership, in which whoever was told of one of them is told of all.
+    pub join_settle_us: u64,
     /// While a disk is told what was applied: bytes of it that wait to be taken. Default 64 MiB, some seconds of a
     /// replica at full load; beyond it they are dropped, and images of all buckets are taken anew.
     pub records_bytes_max: usize,
@@ -97,6 +100,7 @@ impl Default for ReplicaConfig {
             flight_bytes_max: 256 << 10,
             held_bytes_max: 64 << 20,
             assembly_bytes_max: 128 << 20,
+            join_settle_us: 250_000,
             transfer_bytes: 128 << 10,
             refine_bytes_min: 2 << 10,
             serve_bytes_per_second: None,

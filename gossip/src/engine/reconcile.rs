@@ -251,7 +251,7 @@ impl Replica {
 
     /// The first `held` of the buckets asked for have come.
     fn on_transfer(&mut self, now: Now, peer: ReplicaId, batch: Batch, held: usize, transfer: &[u8]) {
-        let joined = match self.join(&batch, held, transfer, now) {
+        let joined = match self.join_answer(&batch, held, transfer, now) {
             Ok(joined) => joined,
             Err(error) => {
                 if let Some(it) = &mut self.reconciliation {
@@ -296,7 +296,7 @@ impl Replica {
     }
 
     /// Joins an answer, if it is one to what was asked for.
-    fn join(&mut self, batch: &Batch, held: usize, transfer: &[u8], now: Now) -> Result<Joined, TransferError> {
+    fn join_answer(&mut self, batch: &Batch, held: usize, transfer: &[u8], now: Now) -> Result<Joined, TransferError> {
         if held == 0 || held > batch.len() {
             return Err(TransferError::Illegal("none of the buckets asked for"));
         }

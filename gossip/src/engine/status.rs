@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::{ReplicaId, VersionVector};
 
+use super::{Readiness, ReadyReason};
 use crate::store::Fingerprint;
 use crate::wire::Refusal;
 
@@ -53,6 +54,11 @@ pub enum Event {
         peer: ReplicaId,
         /// How many buckets differed and were joined.
         buckets: usize,
+    },
+    /// The replica has joined its cluster, or has given up waiting for it: it may serve.
+    Ready {
+        /// Why.
+        reason: ReadyReason,
     },
     /// Some buckets could be fetched from nobody. What was joined stays joined; the rest is tried again.
     CatchUpBroken {
@@ -252,6 +258,8 @@ pub struct Status {
     pub tracked: usize,
     /// Whether it is catching up by buckets.
     pub catching_up: bool,
+    /// Whether it has what its cluster has.
+    pub readiness: Readiness,
     /// Milliseconds by which its clock is too far ahead for writing; 0 = it is not.
     pub clock_ahead_ms: u64,
     /// Peers, in order of their ids.

@@ -152,6 +152,14 @@ fn apply_change(
                 entry.drop_if_empty(path.class, path.name);
             }
         }
+        Change::Discard { class, ref ballots } => {
+            let path = place(class, b"");
+            if entry.element(path.class, path.name).is_some() {
+                let element = entry.element_mut(path.class, path.name);
+                remove_cells(&path, element, baselines, fingerprint, is_open, |dot| ballots.contains(&dot));
+                entry.drop_if_empty(path.class, path.name);
+            }
+        }
         Change::Reset { class, name, owner, birth, seen, total } => {
             let baseline = Baseline { owner, birth, seen, total, reset: event };
             Bucket::merge_baseline(entry, baselines, fingerprint, &place(class, name.0), baseline, is_open);

@@ -1,5 +1,7 @@
 //! One range of the hash of the key: the unit of catching up.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashTable;
 
 use cahoots_crdt::{Dot, Observed, ReplicaId};
@@ -39,6 +41,8 @@ pub(super) struct Bucket {
     pub(super) fingerprint: Fingerprint,
     /// Keys with live cells of more than one type.
     clashes: usize,
+    /// Keys that hold ballots: what they amount to changes with membership, without a write.
+    ballots: BTreeSet<Box<[u8]>>,
 }
 
 impl Bucket {
@@ -53,6 +57,12 @@ impl Bucket {
 
     pub(super) fn get(&self, key_hash: u64, key: &[u8]) -> Option<&Entry> {
         self.keys.find(place_of(key_hash), |(it, _)| **it == *key).map(|(_, entry)| entry)
+    }
+
+    /// The entry of a key beside the baselines and the frontier, to alter a cell in place: nothing may be added or removed.
+    pub(super) fn get_mut(&mut self, key_hash: u64, key: &[u8]) -> Option<(&mut Entry, &Baselines, &Dots)> {
+        let (_, entry) = self.keys.find_mut(place_of(key_hash), |(it, _)| **it == *key)?;
+        Some((entry, &self.baselines, &self.frontier))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
@@ -99,8 +109,14 @@ impl Bucket {
         let mut found = found.or_insert_with(|| (key.into(), Entry::default()));
         let entry = &mut found.get_mut().1;
         self.clashes -= usize::from(entry.clashes());
+        let held_ballots = entry.holds_ballots();
         let result = change(entry, &mut self.baselines, &mut self.fingerprint);
         self.clashes += usize::from(entry.clashes());
+        match (held_ballots, entry.holds_ballots()) {
+            (false, true) => drop(self.ballots.insert(key.into())),
+            (true, false) => drop(self.ballots.remove(key)),
+            _ => {}
+        }
         if entry.is_empty() {
             found.remove();
         }
@@ -120,6 +136,11 @@ impl Bucket {
 
     pub(super) fn clashes(&self) -> usize {
         self.clashes
+    }
+
+    /// The keys that hold ballots.
+    pub(super) fn ballots(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
+        self.ballots.iter().filter_map(|key| Some((&**key, self.get(hash_of(key), key)?)))
     }
 
     pub(super) fn frontier(&self) -> &Dots {

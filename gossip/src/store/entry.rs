@@ -8,7 +8,8 @@ use cahoots_crdt::ReplicaId;
 use super::cell::{Class, Element, Path, hash_of};
 use crate::Hlc;
 
-/// Named elements: the members of a set, the fields of a hash. Holds none that is empty.
+/// Named elements: the members of a set, the fields of a hash; ballots are one element without a name. Holds none that
+/// is empty.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     elements: HashTable<(Box<[u8]>, Element)>,
@@ -123,6 +124,17 @@ impl Entry {
                 tables.iter().map(newest).chain([text]).max().map(|(_, class)| class)
             }
         }
+    }
+
+    /// Whether there are ballots, of whatever class.
+    pub(super) fn holds_ballots(&self) -> bool {
+        self.tables.iter().any(|(class, _)| class.holds_ballots())
+    }
+
+    /// The elements that hold ballots, by class.
+    pub(super) fn ballots(&self) -> impl Iterator<Item = (Class, &Element)> {
+        let tables = self.tables.iter().filter(|(class, _)| class.holds_ballots());
+        tables.filter_map(|(class, table)| Some((*class, table.get(b"")?)))
     }
 
     /// Whether there is nothing beside the text, which may be empty.

@@ -15,6 +15,7 @@
 //! context; Baquero, Almeida, Lerche, *The problem with embedded CRDT counters and a solution* (2016) for resets.
 
 mod apply;
+mod ballot;
 mod baseline;
 mod bucket;
 mod cell;
@@ -47,6 +48,7 @@ use identity::Provisional;
 use window::{Record, Window};
 
 pub use apply::{Applied, Missing};
+pub use ballot::{BALLOT_BYTES_MAX, Ballot, present};
 pub use bucket::BUCKETS;
 pub use cell::Class;
 pub use changes::Change;
@@ -172,6 +174,12 @@ impl Store {
     #[must_use]
     pub fn has_open_window(&self) -> bool {
         self.window.is_some()
+    }
+
+    /// Whether sealed local events wait to be taken by [`Store::poll_sealed`].
+    #[must_use]
+    pub fn has_sealed(&self) -> bool {
+        !self.sealed.is_empty()
     }
 
     /// Whether event `dot` is applied in the bucket of `key`; of the own events, sealed ones.
@@ -303,6 +311,9 @@ impl Store {
                 seen: *seen,
                 total: *total,
             },
+            Record::Discard { class, ballots } => {
+                EventChange::Discard { class: *class as u8, ballots: ballots.clone() }
+            }
             Record::Assign { class, name } => {
                 let register = element(*class, name)?.value.get(event)?;
                 let value = Bytes(&register.value);

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
+use cahoots_crdt::ReplicaId;
+
 use super::Store;
 use super::baseline::Baselines;
 use super::bucket::{Bucket, bucket_of};
 use super::cell::{Class, Element, Path, hash_of};
-use super::entry::Entry;
+use super::entry::{Entry, Table};
 use super::scan;
 
 /// The value is not a number.
@@ -68,13 +70,27 @@ impl<'a> View<'a> {
         number(&self.path(b""), &self.entry.text, &self.bucket.baselines)
     }
 
-    /// How many members or fields there are; of a text, how many bytes.
+    /// How many members, fields or ballots there are; of a text, how many bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         match self.class {
             Class::Text => self.text().map_or(0, |text| text.len()),
-            class => self.entry.table(class).map_or(0, super::entry::Table::len),
+            Class::Vote | Class::Presence => self.ballots().count(),
+            Class::Set | Class::Hash => self.named().map_or(0, Table::len),
         }
+    }
+
+    /// The ballots, each with the replica that cast it, in the order of their ids. None for other types.
+    pub fn ballots(&self) -> impl Iterator<Item = (ReplicaId, &'a [u8])> + use<'a> {
+        let class = self.class;
+        let element = self.entry.ballots().find(|(it, _)| *it == class).map(|(_, element)| element);
+        let cells = element.into_iter().flat_map(|element| element.value.iter());
+        cells.map(|(dot, register)| (dot.replica, &*register.value))
+    }
+
+    /// The elements, of a type that gives them names.
+    fn named(&self) -> Option<&'a Table> {
+        self.entry.table(self.class).filter(|_| self.class.has_names())
     }
 
     /// Whether there is nothing to count; only a text can be empty and exist.
@@ -86,29 +102,26 @@ impl<'a> View<'a> {
     /// Whether the collection has this member or field.
     #[must_use]
     pub fn contains(&self, name: &[u8]) -> bool {
-        self.class != Class::Text && self.entry.element(self.class, name).is_some()
+        self.class.has_names() && self.entry.element(self.class, name).is_some()
     }
 
     /// The value of a field; of a set's member, the empty one.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<Cow<'a, [u8]>> {
-        if self.class == Class::Text {
-            return None;
-        }
-        self.entry.element(self.class, name).map(|element| self.value_of(name, element))
+        self.named()?.get(name).map(|element| self.value_of(name, element))
     }
 
     /// Members or fields with their values, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Cow<'a, [u8]>)> + use<'a> {
         let this = *self;
-        let elements = self.entry.table(self.class).into_iter().flat_map(super::entry::Table::iter);
+        let elements = self.named().into_iter().flat_map(Table::iter);
         elements.map(move |(name, element)| (name, this.value_of(name, element)))
     }
 
     /// Visits about `count` elements from `cursor` on; 0 begins, and 0 is returned at the end. Elements that stay
     /// throughout are visited exactly once. A page costs O(elements), so large collections get larger pages.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], Cow<'_, [u8]>)) -> u64 {
-        let Some(table) = self.entry.table(self.class) else { return 0 };
+        let Some(table) = self.named() else { return 0 };
         let elements = table.iter().map(|(name, element)| (hash_of(name), (name, element)));
         let page = scan::page(elements, cursor, count.max(table.len() / scan::PAGES_MAX));
         page.items.into_iter().for_each(|(name, element)| visit(name, self.value_of(name, element)));

@@ -31,12 +31,14 @@ impl Group {
         Self::with(size, Some(seed))
     }
 
-    /// Daemons with data directories, on a relayed network, that are given these flags.
+    /// Daemons with data directories, on a relayed network, that are given these flags. They answer with what their own
+    /// disks have, before peers have helped.
     #[must_use]
     pub fn start_kept(size: usize, seed: u64, flags: &[&str]) -> Self {
         Self::with_flags(size, Some(seed), |directory, name| {
             let data = directory.join(format!("{name}.data"));
-            let own = ["--data-dir".to_owned(), data.to_string_lossy().into_owned()];
+            let data = data.to_string_lossy().into_owned();
+            let own = ["--serve-while-joining".to_owned(), "--data-dir".to_owned(), data];
             own.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned())).collect()
         })
     }

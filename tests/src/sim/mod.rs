@@ -12,6 +12,7 @@ mod detector;
 mod disk;
 mod drive;
 mod faults;
+mod joining;
 mod network;
 mod plan;
 mod process;

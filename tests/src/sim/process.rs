@@ -7,6 +7,7 @@ use cahoots_crdt::ReplicaId;
 use cahoots_gossip::engine::{Event, Now, Replica};
 use cahoots_gossip::store::Change;
 
+use super::joining::Joined;
 use crate::oracle::Shown;
 
 /// Milliseconds since 1970 at which every run begins.
@@ -58,6 +59,8 @@ pub struct Process {
     /// Everything the engine reported.
     pub events: Vec<Event>,
     pub(super) timer: (u64, u32),
+    /// There until it is ready.
+    pub(super) joined: Option<Joined>,
     /// When it started.
     pub(super) born: u64,
     /// Microseconds that it spends on each datagram; 0 = none worth counting.
@@ -80,6 +83,7 @@ impl Process {
             believed: BTreeMap::new(),
             events: Vec::new(),
             timer: (0, 0),
+            joined: None,
             born: world,
             slow_us: 0,
             busy_until: 0,

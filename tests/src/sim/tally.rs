@@ -59,6 +59,8 @@ pub struct Tally {
     pub waited: u64,
     /// Processes told to leave.
     pub leaves: u64,
+    /// Processes that joined others.
+    pub joins: u64,
     /// Events heard on the wire, each once.
     pub heard: u64,
     /// Dots heard on the wire that named another event before.
@@ -114,6 +116,7 @@ impl Tally {
             ("clock_refusals", self.clock_refusals),
             ("waited", self.waited),
             ("leaves", self.leaves),
+            ("joins", self.joins),
             ("heard", self.heard),
             ("forks", self.forks),
         ]

@@ -42,6 +42,8 @@ pub struct World {
     pub(super) streams: Streams,
     pub(super) seen: super::check::Registry,
     pub(super) watched: bool,
+    /// Processes that start while others run join these.
+    pub(super) joins: bool,
     /// Incarnations that left in good order: nobody waits for them.
     pub(super) departed: BTreeSet<ReplicaId>,
     pub(super) config: ReplicaConfig,
@@ -86,6 +88,7 @@ impl World {
             streams: Streams::default(),
             seen: super::check::Registry::default(),
             watched: true,
+            joins: false,
             departed: BTreeSet::new(),
             doubtful: false,
             backlog: super::process::SOCKET_BACKLOG,
@@ -240,6 +243,7 @@ impl World {
         let Host { process, clocks, .. } = &mut self.hosts[host];
         assert!(process.is_none(), "host {host} is taken");
         *process = Some(Process::start(engine, *clocks, self.now, self.watched));
+        self.begin_joining(host);
         self.settle(id, host);
     }
 
