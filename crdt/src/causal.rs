@@ -184,13 +184,15 @@ impl<S: Wire> Delta for Causal<S> {
         removals.strip();
         let removals = Self { store: removals, context: dead };
 
-        // What lives: pieces of one leaf each, then packed. A piece claims its own dots only, so it removes nothing.
+        // What lives: pieces of one cell each, then packed. A piece claims its own dots only, so it removes nothing.
         let mut atoms = Vec::new();
         self.store.atoms(&mut |store| {
             let mut atom = Self { store, context: CausalContext::new() };
             atom.context = atom.live_dots().into_iter().collect();
             atoms.push(atom);
         });
+        // In the order of their dots, which then make few runs.
+        atoms.sort_by_key(|atom| atom.context.runs().next());
         let mut pieces: Vec<Self> = Vec::new();
         let mut filled = bytes_max;
         for atom in atoms {
