@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{CausalContext, Dot, DotFun, ReplicaId};
+use crate::{CausalContext, Dot, DotFun, DotStore, ReplicaId};
 
 /// Write access for one change of one replica: mints its dots and notes what it supersedes.
 ///
@@ -58,6 +58,36 @@ impl<'a> Mutation<'a> {
         for (dot, _) in store.iter() {
             self.note(dot);
         }
+    }
+
+    /// Makes one more change in the same closure and returns the delta of both; `first` is the delta of what was
+    /// changed before.
+    ///
+    /// A closure returns one delta. Return that of its last change only, and the others know that something happened but
+    /// not what, which is how a removal looks.
+    ///
+    /// ```
+    /// use cahoots_crdt::{Causal, Lattice, MvRegister, OrMap, ReplicaId};
+    ///
+    /// let ada = ReplicaId::new(1);
+    /// type Users = Causal<OrMap<u32, OrMap<&'static str, MvRegister<&'static str>>>>;
+    /// let (mut users, mut elsewhere) = (Users::new(), Users::new());
+    /// let delta = users.update(ada, 7, |user, m| {
+    ///     let name = user.update(m, "name", |register, m| register.write(m, "Ada"));
+    ///     m.and(name, |m| user.update(m, "town", |register, m| register.write(m, "London")))
+    /// });
+    /// elsewhere.merge(delta);
+    /// assert_eq!(elsewhere, users);
+    /// ```
+    #[must_use = "a delta has to reach the other replicas"]
+    pub fn and<S: DotStore>(&mut self, mut first: S, change: impl FnOnce(&mut Self) -> S) -> S {
+        let before = self.take_delta();
+        let second = change(self);
+        let after = self.take_delta();
+        first.join(&before, second, &after);
+        self.delta = before;
+        self.delta.union(&after);
+        first
     }
 
     /// How many events were minted so far.
