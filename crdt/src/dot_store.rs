@@ -51,7 +51,7 @@ pub trait DotStore: Clone + Default {
     #[must_use]
     fn since(&self, seen: &VersionVector) -> Self;
 
-    /// Hands `emit` this store cut into parts that hold one leaf each, as listing stores.
+    /// Hands `emit` this store cut into parts that hold one cell each, as listing stores.
     fn atoms(self, emit: &mut dyn FnMut(Self));
 
     /// Drops all cells but keeps the keys a delta lists, which is where a removal applies.
@@ -163,8 +163,8 @@ impl<V: Clone> DotStore for DotFun<V> {
     }
 
     fn atoms(self, emit: &mut dyn FnMut(Self)) {
-        if !self.is_empty() {
-            emit(self);
+        for (dot, value) in self.into_cells() {
+            emit(Self::of(dot, value));
         }
     }
 

@@ -39,7 +39,7 @@ laws! {
 
     a_map_of_growing_counters_keeps_the_laws: Maps<GCounters>;
     a_map_of_counters_keeps_the_laws: Maps<PnCounters>;
-    a_map_of_bounded_counters_keeps_the_laws_and_the_bounds: EscrowMaps;
+    a_map_of_bounded_counters_keeps_the_laws_and_the_bounds: EscrowMaps<BoundedCounters>;
     a_map_of_growing_sets_keeps_the_laws: Maps<GSets>;
     a_map_of_add_wins_sets_keeps_the_laws: Maps<AwSets>;
     a_map_of_remove_wins_sets_keeps_the_laws: Maps<RwSets>;
@@ -53,6 +53,7 @@ laws! {
 
     a_map_of_maps_of_growing_counters_keeps_the_laws: Maps<Maps<GCounters>>;
     a_map_of_maps_of_counters_keeps_the_laws: Maps<Maps<PnCounters>>;
+    a_map_of_maps_of_bounded_counters_keeps_the_laws_and_the_bounds: EscrowMaps<EscrowMaps<BoundedCounters>>;
     a_map_of_maps_of_growing_sets_keeps_the_laws: Maps<Maps<GSets>>;
     a_map_of_maps_of_add_wins_sets_keeps_the_laws: Maps<Maps<AwSets>>;
     a_map_of_maps_of_remove_wins_sets_keeps_the_laws: Maps<Maps<RwSets>>;
