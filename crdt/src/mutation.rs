@@ -95,8 +95,9 @@ impl<'a> Mutation<'a> {
         self.events
     }
 
-    pub(crate) fn into_delta(mut self) -> CausalContext {
-        self.take_delta()
+    #[inline]
+    pub(crate) fn into_delta(self) -> CausalContext {
+        gathered(self.delta, self.loose)
     }
 
     #[inline]
@@ -109,10 +110,14 @@ impl<'a> Mutation<'a> {
     }
 
     fn take_delta(&mut self) -> CausalContext {
-        let mut delta = core::mem::take(&mut self.delta);
-        if !self.loose.is_empty() {
-            delta.union(&self.loose.drain(..).collect());
-        }
-        delta
+        gathered(core::mem::take(&mut self.delta), core::mem::take(&mut self.loose))
     }
+}
+
+#[inline]
+fn gathered(mut delta: CausalContext, loose: Vec<Dot>) -> CausalContext {
+    if !loose.is_empty() {
+        delta.union(&loose.into_iter().collect());
+    }
+    delta
 }
