@@ -11,7 +11,9 @@ use crate::{CausalContext, Dot, DotFun, Mutation, Observed, ReplicaId, VersionVe
 /// Values tagged with dots, to be read under a [`CausalContext`].
 ///
 /// The types of this crate implement it; implement it yourself to nest a composition of them in an
-/// [`OrMap`](crate::OrMap). Every method recurses into the parts.
+/// [`OrMap`](crate::OrMap). Every method recurses into the parts, each part under the same context; a delta of one part
+/// holds [`nothing`](Self::nothing) of the others. `crdt/tests/history/record.rs` in the repository is a whole one, a
+/// record of three types.
 pub trait DotStore: Clone + Default {
     /// Whether something may be stored of which a reader sees nothing. `false` lets a map count its keys in O(1).
     const LEAVES_RESIDUE: bool = false;

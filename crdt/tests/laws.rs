@@ -5,6 +5,7 @@
 
 mod history;
 
+use history::record::Records;
 use history::subjects::*;
 use history::{World, steps};
 use proptest::prelude::*;
@@ -50,6 +51,8 @@ laws! {
     a_map_of_enable_wins_flags_keeps_the_laws: Maps<EwFlags>;
     a_map_of_disable_wins_flags_keeps_the_laws: Maps<DwFlags>;
     a_map_of_votes_keeps_the_laws: Maps<Votes>;
+    a_record_of_the_users_own_keeps_the_laws: Records;
+    a_map_of_records_of_the_users_own_keeps_the_laws: Maps<Records>;
 
     a_map_of_maps_of_growing_counters_keeps_the_laws: Maps<Maps<GCounters>>;
     a_map_of_maps_of_counters_keeps_the_laws: Maps<Maps<PnCounters>>;

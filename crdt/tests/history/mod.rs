@@ -11,6 +11,7 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+pub mod record;
 pub mod subjects;
 
 use std::collections::{BTreeMap, BTreeSet};
