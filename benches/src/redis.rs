@@ -23,11 +23,20 @@ impl Redis {
     /// If it does not start.
     #[must_use]
     pub fn start(directory: &Path, name: &str, primary: Option<&Self>) -> Self {
+        Self::start_with(directory, name, primary, &["--save", "", "--appendonly", "no"])
+    }
+
+    /// The same with these flags about keeping data.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_with(directory: &Path, name: &str, primary: Option<&Self>, flags: &[&str]) -> Self {
         let socket = directory.join(format!("{name}.sock"));
         // Redis has no way to say which port the system gave it.
         let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port();
         let mut server = Command::new("redis-server");
-        server.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--loglevel", "warning"]);
+        server.args(["--bind", "127.0.0.1", "--loglevel", "warning"]).args(flags);
         server.arg("--dir").arg(directory).arg("--port").arg(port.to_string()).arg("--unixsocket").arg(&socket);
         // Its fastest ways to bring a replica up.
         server.args(["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0"]);

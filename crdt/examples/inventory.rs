@@ -34,3 +34,8 @@ fn main() -> Result<(), BoundedError> {
     println!("{sold} sold, {} left, north may sell it", in_north.value()?);
     Ok(())
 }
+
+#[test]
+fn two_shops_apart_never_sell_more_than_there_is() -> Result<(), BoundedError> {
+    main()
+}

@@ -20,6 +20,10 @@ impl Device {
     }
 
     fn set(&mut self, wall_millis: u64, section: &str, name: &str, value: &str) -> Result<Settings, Box<dyn Error>> {
+        // A write must come after the one it sees, also when that one's clock was ahead of ours.
+        if let Some(seen) = self.settings.get(section).and_then(|section| section.get(name)?.stamp()) {
+            self.clock.observe(*seen, wall_millis)?;
+        }
         let stamp = self.clock.tick(wall_millis)?;
         let delta = self.settings.try_update(self.id, section.into(), |section, mutation| {
             section.try_update(mutation, name.into(), |setting, m| setting.write(m, stamp, value.into()))
@@ -45,8 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     assert_eq!(lap.get("editor", "tabs"), Some("4"));
 
-    // Both change things: one the same setting later, one throws the whole section away.
-    let later = lap.set(now + 5, "editor", "font", "mono")?;
+    // Both change things: one the same setting, by a clock that is behind; one throws the whole section away.
+    let later = lap.set(now - 500, "editor", "font", "mono")?;
     let reset = desk.settings.remove(desk.id, "editor");
     desk.settings.merge(later);
     lap.settings.merge(reset);
@@ -55,4 +59,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!((desk.get("editor", "font"), desk.get("editor", "tabs")), (Some("mono"), None));
     println!("{:?}", desk.settings.store());
     Ok(())
+}
+
+#[test]
+fn a_later_setting_survives_the_reset_of_its_section() -> Result<(), Box<dyn Error>> {
+    main()
 }

@@ -37,3 +37,8 @@ fn main() {
     assert_eq!(people(&at_east, "lobby"), ["cleo", "dan"]);
     println!("in the lobby: {:?}", people(&at_east, "lobby"));
 }
+
+#[test]
+fn who_came_in_unseen_is_not_thrown_out() {
+    main();
+}

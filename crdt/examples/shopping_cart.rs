@@ -27,3 +27,8 @@ fn main() -> Result<(), Overflow> {
     println!("in the cart: {on_phone:?}");
     Ok(())
 }
+
+#[test]
+fn what_was_put_in_unseen_survives_what_was_taken_out() -> Result<(), Overflow> {
+    main()
+}

@@ -4,9 +4,6 @@
 //! a remove supersedes the dots it sees. So a remove takes away exactly the adds it observed.
 //!
 //! Invariant: no member of a whole set has an empty set of dots; one dot belongs to one member.
-//!
-//! Source: Bieniusa et al., *An Optimized Conflict-free Replicated Set* (2012); as a dot map, Almeida, Shoker,
-//! Baquero, *Delta State Replicated Data Types* (2018), section 7.4.3.
 
 use core::borrow::Borrow;
 use core::fmt;
@@ -26,6 +23,9 @@ use crate::{Causal, CausalContext, Dot, DotMap, DotSet, DotStore, Mutation, Repl
 ///
 /// `add`, `remove` and `contains` cost O(1), merging a delta O(its members), merging a state O(n + m).
 ///
+/// Source: Bieniusa et al., *An Optimized Conflict-free Replicated Set* (2012); as a dot map, Almeida, Shoker,
+/// Baquero, *Delta State Replicated Data Types* (2018), section 7.4.3.
+///
 /// ```
 /// use cahoots_crdt::{AwSet, Causal, Lattice, ReplicaId};
 ///
@@ -41,6 +41,7 @@ use crate::{Causal, CausalContext, Dot, DotMap, DotSet, DotStore, Mutation, Repl
 /// assert!(left.contains("x") && right.contains("x"));
 /// ```
 #[derive(Clone)]
+#[must_use = "a delta has to reach the other replicas"]
 pub struct AwSet<T> {
     pub(crate) members: DotMap<T, DotSet>,
 }
@@ -75,7 +76,6 @@ impl<T: Eq + Hash> AwSet<T> {
     }
 
     /// Adds `member` as one event, also when it is in already: so it stays in whoever removes it concurrently.
-    #[must_use]
     pub fn add(&mut self, mutation: &mut Mutation<'_>, member: T) -> Self
     where
         T: Clone,
@@ -88,7 +88,6 @@ impl<T: Eq + Hash> AwSet<T> {
     }
 
     /// Removes the adds of `member` seen here. Of a member that is not in: no event.
-    #[must_use]
     pub fn remove<Q: Eq + Hash + ?Sized>(&mut self, mutation: &mut Mutation<'_>, member: &Q) -> Self
     where
         T: Borrow<Q> + Clone,

@@ -8,10 +8,6 @@
 //! practice one or two. Memory is bounded by the parcels held back; past that bound the barrier refuses, visibly.
 //!
 //! It refuses to know what it carries, how parcels travel, and who the members are.
-//!
-//! Source: Prakash, Raynal, Singhal, *An Adaptive Causal Ordering Algorithm Suited to Mobile Computing Environments*
-//! (1997), for direct dependencies; Birman, Schiper, Stephenson, *Lightweight Causal and Atomic Group Multicast*
-//! (1991), for causal delivery.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -34,7 +30,15 @@ pub struct Parcel<P> {
 
 /// Delivers parcels in causal order, each once.
 ///
-/// Sending costs O(concurrent senders), receiving O(parcels held back) when something is released, O(log n) else.
+/// Sending costs O(concurrent senders), receiving O(parcels held back) for each one released, O(log n) else.
+///
+/// A lost parcel stays lost until it is sent again: ask for what is [`missing`](Self::missing), and send the last
+/// parcel again until it is acknowledged, since nobody misses what nothing came after. Whoever joins late, or was
+/// away for longer than parcels are kept, merges a state and goes on with [`catch_up`](Self::catch_up).
+///
+/// Source: Prakash, Raynal, Singhal, *An Adaptive Causal Ordering Algorithm Suited to Mobile Computing Environments*
+/// (1997), for direct dependencies; Birman, Schiper, Stephenson, *Lightweight Causal and Atomic Group Multicast*
+/// (1991), for causal delivery.
 ///
 /// ```
 /// use cahoots_crdt::{AwSet, Causal, CausalBarrier, Lattice, ReplicaId};
@@ -128,8 +132,29 @@ impl<P> CausalBarrier<P> {
             self.held.insert(parcel.dot, parcel);
             return Ok(Vec::new());
         }
+        Ok(self.release(Some(parcel)))
+    }
+
+    /// Goes on from a state instead of from parcels, and returns what was held back only for them, in causal order.
+    ///
+    /// For a newcomer, and for whoever was away for so long that the parcels in between are gone: merge a state (or
+    /// [`Delta::since`](crate::Delta::since)) of somebody, and pass what that one's barrier had
+    /// [`delivered`](Self::delivered) when the state was read. The same brings a barrier back after a restart under the
+    /// same id. O(n + parcels held back).
+    #[must_use = "these payloads have to be merged"]
+    pub fn catch_up(&mut self, delivered: &VersionVector) -> Vec<P> {
+        for (sender, seq) in delivered.iter() {
+            if self.delivered.raise(sender, seq) {
+                self.frontier.insert(sender, seq);
+            }
+        }
+        self.held.retain(|dot, _| !self.delivered.covers(*dot));
+        let due = self.take_due();
+        self.release(due)
+    }
+
+    fn release(&mut self, mut due: Option<Parcel<P>>) -> Vec<P> {
         let mut released = Vec::new();
-        let mut due = Some(parcel);
         while let Some(parcel) = due {
             self.delivered.raise(parcel.dot.replica, parcel.dot.seq);
             for dot in &parcel.after {
@@ -139,10 +164,14 @@ impl<P> CausalBarrier<P> {
             }
             self.frontier.insert(parcel.dot.replica, parcel.dot.seq);
             released.push(parcel.payload);
-            let next = self.held.values().find(|held| self.is_due(held)).map(|held| held.dot);
-            due = next.and_then(|dot| self.held.remove(&dot));
+            due = self.take_due();
         }
-        Ok(released)
+        released
+    }
+
+    fn take_due(&mut self) -> Option<Parcel<P>> {
+        let due = self.held.values().find(|held| self.is_due(held)).map(|held| held.dot)?;
+        self.held.remove(&due)
     }
 
     /// The parcels that what is held back waits for, sorted: what to ask for again. O(parcels held back).

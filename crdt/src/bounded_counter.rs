@@ -13,9 +13,6 @@
 //! Removing exactly what was observed contradicts the bound: remove the increments you have seen, and a decrement
 //! made elsewhere on the strength of them leaves the sum below it. So this type is no [`Reset`](crate::Reset): it nests
 //! in an [`OrMap`](crate::OrMap), and such a map has no `remove`, which the compiler says. Spend the rights instead.
-//!
-//! Source: Balegas et al., *Extending Eventually Consistent Cloud Databases for Enforcing Numeric Invariants* (SRDS
-//! 2015), section IV.
 
 use alloc::collections::BTreeMap;
 
@@ -34,6 +31,17 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotStore, Mutation, Overflow, Re
 ///
 /// All operations cost O(n) for n replicas; a row has an entry for every peer it ever handed rights to.
 ///
+/// What stands above the bound is divided into rights, each held by one replica. Incrementing gains rights,
+/// decrementing spends them, [`transfer`](Causal::<BoundedCounter>::transfer) hands them over; asking somebody for
+/// some is up to you. Rights are bound to their id: what a replica holds when it is lost, or goes on under another
+/// id, nobody can spend any more. Two copies that run under one id spend the same rights twice.
+///
+/// It cannot be removed, nor a key it is nested under: removing what was observed contradicts the bound, since a
+/// decrement made elsewhere on the strength of it would be left below. Spend the rights instead.
+///
+/// Source: Balegas et al., *Extending Eventually Consistent Cloud Databases for Enforcing Numeric Invariants* (SRDS
+/// 2015), section IV.
+///
 /// ```
 /// use cahoots_crdt::{BoundedCounter, Causal, Lattice, ReplicaId};
 ///
@@ -51,6 +59,7 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotStore, Mutation, Overflow, Re
 /// # Ok::<(), cahoots_crdt::BoundedError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "a delta has to reach the other replicas"]
 pub struct BoundedCounter {
     pub(crate) rows: DotFun<Row>,
 }

@@ -71,7 +71,8 @@ impl<S: DotStore> Causal<S> {
     }
 
     /// Makes one change on behalf of `replica` and returns its delta. `change` gets the store and returns the store
-    /// of the delta, as every mutator of a store does.
+    /// of the delta, as every mutator of a store does. Of several mutators put the parts together by [`Mutation::and`]:
+    /// what `change` does not return, nobody else gets.
     pub fn mutate(&mut self, replica: ReplicaId, change: impl FnOnce(&mut S, &mut Mutation<'_>) -> S) -> Self {
         let mut mutation = Mutation::new(replica, &mut self.context);
         let store = change(&mut self.store, &mut mutation);
@@ -81,7 +82,8 @@ impl<S: DotStore> Causal<S> {
     /// Like [`mutate`](Self::mutate), for changes that can be refused.
     ///
     /// # Errors
-    /// Those of `change`. The mutators of this crate refuse before they touch anything.
+    /// Those of `change`. The mutators of this crate refuse before they touch anything; what `change` did before one
+    /// refused is not undone, and only [`since`](Delta::since) and whole states carry it to others.
     pub fn try_mutate<E>(
         &mut self,
         replica: ReplicaId,
@@ -113,14 +115,19 @@ impl<S: DotStore> Causal<S> {
     /// A counter removed from a map leaves a *baseline* per replica that had counted in it (see
     /// [`PnCounter`](crate::PnCounter)), for increments of that replica which may still be under way. Pass the context
     /// `owner` itself reported: what it has acknowledged, and all of whose events have arrived here, needs no
-    /// baseline any more. Nothing else is ever kept, so values without counters need no collection. O(n).
+    /// baseline any more (its [`version_vector`](CausalContext::version_vector) is enough, as
+    /// `CausalContext::from`). Nothing else is ever kept, so values without counters need no collection. O(n).
     pub fn collect(&mut self, owner: ReplicaId, acknowledged: &CausalContext) {
         if self.context.version_vector().get(owner) >= acknowledged.last(owner) {
             self.store.collect(owner, acknowledged, &self.context);
         }
     }
 
-    /// Encodes with a version byte, deterministically: equal values have equal encodings. O(n log n).
+    /// Encodes with a version byte, deterministically: the same value gives the same bytes on every machine, whatever
+    /// its history. O(n log n).
+    ///
+    /// Two things are encoded that `==` passes over: whether this is a delta, and the baselines of removed counters,
+    /// which one replica may have dropped already and the other not. So compare values, or contexts, not bytes.
     ///
     /// # Errors
     /// When a member, key or value refuses to be serialised.
@@ -184,13 +191,15 @@ impl<S: Wire> Delta for Causal<S> {
         removals.strip();
         let removals = Self { store: removals, context: dead };
 
-        // What lives: pieces of one leaf each, then packed. A piece claims its own dots only, so it removes nothing.
+        // What lives: pieces of one cell each, then packed. A piece claims its own dots only, so it removes nothing.
         let mut atoms = Vec::new();
         self.store.atoms(&mut |store| {
             let mut atom = Self { store, context: CausalContext::new() };
             atom.context = atom.live_dots().into_iter().collect();
             atoms.push(atom);
         });
+        // In the order of their dots, which then make few runs.
+        atoms.sort_by_key(|atom| atom.context.runs().next());
         let mut pieces: Vec<Self> = Vec::new();
         let mut filled = bytes_max;
         for atom in atoms {

@@ -6,18 +6,19 @@
 //!
 //! Invariants: runs are sorted by replica and first event, neither overlap nor touch, and none touches the prefix
 //! (it would be part of it). So equal sets of events are equal values.
-//!
-//! Source: the causal context of Almeida, Shoker, Baquero, *Delta State Replicated Data Types* (2018), section 7.2,
-//! with the cloud kept as runs instead of single dots.
 
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 
 use crate::{Dot, Observed, ReplicaId, VersionVector};
 
 /// A set of dots: the version vector of what was seen without gaps, and runs of what was seen beyond them.
+///
+/// Source: Almeida, Shoker, Baquero, *Delta State Replicated Data Types* (2018), section 7.2, with what lies beyond
+/// the vector kept as runs.
 ///
 /// ```
 /// use cahoots_crdt::{CausalContext, Dot, Observed, ReplicaId};
@@ -317,6 +318,28 @@ impl FromIterator<Dot> for CausalContext {
 impl From<VersionVector> for CausalContext {
     fn from(prefix: VersionVector) -> Self {
         Self { prefix, cloud: SmallVec::new() }
+    }
+}
+
+/// The version vector and what lies beyond it: what you tell a peer for its [`Delta::since`](crate::Delta::since) and
+/// [`Causal::collect`](crate::Causal::collect).
+impl Serialize for CausalContext {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let cloud: Vec<(ReplicaId, u64, u64)> =
+            self.cloud.iter().map(|run| (run.replica, run.first, run.last)).collect();
+        (&self.prefix, cloud).serialize(serializer)
+    }
+}
+
+// Bytes from elsewhere may hold runs in any order, overlapping or empty; collecting them restores the form.
+impl<'de> Deserialize<'de> for CausalContext {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (prefix, cloud) = <(VersionVector, Vec<(ReplicaId, u64, u64)>)>::deserialize(deserializer)?;
+        if cloud.iter().any(|(.., last)| *last > Dot::SEQ_MAX) {
+            return Err(serde::de::Error::custom("a sequence number out of range"));
+        }
+        let cloud = cloud.into_iter().map(|(replica, first, last)| Run { replica, first, last });
+        Ok(Self::from(prefix).runs().chain(cloud).collect())
     }
 }
 

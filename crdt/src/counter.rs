@@ -1,9 +1,6 @@
 //! Counters: the sum of what each replica added.
 //!
 //! Both are [`Tallies`] underneath; the decision record on resets stands there.
-//!
-//! Source: Shapiro et al., *A comprehensive study of Convergent and Commutative Replicated Data Types* (2011), section
-//! 3.1; resets after Baquero, Almeida, Lerche, *The problem with embedded CRDT counters and a solution* (2016).
 
 use crate::dot_store::dot_store_by_field;
 use crate::tallies::Tallies;
@@ -24,6 +21,10 @@ pub struct Overflow;
 /// `increment` costs O(log n) for n replicas, reading O(n), merging a delta O(n) at most. One cell per replica,
 /// however often it counts.
 ///
+/// Source: Shapiro, Preguiça, Baquero, Zawirski, *A comprehensive study of Convergent and Commutative Replicated
+/// Data Types* (2011), section 3.1; removal after Baquero, Almeida, Lerche, *The problem with embedded CRDT counters
+/// and a solution* (PaPoC 2016).
+///
 /// ```
 /// use cahoots_crdt::{Causal, GCounter, Lattice, ReplicaId};
 ///
@@ -37,6 +38,7 @@ pub struct Overflow;
 /// # Ok::<(), cahoots_crdt::Overflow>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "a delta has to reach the other replicas"]
 pub struct GCounter {
     pub(crate) tallies: Tallies,
 }
@@ -119,6 +121,13 @@ impl Reset for GCounter {
 /// `add` costs O(log n) for n replicas, reading O(n), merging a delta O(n) at most. One cell per replica, however
 /// often it counts.
 ///
+/// A removal leaves a few integers behind for each replica that had counted;
+/// [`Causal::collect`](crate::Causal::collect) says when they go.
+///
+/// Source: Shapiro, Preguiça, Baquero, Zawirski, *A comprehensive study of Convergent and Commutative Replicated
+/// Data Types* (2011), section 3.1; removal after Baquero, Almeida, Lerche, *The problem with embedded CRDT counters
+/// and a solution* (PaPoC 2016).
+///
 /// ```
 /// use cahoots_crdt::{Causal, Lattice, OrMap, PnCounter, ReplicaId};
 ///
@@ -136,6 +145,7 @@ impl Reset for GCounter {
 /// # Ok::<(), cahoots_crdt::Overflow>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "a delta has to reach the other replicas"]
 pub struct PnCounter {
     pub(crate) tallies: Tallies,
 }

@@ -68,6 +68,10 @@ impl<V> DotFun<V> {
         self.cells.iter().map(|(dot, value)| (*dot, value))
     }
 
+    pub(crate) fn into_cells(self) -> impl Iterator<Item = (Dot, V)> {
+        self.cells.into_iter()
+    }
+
     /// How many dots are live.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -95,12 +99,17 @@ impl<V> DotFun<V> {
             return;
         }
         self.cells.retain(|(dot, _)| theirs.find(*dot).is_ok() || !their_context.covers(*dot));
+        let kept = self.cells.len();
+        let is_new = |mine: &[(Dot, V)], dot| mine.binary_search_by_key(&dot, |cell| cell.0).is_err();
         for (dot, value) in theirs.cells {
-            if let Err(at) = self.find(dot)
-                && !my_context.covers(dot)
-            {
-                self.cells.insert(at, (dot, value));
+            if is_new(&self.cells[..kept], dot) && !my_context.covers(dot) {
+                self.cells.push((dot, value));
             }
+        }
+        // Two sorted runs. Sorting joins them in one pass; single insertions would move cells once for each, and a peer
+        // can make up a million.
+        if kept > 0 && self.cells.get(kept).is_some_and(|new| new.0 < self.cells[kept - 1].0) {
+            self.cells.sort_by_key(|cell| cell.0);
         }
     }
 

@@ -11,7 +11,9 @@ use crate::{CausalContext, Dot, DotFun, Mutation, Observed, ReplicaId, VersionVe
 /// Values tagged with dots, to be read under a [`CausalContext`].
 ///
 /// The types of this crate implement it; implement it yourself to nest a composition of them in an
-/// [`OrMap`](crate::OrMap). Every method recurses into the parts.
+/// [`OrMap`](crate::OrMap). Every method recurses into the parts, each part under the same context; a delta of one part
+/// holds [`nothing`](Self::nothing) of the others. `crdt/tests/history/record.rs` in the repository is a whole one, a
+/// record of three types.
 pub trait DotStore: Clone + Default {
     /// Whether something may be stored of which a reader sees nothing. `false` lets a map count its keys in O(1).
     const LEAVES_RESIDUE: bool = false;
@@ -51,7 +53,7 @@ pub trait DotStore: Clone + Default {
     #[must_use]
     fn since(&self, seen: &VersionVector) -> Self;
 
-    /// Hands `emit` this store cut into parts that hold one leaf each, as listing stores.
+    /// Hands `emit` this store cut into parts that hold one cell each, as listing stores.
     fn atoms(self, emit: &mut dyn FnMut(Self));
 
     /// Drops all cells but keeps the keys a delta lists, which is where a removal applies.
@@ -163,8 +165,8 @@ impl<V: Clone> DotStore for DotFun<V> {
     }
 
     fn atoms(self, emit: &mut dyn FnMut(Self)) {
-        if !self.is_empty() {
-            emit(self);
+        for (dot, value) in self.into_cells() {
+            emit(Self::of(dot, value));
         }
     }
 

@@ -2,8 +2,6 @@
 //!
 //! A write that does not improve on what it sees is no event. Concurrent writes are all kept until a better one has
 //! seen them: when the best is removed by somebody who had not seen the second best, that one is shown.
-//!
-//! Source: the max lattice of Shapiro et al., *Conflict-free Replicated Data Types* (2011), under a causal context.
 
 use crate::dot_store::dot_store_by_field;
 use crate::{Causal, CausalContext, Dot, DotFun, DotStore, Mutation, ReplicaId, Reset, VersionVector};
@@ -12,6 +10,7 @@ macro_rules! extremum_register {
     ($(#[$doc:meta])* $name:ident, $best:ident, $better:tt) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
+        #[must_use = "a delta has to reach the other replicas"]
         pub struct $name<T> {
             pub(crate) values: DotFun<T>,
         }
@@ -24,7 +23,6 @@ macro_rules! extremum_register {
             }
 
             /// Writes `value`. When it is no better than the value seen here: no event.
-            #[must_use]
             pub fn write(&mut self, mutation: &mut Mutation<'_>, value: T) -> Self
             where
                 T: Clone,
@@ -78,6 +76,12 @@ extremum_register! {
     ///
     /// All operations cost O(concurrent values).
     ///
+    /// Concurrent values stay stored until a better one has seen them: when the best is removed by somebody who had not
+    /// seen the second best, that one is shown.
+    ///
+    /// Source: the max lattice of Shapiro, Preguiça, Baquero, Zawirski, *Conflict-free Replicated Data Types* (2011),
+    /// under a causal context.
+    ///
     /// ```
     /// use cahoots_crdt::{Causal, Lattice, MaxRegister, ReplicaId};
     ///
@@ -99,6 +103,12 @@ extremum_register! {
     /// | `write(5)` | `clear` | 5 |
     ///
     /// All operations cost O(concurrent values).
+    ///
+    /// Concurrent values stay stored until a better one has seen them: when the best is removed by somebody who had not
+    /// seen the second best, that one is shown.
+    ///
+    /// Source: the max lattice of Shapiro, Preguiça, Baquero, Zawirski, *Conflict-free Replicated Data Types* (2011),
+    /// under a causal context.
     ///
     /// ```
     /// use cahoots_crdt::{Causal, MinRegister, ReplicaId};

@@ -1,8 +1,6 @@
 //! Flags: one bit that concurrent writers can pull in both directions.
 //!
 //! [`EwFlag`] is an add-wins set of one member, [`DwFlag`] a remove-wins one; see there for the rules.
-//!
-//! Source: Almeida, Shoker, Baquero, *Delta State Replicated Data Types* (2018), section 7.4.1.
 
 use crate::dot_store::dot_store_by_field;
 use crate::rw_set::{all_say_yes, reset_marks};
@@ -17,6 +15,8 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotSet, DotStore, Mutation, Repl
 ///
 /// All operations cost O(concurrent writers).
 ///
+/// Source: Almeida, Shoker, Baquero, *Delta State Replicated Data Types* (2018), section 7.4.1.
+///
 /// ```
 /// use cahoots_crdt::{Causal, EwFlag, Lattice, ReplicaId};
 ///
@@ -28,6 +28,7 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotSet, DotStore, Mutation, Repl
 /// assert!(!flag.is_enabled());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "a delta has to reach the other replicas"]
 pub struct EwFlag {
     pub(crate) enablings: DotSet,
 }
@@ -40,7 +41,6 @@ impl EwFlag {
     }
 
     /// Enables the flag. When it is enabled: no event.
-    #[must_use]
     pub fn enable(&mut self, mutation: &mut Mutation<'_>) -> Self {
         if self.is_enabled() {
             return Self::default();
@@ -50,7 +50,6 @@ impl EwFlag {
     }
 
     /// Disables the flag. When it is disabled: no event.
-    #[must_use]
     pub fn disable(&mut self, mutation: &mut Mutation<'_>) -> Self {
         if self.is_enabled() {
             let event = mutation.mint();
@@ -97,6 +96,8 @@ impl Reset for EwFlag {
 /// marks and all say so. Removing the key it is nested under spares the marks that say "disabled". All operations
 /// cost O(concurrent writers).
 ///
+/// Source: Almeida, Shoker, Baquero, *Delta State Replicated Data Types* (2018), section 7.4.1.
+///
 /// ```
 /// use cahoots_crdt::{Causal, DwFlag, Lattice, ReplicaId};
 ///
@@ -109,6 +110,7 @@ impl Reset for EwFlag {
 /// assert!(!left.is_enabled() && !right.is_enabled());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "a delta has to reach the other replicas"]
 pub struct DwFlag {
     /// Whether each mark says "enabled".
     pub(crate) marks: DotFun<bool>,
@@ -122,13 +124,11 @@ impl DwFlag {
     }
 
     /// Enables the flag. When it is enabled: no event.
-    #[must_use]
     pub fn enable(&mut self, mutation: &mut Mutation<'_>) -> Self {
         if self.is_enabled() { Self::default() } else { self.mark(mutation, true) }
     }
 
     /// Disables the flag. When somebody's mark disables it: no event.
-    #[must_use]
     pub fn disable(&mut self, mutation: &mut Mutation<'_>) -> Self {
         if self.marks.iter().any(|(_, enabled)| !enabled) { Self::default() } else { self.mark(mutation, false) }
     }

@@ -2,9 +2,6 @@
 //!
 //! Nothing takes a member out of it but the removal of the key it is nested under, and that removes, as everywhere,
 //! exactly the adds that were observed.
-//!
-//! Source: Shapiro, Preguiça, Baquero, Zawirski, *A comprehensive study of Convergent and Commutative Replicated Data
-//! Types* (2011), section 3.3.1.
 
 use core::borrow::Borrow;
 use core::fmt;
@@ -22,6 +19,9 @@ use crate::{Causal, CausalContext, Dot, DotMap, DotSet, DotStore, Mutation, Repl
 ///
 /// `add` and `contains` cost O(1), merging a delta O(its members), merging a state O(n + m).
 ///
+/// Source: Shapiro, Preguiça, Baquero, Zawirski, *A comprehensive study of Convergent and Commutative Replicated
+/// Data Types* (2011), section 3.3.1.
+///
 /// ```
 /// use cahoots_crdt::{Causal, GSet, ReplicaId};
 ///
@@ -31,6 +31,7 @@ use crate::{Causal, CausalContext, Dot, DotMap, DotSet, DotStore, Mutation, Repl
 /// assert!(seen.contains(&7));
 /// ```
 #[derive(Clone)]
+#[must_use = "a delta has to reach the other replicas"]
 pub struct GSet<T> {
     pub(crate) members: DotMap<T, DotSet>,
 }
@@ -65,7 +66,6 @@ impl<T: Eq + Hash> GSet<T> {
     }
 
     /// Adds `member`. Of a member that is in: no event.
-    #[must_use]
     pub fn add(&mut self, mutation: &mut Mutation<'_>, member: T) -> Self
     where
         T: Clone,

@@ -26,9 +26,9 @@ pub trait Lattice: Sized {
 pub trait Delta: Lattice {
     /// Cuts this value into pieces of at most `bytes_max` encoded bytes whose join, in any order, is this value.
     ///
-    /// Each piece can be merged alone: it adds only what is live here and removes only what is dead here. A single
-    /// member, or all that stands under one leaf of a map (the concurrent values of a register, the slots of a
-    /// counter), is never cut, so a piece holding one of them may be larger than asked.
+    /// Each piece can be merged alone: it adds only what is live here and removes only what is dead here. One member or
+    /// value with the keys it stands under, what one replica counted in one counter, and one replica's row of a bounded
+    /// counter are never cut, so a piece that holds just one of them may be larger than asked.
     ///
     /// After a lost piece the receiver's context may already cover a removal that the lost piece would have
     /// performed; like any loss it is repaired by [`since`](Self::since), which always restates removals.

@@ -25,7 +25,8 @@
 //! ```
 //!
 //! A [`ReplicaId`] stands for one incarnation of one replica. Draw it at random; never use it again after losing state,
-//! nor for two copies at once: they would give different changes the same name, and one of them would be lost.
+//! nor for two copies at once: they would give different changes the same name, and either may be lost, or both. That
+//! is also why you change your own copy only, and never a delta or the copy that somebody sent.
 //!
 //! ## Dots
 //!
@@ -62,7 +63,8 @@
 //! A delta has a context as well: the dots it minted and those it replaced. Merging is the same operation for deltas
 //! and states, `(s, c) ⊔ (s', c') = ((s ∩ s') ∪ (s \\ c') ∪ (s' \\ c), c ∪ c')`, but a delta also says which keys it is
 //! about, so merging one costs O(its own size). Joining deltas gives a delta ([`Causal::empty_delta`]); so you may send
-//! each one at once, or gather them.
+//! each one at once, or gather them. Two replicas with equal contexts hold equal values, so comparing contexts tells
+//! whether anything is missing.
 //!
 //! Three helpers for sending: [`Delta::split`] cuts to datagrams, [`Delta::since`] computes what a peer with a given
 //! version vector lacks, removals included, and [`Delta::size`] tells data from bookkeeping.
@@ -141,6 +143,9 @@
 //! assert!(books.contains("Fragments"));
 //! ```
 //!
+//! Each mutator inside the closure returns its part of the delta, and the closure has to return all of it; the compiler
+//! warns of a part that is dropped. Several changes in one closure are put together by [`Mutation::and`].
+//!
 //! ## Order of delivery
 //!
 //! Merging in any order ends in the right state. On the way, a replica that gets effects before their causes may show
@@ -150,6 +155,22 @@
 //!
 //! [`Causal::encode`] and [`Causal::decode`], or serde, which carries the same bytes. See [`wire`] for the layout, its
 //! limits and its promise: no bytes from outside make this crate panic.
+//!
+//! Bytes that decode can still lie. Whoever may send you deltas may remove anything, so authenticate your peers. One lie
+//! shows by itself: nobody can have seen events of yours that you have not published. Somebody who claims so has an older
+//! life of yours, or uses your id; take a new one before your next change:
+//!
+//! ```
+//! use cahoots_crdt::{AwSet, Causal, Lattice, ReplicaId};
+//!
+//! let ada = ReplicaId::new(1);
+//! let mut set: Causal<AwSet<&str>> = Causal::new();
+//! let delta = set.add(ada, "x");
+//!
+//! let restored: Causal<AwSet<&str>> = Causal::new(); // from a backup that is older than that
+//! let is_known_better = delta.context().last(ada) > restored.context().last(ada);
+//! assert!(is_known_better);
+//! ```
 //!
 //! # What it costs
 //!
@@ -198,6 +219,40 @@ mod tallies;
 mod version_vector;
 mod vote;
 pub mod wire;
+
+/// What the README shows, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// A delta dropped without a word does not compile where warnings are errors, nested or not, fallible or not.
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// use cahoots_crdt::{AwSet, Causal, ReplicaId};
+/// Causal::<AwSet<u8>>::new().add(ReplicaId::new(1), 7);
+/// ```
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// use cahoots_crdt::{Causal, Overflow, PnCounter, ReplicaId};
+/// # fn main() -> Result<(), Overflow> {
+/// Causal::<PnCounter>::new().add(ReplicaId::new(1), 7)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// use cahoots_crdt::{Causal, OrMap, Overflow, PnCounter, ReplicaId};
+/// let mut map: Causal<OrMap<u8, OrMap<u8, PnCounter>>> = Causal::new();
+/// let _delta = map.try_update(ReplicaId::new(1), 1, |map, m| {
+///     map.try_update(m, 1, |counter, m| counter.add(m, 1))?;
+///     map.try_update(m, 2, |counter, m| counter.add(m, 1))
+/// });
+/// ```
+#[cfg(doctest)]
+struct Dropped;
 
 pub use aw_set::AwSet;
 pub use barrier::{BarrierError, CausalBarrier, Parcel};

@@ -3,9 +3,6 @@
 //! Every write carries a stamp and must exceed the stamps it sees, so only concurrent writes ever compete; they stay
 //! stored until a later write has seen them, and the highest stamp is shown, ties decided by replica id. When the
 //! winner is removed by somebody who had seen only it, the next best write is shown: it was never removed.
-//!
-//! Source: Shapiro et al., *A comprehensive study of Convergent and Commutative Replicated Data Types* (2011), section
-//! 3.2.1; the stamps are by default those of Kulkarni et al., *Logical Physical Clocks* (2014).
 
 use core::fmt;
 
@@ -24,6 +21,14 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotStore, Hlc, Mutation, Replica
 ///
 /// All operations cost O(concurrent values).
 ///
+/// A write must exceed the stamps it sees, so let your clock [`observe`](crate::HybridClock::observe) the
+/// [`stamp`](Self::stamp) shown before you write; a stamp too far ahead is better refused before it is merged.
+/// Concurrent writes stay stored until a later write has seen them: when the winner is removed by somebody who had
+/// seen only it, the next best is shown.
+///
+/// Source: Shapiro, Preguiça, Baquero, Zawirski, *A comprehensive study of Convergent and Commutative Replicated
+/// Data Types* (2011), section 3.2.1; [`Hlc`] after Kulkarni et al., *Logical Physical Clocks* (2014).
+///
 /// ```
 /// use cahoots_crdt::{Causal, HybridClock, LwwRegister, ReplicaId};
 ///
@@ -36,6 +41,7 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotStore, Hlc, Mutation, Replica
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a delta has to reach the other replicas"]
 pub struct LwwRegister<T, C = Hlc> {
     pub(crate) writes: DotFun<(C, T)>,
 }

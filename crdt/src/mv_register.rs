@@ -2,8 +2,6 @@
 //!
 //! A write supersedes the values it sees; values written concurrently stay side by side until a later write has seen
 //! them. Nothing is lost silently, and no clock is needed.
-//!
-//! Source: Almeida, Shoker, Baquero, *Delta State Replicated Data Types* (2018), section 7.4.2.
 
 use crate::dot_store::dot_store_by_field;
 use crate::{Causal, CausalContext, Dot, DotFun, DotStore, Mutation, ReplicaId, Reset, VersionVector};
@@ -18,6 +16,8 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotStore, Mutation, ReplicaId, R
 ///
 /// All operations cost O(concurrent values).
 ///
+/// Source: Almeida, Shoker, Baquero, *Delta State Replicated Data Types* (2018), section 7.4.2.
+///
 /// ```
 /// use cahoots_crdt::{Causal, Lattice, MvRegister, ReplicaId};
 ///
@@ -31,6 +31,7 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotStore, Mutation, ReplicaId, R
 /// assert_eq!(left, right);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a delta has to reach the other replicas"]
 pub struct MvRegister<T> {
     pub(crate) values: DotFun<T>,
 }
@@ -61,7 +62,6 @@ impl<T> MvRegister<T> {
     }
 
     /// Writes `value` over all values seen here.
-    #[must_use]
     pub fn write(&mut self, mutation: &mut Mutation<'_>, value: T) -> Self
     where
         T: Clone,

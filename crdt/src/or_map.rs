@@ -6,8 +6,6 @@
 //!
 //! Because the context is one and every dot lies under one path, merging decides each cell by its own dot. This is
 //! what makes removal exact in every order of merges.
-//!
-//! Source: Almeida, Shoker, Baquero, *Delta State Replicated Data Types* (2018), section 7.4.4.
 
 use core::borrow::Borrow;
 use core::fmt;
@@ -27,6 +25,11 @@ use crate::{Causal, CausalContext, Dot, DotMap, DotStore, Mutation, ReplicaId, R
 /// Reading and updating a key costs O(1) plus the value's own cost; removing it O(what is under it); merging a delta
 /// O(what it touches); merging a state O(n + m).
 ///
+/// There is nothing to create and no empty value: a key is there while its value shows something, so a map of sets
+/// has no key without members.
+///
+/// Source: Almeida, Shoker, Baquero, *Delta State Replicated Data Types* (2018), section 7.4.4.
+///
 /// ```
 /// use cahoots_crdt::{AwSet, Causal, Lattice, OrMap, ReplicaId};
 ///
@@ -44,6 +47,7 @@ use crate::{Causal, CausalContext, Dot, DotMap, DotStore, Mutation, ReplicaId, R
 /// assert_eq!(left.get("fruit").unwrap().iter().collect::<Vec<_>>(), [&"pear"]);
 /// ```
 #[derive(Clone)]
+#[must_use = "a delta has to reach the other replicas"]
 pub struct OrMap<K, V> {
     pub(crate) entries: DotMap<K, V>,
 }
@@ -97,7 +101,6 @@ impl<K: Eq + Hash, V: DotStore> OrMap<K, V> {
 
     /// Changes the value under `key`, a bottom value when there is none. `change` returns the value's delta; a change
     /// that is no event leaves no trace.
-    #[must_use]
     pub fn update(
         &mut self,
         mutation: &mut Mutation<'_>,
@@ -140,7 +143,6 @@ impl<K: Eq + Hash, V: DotStore> OrMap<K, V> {
     }
 
     /// Removes what is seen here under `key`. When nothing is: no event.
-    #[must_use]
     pub fn remove<Q: Eq + Hash + ?Sized>(&mut self, mutation: &mut Mutation<'_>, key: &Q) -> Self
     where
         K: Borrow<Q> + Clone,

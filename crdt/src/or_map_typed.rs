@@ -4,7 +4,8 @@ use core::borrow::Borrow;
 use core::hash::Hash;
 
 use crate::{
-    AwSet, Causal, GCounter, GSet, LwwRegister, MvRegister, OrMap, Overflow, PnCounter, ReplicaId, RwSet, StaleStamp,
+    AwSet, BoundedCounter, BoundedError, Causal, GCounter, GSet, LwwRegister, MaxRegister, MinRegister, MvRegister,
+    OrMap, Overflow, PnCounter, ReplicaId, RwSet, StaleStamp,
 };
 
 /// Maps of multi-value registers.
@@ -41,6 +42,37 @@ impl<K: Eq + Hash + Clone, T: Clone, C: Ord + Clone> Causal<OrMap<K, LwwRegister
     {
         self.get(key).and_then(LwwRegister::get)
     }
+}
+
+macro_rules! extremum_map {
+    ($(#[$doc:meta])* $register:ident) => {
+        $(#[$doc])*
+        impl<K: Eq + Hash + Clone, T: Ord + Clone> Causal<OrMap<K, $register<T>>> {
+            /// Writes `value` under `key`; when it is no better than the value seen there: no event.
+            pub fn set(&mut self, replica: ReplicaId, key: K, value: T) -> Self {
+                self.update(replica, key, |register, mutation| register.write(mutation, value))
+            }
+
+            /// The best value under `key`.
+            #[must_use]
+            pub fn value<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&T>
+            where
+                K: Borrow<Q>,
+            {
+                self.get(key).and_then($register::get)
+            }
+        }
+    };
+}
+
+extremum_map! {
+    /// Maps of registers in which the largest value wins.
+    MaxRegister
+}
+
+extremum_map! {
+    /// Maps of registers in which the smallest value wins.
+    MinRegister
 }
 
 /// Maps of counters.
@@ -84,6 +116,56 @@ impl<K: Eq + Hash + Clone> Causal<OrMap<K, GCounter>> {
         K: Borrow<Q>,
     {
         self.get(key).map_or(Ok(0), GCounter::value)
+    }
+}
+
+/// Maps of bounded counters. No key can be removed, see [`BoundedCounter`].
+///
+/// ```
+/// use cahoots_crdt::{BoundedCounter, Causal, OrMap, ReplicaId};
+///
+/// let shop = ReplicaId::new(1);
+/// let mut stock: Causal<OrMap<&str, BoundedCounter>> = Causal::new();
+/// let _delta = stock.increment(shop, "tickets", 10)?;
+/// let _delta = stock.decrement(shop, "tickets", 3)?;
+/// assert!(stock.decrement(shop, "tickets", 8).is_err());
+/// assert_eq!((stock.value("tickets")?, stock.value("posters")?), (7, 0));
+/// # Ok::<(), cahoots_crdt::BoundedError>(())
+/// ```
+impl<K: Eq + Hash + Clone> Causal<OrMap<K, BoundedCounter>> {
+    /// Adds `amount` to the counter under `key`.
+    ///
+    /// # Errors
+    /// See [`BoundedCounter::increment`].
+    pub fn increment(&mut self, replica: ReplicaId, key: K, amount: u64) -> Result<Self, BoundedError> {
+        self.try_update(replica, key, |counter, mutation| counter.increment(mutation, amount))
+    }
+
+    /// Subtracts `amount` from the counter under `key`.
+    ///
+    /// # Errors
+    /// See [`BoundedCounter::decrement`].
+    pub fn decrement(&mut self, replica: ReplicaId, key: K, amount: u64) -> Result<Self, BoundedError> {
+        self.try_update(replica, key, |counter, mutation| counter.decrement(mutation, amount))
+    }
+
+    /// Hands `amount` of the rights that `replica` has under `key` to `to`.
+    ///
+    /// # Errors
+    /// See [`BoundedCounter::transfer`].
+    pub fn transfer(&mut self, replica: ReplicaId, key: K, to: ReplicaId, amount: u64) -> Result<Self, BoundedError> {
+        self.try_update(replica, key, |counter, mutation| counter.transfer(mutation, to, amount))
+    }
+
+    /// The total under `key` above the bound, 0 when there is none.
+    ///
+    /// # Errors
+    /// See [`BoundedCounter::value`].
+    pub fn value<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Result<u64, Overflow>
+    where
+        K: Borrow<Q>,
+    {
+        self.get(key).map_or(Ok(0), BoundedCounter::value)
     }
 }
 

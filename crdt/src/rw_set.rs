@@ -8,8 +8,6 @@
 //!
 //! Price: a removed member keeps one mark per replica that removed it last, concurrently; members that come and go
 //! for ever under ever new names should live in an [`AwSet`](crate::AwSet).
-//!
-//! Source: Baquero, Almeida, Shoker, *Pure Operation-Based Replicated Data Types* (2017), section 5.
 
 use core::borrow::Borrow;
 use core::fmt;
@@ -28,6 +26,11 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotMap, DotStore, Mutation, Repl
 ///
 /// `add`, `remove` and `contains` cost O(1), merging a delta O(its members), merging a state O(n + m).
 ///
+/// Price: a removed member keeps a mark for each replica that removed it last, concurrently. Members that come and
+/// go for ever under ever new names should live in an [`AwSet`](crate::AwSet).
+///
+/// Source: Baquero, Almeida, Shoker, *Pure Operation-Based Replicated Data Types* (2017), section 5.
+///
 /// ```
 /// use cahoots_crdt::{Causal, Lattice, ReplicaId, RwSet};
 ///
@@ -40,6 +43,7 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotMap, DotStore, Mutation, Repl
 /// assert!(!left.contains("mallory") && !right.contains("mallory"));
 /// ```
 #[derive(Clone)]
+#[must_use = "a delta has to reach the other replicas"]
 pub struct RwSet<T> {
     /// Whether each mark says "add".
     pub(crate) marks: DotMap<T, DotFun<bool>>,
@@ -73,7 +77,6 @@ impl<T: Eq + Hash> RwSet<T> {
     }
 
     /// Adds `member`, over every remove seen here.
-    #[must_use]
     pub fn add(&mut self, mutation: &mut Mutation<'_>, member: T) -> Self
     where
         T: Clone,
@@ -82,7 +85,6 @@ impl<T: Eq + Hash> RwSet<T> {
     }
 
     /// Removes `member`, also one that is not in: the remove still wins over concurrent adds.
-    #[must_use]
     pub fn remove(&mut self, mutation: &mut Mutation<'_>, member: T) -> Self
     where
         T: Clone,

@@ -225,9 +225,18 @@ impl DotStore for Tallies {
         Self { cells: self.cells.since(seen), baselines: self.baselines.clone(), near: 0 }
     }
 
+    /// A cell and the baseline of its birth stay together.
     fn atoms(self, emit: &mut dyn FnMut(Self)) {
-        if !self.is_bottom() {
-            emit(self);
+        let mut lone = self.baselines.into_vec();
+        let births: BTreeSet<_> = self.cells.iter().map(|(dot, tally)| (dot.replica, tally.birth)).collect();
+        let joined: BTreeMap<_, _> =
+            lone.extract_if(.., |b| births.contains(&(b.owner, b.birth))).map(|b| ((b.owner, b.birth), b)).collect();
+        for (dot, tally) in self.cells.into_cells() {
+            let baselines = joined.get(&(dot.replica, tally.birth)).copied().into_iter().collect();
+            emit(Self { cells: DotFun::of(dot, tally), baselines, near: 0 });
+        }
+        for baseline in lone {
+            emit(Self { baselines: Box::new([baseline]), ..Self::default() });
         }
     }
 

@@ -12,6 +12,8 @@ use crate::{Dot, Observed, ReplicaId};
 ///
 /// Kept sorted, so a lookup costs O(log n) and a merge O(n + m) in the number of replicas. Entries of 0 are
 /// never stored: equal vectors are equal values.
+///
+/// Source: Parker et al., *Detection of Mutual Inconsistency in Distributed Systems* (IEEE Trans. Softw. Eng. 1983).
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct VersionVector {

@@ -1,8 +1,6 @@
 //! Ballots: one per replica, counted against a membership that the caller knows.
 //!
 //! The library has no idea who is a member; a ballot of a replica that left stays stored and simply does not count.
-//!
-//! Source: a dot function (Almeida, Shoker, Baquero 2018, figure 9) in which a replica supersedes only its own cell.
 
 use alloc::vec::Vec;
 
@@ -19,6 +17,9 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotStore, Mutation, ReplicaId, R
 ///
 /// `cast` costs O(log n) to find the ballot among those of n replicas, a tally O(n log n).
 ///
+/// Source: a dot function (Almeida, Shoker, Baquero, *Delta State Replicated Data Types* (2018), figure 9) in which
+/// a replica supersedes only its own cell.
+///
 /// ```
 /// use cahoots_crdt::{Causal, ReplicaId, Vote};
 ///
@@ -32,6 +33,7 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotStore, Mutation, ReplicaId, R
 /// assert!(!ready.tally([b, c]).majority()); // a has left
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "a delta has to reach the other replicas"]
 pub struct Vote {
     pub(crate) ballots: DotFun<bool>,
 }
@@ -92,7 +94,6 @@ impl Vote {
     }
 
     /// Casts the ballot of the replica that makes the change, in place of its earlier one. The same again: no event.
-    #[must_use]
     pub fn cast(&mut self, mutation: &mut Mutation<'_>, yes: bool) -> Self {
         let Some(at) = self.ballots.own_at(mutation.replica()) else {
             let dot = mutation.mint();
@@ -110,7 +111,6 @@ impl Vote {
     }
 
     /// Takes back the ballot of the replica that makes the change. Without one: no event.
-    #[must_use]
     pub fn withdraw(&mut self, mutation: &mut Mutation<'_>) -> Self {
         if let Some((earlier, _)) = self.ballots.own(mutation.replica()) {
             mutation.mint();

@@ -300,3 +300,26 @@ fn cells_out_of_order_are_refused() {
     assert!(matches!(register(2, 1), Err(DecodeError::Malformed(_))));
     assert!(matches!(register(1, 1), Err(DecodeError::Malformed(_))));
 }
+
+/// A register of `count` values, all of them concurrent as far as anybody can tell, written by one replica.
+fn register_of(id: u8, count: u64) -> Causal<MvRegister<u8>> {
+    let mut bytes = [&[1, 1][..], &[id; 8], &[1, 0]].concat();
+    varint(count, &mut bytes);
+    bytes.push(0); // no cloud
+    varint(count, &mut bytes);
+    for seq in 1..=count {
+        bytes.push(0);
+        varint(seq, &mut bytes);
+        bytes.push(7);
+    }
+    Causal::decode(&bytes, &Limits::default()).unwrap()
+}
+
+/// So may a register with cells; those of the second all belong before those of the first.
+#[test]
+fn a_quarter_of_a_million_made_up_values_are_merged_at_once() {
+    const MANY: u64 = 250_000;
+    let mut state = register_of(2, MANY);
+    state.merge(register_of(1, MANY));
+    assert_eq!(state.len() as u64, 2 * MANY);
+}

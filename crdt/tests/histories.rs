@@ -3,7 +3,7 @@
 
 use cahoots_crdt::{
     AwSet, BoundedCounter, BoundedError, Causal, CausalBarrier, Delta, DwFlag, EwFlag, GCounter, Hlc, HybridClock,
-    Lattice, LwwRegister, MvRegister, OrMap, Overflow, PnCounter, ReplicaId, RwSet, StaleStamp, Vote,
+    Lattice, LwwRegister, MvRegister, OrMap, Overflow, PnCounter, ReplicaId, RwSet, StaleStamp, Vote, Wire,
 };
 
 const A: ReplicaId = ReplicaId::new(0xA);
@@ -379,7 +379,7 @@ fn two_copies_that_write_under_one_id_lose_changes_but_do_no_other_harm() -> Res
     Ok(())
 }
 
-/// A leaf is never cut: with no budget at all every piece is one leaf or one run of what is dead.
+/// A cell is never cut: with no budget at all every piece is one cell or one run of what is dead.
 #[test]
 fn a_budget_too_small_for_any_piece_still_gives_pieces_that_join_to_the_whole() {
     let mut map: Causal<OrMap<u32, AwSet<u32>>> = Causal::new();
@@ -561,4 +561,78 @@ fn the_barrier_holds_an_effect_back_until_its_cause_arrives_and_is_bounded() {
     assert_eq!(c.receive(first), Ok(vec![]));
     assert_eq!(c.receive(fourth), Ok(vec!["4"]));
     assert!(c.missing().is_empty());
+}
+
+/// A hash table gives its members in no order, and their dots close up to runs only in the end.
+#[test]
+fn clearing_a_large_set_and_removing_a_large_key_take_time_linear_in_it() {
+    let (mut set, mut map) = (Causal::<AwSet<u32>>::new(), Causal::<OrMap<u8, AwSet<u32>>>::new());
+    for n in 0..300_000 {
+        let _sent = (set.add(A, n), map.insert(A, 1, n));
+    }
+    let (mut set_away, mut map_away) = (set.clone(), map.clone());
+    set_away.merge(set.clear(B));
+    map_away.merge(map.remove(B, &1));
+    assert!(set.is_empty() && set == set_away);
+    assert!(map.is_empty() && map == map_away);
+}
+
+/// Pieces of a megabyte hold tens of thousands of members each.
+#[test]
+fn a_large_set_is_cut_to_large_pieces_as_quickly_as_to_small_ones() {
+    let mut set: Causal<AwSet<u32>> = Causal::new();
+    for n in 0..200_000 {
+        let _sent = set.add(A, n);
+    }
+    let pieces = set.clone().split(1 << 20).unwrap();
+    assert!(pieces.iter().all(|piece| piece.encode().unwrap().len() <= 1 << 20));
+    let mut joined: Causal<AwSet<u32>> = Causal::new();
+    pieces.into_iter().for_each(|piece| joined.merge(piece));
+    assert_eq!(joined, set);
+}
+
+/// A counter that a hundred replicas counted in, or a register that as many wrote to, is larger than a small datagram.
+#[test]
+fn the_cells_of_one_leaf_are_cut_apart_when_they_are_too_many() -> Result<(), Overflow> {
+    const BYTES_MAX: usize = 200;
+    let id = |n: u64| ReplicaId::new(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut counter: Causal<PnCounter> = Causal::new();
+    let mut name: Causal<OrMap<u8, MvRegister<u64>>> = Causal::new();
+    let mut votes: Causal<Vote> = Causal::new();
+    let mut start = counter.clone();
+    start.merge(counter.add(B, 1)?);
+    for n in 1..=100 {
+        let mut counter_at_n = start.clone();
+        counter.merge(counter_at_n.add(id(n), 5)?);
+        name.merge(Causal::<OrMap<u8, MvRegister<u64>>>::new().set(id(n), 1, n));
+        let _sent = votes.cast(id(n), n % 2 == 0);
+    }
+    // A removal that saw all of it, and increments that it did not see: cells with baselines.
+    let mut counters = Causal::<OrMap<u8, PnCounter>>::new();
+    for n in 1..=100 {
+        let _sent = counters.add(id(n), 1, 5)?;
+    }
+    let mut late = counters.clone();
+    let removal = counters.remove(A, &1);
+    for n in 1..=100 {
+        counters.merge(late.add(id(n), 1, 1)?);
+    }
+    assert_eq!(counters.value(&1)?, 100);
+
+    fn check<S: Wire + PartialEq + std::fmt::Debug>(whole: &Causal<S>) {
+        let pieces = whole.clone().split(BYTES_MAX).unwrap();
+        assert!(pieces.len() > 4);
+        let mut joined = Causal::<S>::new();
+        for piece in pieces.into_iter().rev() {
+            assert!(piece.encode().unwrap().len() <= BYTES_MAX);
+            joined.merge(piece);
+        }
+        assert_eq!(&joined, whole);
+    }
+    check(&counter);
+    check(&name);
+    check(&votes);
+    check(&counters);
+    check(&removal);
+    Ok(())
 }

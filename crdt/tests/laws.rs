@@ -5,6 +5,7 @@
 
 mod history;
 
+use history::record::Records;
 use history::subjects::*;
 use history::{World, steps};
 use proptest::prelude::*;
@@ -39,7 +40,7 @@ laws! {
 
     a_map_of_growing_counters_keeps_the_laws: Maps<GCounters>;
     a_map_of_counters_keeps_the_laws: Maps<PnCounters>;
-    a_map_of_bounded_counters_keeps_the_laws_and_the_bounds: EscrowMaps;
+    a_map_of_bounded_counters_keeps_the_laws_and_the_bounds: EscrowMaps<BoundedCounters>;
     a_map_of_growing_sets_keeps_the_laws: Maps<GSets>;
     a_map_of_add_wins_sets_keeps_the_laws: Maps<AwSets>;
     a_map_of_remove_wins_sets_keeps_the_laws: Maps<RwSets>;
@@ -50,9 +51,12 @@ laws! {
     a_map_of_enable_wins_flags_keeps_the_laws: Maps<EwFlags>;
     a_map_of_disable_wins_flags_keeps_the_laws: Maps<DwFlags>;
     a_map_of_votes_keeps_the_laws: Maps<Votes>;
+    a_record_of_the_users_own_keeps_the_laws: Records;
+    a_map_of_records_of_the_users_own_keeps_the_laws: Maps<Records>;
 
     a_map_of_maps_of_growing_counters_keeps_the_laws: Maps<Maps<GCounters>>;
     a_map_of_maps_of_counters_keeps_the_laws: Maps<Maps<PnCounters>>;
+    a_map_of_maps_of_bounded_counters_keeps_the_laws_and_the_bounds: EscrowMaps<EscrowMaps<BoundedCounters>>;
     a_map_of_maps_of_growing_sets_keeps_the_laws: Maps<Maps<GSets>>;
     a_map_of_maps_of_add_wins_sets_keeps_the_laws: Maps<Maps<AwSets>>;
     a_map_of_maps_of_remove_wins_sets_keeps_the_laws: Maps<Maps<RwSets>>;

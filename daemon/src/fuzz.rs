@@ -66,8 +66,12 @@ fn server() -> Server {
         socket: "fuzz.sock".into(),
         tcp: None,
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+        serve_while_joining: false,
         limits: Limits::default(),
         started: Instant::now(),
         stats: Stats::default(),
+        durability: crate::server::Durability::default(),
+        leave: tokio::sync::Notify::new(),
+        drain: (1, std::time::Duration::ZERO),
     }
 }

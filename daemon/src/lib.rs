@@ -15,3 +15,4 @@ pub mod fuzz;
 pub mod resp;
 pub mod server;
 pub mod session;
+pub mod storage;

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use cahoots_gossip::Dot;
+
 use crate::command::Command;
 use crate::resp::Protocol;
 
@@ -26,8 +28,8 @@ pub struct Session {
     pub library_version: Box<[u8]>,
     /// `CLIENT REPLY`.
     pub replies: Replies,
-    /// The event that carries its last write: what `WAIT` waits for. 0 before the first.
-    pub written: u64,
+    /// The event that carries its last write, with the id that minted it: what `WAIT` waits for.
+    pub written: Option<Dot>,
     /// What it asked last.
     pub last_command: Option<&'static Command>,
 }
@@ -46,7 +48,7 @@ impl Session {
             library_name: Box::default(),
             library_version: Box::default(),
             replies: Replies::default(),
-            written: 0,
+            written: None,
             last_command: None,
         }
     }

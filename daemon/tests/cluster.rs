@@ -29,7 +29,7 @@ fn cluster(size: usize, args: &[&str]) -> Vec<Process> {
     }
     for daemon in &daemons {
         let begun = Instant::now();
-        while live_peers(daemon) < size - 1 {
+        while live_peers(daemon) < size - 1 || ask(daemon, "status")["ready"] != true {
             assert!(begun.elapsed() < PATIENCE, "{}", ask(daemon, "status"));
         }
     }
@@ -178,7 +178,7 @@ fn nodes_with_one_key_meet_and_one_without_it_stays_outside() {
     client.words("SET secret v");
     assert_eq!(client.words("WAIT 1 10000").integer(), 1);
     // Refused datagrams are counted at those who refuse, so it is known that it has tried.
-    let stranger = Process::cahoots(&["--node", "stranger", "--seed", &listen(&daemons[0])]);
+    let stranger = Process::cahoots(&["--node", "stranger", "--seed", &listen(&daemons[0]), "--serve-while-joining"]);
     let refused = |client: &mut Client| -> u64 {
         let info = client.words("INFO cahoots").text();
         let line = info.lines().find_map(|line| line.strip_prefix("datagrams_refused:"));

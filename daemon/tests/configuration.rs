@@ -92,13 +92,12 @@ fn what_makes_no_sense_is_refused_with_its_place() {
         (&["--config", "/nowhere/x.toml"], 1, &["/nowhere/x.toml", "No such file"]),
         (&["--listen", "0.0.0.0:1"], 1, &["flag --listen", "--key-file", "--insecure"]),
         (&["--tcp", "0.0.0.0:1"], 1, &["flag --tcp", "--insecure"]),
-        (&["--in-memory=false"], 1, &["flag --in-memory", "in memory only"]),
+        (&["--in-memory=false"], 1, &["flag --in-memory", "--data-dir"]),
         (&["--listen", "nowhere"], 2, &["--listen"]),
         (&["--socket-mode", "999"], 2, &["no octal mode"]),
         (&["--log-level", "loud"], 2, &["loud", "debug"]),
         // Not there yet, so not accepted and ignored either.
-        (&["--data-dir", "/tmp"], 2, &["--data-dir"]),
-        (&["--appendfsync", "always"], 2, &["--appendfsync"]),
+        (&["--appendfsync", "sometimes"], 2, &["--appendfsync", "everysec"]),
         (&["--http", "127.0.0.1:1"], 2, &["--http"]),
     ] {
         let output = config().args(args).output().expect("the binary runs");

@@ -22,6 +22,8 @@ fn replica() -> Replica {
         let _ = w.add(b"count", 3);
         let _ = w.insert(b"set", Class::Set, b"member", b"");
         let _ = w.insert(b"hash", Class::Hash, b"field", b"value");
+        let _ = w.cast(b"vote", Class::Vote, b"choice");
+        let _ = w.cast(b"room", Class::Presence, b"1");
     });
     replica.flush(NOW);
     replica
@@ -106,16 +108,18 @@ fn replica_store() -> Store {
     store.write(NOW.wall, 0, |w| {
         let _ = w.set(b"text", b"5");
         let _ = w.add(b"text", 3);
+        let _ = w.cast(b"vote", Class::Vote, b"choice");
     });
     store.seal();
     store
 }
 
 fn read_everything(store: &Store) {
+    assert!(store.ballots().all(|ballot| store.view(ballot.key).is_some()));
     let mut cursor = 0;
     loop {
         cursor = store.scan(cursor, 10, |_, view| {
-            let _ = (view.text(), view.count(), view.len());
+            let _ = (view.text(), view.count(), view.len(), view.ballots().count());
             view.iter().for_each(|(name, _)| assert!(view.contains(name)));
         });
         if cursor == 0 {

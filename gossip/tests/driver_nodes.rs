@@ -359,3 +359,15 @@ async fn changes_of_both_sides_reach_a_subscriber() {
     nodes[0].shutdown(BOUND).await;
     assert!(within("the end", changes.next()).await.is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_as_soon_as_others_know_it_is_forgotten_although_it_may_know_nobody_yet() {
+    let a = start(config("a", &[])).await;
+    for round in 0..5 {
+        let name = format!("passer-by {round}");
+        let b = start(config(&name, &[&a])).await;
+        sees(&a, &name, MemberState::Live).await;
+        b.shutdown(Duration::from_secs(1)).await;
+        within("the farewell", a.members_when(|members| members.len() == 1)).await;
+    }
+}

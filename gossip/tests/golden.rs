@@ -70,6 +70,43 @@ fn clearing_everything_keeps_its_bytes_and_applies() {
 }
 
 #[test]
+fn ballots_cast_replaced_withdrawn_and_discarded_keep_their_bytes_and_apply() {
+    let (mut a, mut b) = stores();
+    for (class, value) in [(Class::Vote, &b"blue"[..]), (Class::Presence, b"3")] {
+        b.write(WALL + 2, 0, |w| w.cast(&[class as u8], class, value)).expect("admitted");
+    }
+    b.write(WALL + 2, 0, |w| w.cast(b"leader", Class::Vote, b"me")).expect("admitted");
+    b.seal();
+    let event = b.poll_sealed().expect("sealed");
+    assert_golden("ballots-cast.bin", &event.body);
+    a.seal();
+    let concurrent = a.poll_sealed().expect("sealed");
+    a.apply(Dot::new(B, event.seq), &event.body, WALL).expect("legal");
+    b.apply(Dot::new(A, concurrent.seq), &concurrent.body, WALL).expect("legal");
+    a.write(WALL + 3, 0, |w| {
+        w.cast(b"leader", Class::Vote, b"not b").expect("admitted");
+        w.cast(b"room", Class::Presence, b"1").expect("admitted");
+    });
+    a.seal();
+    let first = a.poll_sealed().expect("sealed");
+    a.write(WALL + 4, 0, |w| {
+        w.cast(b"leader", Class::Vote, b"a").expect("admitted");
+        w.withdraw(b"room", Class::Presence).expect("admitted");
+        w.discard(&[Class::Vote as u8], Class::Vote, B).expect("admitted");
+    });
+    a.seal();
+    let second = a.poll_sealed().expect("sealed");
+    assert_golden("ballots.bin", &second.body);
+    for event in [first, second] {
+        b.apply(Dot::new(A, event.seq), &event.body, WALL).expect("legal");
+    }
+    assert_eq!(a.fingerprint(), b.fingerprint());
+    let left: Vec<_> = b.ballots().map(|it| (it.class, it.owner, it.value.to_vec())).collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+    assert!(left.contains(&(Class::Vote, A, b"a".to_vec())) && left.contains(&(Class::Presence, B, b"3".to_vec())));
+}
+
+#[test]
 fn a_transfer_of_all_buckets_keeps_its_meaning() {
     // The order of keys within a bucket is that of a hash table, so the golden bytes are read, not compared.
     let (mut a, mut b) = stores();
@@ -170,4 +207,33 @@ fn trees_and_version_vectors_that_do_not_fit_a_message_keep_their_bytes() {
     assert_eq!((a.version_vector.len(), a.fingerprint), (16, b.fingerprint));
     assert!(a.counters.ranges_sent + b.counters.ranges_sent > 0);
     assert_golden("exchange.bin", &stream);
+}
+
+#[test]
+fn questions_and_answers_about_disks_keep_their_bytes() {
+    let addr = |id: ReplicaId| SocketAddr::from(([127, 0, 0, 1], 7000 + u16::try_from(id.get()).expect("small")));
+    let mut now = Now { mono: 0, wall: WALL };
+    let mut config = ReplicaConfig::default();
+    config.cluster = "golden".into();
+    let mut pair = [A, B].map(|id| Replica::new(config.clone(), id, now));
+    pair[0].peer_up(now, B, addr(B), Zone::default());
+    pair[1].peer_up(now, A, addr(A), Zone::default());
+    pair[0].write(now, 0, |w| w.set(b"key", b"value")).expect("admitted");
+    let mut stream = Vec::new();
+    for _ in 0..3 {
+        let kept = pair[1].store().version_vector().clone();
+        pair[1].note_kept(kept);
+        pair[0].ask_kept(1);
+        for (from, to) in [(0, 1), (1, 0)] {
+            let source = addr(pair[from].id());
+            while let Some(transmit) = pair[from].poll_transmit(now) {
+                stream.extend(u16::try_from(transmit.datagram.len()).expect("short").to_le_bytes());
+                stream.extend(&transmit.datagram);
+                pair[to].handle_datagram(now, source, &transmit.datagram).expect("accepted");
+            }
+        }
+        now.mono += 50_000;
+    }
+    assert_eq!(pair[0].kept_by(1), 1);
+    assert_golden("disks.bin", &stream);
 }

@@ -71,6 +71,14 @@ pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
             removed(writer.remove(key, Class::Hash, field), had)
         }
         Action::Delete => removed(writer.delete(key), before != Shown::Nothing),
+        Action::Cast(ballot) => {
+            writer.cast(key, Class::Vote, ballot).expect("within the limits");
+            Reply::Done
+        }
+        Action::Withdraw => {
+            let had = matches!(&before, Shown::Ballots(ballots) if ballots.contains_key(&writer.id()));
+            removed(writer.withdraw(key, Class::Vote), had)
+        }
     }
 }
 

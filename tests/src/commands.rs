@@ -48,6 +48,16 @@ pub trait Commands {
         self.run(at, key, &Action::RemoveField(field.into()));
     }
 
+    /// A ballot of this replica's own.
+    fn cast(&mut self, at: char, key: &str, ballot: &str) {
+        self.run(at, key, &Action::Cast(ballot.into()));
+    }
+
+    /// The same, taken back.
+    fn withdraw(&mut self, at: char, key: &str) {
+        self.run(at, key, &Action::Withdraw);
+    }
+
     /// DEL.
     fn del(&mut self, at: char, key: &str) {
         self.run(at, key, &Action::Delete);

@@ -6,6 +6,7 @@ pub mod client;
 pub mod cluster;
 pub mod commands;
 pub mod exchange;
+pub mod listener;
 pub mod oracle;
 pub mod sim;
 

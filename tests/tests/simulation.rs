@@ -15,7 +15,7 @@ const SEEDS: u64 = 300;
 const SEEDS_ENOUGH: u64 = 300;
 
 /// Faults that must have fired in so many runs, by the counts of the tally.
-const FAULTS: [&str; 19] = [
+const FAULTS: [&str; 21] = [
     "crashes",
     "stops",
     "suspicions",
@@ -26,6 +26,7 @@ const FAULTS: [&str; 19] = [
     "to_predecessor",
     "refused",
     "syncs",
+    "records_lost",
     "resumed",
     "resumed_anew",
     "lies",
@@ -35,10 +36,11 @@ const FAULTS: [&str; 19] = [
     "clock_refusals",
     "waited",
     "leaves",
+    "joins",
 ];
 
-/// Repairs that must have run, by the counters of the engines.
-const REPAIRS: [&str; 22] = [
+/// Repairs that must have run, and ways in which joiners must have become ready, by the counters of the engines.
+const REPAIRS: [&str; 26] = [
     "gaps_asked",
     "wants_sent",
     "tails_probed",
@@ -61,6 +63,10 @@ const REPAIRS: [&str; 22] = [
     "asks_busy",
     "baselines_collected",
     "identities_taken",
+    "ready_caught_up",
+    "ready_together",
+    "ready_alone",
+    "ready_unfinished",
 ];
 
 fn number(variable: &str) -> Option<u64> {

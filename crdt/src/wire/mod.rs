@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Integers are LEB128 varints, signed ones zigzag. Members, keys and values are encoded by serde through postcard.
-//! Sets and maps are sorted (by dot or by encoded key), so equal values have equal encodings, on every machine and
-//! whatever their history.
+//! Sets and maps are sorted (by dot or by encoded key), so the same value has the same encoding, on every machine and
+//! whatever its history. (Beside the value itself it says whether this is a delta, and holds baselines not yet dropped.)
 //!
 //! Invariants of decoding: no panic for any input; nothing is allocated that the input did not pay for with bytes;
 //! counts, nesting and replicas have limits; every live dot is covered by the context, or the bytes are refused.

@@ -11,13 +11,14 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+pub mod record;
 pub mod subjects;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::rc::Rc;
 
-use cahoots_crdt::{Causal, Delta, DotStore, Lattice, Limits, Mutation, ReplicaId, Wire};
+use cahoots_crdt::{Causal, CausalContext, Delta, DotStore, Lattice, Limits, Mutation, ReplicaId, Wire};
 use proptest::prelude::*;
 
 /// What a reader sees, in one shape for all types.
@@ -70,6 +71,8 @@ impl<O: Clone> View<O> {
 pub trait Subject {
     type Store: DotStore + Wire + PartialEq + Debug;
     type Op: Clone + Debug + 'static;
+    /// Whether equal values may differ in what awaits collection, and so in their encodings.
+    const LEAVES_BASELINES: bool = false;
 
     fn op() -> BoxedStrategy<Self::Op>;
     fn apply(store: &mut Self::Store, mutation: &mut Mutation<'_>, op: &Self::Op) -> Self::Store;
@@ -85,13 +88,44 @@ pub trait Subject {
 pub enum Step<O> {
     Change(usize, O),
     Clear(usize),
-    Delta { nth: usize, to: usize },
-    Encoded { nth: usize, to: usize },
-    Joined { nth: usize, other: usize, to: usize },
-    Pieces { nth: usize, to: usize, bytes_max: usize, backwards: bool },
-    State { from: usize, to: usize },
-    Lacking { from: usize, to: usize },
-    StateInPieces { from: usize, to: usize, bytes_max: usize },
+    Delta {
+        nth: usize,
+        to: usize,
+    },
+    Encoded {
+        nth: usize,
+        to: usize,
+    },
+    Joined {
+        nth: usize,
+        other: usize,
+        to: usize,
+    },
+    Pieces {
+        nth: usize,
+        to: usize,
+        bytes_max: usize,
+        backwards: bool,
+    },
+    State {
+        from: usize,
+        to: usize,
+    },
+    Lacking {
+        from: usize,
+        to: usize,
+    },
+    StateInPieces {
+        from: usize,
+        to: usize,
+        bytes_max: usize,
+    },
+    /// Somebody hears how far `owner` had come at some time, and drops the bookkeeping that this allows.
+    Collect {
+        at: usize,
+        owner: usize,
+        nth: usize,
+    },
 }
 
 pub fn steps<S: Subject>() -> impl Strategy<Value = Vec<Step<S::Op>>> {
@@ -109,6 +143,7 @@ pub fn steps<S: Subject>() -> impl Strategy<Value = Vec<Step<S::Op>>> {
         1 => (replica(), replica()).prop_map(|(from, to)| Step::Lacking { from, to }),
         1 => (replica(), replica(), 20..90_usize)
             .prop_map(|(from, to, bytes_max)| Step::StateInPieces { from, to, bytes_max }),
+        2 => (replica(), replica(), 0..1_000_usize).prop_map(|(at, owner, nth)| Step::Collect { at, owner, nth }),
     ];
     prop::collection::vec(step, 1..45)
 }
@@ -125,6 +160,8 @@ pub struct World<S: Subject> {
     events: Vec<Event<S::Op>>,
     deltas: Vec<Causal<S::Store>>,
     by_seen: BTreeMap<Seen, Causal<S::Store>>,
+    /// What each replica had seen, each time that changed.
+    reports: Vec<Vec<CausalContext>>,
     pub oracle_asked: usize,
 }
 
@@ -135,6 +172,7 @@ impl<S: Subject> World<S> {
             events: Vec::new(),
             deltas: Vec::new(),
             by_seen: BTreeMap::new(),
+            reports: vec![vec![CausalContext::new()]; REPLICAS],
             oracle_asked: 0,
         }
     }
@@ -187,6 +225,11 @@ impl<S: Subject> World<S> {
             Step::StateInPieces { from, to, bytes_max } => {
                 let (state, seen) = self.replicas[*from].clone();
                 self.merge_pieces(*to, &state, seen, *bytes_max, false);
+            }
+            Step::Collect { at, owner, nth } => {
+                let reports = &self.reports[*owner];
+                self.replicas[*at].0.collect(ReplicaId::new(*owner as u64 + 1), &reports[nth % reports.len()]);
+                self.check(*at);
             }
         }
     }
@@ -278,6 +321,9 @@ impl<S: Subject> World<S> {
 
     fn check(&mut self, at: usize) {
         let (state, seen) = &self.replicas[at];
+        if self.reports[at].last() != Some(state.context()) {
+            self.reports[at].push(state.context().clone());
+        }
         if self.is_closed(*seen) {
             assert_eq!(S::read(state), S::oracle(&self.view(*seen)), "replica {at} against the oracle");
             self.oracle_asked += 1;
@@ -285,6 +331,7 @@ impl<S: Subject> World<S> {
         let same = self.by_seen.entry(*seen).or_insert_with(|| state.clone());
         assert_eq!(same, state, "two replicas that have seen the same events");
         assert_eq!(S::read(same), S::read(state));
+        assert!(S::LEAVES_BASELINES || same.encode() == state.encode(), "equal values, equal encodings");
     }
 
     /// The laws of a join semilattice, on deltas and on states that this history led to.

@@ -345,6 +345,7 @@ macro_rules! counter {
         impl Subject for $subject {
             type Store = $counter;
             type Op = i64;
+            const LEAVES_BASELINES: bool = true;
 
             fn op() -> BoxedStrategy<i64> {
                 $amounts.boxed()
@@ -541,6 +542,7 @@ where
 {
     type Store = OrMap<u8, S::Store>;
     type Op = MapOp<S::Op>;
+    const LEAVES_BASELINES: bool = S::LEAVES_BASELINES;
 
     fn op() -> BoxedStrategy<MapOp<S::Op>> {
         prop_oneof![
@@ -581,23 +583,24 @@ where
     }
 }
 
-/// A map that cannot remove: of bounded counters.
-pub struct EscrowMaps;
+/// A map that cannot remove, because what is in it cannot: of bounded counters, of maps of them.
+pub struct EscrowMaps<S>(PhantomData<S>);
 
-impl Subject for EscrowMaps {
-    type Store = OrMap<u8, BoundedCounter>;
-    type Op = (u8, EscrowOp);
+impl<S: Subject> Subject for EscrowMaps<S> {
+    type Store = OrMap<u8, S::Store>;
+    type Op = (u8, S::Op);
 
-    fn op() -> BoxedStrategy<(u8, EscrowOp)> {
-        (0..2_u8, BoundedCounters::op()).boxed()
+    fn op() -> BoxedStrategy<(u8, S::Op)> {
+        (0..2_u8, S::op()).boxed()
     }
 
-    fn apply(store: &mut Self::Store, mutation: &mut Mutation<'_>, op: &(u8, EscrowOp)) -> Self::Store {
-        store.update(mutation, op.0, |value, mutation| BoundedCounters::apply(value, mutation, &op.1))
+    fn apply(store: &mut Self::Store, mutation: &mut Mutation<'_>, op: &(u8, S::Op)) -> Self::Store {
+        store.update(mutation, op.0, |value, mutation| S::apply(value, mutation, &op.1))
     }
 
     fn read(store: &Self::Store) -> Value {
-        let map: BTreeMap<_, _> = store.iter().map(|(key, value)| (*key, BoundedCounters::read(value))).collect();
+        assert_eq!(store.len(), store.iter().count());
+        let map: BTreeMap<_, _> = store.iter().map(|(key, value)| (*key, S::read(value))).collect();
         if map.is_empty() { Value::Nothing } else { Value::Map(map) }
     }
 
@@ -605,18 +608,18 @@ impl Subject for EscrowMaps {
         None
     }
 
-    fn oracle(view: &View<(u8, EscrowOp)>) -> Value {
-        let at = |key: u8| Some((key, BoundedCounters::oracle(&at_key(view, key)))).filter(|e| e.1 != Value::Nothing);
+    fn oracle(view: &View<(u8, S::Op)>) -> Value {
+        let at = |key: u8| Some((key, S::oracle(&at_key(view, key)))).filter(|(_, value)| *value != Value::Nothing);
         let map: BTreeMap<_, _> = (0..2).filter_map(at).collect();
         if map.is_empty() { Value::Nothing } else { Value::Map(map) }
     }
 
-    fn is_event(view: &View<(u8, EscrowOp)>, author: usize, op: &(u8, EscrowOp)) -> bool {
-        BoundedCounters::is_event(&at_key(view, op.0), author, &op.1)
+    fn is_event(view: &View<(u8, S::Op)>, author: usize, op: &(u8, S::Op)) -> bool {
+        S::is_event(&at_key(view, op.0), author, &op.1)
     }
 }
 
-fn at_key(view: &View<(u8, EscrowOp)>, key: u8) -> View<EscrowOp> {
+fn at_key<O: Clone>(view: &View<(u8, O)>, key: u8) -> View<O> {
     let ops = view.ops.iter().filter(|(.., (at, _))| *at == key).map(|(id, by, (_, op))| (*id, *by, op.clone()));
     View { ops: ops.collect(), resets: Vec::new(), seen: Rc::clone(&view.seen) }
 }

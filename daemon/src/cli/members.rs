@@ -23,6 +23,7 @@ fn describe(members: &Value) -> String {
 fn row(member: &Value) -> [String; 6] {
     let text = |name: &str| member[name].as_str().unwrap_or("").to_owned();
     let note = match (&member["self"], &member["ready"]) {
+        (Value::Bool(true), Value::Bool(false)) => "this node, not ready".to_owned(),
         (Value::Bool(true), _) => "this node".to_owned(),
         (_, Value::Bool(false)) if text("reason").is_empty() => "not ready".to_owned(),
         _ => text("reason"),

@@ -1,15 +1,23 @@
 //! The command line.
 
+mod check;
 mod config;
 mod demo;
+mod disk;
+mod export;
+mod import;
+mod json_lines;
 mod keygen;
+mod leave;
 mod log;
 mod members;
 mod query;
+mod resp_client;
 mod serve;
 mod status;
 mod table;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -18,7 +26,9 @@ use crate::config::{Flags, Locate};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed, the reason is on stderr; 2 the command line makes no sense; \
-3 serve stopped, but some writes of this node are on no other live node.";
+3 serve stopped, but some writes of this node are not on as many other live nodes as wanted; \
+4 serve cannot use its data directory; 5 serve found another process under its replica id; \
+6 serve stopped, but not everything is on disk.";
 
 /// Replicated state at memory speed, for local programs that speak Redis's protocol over a Unix socket.
 #[derive(Debug, Parser)]
@@ -39,13 +49,40 @@ enum Command {
     Status(Query),
     /// List the members of the cluster as the local node sees them
     Members(Query),
+    /// Hand everything the local node wrote to others, have it leave the cluster, and stop it
+    Leave {
+        #[command(flatten)]
+        locate: Locate,
+    },
+    /// Read a data directory that no node uses, and tell whether all of it is sound
+    Check {
+        /// The directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write all data to stdout, a line of JSON for each key: of a data directory, or of the local node without one
+    Export {
+        /// A data directory that no node uses
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+        #[command(flatten)]
+        locate: Locate,
+    },
+    /// Read what `export` wrote from stdin, and write it to the local node
+    Import {
+        #[command(flatten)]
+        locate: Locate,
+    },
     /// Start three replicas, cut the network between them, write on both sides, heal it, and show what became of it
     Demo,
     /// Make a cluster key: 64 hex digits on stdout, or in a new file only its owner can read
     Keygen {
         /// Write the key to this new file instead
         #[arg(long, value_name = "FILE")]
-        out: Option<std::path::PathBuf>,
+        out: Option<PathBuf>,
     },
 }
 
@@ -61,8 +98,14 @@ struct Query {
 /// What a command ends with: an exit code, or a reason for people.
 pub type CliResult = Result<ExitCode, Box<dyn std::error::Error + Send + Sync>>;
 
-/// `serve` stopped and some writes are on no other live node.
+/// `serve` stopped and some writes are not on as many other live nodes as wanted.
 pub const EXIT_NOT_HANDED_OVER: u8 = 3;
+/// `serve` cannot use its data directory.
+pub const EXIT_STORAGE: u8 = 4;
+/// `serve` found another process under its replica id.
+pub const EXIT_ID_IN_USE: u8 = 5;
+/// `serve` stopped and not everything is on disk.
+pub const EXIT_NOT_KEPT: u8 = 6;
 
 impl Cli {
     /// The command line and environment of this process. Ends the process if they make no sense, or ask for help.
@@ -84,6 +127,10 @@ impl Cli {
             Command::Config(flags) => config::config(*flags, matches),
             Command::Status(query) => status::status(query.locate, query.json),
             Command::Members(query) => members::members(query.locate, query.json),
+            Command::Leave { locate } => leave::leave(locate),
+            Command::Check { directory, json } => check::check(&directory, json),
+            Command::Export { directory, locate } => export::export(directory.as_deref(), locate),
+            Command::Import { locate } => import::import(locate),
             Command::Demo => demo::demo(),
             Command::Keygen { out } => keygen::keygen(out.as_deref()),
         }

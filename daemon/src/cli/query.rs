@@ -39,10 +39,15 @@ pub(super) struct LocalClient {
 
 impl LocalClient {
     pub(super) fn connect(path: &Path) -> Result<Self, QueryError> {
+        Self::connect_patiently(path, PATIENCE)
+    }
+
+    /// As [`LocalClient::connect`], for commands that take longer.
+    pub(super) fn connect_patiently(path: &Path, patience: Duration) -> Result<Self, QueryError> {
         let connect = || {
             let stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.set_write_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(patience))?;
+            stream.set_write_timeout(Some(patience))?;
             Ok(stream)
         };
         let stream = connect().map_err(|source| QueryError::Unreachable { path: path.to_owned(), source })?;

@@ -8,17 +8,16 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tokio::sync::Notify;
+use tracing::{error, info, warn};
 
-use super::{CliResult, EXIT_NOT_HANDED_OVER, log, print};
+use super::{CliResult, EXIT_ID_IN_USE, EXIT_NOT_HANDED_OVER, EXIT_NOT_KEPT, EXIT_STORAGE, disk, log, print};
 use crate::config::{Config, Flags, read_key};
-use crate::server::{Listeners, Server, Stats};
-use cahoots_gossip::driver::{Node, NodeConfig};
+use crate::server::{Durability, Listeners, Server, Stats};
+use crate::storage::StorageError;
+use cahoots_gossip::driver::{Node, NodeConfig, NodeFailure};
 use cahoots_gossip::wire::ClusterKey;
 
-/// Longest time a stopping node takes to hand its writes to a peer. Well within the ten seconds that service managers
-/// and container runtimes wait before they kill.
-const HAND_OVER_TIME: Duration = Duration::from_secs(5);
 /// File descriptors beside those of clients: sockets, timers, the log, some room.
 const OTHER_FILES: u64 = 32;
 
@@ -44,37 +43,126 @@ async fn run(config: Config, started: Instant) -> CliResult {
     // First the socket: that it is taken is the commonest reason not to start, and nobody in the cluster need hear of it.
     let mode = config.socket_mode.value.bits();
     let listeners = Listeners::bind(config.socket.value.clone(), mode, config.tcp.value)?;
-    let node = Node::start(node_config(&config)?).await?;
+    let node = Node::asleep(node_config(&config)?).await?;
+    let disk = disk::Disk::new(&config);
+    let (replicas, bound) = (config.drain_replicas.value, Duration::from_millis(config.drain_ms.value));
     let server = Arc::new(Server {
         node: config.node.value,
         cluster: config.cluster.value,
         socket: config.socket.value,
         tcp: listeners.tcp_address(),
         listen: node.local_addr(),
+        serve_while_joining: config.serve_while_joining.value,
         limits: config.limits,
         started,
         stats: Stats::default(),
+        durability: disk.as_ref().map_or_else(Durability::default, |_| Durability::of_a_directory()),
+        leave: Notify::new(),
+        drain: (replicas, bound),
     });
-    announce(&server);
 
-    let mut reason = "";
-    listeners.serve(&node, &server, async { reason = stop().await }).await;
+    // Clients are let in at once, and told that data is being loaded for as long as it is.
+    let mut end = End::Stopped("");
+    let until = async {
+        let live = async {
+            match &disk {
+                Some(disk) => disk.load(&node, &server).await?,
+                None => node.wake(None),
+            }
+            announce(&server);
+            let remember = async {
+                match &config.data_dir.value {
+                    Some(directory) => disk::remember(&node, directory).await,
+                    None => std::future::pending().await,
+                }
+            };
+            Ok::<_, StorageError>(tokio::select! {
+                () = server.leave.notified() => End::Stopped("CAHOOTS LEAVE"),
+                never = remember => match never {},
+            })
+        };
+        end = tokio::select! {
+            reason = stop() => End::Stopped(reason),
+            failure = node.failed() => End::Failed(failure),
+            ended = live => ended.unwrap_or_else(End::NoStorage),
+        };
+    };
+    listeners.serve(&node, &server, until).await;
 
+    let reason = match end {
+        End::Stopped(reason) => reason,
+        End::NoStorage(error) => {
+            log_error(&error);
+            return Ok(ExitCode::from(EXIT_STORAGE));
+        }
+        // What was written here is under an id that is not ours alone: it is not handed over as if it were.
+        End::Failed(failure) => return Ok(explain(&failure)),
+    };
     info!(reason, "stopping");
+    // Nobody was ever there to hand anything to, and the disk has it.
+    let kept_alone = disk.is_some() && config.seed.value.is_empty() && node.members().len() <= 1;
     let drained = tokio::select! {
-        drained = node.shutdown(HAND_OVER_TIME) => drained,
+        drained = node.shutdown_after(replicas, bound) => Some(drained),
         // Asked twice: whoever asks knows what it may cost.
         reason = stop() => {
             warn!(reason, "stopped before all writes were handed over");
-            return Ok(ExitCode::from(EXIT_NOT_HANDED_OVER));
+            // Still nothing may be told any more before the disk is closed.
+            node.shutdown_after(0, Duration::ZERO).await;
+            None
         }
     };
-    if drained.handed_over {
-        info!(complete_at = drained.complete_at, "stopped");
-        Ok(ExitCode::SUCCESS)
-    } else {
-        warn!("stopped; some writes of this node are on no other live node");
-        Ok(ExitCode::from(EXIT_NOT_HANDED_OVER))
+    let kept = disk::close(&node, &server).await;
+    if let Err(error) = kept {
+        error!(error, "stopped; not everything is on disk");
+        return Ok(ExitCode::from(EXIT_NOT_KEPT));
+    }
+    match drained {
+        Some(drained) if drained.handed_over || (kept_alone && drained.complete_at == 0) => {
+            info!(complete_at = drained.complete_at, "stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(drained) => {
+            warn!(
+                complete_at = drained.complete_at,
+                wanted = replicas,
+                "stopped; not handed over to as many live nodes as wanted"
+            );
+            Ok(ExitCode::from(EXIT_NOT_HANDED_OVER))
+        }
+        None => Ok(ExitCode::from(EXIT_NOT_HANDED_OVER)),
+    }
+}
+
+/// Why a node stops.
+enum End {
+    Stopped(&'static str),
+    NoStorage(StorageError),
+    /// The node has ended by itself.
+    Failed(NodeFailure),
+}
+
+/// Says what is wrong with the directory, to the log and to the person who typed `serve`.
+fn log_error(error: &StorageError) {
+    let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
+    error!("{error}{cause}");
+    eprintln!("cahoots: {error}{cause}");
+}
+
+/// Says what a node cannot go on with, and the way out.
+fn explain(failure: &NodeFailure) -> ExitCode {
+    match failure {
+        NodeFailure::IdentityConflict { .. } => {
+            let advice = "This node has ended so that the two do not overwrite each other's changes. Start it with --new-id to \
+                          make it a replica of its own";
+            error!("{failure}. {advice}");
+            eprintln!("cahoots: {failure}. {advice}");
+            ExitCode::from(EXIT_ID_IN_USE)
+        }
+        other => {
+            error!("{other}");
+            eprintln!("cahoots: {other}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -84,6 +172,8 @@ fn node_config(config: &Config) -> Result<NodeConfig, Box<dyn std::error::Error 
     node.bulk_listen = config.bulk_listen.value;
     node.bulk_advertise = config.bulk_advertise.value;
     node.seeds.clone_from(&config.seed.value);
+    node.join_timeout = config.join_timeout.value.time();
+    node.seeds.extend(config.data_dir.value.iter().flat_map(|directory| disk::remembered(directory)));
     node.insecure = config.insecure.value;
     node.replica.cluster.clone_from(&config.cluster.value);
     node.replica.key = config.key_file.value.as_deref().map(read_key).transpose()?.map(ClusterKey::new);
@@ -93,7 +183,7 @@ fn node_config(config: &Config) -> Result<NodeConfig, Box<dyn std::error::Error 
 /// Says where clients connect, for the person who typed `serve` and for scripts that wait for the first line.
 fn announce(server: &Server) {
     let socket = server.socket.display();
-    info!(node = server.node, cluster = server.cluster, %socket, listen = %server.listen, "ready");
+    info!(node = server.node, cluster = server.cluster, %socket, listen = %server.listen, "listening");
     let tcp = server.tcp.map_or_else(String::new, |address| format!("tcp: {address}\n"));
     print(&format!("socket: {socket}\n{tcp}try: redis-cli -s {} PING\n", shell_word(&server.socket)));
 }
@@ -134,6 +224,15 @@ fn clients_with_files(wanted: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_nodes_with_one_id_end_the_younger_with_a_code_of_its_own() {
+        let id = cahoots_gossip::ReplicaId::new(7);
+        let conflict = NodeFailure::IdentityConflict { id, name: "a".into(), addr: ([127, 0, 0, 1], 7101).into() };
+        assert_eq!(explain(&conflict), ExitCode::from(5));
+        let text = conflict.to_string();
+        assert!(text.contains("0000000000000007") && text.contains("\"a\" at 127.0.0.1:7101"), "{text}");
+    }
 
     #[test]
     fn a_path_is_quoted_if_the_shell_needs_it() {

@@ -34,6 +34,11 @@ fn describe(status: &Value) -> String {
         text("fingerprint"),
         number("seq"),
     );
+    match status["ready"].as_bool() {
+        Some(false) => lines.push_str(&format!("         NOT READY, {}\n", text("readiness"))),
+        _ => lines.push_str(&format!("         {}\n", text("readiness"))),
+    }
+    lines.push_str(&describe_storage(&status["storage"]));
     if status["catching_up"] == Value::Bool(true) {
         lines.push_str("         catching up with a peer, bucket by bucket\n");
     }
@@ -55,6 +60,19 @@ fn describe(status: &Value) -> String {
     let rows: Vec<_> = peers.iter().map(|peer| row(peer, seq)).collect();
     lines.push_str(&table(["PEER", "ADDRESS", "LIVE", "HAS OF OUR EVENTS", "LAG", "SAME STATE", "ROUND TRIP"], &rows));
     lines
+}
+
+fn describe_storage(storage: &Value) -> String {
+    let text = |name: &str| storage[name].as_str().unwrap_or_default();
+    let bytes = storage["log_bytes"].as_u64().unwrap_or(0);
+    let place = format!("{}, {bytes} bytes, appendfsync {}", text("directory"), text("appendfsync"));
+    match text("state") {
+        "ok" => format!("keeps    {place}\n"),
+        "loading" => format!("         LOADING: {}% of its data\n", storage["loaded_percent"]),
+        "failing" => format!("         CANNOT WRITE TO DISK: {}; what it holds is not kept\n", text("error")),
+        "rebuilding" => format!("keeps    {place}\n         NOT COMPLETE ON DISK YET, after: {}\n", text("error")),
+        _ => "keeps    everything in memory\n".to_owned(),
+    }
 }
 
 fn row(peer: &Value, seq: u64) -> [String; 7] {

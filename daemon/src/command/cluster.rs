@@ -5,9 +5,9 @@
 
 use super::exec::{Exec, Flow, Outcome, Pause};
 use crate::resp::{Args, Reply};
-use crate::server::Server;
+use crate::server::{Durability, Server};
 use cahoots_gossip::driver::{Member, MemberState};
-use cahoots_gossip::engine::Status;
+use cahoots_gossip::engine::{Readiness, ReadyReason, Status};
 
 pub(super) fn cahoots(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     exec.subcommand(args)
@@ -17,6 +17,10 @@ pub(super) fn cahoots(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn status(_: &mut Exec<'_>, _: Args<'_>) -> Outcome {
     Ok(Flow::Pause(Pause::Status))
+}
+
+pub(super) fn leave(_: &mut Exec<'_>, _: Args<'_>) -> Outcome {
+    Ok(Flow::Pause(Pause::Leave))
 }
 
 pub(super) fn members(_: &mut Exec<'_>, _: Args<'_>) -> Outcome {
@@ -33,7 +37,7 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
         reply.bulk(name.as_bytes());
         reply.integer(value.cast_signed());
     };
-    reply.map(19);
+    reply.map(23);
     text(reply, "version", env!("CARGO_PKG_VERSION"));
     text(reply, "node", &server.node);
     text(reply, "cluster", &server.cluster);
@@ -48,8 +52,17 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
     count(reply, "log_bytes", status.log_bytes as u64);
     count(reply, "held_bytes", status.held_bytes as u64);
     count(reply, "clock_ahead_ms", status.clock_ahead_ms);
+    reply.bulk(b"ready");
+    reply.boolean(status.readiness.is_ready() && !server.durability.is_loading());
+    let readiness = server.durability.not_ready();
+    let readiness =
+        readiness.map_or_else(|| describe(&status.readiness, members), |reason| format!("loading: {reason}"));
+    text(reply, "readiness", &readiness);
+    count(reply, "joined_percent", joined_percent(&status.readiness).into());
     reply.bulk(b"catching_up");
     reply.boolean(status.catching_up);
+    reply.bulk(b"storage");
+    write_storage(reply, &server.durability);
     reply.bulk(b"applied");
     reply.map(status.version_vector.iter().count());
     for (origin, seq) in status.version_vector.iter() {
@@ -88,6 +101,79 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
             Some(micros) => reply.integer(micros.cast_signed()),
             None => reply.null(),
         }
+    }
+}
+
+/// Whether and why a replica serves, for people.
+fn describe(readiness: &Readiness, members: &[Member]) -> String {
+    match readiness {
+        Readiness::Joining(progress) => format!(
+            "joining: {} % of what its peers had, {} of {} peers heard",
+            progress.percent, progress.peers_heard, progress.peers_live
+        ),
+        Readiness::Ready(reason) => match reason {
+            ReadyReason::First => "ready: started without seeds".to_owned(),
+            ReadyReason::CaughtUp { peer } => {
+                let name = members.iter().find(|member| member.id == *peer).map(|member| member.name.clone());
+                format!("ready: caught up with {}", name.unwrap_or_else(|| peer.to_string()))
+            }
+            ReadyReason::Together => "ready: joined together with its peers".to_owned(),
+            ReadyReason::Alone => "ready: nobody answered in time, so it serves what it has".to_owned(),
+            ReadyReason::Unfinished { percent } => {
+                format!("ready: serves although it came no further than {percent} % in catching up")
+            }
+            _ => "ready".to_owned(),
+        },
+    }
+}
+
+/// Of what the peers had, how much a joiner has; all of it, once it is ready.
+pub(super) fn joined_percent(readiness: &Readiness) -> u8 {
+    match readiness {
+        Readiness::Joining(progress) => progress.percent,
+        Readiness::Ready(_) => 100,
+    }
+}
+
+/// Whether and how data is kept.
+fn write_storage(reply: &mut Reply<'_>, durability: &Durability) {
+    let Some(storage) = durability.storage() else {
+        reply.map(2);
+        for (name, value) in
+            [("state", if durability.is_loading() { "loading" } else { "memory" }), ("loaded_percent", "")]
+        {
+            reply.bulk(name.as_bytes());
+            match name {
+                "loaded_percent" => reply.integer(durability.progress.percent().cast_signed()),
+                _ => reply.bulk(value.as_bytes()),
+            }
+        }
+        return;
+    };
+    let status = storage.status();
+    let state = match (&status.failing, status.rebuilding) {
+        (_, true) => "rebuilding",
+        (Some(_), false) => "failing",
+        (None, false) => "ok",
+    };
+    reply.map(8);
+    for (name, value) in [
+        ("state", state),
+        ("error", status.failing.as_deref().unwrap_or_default()),
+        ("directory", &storage.directory().to_string_lossy()),
+        ("appendfsync", &storage.policy().to_string()),
+    ] {
+        reply.bulk(name.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    for (name, value) in [
+        ("log_bytes", status.log_bytes),
+        ("image_bytes", status.live_bytes),
+        ("position", status.position),
+        ("synced", status.synced),
+    ] {
+        reply.bulk(name.as_bytes());
+        reply.integer(value.cast_signed());
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
+use crate::server::NotReady;
 use cahoots_gossip::store::WriteError;
 
 /// A refusal. Its text is the whole error reply, in Redis's own words wherever Redis has some.
@@ -29,6 +30,9 @@ pub enum CommandError {
     /// The engine refused the write.
     #[error("ERR {0}")]
     Write(WriteError),
+    /// Data is not there yet, on this machine or of the cluster's. Clients know the code word: they try again.
+    #[error("LOADING cahoots is {0}")]
+    Loading(NotReady),
     /// Anything else: the whole reply, its code word first.
     #[error("{0}")]
     Other(Cow<'static, str>),

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::error::CommandError;
-use super::table;
+use super::table::{self, Command};
 use crate::resp::{Args, Parser, Reply};
 use crate::server::{Server, Tally};
 use crate::session::Session;
+use cahoots_gossip::Dot;
+use cahoots_gossip::driver::random_id;
 use cahoots_gossip::engine::{Now, Replica};
 use cahoots_gossip::store::{Class, Store, View, WriteError, Writer};
 
@@ -39,6 +41,24 @@ pub enum Pause {
         /// How long at most; `None` is for ever.
         timeout: Option<Duration>,
     },
+    /// `WAITAOF`: until own events up to `seq` are on this disk, if `local`, and on those of `replicas` peers.
+    WaitAof {
+        /// The event that carries the connection's last write.
+        seq: u64,
+        /// Whether to wait for the disk here.
+        local: bool,
+        /// How many peers to wait for.
+        replicas: usize,
+        /// How long at most; `None` is for ever.
+        timeout: Option<Duration>,
+    },
+    /// `SAVE`, and `BGSAVE` if it is answered before it is done.
+    Save {
+        /// Whether nobody waits for the end.
+        background: bool,
+    },
+    /// `CAHOOTS LEAVE`.
+    Leave,
     /// `CAHOOTS STATUS`.
     Status,
     /// `CAHOOTS MEMBERS`.
@@ -129,6 +149,10 @@ impl<'a> Exec<'a> {
         let start = self.reply.len();
         let flow = match table::find(args).and_then(|command| {
             self.session.last_command = Some(command);
+            // What a container's subcommand may do is asked of the subcommand.
+            if command.subcommands.is_empty() || args.len() == 1 {
+                self.admit(command)?;
+            }
             (command.handler)(self, args)
         }) {
             Ok(flow) => flow,
@@ -144,6 +168,27 @@ impl<'a> Exec<'a> {
         flow
     }
 
+    /// Refuses what needs data that is not there yet, and writes whose promise could not be kept.
+    fn admit(&self, command: &Command) -> Result<(), CommandError> {
+        let durability = &self.server.durability;
+        if (durability.is_loading() || !self.replica.is_ready())
+            && !command.is_served_while_loading()
+            && let Some(reason) = self.server.not_ready(&self.replica.readiness())
+        {
+            return Err(CommandError::Loading(reason));
+        }
+        if let Some(storage) = durability.storage_waited_for()
+            && storage.is_failing()
+            && command.has_flag("write")
+        {
+            let error = storage.status().failing.unwrap_or_default();
+            return Err(CommandError::Other(
+                format!("MISCONF Errors writing to the data directory, and appendfsync is always: {error}").into(),
+            ));
+        }
+        Ok(())
+    }
+
     // Out of line: refusals are rare, and their formatting would only fill the hot path.
     #[cold]
     fn refuse(&mut self, error: &CommandError) {
@@ -153,8 +198,12 @@ impl<'a> Exec<'a> {
 
     /// One event group. `bytes` is an upper estimate of the keys and values written.
     pub(super) fn write<R>(&mut self, bytes: usize, write: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        if self.replica.on_probation() {
+            // Nobody has confirmed that the id is this replica's alone: no event is ever minted under it.
+            self.replica.take_new_id(self.now, random_id());
+        }
         let result = self.replica.write(self.now, bytes, write);
-        self.session.written = self.replica.position();
+        self.session.written = Some(Dot::new(self.replica.id(), self.replica.position()));
         result
     }
 
@@ -171,6 +220,7 @@ impl<'a> Exec<'a> {
     pub(super) fn subcommand(&mut self, args: Args<'_>) -> Outcome {
         let command = table::find_subcommand(args)?;
         self.session.last_command = Some(command);
+        self.admit(command)?;
         (command.handler)(self, args)
     }
 }

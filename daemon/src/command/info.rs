@@ -2,9 +2,12 @@
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
 
 use super::exec::{Exec, Flow, Outcome};
 use crate::resp::Args;
+use crate::server::NotReady;
+use cahoots_gossip::engine::Readiness;
 
 /// The version of Redis whose behaviour is promised: clients switch features on by it.
 pub(super) const REDIS_VERSION: &str = "7.0.15";
@@ -91,9 +94,39 @@ fn memory(text: &mut String, _: &mut Exec<'_>) -> std::fmt::Result {
     )
 }
 
-/// Nothing is ever loading: that is what clients look for here before they send anything.
-fn persistence(text: &mut String, _: &mut Exec<'_>) -> std::fmt::Result {
-    lines!(text, "loading": 0, "rdb_changes_since_last_save": 0, "rdb_bgsave_in_progress": 0, "aof_enabled": 0,)
+/// What clients look at before they send anything. Data is also loading while the replica catches up with its cluster.
+fn persistence(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
+    let durability = &exec.server.durability;
+    let not_ready = exec.server.not_ready(&exec.replica.readiness());
+    lines!(text, "loading": u8::from(not_ready.is_some()), "async_loading": 0,)?;
+    if let Some(reason) = not_ready {
+        let started = SystemTime::now() - exec.server.started.elapsed();
+        let started = started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        lines!(text, "loading_start_time": started,)?;
+        if let NotReady::Reading { .. } = reason {
+            lines!(text,
+                "loading_total_bytes": durability.progress.total.load(Relaxed),
+                "loading_loaded_bytes": durability.progress.done.load(Relaxed),
+            )?;
+        }
+        // Nobody knows the time left; clients that wait by it look again after this.
+        write!(text, "loading_loaded_perc:{}.00\r\nloading_eta_seconds:1\r\n", reason.percent())?;
+    }
+    lines!(text, "rdb_changes_since_last_save": 0, "rdb_bgsave_in_progress": 0,)?;
+    let Some(storage) = durability.storage() else { return lines!(text, "aof_enabled": 0,) };
+    let status = storage.status();
+    lines!(text,
+        "rdb_last_save_time": status.saved_at,
+        "aof_enabled": 1,
+        "aof_last_write_status": if status.failing.is_none() { "ok" } else { "err" },
+        "aof_current_size": status.log_bytes,
+        "aof_base_size": status.live_bytes,
+        "appendfsync": storage.policy(),
+        "storage_error": status.failing.as_deref().unwrap_or_default(),
+        "storage_rebuilding": u8::from(status.rebuilding),
+        "log_position": status.position,
+        "log_synced": status.synced,
+    )
 }
 
 fn resident_bytes() -> Option<usize> {
@@ -171,6 +204,11 @@ fn cahoots(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
     write!(text, "seq:{}\r\nfingerprint:{:032x}\r\n", status.seq, status.fingerprint.get())?;
     write!(text, "type_clashes:{}\r\nbaselines:{}\r\n", status.clashes, status.baselines)?;
     write!(text, "log_bytes:{}\r\nheld_bytes:{}\r\n", status.log_bytes, status.held_bytes)?;
+    write!(text, "ready:{}\r\n", u8::from(status.readiness.is_ready()))?;
+    if let Readiness::Joining(progress) = status.readiness {
+        write!(text, "joining_percent:{}\r\njoining_buckets:{}\r\n", progress.percent, progress.buckets)?;
+        write!(text, "joining_peers_heard:{}\r\n", progress.peers_heard)?;
+    }
     write!(text, "catching_up:{}\r\n", u8::from(status.catching_up))?;
     write!(text, "clock_ahead_ms:{}\r\n", status.clock_ahead_ms)?;
     write!(text, "datagrams_refused:{}\r\n", status.counters.refused.values().sum::<u64>())?;

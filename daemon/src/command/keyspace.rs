@@ -42,12 +42,14 @@ pub(super) fn type_of(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     Ok(Flow::Continue)
 }
 
-/// What Redis calls a type.
+/// What Redis calls a type, and what we call those that it does not have.
 pub(super) fn class_name(class: Class) -> &'static str {
     match class {
         Class::Text => "string",
         Class::Set => "set",
         Class::Hash => "hash",
+        Class::Vote => "vote",
+        Class::Presence => "presence",
     }
 }
 

@@ -13,6 +13,8 @@
 //!
 //! - There is one database. Keys do not expire yet: `EX`, `PX`, `EXAT` and `PXAT` are refused, not ignored.
 //! - Names and values are bounded by what the cluster agreed on; a command that writes more is refused as a whole.
+//! - Until the replica has caught up with its cluster, commands on data are refused as Redis refuses them while it loads;
+//!   `PING` is answered all the same.
 //! - `WAIT` counts replicas that have *applied* this connection's writes, not ones that have received them.
 //! - `FLUSHALL` and `DEL` remove what this replica has observed; what another replica writes meanwhile stays.
 //! - A cursor of `SCAN` and its kin is a position in the order of hashes; elements that stay are visited exactly once.
@@ -33,6 +35,7 @@ mod glob;
 mod hash;
 mod info;
 mod keyspace;
+mod persistence;
 mod scan;
 mod server_time;
 mod set;

@@ -6,7 +6,8 @@
 use super::error::CommandError;
 use super::exec::{Exec, Outcome};
 use super::{
-    client, cluster, command_info, config, connection, hash, info, keyspace, scan, server_time, set, string, wait,
+    client, cluster, command_info, config, connection, hash, info, keyspace, persistence, scan, server_time, set,
+    string, wait,
 };
 use crate::resp::Args;
 
@@ -33,6 +34,14 @@ pub struct Command {
     pub(super) handler: fn(&mut Exec<'_>, Args<'_>) -> Outcome,
     /// What can follow the name, if it is a container.
     pub subcommands: &'static [Command],
+}
+
+impl Command {
+    /// Whether `flag` is among the flags.
+    #[must_use]
+    pub fn has_flag(&self, flag: &str) -> bool {
+        self.flags.split(' ').any(|it| it == flag)
+    }
 }
 
 /// The command `args` names, if it takes so many arguments.
@@ -190,6 +199,12 @@ const EVERY_SECOND: (i8, i8, i8) = (1, -1, 2);
 type Handler = fn(&mut Exec<'_>, Args<'_>) -> Outcome;
 
 impl Command {
+    /// Whether it is answered before data is there: as in Redis while that is loading, by this flag; and PING, which Redis
+    /// refuses then, so that whoever asks whether the daemon lives is told.
+    pub(super) fn is_served_while_loading(&self) -> bool {
+        self.name == "ping" || self.has_flag("loading")
+    }
+
     const fn new(name: &'static str, arity: i16, flags: &'static str, keys: (i8, i8, i8), handler: Handler) -> Self {
         Self { name, arity, flags, keys, handler, categories: "", group: "", since: "", summary: "", subcommands: &[] }
     }
@@ -285,7 +300,13 @@ static CONFIG_SUBCOMMANDS: [Command; 1] =
         "Reads parameters.",
     )];
 
-static CAHOOTS_SUBCOMMANDS: [Command; 2] = [
+static CAHOOTS_SUBCOMMANDS: [Command; 3] = [
+    Command::new("cahoots|leave", 2, "admin noscript loading stale", NO_KEY, cluster::leave).about(
+        "cluster",
+        "0.2.0",
+        "@admin @slow @dangerous",
+        "Hands everything over, leaves the cluster and stops.",
+    ),
     Command::new("cahoots|status", 2, "loading stale", NO_KEY, cluster::status).about(
         "cluster",
         "0.1.0",
@@ -301,7 +322,7 @@ static CAHOOTS_SUBCOMMANDS: [Command; 2] = [
 ];
 
 /// How many commands there are, subcommands not counted.
-pub const COUNT: usize = 54;
+pub const COUNT: usize = 58;
 
 /// Every command.
 pub static COMMANDS: [Command; COUNT] = [
@@ -415,6 +436,30 @@ pub static COMMANDS: [Command; COUNT] = [
         "2.8.0",
         "@keyspace @read @slow",
         "Walks over the keys.",
+    ),
+    Command::new("save", 1, "admin noscript no_async_loading no_multi", NO_KEY, persistence::save).about(
+        "server",
+        "1.0.0",
+        "@admin @slow @dangerous",
+        "Makes a copy of the log, as of now.",
+    ),
+    Command::new("bgsave", -1, "admin noscript no_async_loading", NO_KEY, persistence::bgsave).about(
+        "server",
+        "1.0.0",
+        "@admin @slow @dangerous",
+        "Makes a copy of the log, without waiting for it.",
+    ),
+    Command::new("lastsave", 1, "loading stale fast", NO_KEY, persistence::lastsave).about(
+        "server",
+        "1.0.0",
+        "@admin @fast @dangerous",
+        "Tells when a copy was last made.",
+    ),
+    Command::new("waitaof", 4, "noscript", NO_KEY, wait::waitaof).about(
+        "generic",
+        "7.2.0",
+        "@slow @connection",
+        "Waits until this connection's writes are on disk, here and elsewhere.",
     ),
     Command::new("wait", 3, "noscript", NO_KEY, wait::wait).about(
         "generic",

@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::value::{LogFormat, LogLevel, SocketMode};
+use super::value::{LogFormat, LogLevel, Seconds, SocketMode};
 use crate::server::Limits;
+use crate::storage::AppendFsync;
 
 /// Why the configuration file is of no use.
 #[derive(Debug, Error)]
@@ -50,7 +51,15 @@ pub(super) struct Table {
     pub(super) bulk_listen: Option<SocketAddr>,
     pub(super) bulk_advertise: Option<SocketAddr>,
     pub(super) seed: Option<Vec<String>>,
+    pub(super) join_timeout: Option<Seconds>,
+    pub(super) serve_while_joining: Option<bool>,
     pub(super) in_memory: Option<bool>,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) appendfsync: Option<AppendFsync>,
+    pub(super) new_id: Option<bool>,
+    pub(super) repair: Option<bool>,
+    pub(super) drain_replicas: Option<usize>,
+    pub(super) drain_ms: Option<u64>,
     pub(super) tcp: Option<SocketAddr>,
     pub(super) key_file: Option<PathBuf>,
     pub(super) insecure: Option<bool>,
@@ -173,6 +182,7 @@ mod tests {
                 "seed = [\n  \"a:1\",\n  2,\n]\n",
                 "/etc/cahoots.toml:3: seed: invalid type: integer `2`, expected a string",
             ),
+            ("join-timeout = -1.0", "/etc/cahoots.toml:1: join-timeout: `-1` is no time in seconds"),
             ("socket-mode = \"888\"", "/etc/cahoots.toml:1: socket-mode: `888` is no octal mode"),
             ("log-level = \"loud\"", "/etc/cahoots.toml:1: log-level: unknown variant `loud`, expected one of `off`"),
             ("node = \"a\"\nnode = \"b\"\n", "/etc/cahoots.toml:2: node: duplicate key"),
@@ -197,6 +207,8 @@ mod tests {
             bulk-listen = "127.0.0.1:4"
             bulk-advertise = "[::1]:5"
             seed = ["a:1", "b:2"]
+            join-timeout = 0.5
+            serve-while-joining = true
             in-memory = true
             tcp = "127.0.0.1:3"
             key-file = "/k"
@@ -210,6 +222,7 @@ mod tests {
         let table = Table::parse(text, Path::new("x")).unwrap();
         assert_eq!(table.seed.as_deref(), Some(&["a:1".to_owned(), "b:2".to_owned()][..]));
         assert_eq!(table.advertise, Some("[::1]:2".parse().unwrap()));
+        assert_eq!(table.join_timeout.map(|it| it.time().as_millis()), Some(500));
         assert_eq!(table.bulk_listen, Some("127.0.0.1:4".parse().unwrap()));
         assert_eq!(table.bulk_advertise, Some("[::1]:5".parse().unwrap()));
         let limits = table.limits.unwrap().over(Limits::default());

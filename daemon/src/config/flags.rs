@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::value::{LogFormat, LogLevel, SocketMode};
+use super::value::{LogFormat, LogLevel, Seconds, SocketMode};
+use crate::storage::AppendFsync;
 
 /// The variable that stands for flag `name`.
 pub(super) fn variable(name: &str) -> String {
@@ -56,7 +57,51 @@ pub struct Flags {
     #[arg(long, env = "CAHOOTS_SEED", value_name = "HOST:PORT", value_delimiter = ',')]
     pub seed: Option<Vec<String>>,
 
-    /// Keep everything in memory; the default, and the only choice in this version
+    /// Be ready after so many seconds without progress in catching up with the cluster, whatever is missing [default: 10]
+    #[arg(long, env = "CAHOOTS_JOIN_TIMEOUT", value_name = "SECONDS")]
+    pub join_timeout: Option<Seconds>,
+
+    /// Answer commands on data before this node has caught up with the cluster, instead of -LOADING
+    #[arg(
+        long,
+        env = "CAHOOTS_SERVE_WHILE_JOINING",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+        hide_possible_values = true
+    )]
+    pub serve_while_joining: Option<bool>,
+
+    /// Directory to keep the data in; made if only its last part is missing [default: keep everything in memory]
+    #[arg(long, env = "CAHOOTS_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// When writes are made to survive a power failure: before they are answered, every second, or when the system sees
+    /// fit [default: everysec]
+    #[arg(long, env = "CAHOOTS_APPENDFSYNC", value_name = "WHEN")]
+    pub appendfsync: Option<AppendFsync>,
+
+    /// Do not go on under the replica id of the data directory, but take a new one: for a copy whose original is in use
+    #[arg(long, env = "CAHOOTS_NEW_ID", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    pub new_id: Option<bool>,
+
+    /// Start although the data directory is damaged: load what can be read, fetch the rest from the cluster
+    #[arg(long, env = "CAHOOTS_REPAIR", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    pub repair: Option<bool>,
+
+    /// At SIGTERM: how many replicas must have everything this node wrote [default: 1]
+    #[arg(long, env = "CAHOOTS_DRAIN_REPLICAS", value_name = "COUNT")]
+    pub drain_replicas: Option<usize>,
+
+    /// At SIGTERM: how long to wait for them, in milliseconds [default: 5000]
+    #[arg(long, env = "CAHOOTS_DRAIN_MS", value_name = "MS")]
+    pub drain_ms: Option<u64>,
+
+    /// Keep everything in memory; the default without --data-dir
     #[arg(
         long,
         env = "CAHOOTS_IN_MEMORY",

@@ -12,6 +12,7 @@ mod value;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ArgMatches;
 use thiserror::Error;
@@ -19,13 +20,20 @@ use thiserror::Error;
 pub use file::FileError;
 pub use flags::{Flags, Locate};
 pub use key_file::{KeyFileError, read_key, write_key};
-pub use value::{LogFormat, LogLevel, SocketMode};
+pub use value::{LogFormat, LogLevel, Seconds, SocketMode};
 
 use crate::server::{Limits, default_socket};
+use crate::storage::AppendFsync;
 use file::Table;
 
 /// The UDP port peers use unless another is configured.
 const DEFAULT_PORT: u16 = 7101;
+/// A peer that is up is known after half a second, so after twenty times that none is to be expected; and a node whose id is
+/// in use elsewhere has ended by then, without having served anybody.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a stopping node takes to hand its writes over, in milliseconds. Well within the ten seconds that service
+/// managers and container runtimes wait before they kill.
+const DRAIN_MS: u64 = 5_000;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +89,24 @@ pub struct Config {
     pub bulk_advertise: Setting<Option<SocketAddr>>,
     /// Peers to ask for the cluster.
     pub seed: Setting<Vec<String>>,
-    /// Nothing is written to disk. The only choice in this version.
+    /// How long to wait without progress in catching up.
+    pub join_timeout: Setting<Seconds>,
+    /// Whether commands on data are answered before.
+    pub serve_while_joining: Setting<bool>,
+    /// Nothing is written to disk.
     pub in_memory: Setting<bool>,
+    /// Where data is kept, if it is.
+    pub data_dir: Setting<Option<PathBuf>>,
+    /// When it is made to survive a power failure.
+    pub appendfsync: Setting<AppendFsync>,
+    /// Whether a fresh id is taken whatever the directory says.
+    pub new_id: Setting<bool>,
+    /// Whether a damaged directory is loaded as far as it can be.
+    pub repair: Setting<bool>,
+    /// How many replicas must have everything before this node stops.
+    pub drain_replicas: Setting<usize>,
+    /// How long it waits for that, in milliseconds.
+    pub drain_ms: Setting<u64>,
     /// The TCP address for clients, if there is to be one.
     pub tcp: Setting<Option<SocketAddr>>,
     /// The file with the cluster's key.
@@ -106,11 +130,19 @@ pub enum ConfigError {
     /// The file.
     #[error(transparent)]
     File(#[from] FileError),
-    /// There is no storage yet.
-    #[error("in-memory = false ({source_of}): this version keeps data in memory only")]
-    Durable {
+    /// Data is to be kept, and nothing says where.
+    #[error("in-memory = false ({source_of}), and no directory to keep data in; give one with --data-dir")]
+    NowhereToKeep {
         /// Who asked for it.
         source_of: Source,
+    },
+    /// Data is to be kept, and not to be.
+    #[error("in-memory = true ({source_of}) and data-dir = {data_dir:?} contradict each other")]
+    KeptInMemory {
+        /// Who asked for memory.
+        source_of: Source,
+        /// The directory.
+        data_dir: PathBuf,
     },
     /// Anyone on the network could read and write.
     #[error(
@@ -151,6 +183,8 @@ impl Config {
             None => (Table::default(), PathBuf::new()),
         };
         let layers = Layers { matches, file };
+        let data_dir = layers.pick("data-dir", flags.data_dir.map(Some), table.data_dir.map(Some), || None);
+        let kept = data_dir.value.is_some();
         let config = Self {
             node: layers.pick("node", flags.node, table.node, hostname),
             cluster: layers.pick("cluster", flags.cluster, table.cluster, || "cahoots".to_owned()),
@@ -166,7 +200,21 @@ impl Config {
                 || None,
             ),
             seed: layers.pick("seed", flags.seed, table.seed, Vec::new),
-            in_memory: layers.pick("in-memory", flags.in_memory, table.in_memory, || true),
+            join_timeout: layers
+                .pick("join-timeout", flags.join_timeout, table.join_timeout, || Seconds::new(JOIN_TIMEOUT)),
+            serve_while_joining: layers.pick(
+                "serve-while-joining",
+                flags.serve_while_joining,
+                table.serve_while_joining,
+                || false,
+            ),
+            in_memory: layers.pick("in-memory", flags.in_memory, table.in_memory, || !kept),
+            data_dir,
+            appendfsync: layers.pick("appendfsync", flags.appendfsync, table.appendfsync, AppendFsync::default),
+            new_id: layers.pick("new-id", flags.new_id, table.new_id, || false),
+            repair: layers.pick("repair", flags.repair, table.repair, || false),
+            drain_replicas: layers.pick("drain-replicas", flags.drain_replicas, table.drain_replicas, || 1),
+            drain_ms: layers.pick("drain-ms", flags.drain_ms, table.drain_ms, || DRAIN_MS),
             tcp: layers.pick("tcp", flags.tcp.map(Some), table.tcp.map(Some), || None),
             key_file: layers.pick("key-file", flags.key_file.map(Some), table.key_file.map(Some), || None),
             insecure: layers.pick("insecure", flags.insecure, table.insecure, || false),
@@ -180,8 +228,13 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        if !self.in_memory.value {
-            return Err(ConfigError::Durable { source_of: self.in_memory.source.clone() });
+        let source_of = self.in_memory.source.clone();
+        match &self.data_dir.value {
+            None if !self.in_memory.value => return Err(ConfigError::NowhereToKeep { source_of }),
+            Some(data_dir) if self.in_memory.value => {
+                return Err(ConfigError::KeptInMemory { source_of, data_dir: data_dir.clone() });
+            }
+            _ => {}
         }
         if self.insecure.value {
             return Ok(());
@@ -224,7 +277,18 @@ impl Config {
         line("bulk-advertise", address(self.bulk_advertise.value), &self.bulk_advertise.source);
         let seeds = self.seed.value.iter().cloned().map(toml::Value::String).collect();
         line("seed", Some(toml::Value::Array(seeds)), &self.seed.source);
+        let seconds = toml::Value::Float(self.join_timeout.value.time().as_secs_f64());
+        line("join-timeout", Some(seconds), &self.join_timeout.source);
+        let serve = toml::Value::Boolean(self.serve_while_joining.value);
+        line("serve-while-joining", Some(serve), &self.serve_while_joining.source);
         line("in-memory", Some(toml::Value::Boolean(self.in_memory.value)), &self.in_memory.source);
+        line("data-dir", self.data_dir.value.as_ref().and_then(path), &self.data_dir.source);
+        line("appendfsync", text(self.appendfsync.value.to_string()), &self.appendfsync.source);
+        line("new-id", Some(toml::Value::Boolean(self.new_id.value)), &self.new_id.source);
+        line("repair", Some(toml::Value::Boolean(self.repair.value)), &self.repair.source);
+        let number = |number: u64| Some(toml::Value::Integer(i64::try_from(number).unwrap_or(i64::MAX)));
+        line("drain-replicas", number(self.drain_replicas.value as u64), &self.drain_replicas.source);
+        line("drain-ms", number(self.drain_ms.value), &self.drain_ms.source);
         line("tcp", self.tcp.value.and_then(|address| text(address.to_string())), &self.tcp.source);
         line("key-file", self.key_file.value.as_ref().and_then(path), &self.key_file.source);
         line("insecure", Some(toml::Value::Boolean(self.insecure.value)), &self.insecure.source);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -54,6 +55,55 @@ impl TryFrom<String> for SocketMode {
 impl fmt::Display for SocketMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04o}", self.0)
+    }
+}
+
+/// A time in seconds, like `5` or `0.5`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Seconds(Duration);
+
+/// More than anybody waits, and still something that can be added to a clock.
+const SECONDS_MAX: f64 = 1e9;
+
+impl Seconds {
+    /// So many of them.
+    #[must_use]
+    pub fn new(time: Duration) -> Self {
+        Self(time)
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn time(self) -> Duration {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Seconds {
+    type Error = String;
+
+    fn try_from(seconds: f64) -> Result<Self, String> {
+        if (0.0..=SECONDS_MAX).contains(&seconds) {
+            Ok(Self(Duration::from_secs_f64(seconds)))
+        } else {
+            Err(format!("`{seconds}` is no time in seconds, like 5 or 0.5"))
+        }
+    }
+}
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is no time in seconds, like 5 or 0.5"))?;
+        seconds.try_into()
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.as_secs_f64())
     }
 }
 
@@ -112,6 +162,19 @@ impl fmt::Display for LogLevel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_may_have_a_fraction_and_no_sign() {
+        for (text, millis) in
+            [("5", Some(5_000)), ("0.25", Some(250)), ("0", Some(0)), ("1e9", Some(1_000_000_000_000))]
+        {
+            assert_eq!(text.parse().ok().map(|it: Seconds| it.time().as_millis()), millis, "{text}");
+        }
+        for text in ["", "-1", "NaN", "inf", "2e9", "5s"] {
+            assert!(text.parse::<Seconds>().is_err(), "{text}");
+        }
+        assert_eq!(Seconds::new(Duration::from_millis(500)).to_string(), "0.5");
+    }
 
     #[test]
     fn a_mode_is_octal_and_has_nine_bits() {

@@ -12,20 +12,24 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use thiserror::Error;
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use super::Server;
 use super::socket::Socket;
 use crate::command::{Exec, Pause, Stop, write_members, write_status};
 use crate::resp::{Parser, Reply};
 use crate::session::Session;
+use crate::storage::Storage;
 use cahoots_gossip::driver::Node;
+use cahoots_gossip::{Dot, VersionVector};
 
 /// Bytes of one read. Large enough that a deep pipeline is executed in few turns, small enough that one client holds
 /// the replica for well under a millisecond.
@@ -63,6 +67,8 @@ pub(super) enum End {
     Closed,
     #[error("cut: its first words were those of another protocol")]
     ForeignProtocol,
+    #[error("cut: the disk failed while it was to keep what this client wrote")]
+    NotKept,
     #[error("cut: more than {0} bytes not executed yet")]
     QueryTooLong(usize),
     #[error("cut: clients together sent more than {0} bytes not executed yet")]
@@ -70,7 +76,7 @@ pub(super) enum End {
     #[error("cut: more than {0} bytes of replies")]
     OutputTooLong(usize),
     #[error("cut: took nothing of its replies for {0:?}")]
-    Stalled(std::time::Duration),
+    Stalled(Duration),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -100,6 +106,10 @@ pub(super) struct Connection {
     /// Replies not sent yet, from `output_at` on.
     output: Vec<u8>,
     output_at: usize,
+    /// What was written up to here is on disk.
+    kept: Option<Dot>,
+    /// Much waits to be written to disk.
+    pressed: bool,
 }
 
 impl Connection {
@@ -125,6 +135,8 @@ impl Connection {
             input_counted: 0,
             output: Vec::new(),
             output_at: 0,
+            kept: None,
+            pressed: false,
         }
     }
 
@@ -143,6 +155,7 @@ impl Connection {
     async fn turns(&mut self) -> Result<std::convert::Infallible, End> {
         loop {
             let turn = poll_fn(|context| self.poll_turn(context)).await?;
+            self.keep_up().await?;
             self.flush().await?;
             match turn {
                 // Nothing was waited for, so the others have their turn now.
@@ -207,7 +220,35 @@ impl Connection {
 
     fn execute(&mut self, input: &mut [u8]) -> (usize, Stop) {
         let Self { node, session, server, parser, output, .. } = self;
-        node.with(|replica, now| Exec::new(replica, now, session, server, output).run(parser, input))
+        let (done, pressed) = node.with(|replica, now| {
+            let done = Exec::new(replica, now, session, server, output).run(parser, input);
+            let presses = server.durability.storage().is_some_and(Storage::presses);
+            (done, presses || replica.records_press())
+        });
+        self.pressed = pressed;
+        done
+    }
+
+    /// Waits for the disk: for what was written, if replies are to; and for some room, if much waits to be written.
+    async fn keep_up(&mut self) -> Result<(), End> {
+        if std::mem::take(&mut self.pressed)
+            && let Some(storage) = self.server.durability.storage()
+        {
+            storage.taken().await;
+        }
+        let Some(storage) = self.server.durability.storage_waited_for() else { return Ok(()) };
+        let Some(written) = self.session.written.filter(|written| Some(*written) != self.kept) else { return Ok(()) };
+        let mut durable = storage.durable();
+        let covers = |versions: &VersionVector| versions.get(written.replica) >= written.seq;
+        // Under an id that was given up meanwhile nothing more will be kept.
+        let given_up = || self.node.id() != written.replica;
+        let kept = durable.wait_for(|it| covers(&it.versions) || it.failing || given_up()).await;
+        // What was written is here and at peers, and nobody can say whether a restart would find it.
+        if !kept.is_ok_and(|durable| covers(&durable.versions)) {
+            return Err(End::NotKept);
+        }
+        self.kept = Some(written);
+        Ok(())
     }
 
     /// Sends all replies, however slowly the client takes them.
@@ -254,6 +295,55 @@ impl Connection {
                     }
                 };
                 Reply::new(&mut self.output, self.session.protocol).count(count);
+            }
+            Pause::WaitAof { seq, local, replicas, timeout } => {
+                let _blocked = Blocked::new(&self.server);
+                let server = Arc::clone(&self.server);
+                let mut wait = pin!(wait_kept(&node, &server, seq, local, replicas, timeout));
+                let limit = self.server.limits.query_bytes_max;
+                let (local, replicas) = loop {
+                    let room = self.input.len() - self.input_at + READ_BYTES <= limit;
+                    tokio::select! {
+                        biased;
+                        kept = &mut wait => break kept,
+                        read = poll_fn(|context| self.poll_keep(context)), if room => read?,
+                    }
+                };
+                let mut reply = Reply::new(&mut self.output, self.session.protocol);
+                reply.array(2);
+                reply.count(usize::from(local));
+                reply.count(replicas);
+            }
+            Pause::Save { background } => {
+                let server = Arc::clone(&self.server);
+                if background {
+                    tokio::spawn(async move {
+                        match save(&server).await {
+                            Ok(to) => info!(to = %to.display(), "copy of the log made"),
+                            Err(error) => warn!(error, "cannot make a copy of the log"),
+                        }
+                    });
+                    Reply::new(&mut self.output, self.session.protocol).simple("Background saving started");
+                } else {
+                    let saved = save(&server).await;
+                    let mut reply = Reply::new(&mut self.output, self.session.protocol);
+                    match saved {
+                        Ok(_) => reply.ok(),
+                        Err(error) => reply.error(format_args!("ERR {error}")),
+                    }
+                }
+            }
+            Pause::Leave => {
+                let (replicas, bound) = self.server.drain;
+                let drained = node.hand_over(replicas, bound).await;
+                let mut reply = Reply::new(&mut self.output, self.session.protocol);
+                reply.map(2);
+                reply.bulk(b"handed_over");
+                reply.boolean(drained.handed_over);
+                reply.bulk(b"complete_at");
+                reply.count(drained.complete_at);
+                self.flush().await?;
+                self.server.leave.notify_one();
             }
             Pause::Status => {
                 let (status, members) = (node.with(|replica, _| replica.status()), node.members());
@@ -327,6 +417,47 @@ impl Drop for Connection {
         self.server.stats.clients.fetch_sub(1, Relaxed);
         self.server.stats.query_bytes.fetch_sub(self.input_counted, Relaxed);
     }
+}
+
+/// Waits until own events up to `seq` are on this disk, if `local`, and on those of `replicas` peers.
+async fn wait_kept(
+    node: &Node,
+    server: &Server,
+    seq: u64,
+    local: bool,
+    replicas: usize,
+    timeout: Option<Duration>,
+) -> (bool, usize) {
+    let storage = server.durability.storage();
+    let here = async {
+        let Some(storage) = storage.filter(|_| local) else { return };
+        let mut durable = storage.durable();
+        if durable.borrow().seq < seq {
+            storage.sync_soon();
+        }
+        // If the thread that writes is gone, time decides.
+        if durable.wait_for(|durable| durable.seq >= seq).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let elsewhere = async {
+        if replicas > 0 {
+            node.wait_kept(seq, replicas, None).await;
+        }
+    };
+    let both = async { tokio::join!(here, elsewhere) };
+    match timeout {
+        Some(timeout) => drop(tokio::time::timeout(timeout, both).await),
+        None => drop(both.await),
+    }
+    let here = storage.is_some_and(|storage| storage.durable().borrow().seq >= seq);
+    (here, node.read(|replica| replica.kept_by(seq)))
+}
+
+/// Makes a copy of the log; says where.
+async fn save(server: &Server) -> Result<PathBuf, String> {
+    let storage = server.durability.storage().ok_or("nothing is kept")?;
+    storage.backup().await
 }
 
 /// A client in a `WAIT`, as long as it lives.

@@ -1,8 +1,10 @@
 //! Serving clients: sockets, connections, and what all of them share.
 
 mod connection;
+mod durability;
 mod limits;
 mod listener;
+mod readiness;
 mod socket;
 mod socket_file;
 mod stats;
@@ -11,8 +13,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
+pub use durability::Durability;
 pub use limits::Limits;
 pub use listener::{ListenError, Listeners};
+pub use readiness::NotReady;
 pub use socket_file::{SocketError, SocketFile, default_socket};
 pub use stats::{Stats, Tally};
 
@@ -29,10 +33,18 @@ pub struct Server {
     pub tcp: Option<SocketAddr>,
     /// Where peers send their datagrams.
     pub listen: SocketAddr,
+    /// Whether commands on data are answered before the node has caught up with its cluster.
+    pub serve_while_joining: bool,
     /// What a connection may cost.
     pub limits: Limits,
     /// When the daemon started.
     pub started: Instant,
     /// What happened since.
     pub stats: Stats,
+    /// Whether and how data is kept.
+    pub durability: Durability,
+    /// Told when a client asks this node to leave.
+    pub leave: tokio::sync::Notify,
+    /// How many replicas must have everything before it does, and how long it waits for them.
+    pub drain: (usize, std::time::Duration),
 }

@@ -48,7 +48,8 @@ pub struct NodeConfig {
     /// than 16, changes cross between zones as seldom as can be. Overrides the zone of [`NodeConfig::replica`].
     pub zone: Option<String>,
     /// The id to continue under. Default: a fresh random one, which is right unless storage provably holds
-    /// everything this id ever told anyone.
+    /// everything this id ever told anyone. One that turns out to have been used otherwise is given up, see
+    /// [`Node::id`](crate::driver::Node::id).
     pub id: Option<ReplicaId>,
     /// Allows an address other than loopback without a cluster key: anybody who reaches the port can then read and
     /// write everything.
@@ -58,6 +59,12 @@ pub struct NodeConfig {
     /// Time without a sign of life after which a peer counts as down. Default 4 s: five times what a busy machine or
     /// a short loss of packets has been seen to hold back, and still quick enough for a failover.
     pub failure_timeout: Duration,
+    /// How long a node that has seeds goes without progress in catching up with their cluster before it counts as ready
+    /// all the same. Default 10 s: a peer that is up is known after half a second, so after forty rounds of membership
+    /// without an answer there is none to be expected; and whoever runs under an id that is in use has ended by then
+    /// (after twice the failure timeout) without having served anybody.
+    /// A node without seeds is ready at once. See [`Node::ready`](crate::driver::Node::ready).
+    pub join_timeout: Duration,
     /// Cluster name and key, limits, sizes: what the engine itself needs.
     pub replica: ReplicaConfig,
 }
@@ -79,6 +86,7 @@ impl NodeConfig {
             insecure: false,
             gossip_interval: Duration::from_millis(250),
             failure_timeout: Duration::from_secs(4),
+            join_timeout: Duration::from_secs(10),
             replica: ReplicaConfig::default(),
         }
     }

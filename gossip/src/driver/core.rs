@@ -7,24 +7,28 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use cahoots_crdt::ReplicaId;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use super::bulk::ASKS_MAX;
 use super::changes::{CHANGES_MAX, Changes};
 use super::clock::Clock;
 use super::counters::Tally;
+use super::failure::NodeFailure;
 use super::member::{Member, MemberState};
+use super::node::random_id;
 use super::pace::Pace;
+use super::presence::Guards;
 use super::pump::{BURST_MAX, UNSENT_MAX};
 use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::timer::Timer;
 use super::transport::Inbound;
 use super::waiters::{Waiters, Waiting};
-use crate::engine::{Ask, Event, Now, Replica, Transmit};
-use crate::store::Change;
+use crate::engine::{Ask, Event, Now, Readiness, ReadyReason, Replica, Transmit};
+use crate::store::{Change, Writer};
 
 /// Between two looks at due timers while the socket is full, in microseconds.
 const BLOCKED_PAUSE_US: u64 = 1_000;
@@ -40,6 +44,20 @@ pub(super) struct Core {
     hurry: bool,
     /// Peers have been asked to acknowledge own events up to here.
     hurried: u64,
+    /// What the presence ballots of this replica are to say.
+    pub(super) guards: Guards,
+}
+
+impl Core {
+    /// Whether what was just written can wait for the timer: it is set to the end of the open window or before, nothing
+    /// that was sealed waits to leave, and nobody listens.
+    fn may_rest(&self, now: Now) -> bool {
+        let window_ends = self.replica.flush_due();
+        self.changes.is_none()
+            && !self.hurry
+            && self.armed.is_some_and(|armed| armed > now.mono && window_ends.is_some_and(|ends| armed <= ends))
+            && !self.replica.has_sealed()
+    }
 }
 
 /// Everything the tasks and handles of one node have in common.
@@ -65,9 +83,20 @@ pub(super) struct Shared {
     /// Hears to whom membership has answered, while this node says farewell.
     farewells: Mutex<Option<mpsc::Sender<SocketAddr>>>,
     pub(super) members: watch::Sender<Vec<Member>>,
+    /// There once the replica is ready.
+    pub(super) ready: watch::Sender<Option<ReadyReason>>,
+    /// There once the node has ended by itself.
+    pub(super) failure: watch::Sender<Option<NodeFailure>>,
+    /// The id that membership is to announce.
+    pub(super) id: watch::Sender<ReplicaId>,
     /// How often membership calls on others.
     pace: Mutex<Pace>,
+    /// Called under the engine's lock when there are records for a disk.
+    on_records: OnceLock<OnRecords>,
 }
+
+/// See [`Node::on_records`](super::Node::on_records).
+pub(super) type OnRecords = Box<dyn Fn() + Send + Sync>;
 
 /// What is left to do once the lock is released.
 #[derive(Default)]
@@ -82,8 +111,10 @@ impl Shared {
     /// With what receives the engine's requests.
     pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> (Self, mpsc::Receiver<Ask>) {
         let (asks, receiver) = mpsc::channel(ASKS_MAX);
+        let id = watch::Sender::new(replica.id());
+        let core = Core { replica, armed: None, changes: None, hurry: false, hurried: 0, guards: Guards::new() };
         let shared = Self {
-            core: Mutex::new(Core { replica, armed: None, changes: None, hurry: false, hurried: 0 }),
+            core: Mutex::new(core),
             endpoint: RwLock::new(Some(Arc::new(endpoint))),
             unsent: Mutex::default(),
             blocked: AtomicBool::new(false),
@@ -97,7 +128,11 @@ impl Shared {
             membership: Mutex::new(None),
             farewells: Mutex::new(None),
             members: watch::Sender::default(),
+            ready: watch::Sender::new(None),
+            failure: watch::Sender::new(None),
+            id,
             pace: Mutex::new(Pace::new(Instant::now())),
+            on_records: OnceLock::new(),
         };
         (shared, receiver)
     }
@@ -109,13 +144,32 @@ impl Shared {
 
     /// Gives the engine something to do, and sees to what follows from it.
     pub(super) fn drive<R>(&self, f: impl FnOnce(&mut Replica, Now) -> R) -> R {
+        self.drive_core(|core, now| f(&mut core.replica, now))
+    }
+
+    /// The same, for what changes in step with the engine.
+    pub(super) fn drive_core<R>(&self, f: impl FnOnce(&mut Core, Now) -> R) -> R {
         let mut core = self.core();
         // Read under the lock, so that the engine's time never runs backwards.
         let now = self.clock.now();
-        let result = f(&mut core.replica, now);
+        let result = f(&mut core, now);
         let turn = self.turn(&mut core, now);
         drop(core);
         self.finish(turn);
+        result
+    }
+
+    /// Runs one group of writes. One that goes into a flush window which is open already gives nobody anything to do
+    /// before that window ends, for which the timer is set: it costs no look at timers and sockets.
+    pub(super) fn write<R>(&self, bytes: usize, f: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        let mut core = self.core();
+        let now = self.clock.now();
+        let result = core.replica.write(now, bytes, f);
+        if !core.may_rest(now) {
+            let turn = self.turn(&mut core, now);
+            drop(core);
+            self.finish(turn);
+        }
         result
     }
 
@@ -137,11 +191,12 @@ impl Shared {
 
     /// The locked half of a step.
     fn turn(&self, core: &mut Core, now: Now) -> Turn {
-        let replica = &mut core.replica;
         let mut turn = Turn::default();
+        self.note_id(core, now);
         // What is written leaves first, so that a question about it, which may be due at the same time, comes after.
-        self.collect(replica, now, &mut turn);
-        self.listen(replica, &mut turn);
+        self.collect(&mut core.replica, now, &mut turn);
+        self.listen(core, now, &mut turn);
+        let replica = &mut core.replica;
         // Peers collect acknowledgements for a while unless asked. As databases commit in groups: whoever comes while
         // others are still waiting for an answer shares the next flush window instead of forcing one of its own.
         if core.hurry && !(replica.store().has_open_window() && self.waiters.any_upto(core.hurried)) {
@@ -153,8 +208,9 @@ impl Shared {
             self.collect(replica, now, &mut turn);
             replica.handle_timeout(now);
             self.collect(replica, now, &mut turn);
-            self.listen(replica, &mut turn);
+            self.listen(core, now, &mut turn);
         }
+        let replica = &mut core.replica;
         if let Some(listeners) = &core.changes {
             while let Some(change) = replica.poll_change() {
                 if listeners.send(change).is_err() {
@@ -164,20 +220,98 @@ impl Shared {
                 }
             }
         }
+        if let Some(on_records) = self.on_records.get().filter(|_| core.replica.has_records()) {
+            on_records();
+        }
         self.arm(core, now);
         turn
     }
 
+    /// Sees to what follows if the replica has another id than before.
+    fn note_id(&self, core: &mut Core, now: Now) {
+        let (old, id) = (self.id(), core.replica.id());
+        if old == id {
+            return;
+        }
+        tracing::warn!(%old, %id, "this replica goes on under a new id");
+        // Positions are of the old id: who waits for them is told that nobody is known to have them.
+        self.waiters.dismiss(|_| 0);
+        (core.hurry, core.hurried) = (false, 0);
+        core.settle_guards(now);
+        self.id.send_replace(id);
+        self.progress.notify_waiters();
+    }
+
+    /// The id of this node's replica.
+    pub(super) fn id(&self) -> ReplicaId {
+        *self.id.borrow()
+    }
+
+    /// Has records kept from now on, and `call` called whenever there are some.
+    pub(super) fn on_records(&self, call: OnRecords) {
+        self.core().replica.keep_records();
+        // The first one stays: there is one disk.
+        let _ = self.on_records.set(call);
+    }
+
+    /// The node begins to live: with `loaded`, if that is given, in the place of the replica that stood for it while a disk
+    /// was being read; and as one that joins, if there is somebody to join.
+    pub(super) fn begin(&self, loaded: Option<Replica>, join_timeout: Option<Duration>) {
+        let mut core = self.core();
+        if let Some(mut replica) = loaded {
+            if self.on_records.get().is_some() {
+                replica.keep_records();
+            }
+            replica.record_changes(core.changes.is_some());
+            self.id.send_replace(replica.id());
+            core.replica = replica;
+        }
+        if let Some(timeout) = join_timeout {
+            core.replica.join(self.clock.now(), u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX));
+        }
+        if let Readiness::Ready(reason) = core.replica.readiness() {
+            self.ready.send_replace(Some(reason));
+        }
+    }
+
     /// Takes what the engine has to tell.
-    fn listen(&self, replica: &mut Replica, turn: &mut Turn) {
-        turn.asks.extend(std::iter::from_fn(|| replica.poll_ask()));
+    fn listen(&self, core: &mut Core, now: Now, turn: &mut Turn) {
+        turn.asks.extend(std::iter::from_fn(|| core.replica.poll_ask()));
         let known = turn.events.len();
-        while let Some(event) = replica.poll_event() {
+        while let Some(event) = core.replica.poll_event() {
+            if let Event::Ready { reason } = event {
+                self.ready.send_replace(Some(reason));
+            }
             turn.events.push(event);
         }
-        if turn.events[known..].iter().any(|event| matches!(event, Event::Acked { .. })) {
-            self.recount(replica);
+        if core.replica.needs_new_id() {
+            self.take_new_id(core, now);
         }
+        if turn.events[known..].iter().any(|event| matches!(event, Event::Acked { .. })) {
+            self.recount(&core.replica);
+        }
+        if turn.events[known..].iter().any(|event| matches!(event, Event::Kept { .. } | Event::ProbationEnded)) {
+            self.progress.notify_waiters();
+        }
+    }
+
+    /// A peer knows events of this replica's id that were never minted here: the storage has lost some, or is a copy. The
+    /// replica goes on under another id at once; of two live processes with one id the younger ends besides, which is
+    /// membership's to find out.
+    fn take_new_id(&self, core: &mut Core, now: Now) {
+        let renamed = core.replica.take_new_id(now, random_id());
+        tracing::error!(
+            old = %renamed.old, moved = renamed.moved,
+            "the id of this replica is, or was, used elsewhere: a copied or restored volume, or a disk that lost writes"
+        );
+        self.note_id(core, now);
+    }
+
+    /// The node cannot go on: it stops at once, and says why to whoever asks.
+    pub(super) fn fail(&self, failure: NodeFailure) {
+        tracing::error!("this node stops: {failure}");
+        self.close();
+        self.failure.send_replace(Some(failure));
     }
 
     /// Takes what the engine has to send, unless the socket is full anyway: the engine keeps state, not datagrams.
@@ -311,7 +445,7 @@ impl Shared {
             core.replica.record_changes(true);
         }
         let sender = core.changes.get_or_insert_with(|| broadcast::Sender::new(CHANGES_MAX));
-        Changes { receiver: sender.subscribe() }
+        Changes::new(sender.subscribe())
     }
 
     pub(super) fn endpoint(&self) -> Option<Arc<Endpoint>> {
@@ -344,7 +478,7 @@ mod tests {
 
     fn shared() -> Shared {
         let clock = Clock::start();
-        let replica = Replica::new(ReplicaConfig::default(), cahoots_crdt::ReplicaId::new(1), clock.now());
+        let replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), clock.now());
         let endpoint = Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         Shared::new(replica, endpoint, clock, Timer::new().unwrap()).0
     }
@@ -366,7 +500,7 @@ mod tests {
         assert_eq!((shared.tally.datagrams_dropped.get(), shared.tally.send_blocked.get()), (2, 2));
 
         shared.drive(|replica, now| {
-            replica.peer_up(now, cahoots_crdt::ReplicaId::new(2), to, crate::Zone::default());
+            replica.peer_up(now, ReplicaId::new(2), to, crate::Zone::default());
             replica.write(now, 1, |writer| writer.set(b"key", b"value")).unwrap();
         });
         assert_eq!(shared.unsent().len(), UNSENT_MAX, "nothing is taken from the engine while the socket is full");

@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cahoots_crdt::ReplicaId;
 use chitchat::{ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState, spawn_chitchat};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
@@ -24,10 +25,12 @@ use super::announcement::Announcement;
 use super::clock::wall_ms;
 use super::config::NodeConfig;
 use super::core::Shared;
+use super::failure::NodeFailure;
 use super::roster::{Roster, Seen, Step};
 use super::seeds::Seeds;
 use super::transport::MembershipTransport;
 use crate::Zone;
+use crate::engine::ReadyReason;
 
 /// Chitchat drops a dead incarnation from its digests after half of this, and forgets it after the whole.
 ///
@@ -73,6 +76,12 @@ pub(super) struct Membership {
     failure_timeout: Duration,
     incarnation: u64,
     announcement: Announcement,
+    /// Whether the program wants clients to be served.
+    willing: bool,
+    /// Whether the replica is ready for that.
+    ready: watch::Receiver<Option<ReadyReason>>,
+    /// Under which id it runs.
+    identity: watch::Receiver<ReplicaId>,
     roster: Roster,
     /// Picks whom to call.
     rng: StdRng,
@@ -87,8 +96,10 @@ impl Membership {
         advertised: SocketAddr,
         bulk: SocketAddr,
     ) -> Self {
-        let id = shared.core().replica.id();
-        let announcement = Announcement::new(id, &config.replica.limits, Some(bulk), config.zone.clone());
+        let (ready, identity) = (shared.ready.subscribe(), shared.id.subscribe());
+        let id = *identity.borrow();
+        let mut announcement = Announcement::new(id, &config.replica.limits, Some(bulk), config.zone.clone());
+        announcement.ready = ready.borrow().is_some();
         let incarnation = wall_ms();
         // Found dead at the latest after twice the timeout, an old incarnation is not a duplicate before that.
         let grace = config.failure_timeout * 2;
@@ -105,6 +116,9 @@ impl Membership {
             failure_timeout: config.failure_timeout,
             incarnation,
             announcement,
+            willing: true,
+            ready,
+            identity,
             roster,
             // Where the system has no randomness to give, any choice will do.
             rng: StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| StdRng::seed_from_u64(incarnation)),
@@ -114,6 +128,7 @@ impl Membership {
     /// Runs until the node leaves, or the task is aborted.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
+            self.renew();
             match spawn_chitchat(self.chitchat_config(), self.announcement.key_values(), &self.transport()).await {
                 Ok(chitchat) => match self.serve(&chitchat, &mut commands).await {
                     Ended::Left(done) => {
@@ -122,16 +137,26 @@ impl Membership {
                         return;
                     }
                     Ended::Abandoned => return,
+                    Ended::Conflict(failure) => {
+                        let _ = chitchat.shutdown().await;
+                        self.shared.fail(failure);
+                        return;
+                    }
                     Ended::Failed(error) => tracing::error!(%error, "membership stopped by itself; starting it again"),
                 },
                 Err(error) => tracing::error!(%error, "membership does not start; trying again"),
             }
             self.shared.tally.membership_restarts.add(1);
             tokio::time::sleep(RESTART_PAUSE).await;
-            // Peers take a new incarnation for a restart, and drop what the broken one may have spread.
-            self.incarnation = wall_ms().max(self.incarnation + 1);
-            self.roster.announce(self.incarnation, self.announcement.clone());
+            self.begin_incarnation();
         }
+    }
+
+    /// Peers take a new incarnation for a restart, and drop what the one before may have spread.
+    fn begin_incarnation(&mut self) {
+        self.incarnation = wall_ms().max(self.incarnation + 1);
+        self.roster.announce(self.incarnation, self.announcement.clone());
+        self.shared.members.send_replace(self.roster.members());
     }
 
     fn transport(&self) -> MembershipTransport {
@@ -170,17 +195,34 @@ impl Membership {
                     let error = result.err().map_or_else(|| "no reason given".to_owned(), |error| error.to_string());
                     return Ended::Failed(error);
                 }
-                Ok(()) = live.changed() => self.review(&mut live),
-                () = sleep_until(recheck_at) => self.review(&mut live),
+                Ok(()) = live.changed() => {
+                    if let Some(failure) = self.review(&mut live) {
+                        return Ended::Conflict(failure);
+                    }
+                }
+                () = sleep_until(recheck_at) => {
+                    if let Some(failure) = self.review(&mut live) {
+                        return Ended::Conflict(failure);
+                    }
+                }
+                Ok(()) = self.ready.changed() => self.announce(chitchat).await,
+                Ok(()) = self.identity.changed() => {
+                    self.announce(chitchat).await;
+                    // Whoever goes by the old id is a peer now, or was there first.
+                    if let Some(failure) = self.review(&mut live) {
+                        return Ended::Conflict(failure);
+                    }
+                }
                 () = sleep_until(Some(contact_at)) => {
+                    self.shared.tend();
                     let alone = self.contact(chitchat);
                     contact_at = Instant::now() + if alone { CONTACT_INTERVAL_ALONE } else { CONTACT_INTERVAL };
                 }
                 // A name resolved: no need to wait.
                 Ok(()) = seeds.changed() => contact_at = Instant::now(),
                 command = commands.recv() => match command {
-                    Some(Command::Ready(ready)) => {
-                        self.announcement.ready = ready;
+                    Some(Command::Ready(willing)) => {
+                        self.willing = willing;
                         self.announce(chitchat).await;
                     }
                     Some(Command::Leave(done)) => {
@@ -193,15 +235,29 @@ impl Membership {
         }
     }
 
-    /// Takes in who is alive now.
-    fn review(&mut self, live: &mut watch::Receiver<BTreeMap<ChitchatId, NodeState>>) {
+    /// Takes over whether the replica is ready, and its id.
+    fn renew(&mut self) {
+        self.announcement.ready = self.willing && self.ready.borrow_and_update().is_some();
+        self.announcement.id = *self.identity.borrow();
+        self.roster.announce(self.incarnation, self.announcement.clone());
+    }
+
+    /// Takes in who is alive now. Says if this node must not go on.
+    fn review(&mut self, live: &mut watch::Receiver<BTreeMap<ChitchatId, NodeState>>) -> Option<NodeFailure> {
         let own = self.own_id();
         let seen: Vec<_> =
             live.borrow_and_update().iter().filter(|(id, _)| **id != own).map(|(id, state)| seen(id, state)).collect();
         let steps = self.roster.update(Instant::now(), &seen);
+        let failure = steps.iter().find_map(|step| match step {
+            Step::Conflict { name, id, addr } => {
+                Some(NodeFailure::IdentityConflict { id: *id, name: name.clone(), addr: *addr })
+            }
+            _ => None,
+        });
         self.take(steps);
         // Last, so that whoever sees a member as a peer may rely on the engine to see it too.
         self.shared.members.send_replace(self.roster.members());
+        failure
     }
 
     fn take(&self, steps: Vec<Step>) {
@@ -218,6 +274,8 @@ impl Membership {
                     self.shared.tally.members_refused.add(1);
                     tracing::warn!(name, %addr, "refusing a live member as a peer: {refusal}");
                 }
+                // A conflict is told by whoever ends the node because of it.
+                Step::Ready { .. } | Step::Conflict { .. } => {}
             }
         }
         self.shared.drive(|replica, now| {
@@ -226,7 +284,8 @@ impl Membership {
                     Step::Up { id, addr, zone, .. } => replica.peer_up(now, id, addr, Zone::of(zone.as_deref())),
                     Step::Down { id, .. } => replica.peer_down(now, id),
                     Step::Gone { id, .. } => replica.peer_gone(id),
-                    Step::Refuse { .. } => {}
+                    Step::Ready { id, ready } => replica.peer_ready(now, id, ready),
+                    Step::Refuse { .. } | Step::Conflict { .. } => {}
                 }
             }
             // A peer that is back may have acknowledged long ago.
@@ -258,7 +317,7 @@ impl Membership {
     }
 
     async fn announce(&mut self, chitchat: &ChitchatHandle) {
-        self.roster.announce(self.incarnation, self.announcement.clone());
+        self.renew();
         self.shared.members.send_replace(self.roster.members());
         self.shared.pace().stir(Instant::now());
         let pairs = self.announcement.key_values();
@@ -275,11 +334,16 @@ impl Membership {
     /// Announces that this node leaves, and sees that the peers hear it.
     async fn say_farewell(&mut self, chitchat: &ChitchatHandle) {
         self.announcement.leaving = true;
-        self.announcement.ready = false;
+        self.willing = false;
         let (sender, mut told) = mpsc::channel(FAREWELLS_MAX * 4);
         self.shared.report_farewells(Some(sender));
         self.announce(chitchat).await;
-        let peers: BTreeSet<_> = self.roster.up_addresses().take(FAREWELLS_MAX).collect();
+        let mut peers: BTreeSet<_> = self.roster.up_addresses().take(FAREWELLS_MAX).collect();
+        if peers.is_empty() {
+            // Seeds may know this node before it knows them.
+            let seeds = self.seeds.addresses().into_iter().filter(|it| *it != self.advertised && *it != self.local);
+            peers.extend(seeds.take(FAREWELLS_MAX));
+        }
         // Twice, for a datagram may be lost.
         for _ in 0..2 {
             let mut waiting = peers.clone();
@@ -305,6 +369,8 @@ enum Ended {
     Left(oneshot::Sender<()>),
     /// The node was dropped.
     Abandoned,
+    /// Another node has this one's id, and was there first.
+    Conflict(NodeFailure),
     Failed(String),
 }
 

@@ -8,7 +8,8 @@
 //!   peers live where;
 //! - *bulk* carries over QUIC what is too much for datagrams: what a replica that catches up asks of its peers;
 //! - the *resolver* keeps the addresses of seeds fresh;
-//! - callers reach the engine through [`Node::with`], from any thread, and their writes leave at once.
+//! - callers reach the engine through typed handles ([`Node::counter`] and its kin) or [`Node::with`], from any thread, and
+//!   their writes leave at once.
 //!
 //! The engine stands behind one mutex, held for short synchronous work only: never across a system call that could
 //! wait, never across an `await`. Datagrams are collected under the lock and sent after it is released.
@@ -36,10 +37,13 @@ mod clock;
 mod config;
 mod core;
 mod counters;
+mod failure;
+mod handles;
 mod member;
 mod membership;
 mod node;
 mod pace;
+mod presence;
 mod pump;
 mod roster;
 mod seeds;
@@ -51,8 +55,10 @@ mod waiters;
 pub use changes::{CHANGES_MAX, Changes};
 pub use config::{NodeConfig, StartError};
 pub use counters::Counters;
+pub use failure::NodeFailure;
+pub use handles::{Access, AccessError, Counter, Group, Map, Presence, PresenceGuard, Register, Set, Vote};
 pub use member::{Member, MemberState, PeerRefusal};
-pub use node::{Drained, Node};
+pub use node::{Drained, Node, random_id};
 pub use pump::UNSENT_MAX;
 pub use roster::DOWN_MAX;
 pub use transport::MEMBERSHIP_INBOX_MAX;

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use cahoots_crdt::ReplicaId;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use tokio::runtime::Handle;
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::config::{NodeConfig, StartError};
 use super::core::Shared;
 use super::counters::Counters;
+use super::failure::NodeFailure;
 use super::member::Member;
 use super::membership::{Command, Membership};
 use super::pump::pump;
@@ -26,7 +27,11 @@ use super::seeds::Seeds;
 use super::socket::Endpoint;
 use super::timer::Timer;
 use crate::Zone;
-use crate::engine::{Now, Replica};
+use crate::engine::{Ask, Now, Readiness, ReadyReason, Replica};
+use crate::store::{Store, Writer};
+
+/// Between two questions to peers about their disks.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Time a shutdown takes for its farewell even when the hand-over has used up the bound.
 const FAREWELL_TIME: Duration = Duration::from_millis(500);
@@ -41,7 +46,7 @@ const FAREWELL_TIME: Duration = Duration::from_millis(500);
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let node = Node::start(NodeConfig::new("alpha", "127.0.0.1:0".parse()?)).await?;
-/// node.with(|replica, now| replica.write(now, 10, |writer| writer.set(b"greeting", b"hello"))).expect("a small value");
+/// node.register("greeting").set("hello")?;
 /// let drained = node.shutdown(std::time::Duration::from_secs(1)).await;
 /// assert!(!drained.handed_over, "there was no peer to take it");
 /// # Ok(()) }
@@ -55,10 +60,20 @@ pub struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// Whether every event of this replica is applied at one live peer at least, or there was no event to hand over.
+    /// Whether every event of this replica is applied at as many live peers as were asked for, or there was no event to
+    /// hand over.
     pub handed_over: bool,
     /// How many live peers have every event of this replica.
     pub complete_at: usize,
+}
+
+/// A node that may have ended.
+pub(super) struct Handle(Weak<Running>);
+
+impl Handle {
+    pub(super) fn upgrade(&self) -> Option<Node> {
+        Some(Node { handle: self.0.upgrade()? })
+    }
 }
 
 /// The last handle's end is the node's.
@@ -70,8 +85,20 @@ struct Running {
     bulk: Mutex<Option<Bulk>>,
     has_seeds: bool,
     commands: mpsc::Sender<Command>,
+    /// There until the node is woken.
+    asleep: Mutex<Option<Asleep>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     drained: tokio::sync::Mutex<Option<Drained>>,
+}
+
+/// What a node needs to be woken.
+struct Asleep {
+    config: NodeConfig,
+    runtime: runtime::Handle,
+    advertised: SocketAddr,
+    bulk_advertised: SocketAddr,
+    orders: mpsc::Receiver<Command>,
+    asks: mpsc::Receiver<Ask>,
 }
 
 impl Drop for Running {
@@ -102,10 +129,22 @@ impl Node {
     ///
     /// # Errors
     /// See [`StartError`]; after one nothing is left running.
-    #[allow(clippy::unused_async, reason = "a start that comes to wait for something must not change its signature")]
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
+        let node = Self::asleep(config).await?;
+        node.wake(None);
+        Ok(node)
+    }
+
+    /// Binds the sockets and no more: the node neither hears nor says anything before [`wake`](Self::wake). So a program
+    /// that has data to load learns first whether it can start at all, and peers never meet a replica that knows less
+    /// than its id has told. Nothing may be written meanwhile; it would be gone.
+    ///
+    /// # Errors
+    /// See [`StartError`]; after one nothing is left running.
+    #[allow(clippy::unused_async, reason = "a start that comes to wait for something must not change its signature")]
+    pub async fn asleep(config: NodeConfig) -> Result<Self, StartError> {
         config.check()?;
-        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let runtime = runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let endpoint = Endpoint::bind(config.listen)?;
         let local = endpoint.local_addr();
         let advertised = config.advertised(local)?;
@@ -114,37 +153,68 @@ impl Node {
         let bulk_advertised = config.bulk_advertised(bulk_local, advertised);
         let timer = Timer::new().map_err(|source| StartError::Timer { source })?;
         let clock = Clock::start();
-        let id = config.id.unwrap_or_else(random_id);
         let mut replica = config.replica.clone();
         replica.nonce_salt = random();
         replica.zone = Zone::of(config.zone.as_deref());
-        let replica = Replica::new(replica, id, clock.now());
+        let replica = match config.id {
+            // Used before, most likely: on probation until the peers have said what they know of it.
+            Some(id) => Replica::resume(replica.clone(), Store::new(id, replica.limits, 0), id, clock.now()),
+            None => Replica::new(replica, random_id(), clock.now()),
+        };
         let (shared, asks) = Shared::new(replica, endpoint, clock, timer);
         let shared = Arc::new(shared);
-        let endpoint = shared.endpoint().expect("the node has not been stopped yet");
-        let (seeds, names) = Seeds::new(&config.seeds);
-        let seeds = Arc::new(seeds);
-        let membership =
-            Membership::new(Arc::clone(&shared), Arc::clone(&seeds), &config, local, advertised, bulk_advertised);
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
-        let tasks = vec![
-            runtime.spawn(pump(Arc::clone(&shared), endpoint)),
-            runtime.spawn(membership.run(orders)),
-            runtime.spawn(bulk.carry(&shared, asks, id, &config)),
-            runtime.spawn(bulk.answer(&shared, id, &config)),
-            runtime.spawn(async move { seeds.keep_fresh(names).await }),
-        ];
-        tracing::info!(name = config.name, %local, %advertised, bulk = %bulk_advertised, "node started");
-        let drained = tokio::sync::Mutex::new(None);
         let has_seeds = !config.seeds.is_empty();
-        let (tasks, bulk) = (Mutex::new(tasks), Mutex::new(Some(bulk)));
-        Ok(Self { handle: Arc::new(Running { shared, local, bulk_local, bulk, has_seeds, commands, tasks, drained }) })
+        let (tasks, drained) = (Mutex::default(), tokio::sync::Mutex::new(None));
+        let asleep = Mutex::new(Some(Asleep { config, runtime, advertised, bulk_advertised, orders, asks }));
+        let bulk = Mutex::new(Some(bulk));
+        Ok(Self {
+            handle: Arc::new(Running { shared, local, bulk_local, bulk, has_seeds, commands, asleep, tasks, drained }),
+        })
     }
 
-    /// The id of this node's replica.
+    /// Starts a node that is [`asleep`](Self::asleep), from a loaded store if one is given: then the node goes on from it
+    /// under this id. See [`Replica::resume`] for which id that may be. Does nothing when it is awake.
+    pub fn wake(&self, loaded: Option<(Store, ReplicaId)>) {
+        let asleep = self.handle.asleep.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Asleep { config, runtime, advertised, bulk_advertised, orders, asks }) = asleep else { return };
+        let shared = self.shared();
+        let loaded = loaded.map(|(store, id)| {
+            let replica = self.read(|replica| replica.config().clone());
+            Replica::resume(replica, store, id, shared.clock.now())
+        });
+        shared.begin(loaded, self.handle.has_seeds.then_some(config.join_timeout));
+        // A node that was shut down in its sleep stays down.
+        let bulk = self.handle.bulk.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(endpoint), Some(bulk)) = (shared.endpoint(), bulk.as_ref()) else { return };
+        let (seeds, names) = Seeds::new(&config.seeds);
+        let seeds = Arc::new(seeds);
+        let (local, name) = (self.handle.local, config.name.clone());
+        let membership =
+            Membership::new(Arc::clone(shared), Arc::clone(&seeds), &config, local, advertised, bulk_advertised);
+        let tasks = [
+            runtime.spawn(pump(Arc::clone(shared), endpoint)),
+            runtime.spawn(membership.run(orders)),
+            runtime.spawn(bulk.carry(shared, asks, &config)),
+            runtime.spawn(bulk.answer(shared, &config)),
+            runtime.spawn(async move { seeds.keep_fresh(names).await }),
+        ];
+        self.handle.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
+        tracing::info!(name, %local, %advertised, bulk = %bulk_advertised, "node started");
+    }
+
+    /// Has the engine keep records of everything it applies from now on, for [`Replica::take_records`], and `call` called
+    /// whenever there are some: under the engine's lock, so it may do no more than wake somebody.
+    pub fn on_records(&self, call: impl Fn() + Send + Sync + 'static) {
+        self.shared().on_records(Box::new(call));
+    }
+
+    /// The id of this node's replica. It changes if the node finds out that the id is, or was, used elsewhere: then it
+    /// goes on under another one, and what it wrote that nobody had heard of yet goes with it. Also by
+    /// [`Replica::take_new_id`].
     #[must_use]
     pub fn id(&self) -> ReplicaId {
-        self.shared().core().replica.id()
+        self.shared().id()
     }
 
     /// The bound address.
@@ -178,6 +248,22 @@ impl Node {
         f(&self.shared().core().replica)
     }
 
+    /// Runs one group of writes: what [`Replica::write`] does, at less cost than by way of [`with`](Self::with). `bytes`
+    /// estimates the keys and values written, 0 if unknown.
+    ///
+    /// # Panics
+    /// As [`with`](Self::with).
+    pub fn write<R>(&self, bytes: usize, f: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        self.shared().write(bytes, f)
+    }
+
+    /// Waits until `peers` live peers have applied everything written at this node so far, at most for `timeout`;
+    /// returns how many have. Without a timeout it waits for as long as the node runs. Cancel safe.
+    pub async fn wait_for(&self, peers: usize, timeout: Option<Duration>) -> usize {
+        let position = self.read(Replica::position);
+        self.wait(position, peers, timeout).await
+    }
+
     /// Waits until `replicas` live peers have applied this replica's own events `1..=seq`, at most for `timeout`;
     /// returns how many have. Cancel safe.
     ///
@@ -197,6 +283,48 @@ impl Node {
             Ok(have) => have,
             Err(_) => self.read(|replica| replica.acked_by(seq)),
         }
+    }
+
+    /// Waits until `replicas` live peers have this replica's own events `1..=seq` on disk, at most for `timeout`; returns how
+    /// many have. Peers that keep everything in memory never do. Cancel safe.
+    pub async fn wait_kept(&self, seq: u64, replicas: usize, timeout: Option<Duration>) -> usize {
+        let wait = async {
+            loop {
+                let progress = self.shared().progress.notified();
+                let enough = self.with(|replica, _| {
+                    let enough = replica.kept_by(seq) >= replicas;
+                    if !enough {
+                        replica.ask_kept(seq);
+                    }
+                    enough
+                });
+                if enough {
+                    return;
+                }
+                // Questions and answers may be lost.
+                let _ = tokio::time::timeout(ASK_AGAIN, progress).await;
+            }
+        };
+        match timeout {
+            Some(timeout) => drop(tokio::time::timeout(timeout, wait).await),
+            None => wait.await,
+        }
+        self.read(|replica| replica.kept_by(seq))
+    }
+
+    /// Waits until the peers have confirmed that nobody else has used this replica's id, or `patience` is over; says
+    /// whether they have. Matters after a [`wake`](Self::wake) under an old id only.
+    pub async fn id_confirmed(&self, patience: Duration) -> bool {
+        let confirmed = async {
+            loop {
+                let progress = self.shared().progress.notified();
+                if !self.read(Replica::on_probation) {
+                    return;
+                }
+                progress.await;
+            }
+        };
+        tokio::time::timeout(patience, confirmed).await.is_ok()
     }
 
     /// Everybody known in the cluster: this node first, then peers, those that went down, those refused.
@@ -223,7 +351,35 @@ impl Node {
         self.shared().tally.snapshot()
     }
 
-    /// Announces whether this node serves clients. A node announces that it does when it starts.
+    /// Waits until this node has caught up with its cluster, or has given up waiting for it, and says which. Cancel safe.
+    ///
+    /// A node without seeds is ready when it starts. One with seeds is ready once it has what a ready peer had when that
+    /// was first heard, or what all peers had if none is ready. If nobody answers, or catching up makes no progress for
+    /// [`NodeConfig::join_timeout`], it is ready all the same. Reads and writes work before, on what is here; but of
+    /// what others have written they may show nothing.
+    pub async fn ready(&self) -> ReadyReason {
+        let mut ready = self.shared().ready.subscribe();
+        let ready = ready.wait_for(Option::is_some).await.expect("the sender lives as long as this node");
+        ready.expect("it was just looked at")
+    }
+
+    /// Whether this node has caught up with its cluster, and how far it is if not.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.read(Replica::readiness)
+    }
+
+    /// Waits until this node ends by itself, and says why; for as long as it runs, if it does not. Cancel safe.
+    ///
+    /// After that nothing is sent any more: the program should end, or start another node under another id.
+    pub async fn failed(&self) -> NodeFailure {
+        let mut failure = self.shared().failure.subscribe();
+        let failure = failure.wait_for(Option::is_some).await.expect("the sender lives as long as this node");
+        failure.clone().expect("it was just looked at")
+    }
+
+    /// Announces whether this node serves clients. Without a word it announces so once it is [`ready`](Self::ready);
+    /// with `false` not even then.
     pub async fn announce_ready(&self, ready: bool) {
         // Nobody to tell once the node has stopped.
         let _ = self.handle.commands.send(Command::Ready(ready)).await;
@@ -235,36 +391,17 @@ impl Node {
     /// What is written meanwhile is handed over as well, if it comes early enough; writes after the end stay local and
     /// reach nobody. A second call returns what the first one achieved.
     pub async fn shutdown(&self, bound: Duration) -> Drained {
+        self.shutdown_after(1, bound).await
+    }
+
+    /// As [`shutdown`](Self::shutdown), handing every event to `replicas` live peers.
+    pub async fn shutdown_after(&self, replicas: usize, bound: Duration) -> Drained {
         let mut done = self.handle.drained.lock().await;
         if let Some(drained) = *done {
             return drained;
         }
-        let deadline = Instant::now() + bound;
+        let drained = self.hand_over(replicas, bound).await;
         let shared = self.shared();
-        let handed_over = async {
-            loop {
-                let progress = shared.progress.notified();
-                let complete = shared.drive(|replica, now| {
-                    let drained = replica.position() == 0 || replica.drained();
-                    if !drained {
-                        replica.hurry_acks(now);
-                    }
-                    drained
-                });
-                if complete {
-                    return;
-                }
-                progress.await;
-            }
-        };
-        // Without a seed and without ever having met anybody there is nobody to wait for.
-        if self.handle.has_seeds || self.members().len() > 1 {
-            let _ = tokio::time::timeout_at(deadline, handed_over).await;
-        }
-        let drained = shared.drive(|replica, _| {
-            let (position, complete_at) = (replica.position(), replica.acked_by(replica.position()));
-            Drained { handed_over: position == 0 || complete_at > 0, complete_at }
-        });
         let (left, farewell) = oneshot::channel();
         let leave = async {
             if self.handle.commands.send(Command::Leave(left)).await.is_ok() {
@@ -286,7 +423,42 @@ impl Node {
         drained
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    /// A handle that does not keep the node running.
+    pub(super) fn downgrade(&self) -> Handle {
+        Handle(Arc::downgrade(&self.handle))
+    }
+
+    /// Waits until `replicas` live peers have every event of this replica, at most for `bound`.
+    pub async fn hand_over(&self, replicas: usize, bound: Duration) -> Drained {
+        let deadline = Instant::now() + bound;
+        let shared = self.shared();
+        let handed_over = async {
+            loop {
+                let progress = shared.progress.notified();
+                let complete = shared.drive(|replica, now| {
+                    let drained = is_complete(replica, replicas);
+                    if !drained {
+                        replica.hurry_acks(now);
+                    }
+                    drained
+                });
+                if complete {
+                    return;
+                }
+                progress.await;
+            }
+        };
+        // Without a seed and without ever having met anybody there is nobody to wait for.
+        if self.handle.has_seeds || self.members().len() > 1 {
+            let _ = tokio::time::timeout_at(deadline, handed_over).await;
+        }
+        shared.drive(|replica, _| {
+            let complete_at = replica.acked_by(replica.position());
+            Drained { handed_over: is_complete(replica, replicas), complete_at }
+        })
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
 }
@@ -297,11 +469,18 @@ impl fmt::Debug for Node {
     }
 }
 
+/// Whether `replicas` live peers have every event of `replica`, or there is none to have.
+fn is_complete(replica: &Replica, replicas: usize) -> bool {
+    let position = replica.position();
+    position == 0 || replica.acked_by(position) >= replicas
+}
+
 /// Orders to membership under way at once. Each caller waits for its turn.
 const COMMANDS_MAX: usize = 8;
 
-/// A replica id nobody else has.
-fn random_id() -> ReplicaId {
+/// A replica id nobody else has: for [`Replica::take_new_id`].
+#[must_use]
+pub fn random_id() -> ReplicaId {
     // Zero stands for "no id" in some logs and formats.
     ReplicaId::new(std::iter::repeat_with(random).find(|id| *id != 0).expect("the iterator has no end"))
 }

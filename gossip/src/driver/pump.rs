@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::core::Shared;
 use super::socket::{Endpoint, Inbox};
-use crate::engine::{Event, Received};
+use crate::engine::{Event, ReadyReason, Received};
 
 /// Datagrams taken from the engine in one step. A step holds the engine's lock, so this bounds what a reader waits
 /// behind it; what is left is taken in the next one.
@@ -62,7 +62,9 @@ fn feed(shared: &Shared, inbox: &Inbox) {
 /// Tells people about an event. Acknowledgements come by the thousand and are not news.
 pub(super) fn report(event: &Event) {
     match event {
-        Event::Acked { .. } => {}
+        Event::Acked { .. } | Event::Kept { .. } | Event::IdentityConflict { .. } => {} // the last was acted on already
+        Event::Ready { reason } => report_ready(*reason),
+        Event::ProbationEnded => tracing::info!("the peers know of no other use of this replica's id"),
         Event::InSync { peer } => tracing::debug!(%peer, "in sync with a peer"),
         Event::CatchingUp { peer } => tracing::info!(%peer, "catching up from a peer, bucket by bucket"),
         Event::CaughtUp { peer, buckets } => tracing::info!(%peer, buckets, "caught up from a peer"),
@@ -73,9 +75,6 @@ pub(super) fn report(event: &Event) {
             %peer, ?ours, ?theirs,
             "equal version vectors and different states: a bug or bad memory; reconciling"
         ),
-        Event::IdentityConflict { peer } => {
-            tracing::error!(%peer, "someone else has minted events under this replica's id");
-        }
         Event::Forked { origin, seq } => {
             tracing::error!(%origin, seq, "one id is used by two processes: one of their events is not applied here");
         }
@@ -87,5 +86,17 @@ pub(super) fn report(event: &Event) {
             tracing::error!(ahead_ms, "this machine's clock is too far ahead of the cluster; writes are refused");
         }
         Event::Rejected { peer, reason } => tracing::warn!(%peer, reason, "refused what a peer sent"),
+    }
+}
+
+fn report_ready(reason: ReadyReason) {
+    match reason {
+        ReadyReason::CaughtUp { peer } => tracing::info!(%peer, "ready: this node has what a ready peer had"),
+        ReadyReason::Together => tracing::info!("ready: this node and its peers, all of them joining, have the same"),
+        ReadyReason::Alone => tracing::warn!("ready, alone: no peer has answered in time; serving what is here"),
+        ReadyReason::Unfinished { percent } => {
+            tracing::warn!(percent, "ready, not caught up: no progress for too long; serving what is here");
+        }
+        _ => tracing::info!("ready"),
     }
 }

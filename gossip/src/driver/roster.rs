@@ -5,7 +5,7 @@
 //!
 //! - one replica id is at most one peer, at one address;
 //! - of one name only the newest incarnation counts, and the id of an incarnation it replaced is gone;
-//! - a member that announces our own id, our own name, other limits or another protocol is no peer, visibly;
+//! - a member that announces our own id (or, being older, one that we had to give up), our own name, other limits or another protocol is no peer, visibly;
 //! - a peer that left said so and is forgotten; one that vanished stays known, for it may be back in days.
 //!
 //! It refuses to know how anything is sent; time comes in as an argument.
@@ -38,10 +38,37 @@ pub(super) struct Seen {
 /// What follows from a view, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    Up { name: String, id: ReplicaId, addr: SocketAddr, zone: Option<String> },
-    Down { name: String, id: ReplicaId },
-    Gone { name: String, id: ReplicaId, why: &'static str },
-    Refuse { name: String, addr: SocketAddr, refusal: PeerRefusal },
+    Up {
+        name: String,
+        id: ReplicaId,
+        addr: SocketAddr,
+        zone: Option<String>,
+    },
+    Down {
+        name: String,
+        id: ReplicaId,
+    },
+    Gone {
+        name: String,
+        id: ReplicaId,
+        why: &'static str,
+    },
+    /// A peer now says that it is ready, or that it is not; until then it counts as ready.
+    Ready {
+        id: ReplicaId,
+        ready: bool,
+    },
+    Refuse {
+        name: String,
+        addr: SocketAddr,
+        refusal: PeerRefusal,
+    },
+    /// A live member that was started before this node runs under the id with which this node started.
+    Conflict {
+        name: String,
+        id: ReplicaId,
+        addr: SocketAddr,
+    },
 }
 
 /// The members as of the last view.
@@ -49,6 +76,8 @@ pub(super) struct Roster {
     /// This node, as it announces itself.
     me: Member,
     announced: Announcement,
+    /// Ids this node has given up because they are, or were, used elsewhere.
+    former: BTreeSet<ReplicaId>,
     /// How long a duplicate may be the shadow of a restart.
     grace: Duration,
     up: BTreeMap<ReplicaId, Member>,
@@ -66,11 +95,15 @@ struct Refused {
 impl Roster {
     pub(super) fn new(me: (&str, u64, SocketAddr), announced: Announcement, grace: Duration) -> Self {
         let me = member((me.0, me.1, me.2), &announced, MemberState::Live, true);
-        Self { me, announced, grace, up: BTreeMap::new(), down: BTreeMap::new(), refused: BTreeMap::new() }
+        let (former, up, down, refused) = Default::default();
+        Self { me, announced, former, grace, up, down, refused }
     }
 
     /// Takes over what this node announces now, and its incarnation.
     pub(super) fn announce(&mut self, incarnation: u64, announced: Announcement) {
+        if self.announced.id != announced.id {
+            self.former.insert(self.announced.id);
+        }
         let addr = self.me.addr;
         self.me = member((&self.me.name.clone(), incarnation, addr), &announced, MemberState::Live, true);
         self.announced = announced;
@@ -110,8 +143,12 @@ impl Roster {
                 tracing::info!(%id, from = former.name, to = member.name, "a replica came back under another name");
             }
             let known = self.up.insert(id, member.clone());
+            let was_ready = known.as_ref().is_none_or(|known| known.ready);
             if known.is_none_or(|known| known.addr != member.addr || known.zone != member.zone) {
                 steps.push(Step::Up { name: member.name, id, addr: member.addr, zone: member.zone });
+            }
+            if was_ready != member.ready {
+                steps.push(Step::Ready { id, ready: member.ready });
             }
         }
         self.refuse(now, verdict.refused, &mut steps);
@@ -141,10 +178,10 @@ impl Roster {
                 verdict.left.insert(announcement.id);
                 continue;
             }
-            let refusal = if seen.name == self.me.name {
-                Some(PeerRefusal::OwnName)
-            } else if announcement.id == self.me.id {
+            let refusal = if self.is_own_id(announcement.id, seen) {
                 Some(PeerRefusal::OwnId)
+            } else if seen.name == self.me.name {
+                Some(PeerRefusal::OwnName)
             } else if newest.get(seen.name.as_str()).is_some_and(|newest| *newest > seen.incarnation) {
                 Some(PeerRefusal::DuplicateName)
             } else if announcement.protocol != self.announced.protocol {
@@ -160,6 +197,16 @@ impl Roster {
             }
         }
         verdict
+    }
+
+    /// Whether a member goes by this node's id, or goes on with one that this node has given up in favour of it.
+    fn is_own_id(&self, id: ReplicaId, seen: &Seen) -> bool {
+        id == self.me.id || self.former.contains(&id) && self.is_older((seen.incarnation, seen.addr))
+    }
+
+    /// Whether a member was started before this node.
+    fn is_older(&self, started: (u64, SocketAddr)) -> bool {
+        started < (self.me.incarnation, self.me.addr)
     }
 
     /// One replica id is one peer: the one we have, else the newest.
@@ -179,15 +226,21 @@ impl Roster {
 
     /// Takes out the peers the view no longer has.
     fn retire(&mut self, now: Instant, verdict: &mut Verdict, steps: &mut Vec<Step>) {
-        let names: BTreeSet<&str> = verdict.peers.values().map(|member| member.name.as_str()).collect();
+        let names: BTreeMap<&str, u64> =
+            verdict.peers.values().map(|member| (member.name.as_str(), member.incarnation)).collect();
+        let replaced = |member: &Member| match names.get(member.name.as_str()) {
+            Some(incarnation) if *incarnation == member.incarnation => Some("it has taken another id"),
+            Some(_) => Some("a new incarnation replaced it"),
+            None => None,
+        };
         let refused: BTreeSet<ReplicaId> = verdict.refused.iter().map(|(member, _)| member.id).collect();
         let missing: Vec<_> = self.up.keys().filter(|id| !verdict.peers.contains_key(id)).copied().collect();
         for id in missing {
             let mut member = self.up.remove(&id).expect("the id was read from this map");
             let why = if verdict.left.contains(&id) {
                 "it left"
-            } else if names.contains(member.name.as_str()) {
-                "a new incarnation replaced it"
+            } else if let Some(why) = replaced(&member) {
+                why
             } else if refused.contains(&id) {
                 "it is refused"
             } else {
@@ -205,8 +258,8 @@ impl Roster {
             .filter_map(|(id, (member, since))| {
                 let why = if verdict.left.contains(id) {
                     "it left"
-                } else if names.contains(member.name.as_str()) {
-                    "a new incarnation replaced it"
+                } else if let Some(why) = replaced(member) {
+                    why
                 } else if now.duration_since(*since) >= DOWN_AGE_MAX {
                     "it was away too long"
                 } else {
@@ -239,8 +292,12 @@ impl Roster {
             let (since, mut told) = known.map_or((now, false), |known| (known.since, known.told));
             if !told && (!refusal.may_be_a_ghost() || now.duration_since(since) >= self.grace) {
                 told = true;
-                let refusal = refusal.clone();
-                steps.push(Step::Refuse { name: member.name.clone(), addr: member.addr, refusal });
+                let (name, addr) = (member.name.clone(), member.addr);
+                steps.push(Step::Refuse { name: name.clone(), addr, refusal: refusal.clone() });
+                // Its own shadow, of before a restart, a node cannot tell from a clone but by its staying.
+                if refusal == PeerRefusal::OwnId && self.is_older((member.incarnation, addr)) {
+                    steps.push(Step::Conflict { name, id: member.id, addr });
+                }
             }
             self.refused.insert(key, Refused { member, refusal, since, told });
         }
@@ -363,11 +420,55 @@ mod tests {
         assert_eq!(roster.update(now, &clones), []);
         assert_eq!(roster.recheck_at(), Some(now + GRACE));
         let told = roster.update(now + GRACE, &clones);
-        assert_eq!(told, [refuse("b", 2, PeerRefusal::OwnId), refuse("me", 3, PeerRefusal::OwnName)]);
+        let conflict = Step::Conflict { name: "b".into(), id: ReplicaId::new(1), addr: addr(2) };
+        assert_eq!(told, [refuse("b", 2, PeerRefusal::OwnId), conflict, refuse("me", 3, PeerRefusal::OwnName)]);
         assert_eq!(roster.update(now + GRACE * 2, &clones), []);
         assert_eq!(roster.recheck_at(), None);
         let states: Vec<_> = roster.members().into_iter().map(|member| member.state).collect();
         assert!(states.contains(&MemberState::Refused(PeerRefusal::OwnId)), "{states:?}");
+    }
+
+    #[test]
+    fn of_two_members_with_one_id_the_younger_is_in_conflict_even_under_one_name() {
+        let (mut older, mut younger) = (roster(), Roster::new(("me", 200, addr(2)), announcement(1), GRACE));
+        let now = Instant::now();
+        let (first, second) = (seen("me", 100, 1, 1), seen("me", 200, 2, 1));
+        older.update(now, std::slice::from_ref(&second));
+        younger.update(now, std::slice::from_ref(&first));
+        assert_eq!(older.update(now + GRACE, &[second]), [refuse("me", 2, PeerRefusal::OwnId)]);
+        let conflict = Step::Conflict { name: "me".into(), id: ReplicaId::new(1), addr: addr(1) };
+        assert_eq!(younger.update(now + GRACE, &[first]), [refuse("me", 1, PeerRefusal::OwnId), conflict]);
+    }
+
+    #[test]
+    fn a_node_that_gave_up_its_id_refuses_the_older_one_that_has_it_still_and_no_younger_one() {
+        let (mut roster, now) = (roster(), Instant::now());
+        roster.announce(100, announcement(9));
+        assert_eq!(roster.update(now, &[seen("younger", 101, 3, 1)]), [up("younger", 1, 3)]);
+        let older = [seen("older", 99, 2, 1)];
+        roster.update(now, &older);
+        let conflict = Step::Conflict { name: "older".into(), id: ReplicaId::new(1), addr: addr(2) };
+        assert_eq!(roster.update(now + GRACE, &older), [refuse("older", 2, PeerRefusal::OwnId), conflict]);
+    }
+
+    #[test]
+    fn a_peer_that_has_taken_another_id_is_another_peer() {
+        let (mut roster, now) = (roster(), Instant::now());
+        roster.update(now, &[seen("a", 5, 2, 2)]);
+        let renamed = roster.update(now, &[seen("a", 5, 2, 3)]);
+        assert_eq!(renamed, [gone("a", 2, "it has taken another id"), up("a", 3, 2)]);
+    }
+
+    #[test]
+    fn a_peer_counts_as_ready_until_it_says_that_it_is_not() {
+        let (mut roster, now) = (roster(), Instant::now());
+        let mut a = seen("a", 5, 2, 2);
+        a.announcement.as_mut().unwrap().ready = false;
+        let ready = |ready| Step::Ready { id: ReplicaId::new(2), ready };
+        assert_eq!(roster.update(now, std::slice::from_ref(&a)), [up("a", 2, 2), ready(false)]);
+        a.announcement.as_mut().unwrap().ready = true;
+        assert_eq!(roster.update(now, std::slice::from_ref(&a)), [ready(true)]);
+        assert_eq!(roster.update(now, &[a]), []);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Waiters {
         self.lock().waiting.first_key_value().is_some_and(|(place, _)| place.seq <= seq)
     }
 
-    /// Answers everybody with what there is: the node has stopped, and no more will come.
+    /// Answers everybody with what there is: the node has stopped or has another id, and no more will come.
     pub(super) fn dismiss(&self, acked_by: impl Fn(u64) -> usize) {
         for (place, waiter) in std::mem::take(&mut self.lock().waiting) {
             let _ = waiter.done.send(acked_by(place.seq));

@@ -72,6 +72,9 @@ impl Replica {
             self.send_versions(sender, true);
             return;
         }
+        if let Some(joining) = &mut self.joining {
+            joining.agrees(sender);
+        }
         // It had applied exactly what is here, the buckets that are ahead included, and had nothing open.
         peer.said_seq = peer.said_seq.max(seq);
         self.counters.baselines_collected += self.store.collect_agreed_baselines(sender) as u64;

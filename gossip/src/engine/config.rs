@@ -46,6 +46,12 @@ pub struct ReplicaConfig {
     pub assembly_bytes_max: usize,
     /// About how many bytes of buckets go into one answer to a peer that catches up. Default 128 KiB.
     pub transfer_bytes: usize,
+    /// How long a joiner that meets only other joiners waits for one with data, in microseconds. Default 250 ms: one
+    /// round of membership, in which whoever was told of one of them is told of all.
+    pub join_settle_us: u64,
+    /// While a disk is told what was applied: bytes of it that wait to be taken. Default 64 MiB, some seconds of a
+    /// replica at full load; beyond it they are dropped, and images of all buckets are taken anew.
+    pub records_bytes_max: usize,
     /// A bucket that differs from a peer's is sent to it whole if it has no more than about so many bytes, and otherwise
     /// what it differs in, at the price of a round trip and of 12 bytes a symbol. Default 2 KiB.
     pub refine_bytes_min: usize,
@@ -94,6 +100,7 @@ impl Default for ReplicaConfig {
             flight_bytes_max: 256 << 10,
             held_bytes_max: 64 << 20,
             assembly_bytes_max: 128 << 20,
+            join_settle_us: 250_000,
             transfer_bytes: 128 << 10,
             refine_bytes_min: 2 << 10,
             serve_bytes_per_second: None,
@@ -106,6 +113,7 @@ impl Default for ReplicaConfig {
             relay_bytes_max: 256 << 10,
             send_bytes_per_second: None,
             send_bytes_per_second_peer: None,
+            records_bytes_max: 64 << 20,
             patience_us: 30_000_000,
         }
     }

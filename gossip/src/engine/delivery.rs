@@ -1,10 +1,11 @@
 //! Events on their way into the store, in order and after what they name.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::{Event, Now, Replica};
+use super::{Event, Now, Record, Replica};
 use crate::store::Applied;
 
 /// What a waiting event costs beside its body.
@@ -153,7 +154,9 @@ impl Replica {
         match applied {
             Applied::Now => {
                 self.counters.events_applied += 1;
-                self.log.append(event, body.into());
+                let body = Arc::<[u8]>::from(body);
+                self.record(|| Record::Event(event, Arc::clone(&body)));
+                self.log.append(event, body);
                 self.recent.note(event.replica);
                 if let Some(peer) = self.peers.get_mut(&event.replica) {
                     peer.note_applied(now.mono, event.seq);

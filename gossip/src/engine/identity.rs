@@ -1,7 +1,6 @@
-//! Who this replica is: going on from an image, and finding out that its id is in use elsewhere.
+//! Who this replica is: going on from a loaded store, and finding out that its id is in use elsewhere.
 //!
-//! An id may be continued only from an image of the store that holds everything the replica ever told anyone. Only the
-//! storage can know, so the caller decides; but disks lie and are copied, so a resumed replica is on *probation* until
+//! An id may be continued only from a disk that holds everything the replica ever told anyone. Only the storage can know, so the caller decides; but disks lie and are copied, so a resumed replica is on *probation* until
 //! every live peer has said what it has. Writes go on meanwhile, and nobody is told of them. Proof against the id is:
 //!
 //! - a peer has, or acknowledges, own events beyond those that anybody can have been told of;
@@ -32,27 +31,21 @@ use crate::wire::{Envelope, Message};
 const PROBATION_ROUNDS: u64 = 3;
 
 impl Replica {
-    /// A replica that goes on from an image of a store. With the image's own id it continues as that replica, which is
-    /// allowed only if the image holds everything that was ever told to anyone under it, acknowledgements of others'
-    /// events included. Otherwise `id` must never have been used: the data stays, and the old id is a dead replica's.
+    /// A replica that goes on from a store that was loaded ([`Store::loaded_as`]). With the store's own id it continues as
+    /// that replica, which is allowed only if the store holds everything that was ever told to anyone under it,
+    /// acknowledgements of others' events included. Otherwise `id` must never have been used: the data stays, and the old
+    /// id is a dead replica's.
     #[must_use]
-    pub fn resume(config: ReplicaConfig, mut image: Store, id: ReplicaId, now: Now) -> Self {
+    pub fn resume(config: ReplicaConfig, mut store: Store, id: ReplicaId, now: Now) -> Self {
         let mut replica = Self::new(config, id, now);
-        image.resume(
+        store.resume(
             id,
             replica.config.limits.clone(),
             super::transmit::event_bytes_max(&replica.config, &replica.envelope),
         );
-        replica.store = image;
+        replica.store = store;
         replica.log_sealed();
         replica
-    }
-
-    /// The store as a disk would keep it. Seals the window.
-    pub fn image(&mut self) -> Store {
-        self.store.seal();
-        self.log_sealed();
-        self.store.clone()
     }
 
     /// Whether own events are not told to anybody yet, because the peers have not been heard since the start.
@@ -67,10 +60,21 @@ impl Replica {
         self.conflicted
     }
 
-    /// Goes on under a fresh id. Peers learn of it as of a new replica; the old one is dead.
+    /// Ends the probation. For who knows that nobody can know better than this replica's disk: nobody ever heard of it.
+    pub fn end_probation(&mut self) {
+        if !self.conflicted {
+            self.pass_probation();
+        }
+    }
+
+    /// Goes on under a fresh id. Peers learn of it as of a new replica; the old one is dead. If that moves events, the
+    /// records of them are void, and a disk has to begin anew ([`Records::lost`](super::Records::lost)).
     pub fn take_new_id(&mut self, now: Now, id: ReplicaId) -> Renamed {
         self.log_sealed();
         let renamed = self.store.rename(id);
+        if renamed.moved > 0 {
+            self.lose_records();
+        }
         self.log.cut(renamed.old, renamed.kept);
         self.envelope = Envelope::new(&self.config.cluster, self.config.key.as_ref(), id, self.config.nonce_salt);
         self.assemblies = Assemblies::new(self.config.assembly_bytes_max);
@@ -148,6 +152,9 @@ impl Replica {
     fn pass_probation(&mut self) {
         self.heard.clear();
         self.examined_since = None;
-        self.store.trust();
+        if self.store.is_doubted() {
+            self.store.trust();
+            self.emit(Event::ProbationEnded);
+        }
     }
 }

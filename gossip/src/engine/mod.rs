@@ -19,9 +19,12 @@
 
 mod anti_entropy;
 mod assembly;
+mod ballots;
 mod config;
 mod delivery;
 mod identity;
+mod joining;
+mod kept;
 mod log;
 mod pace;
 mod peer;
@@ -30,6 +33,7 @@ mod pull;
 mod queues;
 mod receive;
 mod reconcile;
+mod record;
 mod relay;
 mod serve;
 mod status;
@@ -39,14 +43,17 @@ mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use cahoots_crdt::{Dot, ReplicaId};
+use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 
 use crate::Zone;
 use crate::store::{Change, Store, Writer};
 use crate::wire::{Envelope, Message};
 use assembly::Assemblies;
+use ballots::Departed;
 use delivery::Held;
+use joining::Joining;
 use log::Log;
 use pace::Pace;
 use peer::Peer;
@@ -57,10 +64,13 @@ use relay::{Place, SpreadCheck};
 use serve::Allowance;
 use versions::Recent;
 
+pub use ballots::{Discarded, Tally};
 pub use config::{Now, ReplicaConfig};
+pub use joining::{Progress, Readiness, ReadyReason};
 pub use queues::Queue;
 pub use receive::Received;
 pub use reconcile::Ask;
+pub use record::{Record, Records};
 pub use status::{Counters, Event, PeerStatus, Status};
 pub use transmit::Transmit;
 
@@ -74,6 +84,10 @@ pub struct Replica {
     envelope: Envelope,
     store: Store,
     log: Log,
+    departed: Departed,
+    /// There until it is ready.
+    joining: Option<Joining>,
+    ready: ReadyReason,
     peers: Peers,
     /// The own places in the trees of live origins, as far as they were needed since membership changed.
     places: BTreeMap<ReplicaId, Place>,
@@ -116,6 +130,10 @@ pub struct Replica {
     random: u64,
 
     clock_ahead_ms: u64,
+    /// There while a disk wants them.
+    records: Option<Records>,
+    /// What is on disk, if there is one.
+    kept: Option<VersionVector>,
     /// Somebody else uses this id: nothing is done before another is taken.
     conflicted: bool,
     /// While the id is on probation: peers that have said what they have, and since when they are asked.
@@ -134,6 +152,9 @@ impl Replica {
         Self {
             store: Store::new(id, config.limits.clone(), window_bytes_max),
             log: Log::new(config.log_bytes_max),
+            departed: Departed::default(),
+            joining: None,
+            ready: ReadyReason::First,
             peers: Peers::default(),
             places: BTreeMap::new(),
             targets: Vec::new(),
@@ -160,6 +181,8 @@ impl Replica {
             rounds: 0,
             random: id.get(),
             clock_ahead_ms: 0,
+            records: None,
+            kept: None,
             conflicted: false,
             heard: BTreeSet::new(),
             examined_since: None,
@@ -211,6 +234,18 @@ impl Replica {
         self.store.position()
     }
 
+    /// When the open window is to be sealed; `None` if none is open.
+    #[must_use]
+    pub fn flush_due(&self) -> Option<u64> {
+        self.flush_due
+    }
+
+    /// Whether sealed events wait for [`Replica::poll_transmit`] to take them.
+    #[must_use]
+    pub fn has_sealed(&self) -> bool {
+        self.store.has_sealed()
+    }
+
     /// Seals the open window now.
     pub fn flush(&mut self, now: Now) {
         if self.conflicted {
@@ -259,6 +294,7 @@ impl Replica {
             return;
         }
         let sealed = self.store.sealed_seq();
+        let was_live = self.is_live(id);
         let mut changed = !self.peers.contains_key(&id);
         let peer = self.peers.get_or_insert_with(id, || Peer::new(addr, zone, sealed));
         changed |= std::mem::replace(&mut peer.zone, zone) != zone;
@@ -266,9 +302,16 @@ impl Replica {
         if !peer.live {
             peer.drop_queues(sealed);
         }
+        if !was_live {
+            self.departed.note_met(id);
+            self.store.report_ballots(id);
+        }
         changed |= self.peers.set_live(id, true);
         if changed {
             self.membership_changed();
+        }
+        if self.expect_account(now, id) {
+            return;
         }
         // Of a large cluster, a few greet; the others hear of each other in the rounds.
         let few = self.config.relay_above;
@@ -278,20 +321,27 @@ impl Replica {
     }
 
     /// Membership holds a peer to be dead. It stays known, and is tried now and then.
-    pub fn peer_down(&mut self, _now: Now, id: ReplicaId) {
+    pub fn peer_down(&mut self, now: Now, id: ReplicaId) {
         let sealed = self.store.sealed_seq();
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.drop_queues(sealed);
         }
         if self.peers.set_live(id, false) {
+            self.store.report_ballots(id);
             self.membership_changed();
         }
         self.drop_exchanges(id);
+        self.expect_no_account(now, id);
     }
 
-    /// A peer has left for good, or its id was replaced: it is forgotten. Its data stays.
+    /// A peer has left for good, or its id was replaced: it is forgotten. Its data stays; its ballots count no more and
+    /// will be discarded.
     pub fn peer_gone(&mut self, id: ReplicaId) {
-        if self.peers.remove(&id).is_some() {
+        if let Some(peer) = self.peers.remove(&id) {
+            self.departed.note_gone(id);
+            if peer.live {
+                self.store.report_ballots(id);
+            }
             self.membership_changed();
         }
         self.drop_exchanges(id);
@@ -321,6 +371,7 @@ impl Replica {
         self.retry_pulls(now);
         self.retry_assemblies(now);
         self.retry_reconciliation(now);
+        self.review_joining(now);
         if now.mono >= self.round_due {
             self.gossip_round(now);
         }
@@ -341,6 +392,7 @@ impl Replica {
             self.spread_check.as_ref().map(|it| it.due),
             self.assemblies.due(),
             self.reconciliation.as_ref().map(|it| it.due),
+            self.joining.as_ref().map(Joining::due),
         ];
         pulls.chain(others.into_iter().flatten()).fold(self.round_due, u64::min)
     }
@@ -392,6 +444,7 @@ impl Replica {
                 + self.reach.len()
                 + self.pulls.len(),
             catching_up: self.reconciliation.is_some(),
+            readiness: self.readiness(),
             clock_ahead_ms: self.clock_ahead_ms,
             peers: peers.collect(),
             counters: self.counters.clone(),
@@ -411,7 +464,9 @@ impl Replica {
         let me = self.id();
         while let Some(sealed) = self.store.poll_sealed() {
             self.counters.events_minted += 1;
-            self.log.append(Dot::new(me, sealed.seq), sealed.body.into());
+            let (event, body) = (Dot::new(me, sealed.seq), Arc::<[u8]>::from(sealed.body));
+            self.record(|| Record::Event(event, Arc::clone(&body)));
+            self.log.append(event, body);
             self.recent.note(me);
         }
         if !self.store.has_open_window() {

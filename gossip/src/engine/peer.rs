@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 
+use super::kept::Kept;
 use super::pace::Pace;
 use super::relay::Relays;
 use super::serve::Allowance;
@@ -99,6 +100,7 @@ pub(super) struct Peer {
     pub(super) clock_offset_ms: Option<i64>,
     /// When catching up for its sake was last begun.
     pub(super) reconciled_at: Option<u64>,
+    pub(super) kept: Kept,
     /// Of what is given out to it.
     pub(super) allowance: Allowance,
 }
@@ -139,6 +141,7 @@ impl Peer {
             agrees: None,
             clock_offset_ms: None,
             reconciled_at: None,
+            kept: Kept::default(),
             allowance: Allowance::default(),
         }
     }

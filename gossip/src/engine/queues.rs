@@ -23,6 +23,7 @@ impl Replica {
         let mut queues = vec![
             Queue { name: "log", bytes: self.log.bytes(), bytes_max: config.log_bytes_max },
             Queue { name: "waiting events", bytes: self.held.bytes(), bytes_max: config.held_bytes_max },
+            Queue { name: "records for the disk", bytes: self.records_bytes(), bytes_max: config.records_bytes_max },
             Queue { name: "blobs", bytes: self.assemblies.bytes(), bytes_max: config.assembly_bytes_max },
             Queue {
                 name: "events for the driver",

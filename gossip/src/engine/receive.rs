@@ -52,6 +52,7 @@ impl Replica {
             }
             self.handle(now, sender, message);
         }
+        self.review_joining(now);
         Ok(Received::Engine)
     }
 
@@ -76,6 +77,8 @@ impl Replica {
             Message::Chunk { event, index, total, data } => self.on_chunk(now, sender, event, index, total, data.0),
             Message::NoEvent { event } => self.on_no_event(now, sender, event),
             Message::Forked { .. } => self.identity_conflict(sender),
+            Message::AskKept => self.on_ask_kept(sender),
+            Message::Kept { upto } => self.on_kept(sender, upto),
         }
     }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use cahoots_crdt::{Dot, ReplicaId};
 
 use super::work::{Batch, Differing, Work};
-use super::{Event, Now, Replica};
+use super::{Event, Now, Record, Replica};
 use crate::store::{BUCKETS, Joined, TransferError};
 use crate::wire::{Answer, Fingerprints, Request};
 
@@ -251,7 +251,7 @@ impl Replica {
 
     /// The first `held` of the buckets asked for have come.
     fn on_transfer(&mut self, now: Now, peer: ReplicaId, batch: Batch, held: usize, transfer: &[u8]) {
-        let joined = match self.join(&batch, held, transfer, now) {
+        let joined = match self.join_answer(&batch, held, transfer, now) {
             Ok(joined) => joined,
             Err(error) => {
                 if let Some(it) = &mut self.reconciliation {
@@ -272,6 +272,9 @@ impl Replica {
             }
         };
         self.log_sealed();
+        if joined.joined + joined.equal > 0 {
+            self.record(|| Record::Transfer(transfer.into()));
+        }
         self.counters.buckets_joined += joined.joined as u64;
         self.counters.buckets_refined += joined.refined as u64;
         self.counters.buckets_equal += joined.equal as u64;
@@ -293,7 +296,7 @@ impl Replica {
     }
 
     /// Joins an answer, if it is one to what was asked for.
-    fn join(&mut self, batch: &Batch, held: usize, transfer: &[u8], now: Now) -> Result<Joined, TransferError> {
+    fn join_answer(&mut self, batch: &Batch, held: usize, transfer: &[u8], now: Now) -> Result<Joined, TransferError> {
         if held == 0 || held > batch.len() {
             return Err(TransferError::Illegal("none of the buckets asked for"));
         }

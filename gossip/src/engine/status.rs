@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::{ReplicaId, VersionVector};
 
+use super::{Readiness, ReadyReason};
 use crate::store::Fingerprint;
 use crate::wire::Refusal;
 
@@ -19,6 +20,15 @@ pub enum Event {
         /// It has applied own events up to here.
         seq: u64,
     },
+    /// A peer has more of this replica's events on disk than before.
+    Kept {
+        /// The peer.
+        peer: ReplicaId,
+        /// It has own events up to here.
+        seq: u64,
+    },
+    /// The peers know of no use of this replica's id but its own: what is written is told from now on.
+    ProbationEnded,
     /// A peer and this replica have the same state.
     InSync {
         /// The peer.
@@ -44,6 +54,11 @@ pub enum Event {
         peer: ReplicaId,
         /// How many buckets differed and were joined.
         buckets: usize,
+    },
+    /// The replica has joined its cluster, or has given up waiting for it: it may serve.
+    Ready {
+        /// Why.
+        reason: ReadyReason,
     },
     /// Some buckets could be fetched from nobody. What was joined stays joined; the rest is tried again.
     CatchUpBroken {
@@ -243,6 +258,8 @@ pub struct Status {
     pub tracked: usize,
     /// Whether it is catching up by buckets.
     pub catching_up: bool,
+    /// Whether it has what its cluster has.
+    pub readiness: Readiness,
     /// Milliseconds by which its clock is too far ahead for writing; 0 = it is not.
     pub clock_ahead_ms: u64,
     /// Peers, in order of their ids.

@@ -120,7 +120,7 @@ impl Replica {
     }
 
     /// Tells a peer all that is here of a range, in as many messages as it takes. One answer to them will do.
-    fn list_versions(&mut self, peer: ReplicaId, range: &RangeInclusive<ReplicaId>, reply: bool) {
+    pub(super) fn list_versions(&mut self, peer: ReplicaId, range: &RangeInclusive<ReplicaId>, reply: bool) {
         self.begin_account();
         let entries = self.entries_in(range);
         let mut first = *range.start();
@@ -174,6 +174,9 @@ impl Replica {
         let unlisted = || ours.iter().copied().filter(|(id, _)| !is_listed(*id));
         let rest_agrees = rest.is_none_or(|rest| rest == sum(unlisted()));
         let lacking = entries.iter().any(|(origin, seq)| *seq > vv.get(*origin));
+        if let Some(joining) = self.joining.as_mut().filter(|_| rest_agrees) {
+            joining.heard(sender, range, entries.iter().copied());
+        }
         let mut known: VersionVector = entries.iter().copied().collect();
         if rest.is_some() && rest_agrees {
             // Of those not listed it has what is here. Kept is what collecting baselines of its slots depends on.
@@ -241,9 +244,12 @@ impl Replica {
             let difference = &mut differences[cut.part_of(entry.0)];
             *difference = difference.wrapping_sub(print(entry));
         }
-        for (index, _) in differences.iter().enumerate().filter(|(_, difference)| **difference != 0) {
-            if let Some(part) = cut.part(index) {
+        for (index, difference) in differences.into_iter().enumerate() {
+            let Some(part) = cut.part(index) else { continue };
+            if difference != 0 {
                 self.describe(sender, &part);
+            } else if let Some(joining) = &mut self.joining {
+                joining.heard(sender, &part, std::iter::empty());
             }
         }
     }

@@ -146,6 +146,15 @@ impl Target<'_> {
                     keys.commit(&path, self.draft);
                 }
             }
+            Change::Discard { class, ref ballots } => {
+                let path = place(class, b"");
+                let mut element = keys.element(&path);
+                if !element.is_empty() {
+                    remove_cells(&path, &mut element, baselines, fingerprint, is_open, |dot| ballots.contains(&dot));
+                    keys.draft(&path, element, self.draft);
+                    keys.commit(&path, self.draft);
+                }
+            }
             Change::Reset { class, name, owner, birth, seen, total } => {
                 let baseline = Baseline { owner, birth, seen, total, reset: event };
                 self.bucket.merge_baseline(&place(class, name.0), baseline, is_open);

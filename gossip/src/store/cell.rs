@@ -16,20 +16,31 @@ pub enum Class {
     Set = 1,
     /// A map of fields, each a register plus increments.
     Hash = 2,
+    /// Ballots: at most one value per replica, which only that replica replaces. Tallied over live members.
+    Vote = 3,
+    /// The same, each ballot saying how many are present at its replica.
+    Presence = 4,
 }
 
 impl Class {
+    pub(super) fn from_code(code: u8) -> Option<Self> {
+        let all = [Self::Text, Self::Set, Self::Hash, Self::Vote, Self::Presence];
+        all.into_iter().find(|class| *class as u8 == code)
+    }
+
+    /// Whether each replica has a cell of its own here, beside those of the others.
+    #[must_use]
+    pub fn holds_ballots(self) -> bool {
+        matches!(self, Self::Vote | Self::Presence)
+    }
+
     /// Whether elements have names: members of a set, fields of a hash.
     pub(super) fn has_names(self) -> bool {
         matches!(self, Self::Set | Self::Hash)
     }
-
-    pub(super) fn from_code(code: u8) -> Option<Self> {
-        [Self::Text, Self::Set, Self::Hash].into_iter().find(|class| *class as u8 == code)
-    }
 }
 
-/// Where an element lies: a key, a type, and a name within it (empty for [`Class::Text`]).
+/// Where an element lies: a key, a type, and a name within it (empty unless there are named parts).
 #[derive(Clone, Copy)]
 pub(super) struct Path<'a> {
     pub(super) key: &'a [u8],

@@ -26,6 +26,10 @@ impl Changes {
         *self = Self { on, ..Self::default() };
     }
 
+    pub(super) fn is_on(&self) -> bool {
+        self.on
+    }
+
     /// Bytes queued, and what they never exceed.
     pub(super) fn queue(&self) -> (usize, usize) {
         (self.bytes, QUEUE_BYTES_MAX)

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
+use super::ballot::{self, BallotError};
 use super::bucket::{Bucket, bucket_of, place_of};
 use super::cell::{Class, Count, Element, Path, Register, hash_of, mix};
 use super::entry::Entry;
@@ -121,10 +122,10 @@ pub(super) fn check(
         if name.len() > limits.name_bytes_max {
             return Err(TransferError::TooLong);
         }
-        if class == Class::Text && !name.is_empty() {
-            return Err(TransferError::Illegal("a text has no named parts"));
+        if !class.has_names() && !name.is_empty() {
+            return Err(TransferError::Illegal("this type has no named parts"));
         }
-        Ok(())
+        Ok(class)
     };
     let home = |key: &[u8]| {
         let hash = hash_of(key);
@@ -135,7 +136,12 @@ pub(super) fn check(
     };
     let cell = |dot: Dot| if vv.covers(dot) { Ok(()) } else { Err(TransferError::Illegal("cell before its event")) };
     content.frontier.iter().try_for_each(|dot| cell(*dot))?;
-    content.baselines.iter().try_for_each(|it| home(it.key.0).and_then(|_| place(it.class, it.name.0)))?;
+    for it in &content.baselines {
+        home(it.key.0)?;
+        if place(it.class, it.name.0)?.holds_ballots() {
+            return Err(TransferError::Illegal("a ballot is no counter"));
+        }
+    }
     let mut keys: HashTable<&[u8]> = HashTable::with_capacity(content.keys.len());
     let mut names: HashTable<(u8, &[u8])> = HashTable::new();
     for key in &content.keys {
@@ -146,7 +152,10 @@ pub(super) fn check(
         keys.insert_unique(place_of(hash), key.key.0, |key| place_of(hash_of(key)));
         names.clear();
         for element in &key.elements {
-            place(element.class, element.name.0)?;
+            let class = place(element.class, element.name.0)?;
+            if class.holds_ballots() {
+                check_ballots(class, element)?;
+            }
             if key.elements.len() > 1 {
                 let place = (element.class, element.name.0);
                 let hash = |(class, name): &(u8, &[u8])| mix(hash_of(name), u64::from(*class));
@@ -162,4 +171,21 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+/// One ballot per replica, each as that replica may cast it.
+fn check_ballots(class: Class, element: &ElementState<'_>) -> Result<(), TransferError> {
+    if !element.counts.is_empty() {
+        return Err(TransferError::Illegal("a ballot is no counter"));
+    }
+    let mut owners: Vec<ReplicaId> = element.registers.iter().map(|(dot, ..)| dot.replica).collect();
+    owners.sort_unstable();
+    if owners.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(TransferError::Illegal("two ballots of one replica"));
+    }
+    element.registers.iter().try_for_each(|(.., value)| match ballot::check(class, value.0) {
+        Ok(()) => Ok(()),
+        Err(BallotError::TooLong) => Err(TransferError::TooLong),
+        Err(BallotError::NoNumber) => Err(TransferError::Illegal("a presence is no number")),
+    })
 }

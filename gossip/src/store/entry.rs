@@ -72,6 +72,21 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// Whether there are ballots, of whatever class.
+    pub(super) fn holds_ballots(self) -> bool {
+        match self {
+            Self::Few(Some(class), _) => class.holds_ballots(),
+            Self::Few(None, mut packed) => packed.any(|(class, ..)| class.holds_ballots()),
+            Self::Many(tables) => tables.0.iter().any(|(class, _)| class.holds_ballots()),
+        }
+    }
+
+    /// The elements that hold ballots, by class.
+    pub(super) fn ballots(self) -> impl Iterator<Item = (Class, Element<'a>)> {
+        let held = self.holds_ballots().then_some([Class::Vote, Class::Presence]);
+        held.into_iter().flatten().map(move |class| (class, self.element(class, b"")))
+    }
+
     /// Whether cells of more than one type are live: replicas created the key with different types while apart.
     pub(super) fn clashes(self) -> bool {
         match self {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use cahoots_crdt::{Dot, ReplicaId};
 
+use super::ballot::BallotError;
 use super::bucket::{BUCKETS, bucket_of};
 use super::cell::{Class, hash_of};
 use crate::bytes::Bytes;
@@ -82,12 +83,15 @@ pub(super) enum Change<'a> {
         birth: u64,
         total: i128,
     },
+    /// Removes ballots of others, exactly these: unlike in a context, nothing of the origin's own is implied.
+    Discard { class: u8, ballots: Vec<Dot> },
 }
 
 impl Change<'_> {
     fn place(&self) -> Option<(u8, &[u8])> {
         match self {
             Self::Delete { .. } => None,
+            Self::Discard { class, .. } => Some((*class, b"")),
             Self::Remove { class, name, .. }
             | Self::Reset { class, name, .. }
             | Self::Assign { class, name, .. }
@@ -97,7 +101,7 @@ impl Change<'_> {
 
     fn context(&self) -> &[Dot] {
         match self {
-            Self::Delete { context } | Self::Remove { context, .. } => context,
+            Self::Delete { context } | Self::Remove { context, .. } | Self::Discard { ballots: context, .. } => context,
             _ => &[],
         }
     }
@@ -175,14 +179,36 @@ impl Part<'_> {
     }
 }
 
+/// Ballots are assigned and withdrawn, never counted on, and only theirs are discarded.
+fn ballot_rule_broken(change: &Change<'_>, class: Class, origin: ReplicaId) -> Option<EventError> {
+    match change {
+        Change::Count { .. } | Change::Reset { .. } if class.holds_ballots() => {
+            Some(EventError::Illegal("a ballot is no counter"))
+        }
+        Change::Discard { .. } if !class.holds_ballots() => Some(EventError::Illegal("only ballots are discarded")),
+        Change::Discard { ballots, .. } if ballots.iter().any(|dot| dot.replica == origin) => {
+            Some(EventError::Illegal("an own ballot is withdrawn, not discarded"))
+        }
+        Change::Assign { value, .. } => match super::ballot::check(class, value.0) {
+            Ok(()) => None,
+            Err(BallotError::TooLong) => Some(EventError::TooLong),
+            Err(BallotError::NoNumber) => Some(EventError::Illegal("a presence is no number")),
+        },
+        _ => None,
+    }
+}
+
 fn check_change(change: &Change<'_>, dot: Dot, limits: &Limits, clock: Hlc) -> Result<(), EventError> {
     if let Some((code, name)) = change.place() {
         let class = Class::from_code(code).ok_or(EventError::Illegal("no such type"))?;
         if name.len() > limits.name_bytes_max {
             return Err(EventError::TooLong);
         }
-        if class == Class::Text && !name.is_empty() {
-            return Err(EventError::Illegal("a text has no named parts"));
+        if !class.has_names() && !name.is_empty() {
+            return Err(EventError::Illegal("this type has no named parts"));
+        }
+        if let Some(broken) = ballot_rule_broken(change, class, dot.replica) {
+            return Err(broken);
         }
     }
     match *change {

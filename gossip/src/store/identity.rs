@@ -1,7 +1,7 @@
 //! The id under which a store mints its events, and how it changes while there is data.
 //!
-//! An id is in doubt after a start from an image, until the peers have been heard. What is minted meanwhile is
-//! *provisional*: nobody is told of it. If others turn out to know events of the id that are not in the image, its dots
+//! An id is in doubt after a start from a disk, until the peers have been heard. What is minted meanwhile is
+//! *provisional*: nobody is told of it. If others turn out to know events of the id that the disk does not have, its dots
 //! name other events elsewhere. [`Store::rename`] moves them to a fresh id, as if they had been minted under it in the
 //! first place:
 //!
@@ -88,7 +88,7 @@ impl Provisional {
             };
             if dot.seq <= self.base {
                 self.bytes += key.len() + name.len() + SLOT_BYTES;
-                let slot = Slot { touched_by: window.seq, dot: *dot, count: count.clone(), reset_by: None };
+                let slot = Slot { touched_by: window.seq, dot: *dot, count: *count, reset_by: None };
                 self.slots.entry((key.clone(), class, name.clone())).or_insert(slot);
             }
         }
@@ -114,7 +114,7 @@ impl Moving {
 }
 
 impl Store {
-    /// Makes an image usable for minting as `id`, which is the image's own, to be kept on probation, or a fresh one.
+    /// Makes a loaded store usable for minting as `id`, which is its own, to be kept on probation, or a fresh one.
     pub fn resume(&mut self, id: ReplicaId, limits: Limits, window_bytes_max: usize) {
         self.limits = limits;
         self.window_bytes_max = window_bytes_max;
@@ -202,7 +202,7 @@ impl Store {
         for ((key, class, name), slot) in &slots {
             let Some(by) = slot.reset_by else { continue };
             let path = Path::new(key, *class, name);
-            let (dot, Count { birth, total, .. }) = (slot.dot, slot.count.clone());
+            let (dot, Count { birth, total, .. }) = (slot.dot, slot.count);
             let baseline = Baseline { owner: dot.replica, birth, seen: dot.seq, total, reset: Dot::new(id, by) };
             self.buckets[bucket_of(hash_of(key))].baselines.merge(&path, baseline);
         }
@@ -229,7 +229,7 @@ impl Store {
                 }
                 let place = place_of(&path);
                 let slot = slots.get(&place).filter(|slot| slot.reset_by.is_none()).zip(births.get(&place));
-                move_element(moving, &path, &mut element, &mut bucket.baselines, slot);
+                move_element(moving, &path, &mut element, &bucket.baselines, slot);
                 bucket.keys.draft(&path, element, &mut self.draft);
                 bucket.keys.commit(&path, &self.draft);
             }
@@ -297,7 +297,7 @@ impl Moving {
         let mut reset = |place: &Place, slot: &mut Slot| {
             if slot.reset_by.is_none() && slot.touched_by <= self.base + seq {
                 slot.reset_by = Some(seq);
-                resets.push((place.clone(), slot.dot, slot.count.clone()));
+                resets.push((place.clone(), slot.dot, slot.count));
             }
         };
         for part in &body.parts {
@@ -359,7 +359,7 @@ fn move_element(
     element.value = element.value.iter().map(|(dot, register)| (moving.dot(dot), *register)).collect();
     let mut counts = DotFun::new();
     for (dot, count) in element.counts.iter() {
-        let mut count = count.clone();
+        let mut count = *count;
         if !moving.is_moved(dot) {
             counts.insert(dot, count);
             continue;
@@ -369,7 +369,7 @@ fn move_element(
         } else if let Some((slot, birth)) = slot {
             let is_reset = |baseline: &Baseline| baseline.birth == slot.count.birth && baseline.seen >= slot.dot.seq;
             if !baselines.get(path, moving.old).is_some_and(is_reset) {
-                counts.insert(slot.dot, slot.count.clone());
+                counts.insert(slot.dot, slot.count);
             }
             count.total -= slot.count.total;
             count.birth = *birth;

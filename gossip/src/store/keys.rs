@@ -7,6 +7,8 @@
 //! ([`Keys::draft`]), then put that in its place ([`Keys::commit`]). Two steps, because what was read, and what is new
 //! about it, may lie in what is overwritten.
 
+use std::collections::BTreeSet;
+
 use slab::Slab;
 
 use super::bucket::place_of;
@@ -30,6 +32,8 @@ pub(super) struct Keys {
     tables: Slab<Tables>,
     /// Keys with live cells of more than one type.
     clashes: usize,
+    /// Keys that hold ballots: what they amount to changes with membership, without a write.
+    ballots: BTreeSet<Box<[u8]>>,
 }
 
 /// What a [`Keys::draft`] holds.
@@ -58,6 +62,11 @@ impl Keys {
     /// Keys with live cells of more than one type.
     pub(super) fn clashes(&self) -> usize {
         self.clashes
+    }
+
+    /// The keys that hold ballots.
+    pub(super) fn ballots(&self) -> impl Iterator<Item = (&[u8], Entry<'_>)> {
+        self.ballots.iter().filter_map(|key| Some((&**key, self.get(hash_of(key), key)?)))
     }
 
     pub(super) fn get(&self, key_hash: u64, key: &[u8]) -> Option<Entry<'_>> {
@@ -128,10 +137,11 @@ impl Keys {
             Form::Element => {
                 let at = self.tables_at(hash, key).expect("a draft of an element is of a key with tables");
                 let tables = &mut self.tables[at];
-                self.clashes -= usize::from(Entry::Many(tables).clashes());
+                let before = Kind::of(Entry::Many(tables));
                 tables.put(path.class, path.name, &draft.bytes);
-                self.clashes += usize::from(Entry::Many(tables).clashes());
-                if tables.is_empty() {
+                let (after, is_empty) = (Kind::of(Entry::Many(tables)), tables.is_empty());
+                self.count(key, before, after);
+                if is_empty {
                     self.remove(hash, key);
                 }
             }
@@ -186,10 +196,11 @@ impl Keys {
     /// Removes a key with all that lies under it.
     pub(super) fn remove(&mut self, key_hash: u64, key: &[u8]) {
         let Some(entry) = self.get(key_hash, key) else { return };
-        self.clashes -= usize::from(entry.clashes());
+        let before = Kind::of(entry);
         if let Some(at) = self.tables_at(key_hash, key) {
             self.tables.remove(at);
         }
+        self.count(key, before, Kind::default());
         self.records.remove(place_of(key_hash), key);
     }
 
@@ -199,10 +210,7 @@ impl Keys {
     }
 
     fn entry<'a>(&'a self, record: &'a [u8]) -> Entry<'a> {
-        match (record[0], &record[1..]) {
-            (TABLES, number) => Entry::Many(&self.tables[number_of(number)]),
-            (class, packed) => Entry::Few(Class::from_code(class), Packed::new(packed)),
-        }
+        entry_of(record, &self.tables)
     }
 
     fn tables_at(&self, key_hash: u64, key: &[u8]) -> Option<usize> {
@@ -214,31 +222,66 @@ impl Keys {
         if record.is_empty() {
             return self.remove(key_hash, key);
         }
-        let Self { records, tables, clashes } = self;
-        *clashes += usize::from(record[0] == SEVERAL);
+        let Self { records, tables, .. } = self;
+        let mut before = Kind::default();
         let hash_of = |key: &[u8]| place_of(hash_of(key));
-        records.put(place_of(key_hash), key, record, hash_of, |before| match before[0] {
-            TABLES => *clashes -= usize::from(Entry::Many(&tables.remove(number_of(&before[1..]))).clashes()),
-            SEVERAL => *clashes -= 1,
-            _ => {}
+        records.put(place_of(key_hash), key, record, hash_of, |old| {
+            before = Kind::of(entry_of(old, tables));
+            if old[0] == TABLES {
+                tables.remove(number_of(&old[1..]));
+            }
         });
+        let after = Kind::of(self.entry(record));
+        self.count(key, before, after);
     }
 
     fn put_tables(&mut self, key_hash: u64, key: &[u8], tables: Tables) {
         if tables.is_empty() {
             return self.remove(key_hash, key);
         }
-        let clashes = usize::from(Entry::Many(&tables).clashes());
         if let Some(at) = self.tables_at(key_hash, key) {
-            self.clashes -= usize::from(Entry::Many(&self.tables[at]).clashes());
+            let (before, after) = (Kind::of(Entry::Many(&self.tables[at])), Kind::of(Entry::Many(&tables)));
             self.tables[at] = tables;
+            self.count(key, before, after);
         } else {
             let number = u32::try_from(self.tables.insert(tables)).expect("fewer keys than 32 bits tell apart");
             let mut record = [TABLES; 1 + size_of::<u32>()];
             record[1..].copy_from_slice(&number.to_le_bytes());
             self.put_record(key_hash, key, &record);
         }
-        self.clashes += clashes;
+    }
+
+    /// Keeps count of a key that has become another kind.
+    fn count(&mut self, key: &[u8], before: Kind, after: Kind) {
+        if before == after {
+            return;
+        }
+        self.clashes = self.clashes + usize::from(after.clashes) - usize::from(before.clashes);
+        match (before.holds_ballots, after.holds_ballots) {
+            (false, true) => drop(self.ballots.insert(key.into())),
+            (true, false) => drop(self.ballots.remove(key)),
+            _ => {}
+        }
+    }
+}
+
+/// What one asks for over all keys of a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Kind {
+    clashes: bool,
+    holds_ballots: bool,
+}
+
+impl Kind {
+    fn of(entry: Entry<'_>) -> Self {
+        Self { clashes: entry.clashes(), holds_ballots: entry.holds_ballots() }
+    }
+}
+
+fn entry_of<'a>(record: &'a [u8], tables: &'a Slab<Tables>) -> Entry<'a> {
+    match (record[0], &record[1..]) {
+        (TABLES, number) => Entry::Many(&tables[number_of(number)]),
+        (class, packed) => Entry::Few(Class::from_code(class), Packed::new(packed)),
     }
 }
 

@@ -15,6 +15,7 @@
 //! context; Baquero, Almeida, Lerche, *The problem with embedded CRDT counters and a solution* (2016) for resets.
 
 mod apply;
+mod ballot;
 mod baseline;
 mod bucket;
 mod cell;
@@ -25,6 +26,7 @@ mod entry;
 mod event;
 mod fingerprint;
 mod identity;
+mod image;
 mod keys;
 mod packed;
 mod records;
@@ -50,6 +52,7 @@ use identity::Provisional;
 use window::{Record, Window};
 
 pub use apply::{Applied, Missing};
+pub use ballot::{BALLOT_BYTES_MAX, Ballot, present};
 pub use bucket::BUCKETS;
 pub use cell::Class;
 pub use changes::Change;
@@ -70,7 +73,7 @@ pub struct Sealed {
     pub body: Vec<u8>,
 }
 
-/// A replica's copy of the key space. A clone is an image of it, as a disk holds one.
+/// A replica's copy of the key space.
 #[derive(Clone, Debug)]
 pub struct Store {
     id: ReplicaId,
@@ -178,6 +181,12 @@ impl Store {
     #[must_use]
     pub fn has_open_window(&self) -> bool {
         self.window.is_some()
+    }
+
+    /// Whether sealed local events wait to be taken by [`Store::poll_sealed`].
+    #[must_use]
+    pub fn has_sealed(&self) -> bool {
+        !self.sealed.is_empty()
     }
 
     /// Whether event `dot` is applied in the bucket of `key`; of the own events, sealed ones.
@@ -310,6 +319,9 @@ impl Store {
                 seen: *seen,
                 total: *total,
             },
+            Record::Discard { class, ballots } => {
+                EventChange::Discard { class: *class as u8, ballots: ballots.clone() }
+            }
             Record::Assign { class, name } => {
                 let register = *element(*class, name).value.get(event)?;
                 let value = Bytes(register.value);

@@ -104,7 +104,7 @@ impl Records {
         }
         let mut block = Block::default();
         block.bytes.reserve_exact(self.block.bytes.len() - self.block.free_bytes);
-        for at in self.table.iter_mut() {
+        for at in &mut self.table {
             let (name, content) = self.block.record(*at);
             *at = block.allot(name, content);
         }

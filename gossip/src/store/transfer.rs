@@ -155,6 +155,14 @@ impl Store {
         Some((bytes, count))
     }
 
+    /// Writes one bucket, whole. Seals the window.
+    pub(super) fn encode_bucket(&mut self, index: usize) -> Vec<u8> {
+        let mut bytes = self.begin_transfer();
+        let bucket = &self.buckets[index];
+        self.add_bucket(&mut bytes, index, Form::Whole(content_of(bucket, bucket.keys.iter())));
+        bytes
+    }
+
     fn begin_transfer(&mut self) -> Vec<u8> {
         self.seal();
         self.settle();

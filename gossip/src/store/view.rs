@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
+use cahoots_crdt::ReplicaId;
+
 use super::Store;
 use super::baseline::Baselines;
 use super::bucket::{Bucket, bucket_of};
@@ -68,13 +72,21 @@ impl<'a> View<'a> {
         number(&self.path(b""), &self.entry.element(Class::Text, b""), &self.bucket.baselines)
     }
 
-    /// How many members or fields there are; of a text, how many bytes.
+    /// How many members, fields or ballots there are; of a text, how many bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         match self.class {
             Class::Text => self.text().map_or(0, |text| text.len()),
-            class => self.entry.len(class),
+            Class::Vote | Class::Presence => self.ballots().count(),
+            Class::Set | Class::Hash => self.entry.len(self.class),
         }
+    }
+
+    /// The ballots, each with the replica that cast it, in the order of their ids. None for other types.
+    pub fn ballots(&self) -> impl Iterator<Item = (ReplicaId, &'a [u8])> + use<'a> {
+        let class = self.class;
+        let elements = self.entry.ballots().filter(move |(it, _)| *it == class);
+        elements.flat_map(|(_, element)| owned_values(&element))
     }
 
     /// Whether there is nothing to count; only a text can be empty and exist.
@@ -86,13 +98,13 @@ impl<'a> View<'a> {
     /// Whether the collection has this member or field.
     #[must_use]
     pub fn contains(&self, name: &[u8]) -> bool {
-        self.class != Class::Text && !self.entry.element(self.class, name).is_empty()
+        self.class.has_names() && !self.entry.element(self.class, name).is_empty()
     }
 
     /// The value of a field; of a set's member, the empty one.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<Cow<'a, [u8]>> {
-        if self.class == Class::Text {
+        if !self.class.has_names() {
             return None;
         }
         let element = self.entry.element(self.class, name);
@@ -102,14 +114,14 @@ impl<'a> View<'a> {
     /// Members or fields with their values, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Cow<'a, [u8]>)> + use<'a> {
         let this = *self;
-        let elements = self.entry.of(self.class).filter(move |_| this.class != Class::Text);
+        let elements = self.entry.of(self.class).filter(move |_| this.class.has_names());
         elements.map(move |(name, element)| (name, this.value_of(name, &element)))
     }
 
     /// Visits about `count` elements from `cursor` on; 0 begins, and 0 is returned at the end. Elements that stay
     /// throughout are visited exactly once. A page costs O(elements), so large collections get larger pages.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], Cow<'_, [u8]>)) -> u64 {
-        if self.class == Class::Text {
+        if !self.class.has_names() {
             return 0;
         }
         let elements = self.entry.of(self.class).map(|(name, element)| (hash_of(name), (name, element)));
@@ -134,6 +146,11 @@ impl<'a> View<'a> {
         }
         Cow::Borrowed(element.winner().map_or(&[], |(_, register)| register.value))
     }
+}
+
+/// What each replica has assigned.
+pub(super) fn owned_values<'a>(element: &Element<'a>) -> SmallVec<[(ReplicaId, &'a [u8]); 1]> {
+    element.value.iter().map(|(dot, register)| (dot.replica, register.value)).collect()
 }
 
 /// The value of an element as a number: its winning assignment, 0 when there is none, plus the live increments.

@@ -47,6 +47,11 @@ pub(super) enum Record {
         name: Box<[u8]>,
         before: (Dot, Count),
     },
+    /// Ballots of others.
+    Discard {
+        class: Class,
+        ballots: Vec<Dot>,
+    },
 }
 
 impl Record {
@@ -59,6 +64,7 @@ impl Record {
             Self::Assign { class, name } => (3, Some(*class), name),
             Self::Count { class, name, .. } => (4, Some(*class), name),
             Self::OwnReset { class, name, .. } => (5, Some(*class), name),
+            Self::Discard { class, .. } => (6, Some(*class), b""),
         }
     }
 }
@@ -131,6 +137,11 @@ impl Window {
 
     pub(super) fn own_reset(&mut self, path: &Path<'_>, before: (Dot, Count)) {
         self.push(path.key, 0, Record::OwnReset { class: path.class, name: path.name.into(), before });
+    }
+
+    pub(super) fn discard(&mut self, path: &Path<'_>, ballot: Dot) {
+        let record = Record::Discard { class: path.class, ballots: vec![ballot] };
+        self.push(path.key, CHANGE_BYTES + DOT_BYTES, record);
     }
 
     pub(super) fn clear(&mut self, bucket: usize, context: &Dots) {

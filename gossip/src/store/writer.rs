@@ -61,7 +61,7 @@ pub enum WriteError {
 /// Write access to the store within one group. Derefs to the store for reads.
 #[derive(Debug)]
 pub struct Writer<'a> {
-    store: &'a mut Store,
+    pub(super) store: &'a mut Store,
     wall_ms: u64,
     /// Bytes of keys, names and values written by this group.
     bytes: usize,
@@ -141,7 +141,13 @@ impl Writer<'_> {
                 match text.filter(|text| !text.is_empty()) {
                     Some(text) => supersede(&path, &text, (baselines, fingerprint, window), op.event, &mut context),
                     None => {
-                        supersede_entry((op.hash, key), entry, (baselines, fingerprint, window), op.event, &mut context)
+                        supersede_entry(
+                            (op.hash, key),
+                            entry,
+                            (baselines, fingerprint, window),
+                            op.event,
+                            &mut context,
+                        );
                     }
                 }
                 window.delete(key, context);
@@ -312,7 +318,7 @@ impl Writer<'_> {
     }
 
     /// Opens the window if need be, advances the clock, and notes what the operation observes of its bucket.
-    fn begin(&mut self, key: &[u8], bytes: usize) -> Operation {
+    pub(super) fn begin(&mut self, key: &[u8], bytes: usize) -> Operation {
         self.bytes += key.len() + bytes;
         let store = &mut *self.store;
         let hash = hash_of(key);
@@ -325,25 +331,26 @@ impl Writer<'_> {
     }
 
     /// What an operation works on.
-    fn open(&mut self, op: &Operation) -> Open<'_> {
+    pub(super) fn open(&mut self, op: &Operation) -> Open<'_> {
         let Store { buckets, window, draft, changes, .. } = &mut *self.store;
         Open { bucket: &mut buckets[op.bucket], window: window.as_mut().expect("begin opened it"), draft, changes }
     }
 }
 
-struct Open<'a> {
-    bucket: &'a mut Bucket,
-    window: &'a mut Window,
-    draft: &'a mut Draft,
-    changes: &'a mut Changes,
+/// The parts of a store that one operation works on.
+pub(super) struct Open<'a> {
+    pub(super) bucket: &'a mut Bucket,
+    pub(super) window: &'a mut Window,
+    pub(super) draft: &'a mut Draft,
+    pub(super) changes: &'a mut Changes,
 }
 
 /// One operation under way.
-struct Operation {
-    hash: u64,
-    bucket: usize,
+pub(super) struct Operation {
+    pub(super) hash: u64,
+    pub(super) bucket: usize,
     /// The open dot.
-    event: Dot,
+    pub(super) event: Dot,
 }
 
 /// The only cell of `element`, if it is a register written in the open window: assigning again needs no context,

@@ -75,6 +75,10 @@ pub(crate) enum Message<'a> {
     Have { origin: ReplicaId, seq: u64 },
     /// Sums over what the sender has of replicas from `first` to `last`, that range cut into as many equal parts.
     Ranges { first: ReplicaId, last: ReplicaId, sums: Vec<u64> },
+    /// Asks how far the receiver has the sender's events on disk.
+    AskKept,
+    /// The sender has the receiver's events on disk up to here.
+    Kept { upto: u64 },
 }
 
 impl<'a> Message<'a> {
@@ -108,7 +112,9 @@ pub type Carried<'a> = (Dot, Option<u32>, &'a [u8]);
 pub fn carried(payload: &[u8]) -> Option<Vec<Carried<'_>>> {
     let (_, messages) = Message::decode_all(payload)?;
     let events = messages.into_iter().filter_map(|message| match message {
-        Message::Event { origin, seq, body } => Some((Dot::new(origin, seq), None, body.0)),
+        Message::Event { origin, seq, body } | Message::Relay { origin, seq, body } => {
+            Some((Dot::new(origin, seq), None, body.0))
+        }
         Message::Chunk { event, index, data, .. } => Some((event, Some(index), data.0)),
         _ => None,
     });

@@ -123,11 +123,12 @@ impl Daemon {
         status.at("peers").array().iter().filter(|peer| *peer.at("live") == Value::Boolean(true)).count()
     }
 
-    /// Waits until it sees so many live peers.
+    /// Waits until it sees so many live peers, and serves.
     pub fn await_peers(&self, peers: usize) {
-        until(&format!("{} sees {peers} live peers", self.setup.node), || {
+        until(&format!("{} sees {peers} live peers and is ready", self.setup.node), || {
             let live = self.live_peers();
-            if live == peers { Ok(()) } else { Err(format!("{live}: {:?}", self.status().at("peers"))) }
+            let ready = *self.status().at("ready") == Value::Boolean(true);
+            if live == peers && ready { Ok(()) } else { Err(format!("{live}: {:?}", self.status().at("peers"))) }
         });
     }
 

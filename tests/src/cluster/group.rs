@@ -31,12 +31,29 @@ impl Group {
         Self::with(size, Some(seed))
     }
 
+    /// Daemons with data directories, on a relayed network, that are given these flags. They answer with what their own
+    /// disks have, before peers have helped.
+    #[must_use]
+    pub fn start_kept(size: usize, seed: u64, flags: &[&str]) -> Self {
+        Self::with_flags(size, Some(seed), |directory, name| {
+            let data = directory.join(format!("{name}.data"));
+            let data = data.to_string_lossy().into_owned();
+            let own = ["--serve-while-joining".to_owned(), "--data-dir".to_owned(), data];
+            own.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned())).collect()
+        })
+    }
+
     fn with(size: usize, seed: Option<u64>) -> Self {
+        Self::with_flags(size, seed, |_, _| Vec::new())
+    }
+
+    fn with_flags(size: usize, seed: Option<u64>, flags: impl Fn(&std::path::Path, &str) -> Vec<String>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let relay = seed.map(|seed| Relay::start(size, seed));
         let mut daemons: Vec<Option<Daemon>> = Vec::new();
         for (number, name) in NAMES[..size].iter().enumerate() {
             let mut setup = Setup::new(name, directory.path());
+            setup.flags = flags(directory.path(), name);
             setup.seeds = match &relay {
                 Some(relay) => relay.fronts().to_vec(),
                 None => daemons.iter().flatten().map(|daemon| daemon.setup.listen).collect(),

@@ -11,6 +11,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use cahoots_gossip::Dot;
+
+use crate::listener::Listener;
 use crate::sim::Random;
 
 /// What the network does to datagrams.
@@ -43,6 +46,8 @@ struct State {
     faults: Faults,
     random: Random,
     counts: Counts,
+    /// There while events are listened to.
+    listener: Option<Listener>,
     delayed: BinaryHeap<Delayed>,
     ties: u64,
     /// Where the daemons really listen, as far as they have started.
@@ -82,6 +87,7 @@ impl Relay {
             faults: Faults::default(),
             random: Random::new(seed),
             counts: Counts::default(),
+            listener: None,
             delayed: BinaryHeap::new(),
             ties: 0,
             daemons: vec![None; daemons],
@@ -127,6 +133,26 @@ impl Relay {
         self.set(Faults { cut: pairs.collect(), ..Faults::default() });
     }
 
+    /// Listens to every event from now on, in a cluster of this name without a key.
+    ///
+    /// # Panics
+    /// If a thread of the relay panicked.
+    pub fn listen(&self, cluster: &str) {
+        let listener = Listener::new(cluster, None);
+        self.shared.state.lock().expect("no thread panicked").listener = Some(listener);
+    }
+
+    /// How many different events were heard so far, and the dots that name two.
+    ///
+    /// # Panics
+    /// If a thread of the relay panicked, or nobody listens.
+    #[must_use]
+    pub fn heard(&self) -> (u64, Vec<Dot>) {
+        let state = self.shared.state.lock().expect("no thread panicked");
+        let listener = state.listener.as_ref().expect("somebody listens");
+        (listener.events(), listener.forks.clone())
+    }
+
     /// What was done so far.
     ///
     /// # Panics
@@ -154,6 +180,9 @@ impl Shared {
             let mut guard = self.state.lock().expect("no thread panicked");
             let state = &mut *guard;
             let Some(from) = state.daemons.iter().position(|daemon| *daemon == Some(source)) else { continue };
+            if let Some(listener) = &mut state.listener {
+                listener.hear(&buffer[..length]);
+            }
             if state.faults.cut.contains(&(from, to)) {
                 state.counts.cut += 1;
                 continue;

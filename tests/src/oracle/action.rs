@@ -26,6 +26,10 @@ pub enum Action {
     RemoveField(Name),
     /// DEL: like SET it supersedes everything observed of the key.
     Delete,
+    /// The replica's own ballot.
+    Cast(Name),
+    /// The same, taken back.
+    Withdraw,
 }
 
 /// Where inside a key an operation leaves something that can be live.
@@ -41,13 +45,15 @@ pub enum Path {
     Field(Name),
     /// The increments of a field.
     FieldCount(Name),
+    /// A ballot: one for each replica, which others' ballots do not touch.
+    Ballot,
 }
 
 impl Path {
     /// The member or field, if it is one.
     pub(super) fn name(&self) -> Option<&Name> {
         match self {
-            Self::Text | Self::Count => None,
+            Self::Text | Self::Count | Self::Ballot => None,
             Self::Member(name) | Self::Field(name) | Self::FieldCount(name) => Some(name),
         }
     }
@@ -59,6 +65,7 @@ impl Path {
             Self::Text | Self::Count => Class::Text,
             Self::Member(_) => Class::Set,
             Self::Field(_) | Self::FieldCount(_) => Class::Hash,
+            Self::Ballot => Class::Vote,
         }
     }
 }
@@ -73,14 +80,16 @@ impl Action {
             Self::AddMember(member) => Some(Path::Member(member.clone())),
             Self::SetField(field, _) => Some(Path::Field(field.clone())),
             Self::AddField(field, _) => Some(Path::FieldCount(field.clone())),
-            Self::RemoveMember(_) | Self::RemoveField(_) | Self::Delete => None,
+            Self::Cast(_) => Some(Path::Ballot),
+            Self::RemoveMember(_) | Self::RemoveField(_) | Self::Delete | Self::Withdraw => None,
         }
     }
 
-    /// Whether the operation supersedes what it observed at `path`.
+    /// Whether the operation supersedes what it observed at `path`; `own` says whether its own replica left it there.
     #[must_use]
-    pub fn supersedes(&self, path: &Path) -> bool {
+    pub fn supersedes(&self, path: &Path, own: bool) -> bool {
         match self {
+            Self::Cast(_) | Self::Withdraw => own && *path == Path::Ballot,
             Self::Set(_) | Self::Delete => true,
             Self::Add(_) | Self::AddField(..) => false,
             Self::AddMember(name) | Self::RemoveMember(name) => matches!(path, Path::Member(other) if other == name),
@@ -98,6 +107,7 @@ impl Action {
             Self::Add(_) => Some(Class::Text),
             Self::AddMember(_) | Self::RemoveMember(_) => Some(Class::Set),
             Self::SetField(..) | Self::AddField(..) | Self::RemoveField(_) => Some(Class::Hash),
+            Self::Cast(_) | Self::Withdraw => Some(Class::Vote),
         }
     }
 
@@ -105,12 +115,12 @@ impl Action {
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Set(value) => value.len(),
+            Self::Set(value) | Self::Cast(value) => value.len(),
             Self::SetField(field, value) => field.len() + value.len(),
             Self::AddMember(name) | Self::RemoveMember(name) | Self::RemoveField(name) => name.len(),
             Self::AddField(field, _) => field.len() + 20,
             Self::Add(_) => 20,
-            Self::Delete => 0,
+            Self::Delete | Self::Withdraw => 0,
         }
     }
 }
@@ -132,6 +142,8 @@ impl fmt::Debug for Action {
             Self::AddField(field, delta) => write!(f, "HINCRBY {} {delta}", brief(field)),
             Self::RemoveField(field) => write!(f, "HDEL {}", brief(field)),
             Self::Delete => write!(f, "DEL"),
+            Self::Cast(ballot) => write!(f, "cast {}", brief(ballot)),
+            Self::Withdraw => write!(f, "withdraw"),
         }
     }
 }

@@ -54,6 +54,11 @@ fn expect(live: &[&Operation]) -> Shown {
     match class {
         Class::Text => Shown::Text(counted(live, &Path::Text, &Path::Count)),
         Class::Set => Shown::Set(live.iter().filter_map(|operation| member_of(operation)).cloned().collect()),
+        Class::Vote | Class::Presence => {
+            let ballots =
+                live.iter().filter_map(|operation| Some((operation.dot.replica, ballot_of(operation)?.clone())));
+            Shown::Ballots(ballots.collect())
+        }
         Class::Hash => {
             let names: BTreeSet<&Name> = live.iter().filter_map(|operation| field_of(operation)).collect();
             let value = |name: &Name| counted(live, &Path::Field(name.clone()), &Path::FieldCount(name.clone()));
@@ -98,6 +103,10 @@ fn assigned_value(operation: &Operation) -> &Name {
 
 fn member_of(operation: &Operation) -> Option<&Name> {
     if let Action::AddMember(name) = &operation.action { Some(name) } else { None }
+}
+
+fn ballot_of(operation: &Operation) -> Option<&Name> {
+    if let Action::Cast(ballot) = &operation.action { Some(ballot) } else { None }
 }
 
 fn field_of(operation: &Operation) -> Option<&Name> {

@@ -184,7 +184,8 @@ impl History {
                     earlier.stamp
                 )));
             }
-            if earlier.path.as_ref().is_some_and(|path| action.supersedes(path)) {
+            let own = earlier.dot.replica == dot.replica;
+            if earlier.path.as_ref().is_some_and(|path| action.supersedes(path, own)) {
                 earlier.superseded_by.push(number);
             }
         }

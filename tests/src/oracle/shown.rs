@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use cahoots_crdt::ReplicaId;
 use cahoots_gossip::store::{Class, Store};
 
 use super::action::{Name, brief};
@@ -18,6 +19,8 @@ pub enum Shown {
     Set(BTreeSet<Name>),
     /// The fields of a hash.
     Hash(BTreeMap<Name, Name>),
+    /// What each replica has cast.
+    Ballots(BTreeMap<ReplicaId, Name>),
 }
 
 impl Shown {
@@ -51,6 +54,22 @@ impl Shown {
                 }
                 Self::Hash(fields)
             }
+            Class::Vote | Class::Presence => {
+                let cells: Vec<(ReplicaId, Name)> = view.ballots().map(|(id, ballot)| (id, ballot.to_vec())).collect();
+                let ballots: BTreeMap<ReplicaId, Name> = cells.iter().cloned().collect();
+                assert_eq!(
+                    (view.len(), ballots.len()),
+                    (cells.len(), cells.len()),
+                    "one ballot each at {}",
+                    brief(key)
+                );
+                assert!(
+                    !view.contains(b"") && view.iter().next().is_none(),
+                    "ballots of {} are no members",
+                    brief(key)
+                );
+                Self::Ballots(ballots)
+            }
         }
     }
 
@@ -62,6 +81,7 @@ impl Shown {
             Self::Text(_) => Some(Class::Text),
             Self::Set(_) => Some(Class::Set),
             Self::Hash(_) => Some(Class::Hash),
+            Self::Ballots(_) => Some(Class::Vote),
         }
     }
 
@@ -90,6 +110,9 @@ impl fmt::Debug for Shown {
             Self::Nothing => write!(f, "nothing"),
             Self::Text(text) => write!(f, "text {}", brief(text)),
             Self::Set(members) => f.debug_set().entries(members.iter().map(|name| brief(name))).finish(),
+            Self::Ballots(ballots) => {
+                f.debug_map().entries(ballots.iter().map(|(id, ballot)| (id, brief(ballot)))).finish()
+            }
             Self::Hash(fields) => {
                 f.debug_map().entries(fields.iter().map(|(name, value)| (brief(name), brief(value)))).finish()
             }

@@ -196,7 +196,7 @@ impl World {
     /// The tally with the counters of those that still run.
     pub(super) fn final_tally(&mut self) -> Tally {
         let mut tally = self.tally.clone();
-        (tally.heard, tally.forks) = (self.listener.events(), self.listener.forks);
+        (tally.heard, tally.forks) = (self.listener.events(), self.listener.forks.len() as u64);
         self.alive().into_iter().for_each(|host| tally.bury(&mut self.process_mut(host).engine));
         tally
     }

@@ -10,6 +10,8 @@ use super::{Random, World};
 pub(super) enum Appointment {
     /// The process on host `viewer` makes up its mind about `subject`.
     Review { viewer: usize, subject: ReplicaId },
+    /// The process on host `viewer` hears whether `subject` is ready.
+    Readiness { viewer: usize, subject: ReplicaId },
     /// Membership looks whether the id of the process on this host is used twice.
     Count(usize),
     /// A stream goes on.
@@ -35,6 +37,10 @@ impl Detector {
 }
 
 impl World {
+    pub(super) fn detector_delay(&mut self) -> u64 {
+        self.detector.random.between(self.detector.delay.0, self.detector.delay.1)
+    }
+
     /// How members hear of each other from now on.
     pub fn detector(&mut self) -> &mut Detector {
         &mut self.detector
@@ -46,11 +52,11 @@ impl World {
         for host in self.alive() {
             let own = self.process(host).engine.id();
             for &subject in ids.iter().filter(|subject| **subject != own) {
-                let delay = self.detector.random.between(self.detector.delay.0, self.detector.delay.1);
+                let delay = self.detector_delay();
                 self.appoint(self.now + delay, Appointment::Review { viewer: host, subject });
             }
             if self.doubtful {
-                let delay = self.detector.random.between(self.detector.delay.0, self.detector.delay.1);
+                let delay = self.detector_delay();
                 self.appoint(self.now + delay, Appointment::Count(host));
             }
         }
@@ -59,6 +65,7 @@ impl World {
     pub(super) fn keep(&mut self, appointment: Appointment) {
         let (host, subject) = match appointment {
             Appointment::Review { viewer, subject } => (viewer, subject),
+            Appointment::Readiness { viewer, subject } => return self.hear_readiness(viewer, subject),
             Appointment::Count(host) => return self.settle_duplicate(host),
             Appointment::Stream { id, leg } => return self.continue_stream(id, leg),
         };
@@ -96,6 +103,7 @@ impl World {
             (true, _) => {
                 process.engine.peer_up(now, subject, address, zone);
                 process.believed.insert(subject, Some(address));
+                self.announce_readiness(host, subject);
             }
             (false, Some(_)) if forgotten => {
                 process.engine.peer_gone(subject);
@@ -120,7 +128,7 @@ impl World {
             return;
         }
         self.tell(viewer, id, subject, false, true);
-        let delay = self.detector.random.between(self.detector.delay.0, self.detector.delay.1);
+        let delay = self.detector_delay();
         self.appoint(self.now + delay, Appointment::Review { viewer, subject: id });
     }
 

@@ -54,6 +54,7 @@ pub fn run(plan: &Plan) -> Report {
         }
     }
     world.backlog = plan.backlog;
+    world.joins = true;
     for (from, to, link) in &plan.other_links {
         world.set_link(*from, *to, *link);
     }
@@ -194,6 +195,7 @@ impl World {
         if !self.doubtful {
             self.check_clearing_up();
         }
+        self.check_all_ready();
         took
     }
 
@@ -204,7 +206,9 @@ impl World {
     fn agreement_bound(&mut self) -> u64 {
         let config = &self.config;
         let (interval, ahead_max) = (config.gossip_interval_us, config.limits.clock_ahead_ms_max);
-        let rounds = GOSSIP_ROUNDS * if self.doubtful { 3 } else { 1 };
+        // Where little may wait and little is sent a second, what came too early is dropped, asked for and sent again.
+        let paced = config.send_bytes_per_second.or(config.send_bytes_per_second_peer).is_some();
+        let rounds = GOSSIP_ROUNDS * if self.doubtful { 3 } else { 1 + u64::from(paced) };
         let true_wall = super::EPOCH + self.now / 1_000;
         let early_ms = self.wall_latest().saturating_sub(true_wall + ahead_max);
         self.detector.delay.1 + LONGEST_TIMER_MICROS + rounds * interval.max(PASS_PAUSE_MICROS) + early_ms * 1_000

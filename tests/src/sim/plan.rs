@@ -144,6 +144,7 @@ impl Plan {
 fn draw_config(random: &mut Random) -> ReplicaConfig {
     let mut config = ReplicaConfig::default();
     config.log_bytes_max = *random.pick(&[0, 2_000, 20_000, 64 << 20, 64 << 20]);
+    config.records_bytes_max = config.log_bytes_max.max(2_000);
     config.datagram_bytes_max = *random.pick(&[1_200, 1_200, 1_400]);
     config.flush_gap_us = *random.pick(&[0, 200, 200, 5_000]);
     config.gossip_interval_us = *random.pick(&[50_000, 1_000_000, 1_000_000]);

@@ -7,6 +7,7 @@ use cahoots_crdt::ReplicaId;
 use cahoots_gossip::engine::{Event, Now, Replica};
 use cahoots_gossip::store::Change;
 
+use super::joining::Joined;
 use crate::oracle::Shown;
 
 /// Milliseconds since 1970 at which every run begins.
@@ -48,6 +49,8 @@ pub struct Process {
     pub clocks: Clocks,
     /// Stopped by SIGSTOP: time goes on, nothing is processed.
     pub stopped: bool,
+    /// What is on the disk of its host leads up to the records of its engine.
+    pub(super) on_disk: bool,
     pub(super) socket: VecDeque<Waiting>,
     /// What a client knows that read everything once and since then re-reads what it is told has changed.
     pub(super) mirror: Option<BTreeMap<Vec<u8>, Shown>>,
@@ -56,6 +59,8 @@ pub struct Process {
     /// Everything the engine reported.
     pub events: Vec<Event>,
     pub(super) timer: (u64, u32),
+    /// There until it is ready.
+    pub(super) joined: Option<Joined>,
     /// When it started.
     pub(super) born: u64,
     /// Microseconds that it spends on each datagram; 0 = none worth counting.
@@ -72,11 +77,13 @@ impl Process {
         Self {
             clocks,
             stopped: false,
+            on_disk: false,
             socket: VecDeque::new(),
             mirror: watched.then(|| read_all(&engine)),
             believed: BTreeMap::new(),
             events: Vec::new(),
             timer: (0, 0),
+            joined: None,
             born: world,
             slow_us: 0,
             busy_until: 0,

@@ -37,6 +37,8 @@ pub struct Tally {
     pub longest_datagram: usize,
     /// Times a process wrote its state to disk.
     pub syncs: u64,
+    /// Times what was on a disk did not lead up to its process any more, and was written anew.
+    pub records_lost: u64,
     /// Processes that went on under the id on their disk.
     pub resumed: u64,
     /// Processes that kept the data on their disk and took a new id.
@@ -57,6 +59,8 @@ pub struct Tally {
     pub waited: u64,
     /// Processes told to leave.
     pub leaves: u64,
+    /// Processes that joined others.
+    pub joins: u64,
     /// Events heard on the wire, each once.
     pub heard: u64,
     /// Dots heard on the wire that named another event before.
@@ -101,6 +105,7 @@ impl Tally {
             ("refused", self.refused),
             ("changes", self.changes),
             ("syncs", self.syncs),
+            ("records_lost", self.records_lost),
             ("resumed", self.resumed),
             ("resumed_anew", self.resumed_anew),
             ("lies", self.lies),
@@ -111,6 +116,7 @@ impl Tally {
             ("clock_refusals", self.clock_refusals),
             ("waited", self.waited),
             ("leaves", self.leaves),
+            ("joins", self.joins),
             ("heard", self.heard),
             ("forks", self.forks),
         ]

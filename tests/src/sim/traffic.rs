@@ -4,6 +4,7 @@ use cahoots_gossip::engine::{Event, Received};
 use cahoots_gossip::wire::Refusal;
 
 use super::World;
+use super::joining::readiness;
 use super::process::Waiting;
 
 /// More datagrams than this from one input are a queue without a bound.
@@ -57,7 +58,10 @@ impl World {
             let Some(transmit) = self.process_mut(host).engine.poll_transmit(now) else { break };
             assert!(transmit.datagram.len() <= limit, "a datagram of {} bytes, limit {limit}", transmit.datagram.len());
             self.listener.hear(&transmit.datagram);
-            assert!(self.doubtful || self.listener.forks == 0, "host {host} sends another event under a dot in use");
+            assert!(
+                self.doubtful || self.listener.forks.is_empty(),
+                "host {host} sends another event under a dot in use"
+            );
             self.tally.longest_datagram = self.tally.longest_datagram.max(transmit.datagram.len());
             let to = self.hosts.iter().position(|host| host.address == transmit.to).expect("it knows hosts only");
             self.network.send(self.now, host, to, source, transmit.to, &transmit.datagram);
@@ -66,16 +70,20 @@ impl World {
             self.open_stream(host, ask);
         }
         let process = self.hosts[host].process.as_mut().expect("a process runs there");
-        let mut conflict = false;
+        let (mut conflict, mut ready) = (false, None);
         while let Some(event) = process.engine.poll_event() {
             if let Event::FingerprintMismatch { .. } | Event::IdentityConflict { .. } | Event::Forked { .. } = event {
                 assert!(self.doubtful, "host {host} reports {event:?}");
             }
             conflict |= matches!(event, Event::IdentityConflict { .. });
+            ready = ready.or(readiness(&event));
             self.tally.note(&event);
             process.events.push(event);
         }
         self.tally.changes += process.hear_changes();
+        if let Some(reason) = ready {
+            self.check_ready(host, reason);
+        }
         if conflict {
             self.take_new_id(host);
             self.pump(host);

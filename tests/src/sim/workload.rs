@@ -6,10 +6,10 @@ use crate::oracle::{Action, bucket_of};
 
 /// A mix of keys and operations, some left out altogether.
 pub struct Workload {
-    /// Keys by the class their name promises: `t`, `s`, `h`, and `x` for keys used as anything.
+    /// Keys by the class their name promises: `t`, `s`, `h`, `b`, and `x` for keys used as anything.
     keys: Vec<String>,
     names: u64,
-    weights: [u64; 8],
+    weights: [u64; 10],
     /// Of 100 values, how many are long.
     long: f64,
     longest: u64,
@@ -24,7 +24,7 @@ impl Workload {
     /// A mix of its own.
     #[must_use]
     pub fn draw(random: &mut Random) -> Self {
-        let kinds: Vec<char> = random.pick(&["t", "s", "h", "tsh", "tshx", "x"]).chars().collect();
+        let kinds: Vec<char> = random.pick(&["t", "s", "h", "b", "tshb", "tshbx", "x"]).chars().collect();
         let count = *random.pick(&[1, 2, 4, 12, 40]);
         let mut keys: Vec<String> = (0..count).map(|number| format!("{}{number}", random.pick(&kinds))).collect();
         if random.percent(40.0) {
@@ -35,11 +35,11 @@ impl Workload {
                 *key = names.find(|name| bucket_of(name.as_bytes()) == bucket).expect("one in a thousand");
             }
         }
-        let mut weights = [0; 8];
+        let mut weights = [0; 10];
         for weight in &mut weights {
             *weight = *random.pick(&[0, 1, 3, 3, 10]);
         }
-        weights[random.index(8)] += 1;
+        weights[random.index(10)] += 1;
         Self {
             keys,
             names: *random.pick(&[1, 2, 5]),
@@ -60,7 +60,7 @@ impl Workload {
 
     fn request(&mut self, random: &mut Random) -> Request {
         let key = random.pick(&self.keys).clone();
-        let class = key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h']));
+        let class = key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h', 'b']));
         let action = self.action(class, random);
         Request(key.into_bytes(), action)
     }
@@ -71,6 +71,7 @@ impl Workload {
         let choices: &[usize] = match class {
             't' => &[0, 1, 7],
             's' => &[2, 3, 7],
+            'b' => &[8, 8, 9, 7],
             _ => &[4, 5, 6, 7],
         };
         let total: u64 = choices.iter().map(|&choice| self.weights[choice]).sum();
@@ -88,6 +89,8 @@ impl Workload {
             4 => Action::SetField(name, self.value(random)),
             5 => Action::AddField(name, delta),
             6 => Action::RemoveField(name),
+            8 => Action::Cast(name),
+            9 => Action::Withdraw,
             _ => Action::Delete,
         }
     }

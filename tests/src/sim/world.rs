@@ -14,6 +14,7 @@ use super::process::Process;
 use super::stream::Streams;
 use super::tally::Tally;
 use super::{Clocks, Link, Random, Weather};
+use crate::listener::Listener;
 use crate::oracle::History;
 
 /// More timeouts than this at one instant are a timer that spins.
@@ -41,6 +42,8 @@ pub struct World {
     pub(super) streams: Streams,
     pub(super) seen: super::check::Registry,
     pub(super) watched: bool,
+    /// Processes that start while others run join these.
+    pub(super) joins: bool,
     /// Incarnations that left in good order: nobody waits for them.
     pub(super) departed: BTreeSet<ReplicaId>,
     pub(super) config: ReplicaConfig,
@@ -48,7 +51,7 @@ pub struct World {
     pub doubtful: bool,
     /// Datagrams that fit a socket.
     pub backlog: usize,
-    pub(super) listener: super::wire::Listener,
+    pub(super) listener: Listener,
     ids: BTreeMap<ReplicaId, usize>,
     appointments: u64,
     wall_latest: u64,
@@ -85,10 +88,11 @@ impl World {
             streams: Streams::default(),
             seen: super::check::Registry::default(),
             watched: true,
+            joins: false,
             departed: BTreeSet::new(),
             doubtful: false,
             backlog: super::process::SOCKET_BACKLOG,
-            listener: super::wire::Listener::new(&config),
+            listener: Listener::new(&config.cluster, config.key.as_ref()),
             config,
             ids: BTreeMap::new(),
             appointments: 0,
@@ -233,11 +237,13 @@ impl World {
     }
 
     /// Makes a process of an engine.
-    pub(super) fn inhabit(&mut self, host: usize, engine: Replica) {
+    pub(super) fn inhabit(&mut self, host: usize, mut engine: Replica) {
+        engine.keep_records();
         let id = engine.id();
         let Host { process, clocks, .. } = &mut self.hosts[host];
         assert!(process.is_none(), "host {host} is taken");
         *process = Some(Process::start(engine, *clocks, self.now, self.watched));
+        self.begin_joining(host);
         self.settle(id, host);
     }
 

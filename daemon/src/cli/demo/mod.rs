@@ -99,6 +99,7 @@ impl Demo {
             for node in &mut demo.nodes {
                 let status = node.call("CAHOOTS STATUS")?;
                 let peers = status["peers"].as_array().map_or(&[][..], Vec::as_slice);
+                all &= status["ready"] == Value::Bool(true);
                 all &= peers.iter().filter(|peer| peer["live"] == Value::Bool(true)).count() == NODES - 1;
             }
             Ok(all)

@@ -26,7 +26,6 @@ type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
 pub(super) struct Carrier {
     shared: Arc<Shared>,
     endpoint: quinn::Endpoint,
-    me: ReplicaId,
     /// How long a stream may stand still.
     patience: Duration,
     /// Of all answers under way together, in units.
@@ -58,11 +57,10 @@ enum Failure {
 }
 
 impl Carrier {
-    pub(super) fn new(shared: Arc<Shared>, endpoint: quinn::Endpoint, me: ReplicaId, config: &NodeConfig) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, endpoint: quinn::Endpoint, config: &NodeConfig) -> Self {
         Self {
             shared,
             endpoint,
-            me,
             patience: config.bulk_patience,
             memory: Semaphore::new(units(config.bulk_bytes_max)),
             bytes_max: config.bulk_bytes_max,
@@ -97,7 +95,7 @@ impl Carrier {
         })
         .await??;
         let mut head = [0; HEAD_BYTES];
-        head[..8].copy_from_slice(&self.me.get().to_be_bytes());
+        head[..8].copy_from_slice(&self.shared.id().get().to_be_bytes());
         head[8..].copy_from_slice(&peer.get().to_be_bytes());
         timeout(self.patience, async {
             send.write_all(&head).await?;

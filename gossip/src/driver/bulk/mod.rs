@@ -24,7 +24,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cahoots_crdt::ReplicaId;
 use quinn::{AsyncUdpSocket, EndpointConfig, IdleTimeout, Runtime, TokioRuntime, TransportConfig, VarInt};
 use tokio::sync::mpsc;
 
@@ -102,20 +101,14 @@ impl Bulk {
         &self,
         shared: &Arc<Shared>,
         asks: mpsc::Receiver<Ask>,
-        me: ReplicaId,
         config: &NodeConfig,
     ) -> impl Future<Output = ()> + Send + use<> {
-        client::carry(client::Carrier::new(Arc::clone(shared), self.endpoint.clone(), me, config), asks)
+        client::carry(client::Carrier::new(Arc::clone(shared), self.endpoint.clone(), config), asks)
     }
 
     /// Answers the requests of peers until the node stops.
-    pub(super) fn answer(
-        &self,
-        shared: &Arc<Shared>,
-        me: ReplicaId,
-        config: &NodeConfig,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        server::accept(server::Answerer::new(Arc::clone(shared), me, config), self.endpoint.clone())
+    pub(super) fn answer(&self, shared: &Arc<Shared>, config: &NodeConfig) -> impl Future<Output = ()> + Send + use<> {
+        server::accept(server::Answerer::new(Arc::clone(shared), config), self.endpoint.clone())
     }
 
     /// Tells every peer that this end is closed. What is under way is broken off.

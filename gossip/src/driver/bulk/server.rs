@@ -14,15 +14,14 @@ use crate::wire::REQUEST_BYTES_MAX;
 
 pub(super) struct Answerer {
     shared: Arc<Shared>,
-    me: ReplicaId,
     /// How long a handshake may take and a stream may stand still.
     patience: Duration,
     answers: Semaphore,
 }
 
 impl Answerer {
-    pub(super) fn new(shared: Arc<Shared>, me: ReplicaId, config: &NodeConfig) -> Self {
-        Self { shared, me, patience: config.bulk_patience, answers: Semaphore::new(ANSWERS_MAX) }
+    pub(super) fn new(shared: Arc<Shared>, config: &NodeConfig) -> Self {
+        Self { shared, patience: config.bulk_patience, answers: Semaphore::new(ANSWERS_MAX) }
     }
 
     /// Answers on one connection for as long as it lasts.
@@ -86,7 +85,7 @@ impl Answerer {
         let (head, body) = request.split_first_chunk::<HEAD_BYTES>().ok_or(Reset::Malformed)?;
         let (asker, receiver) = head.split_at(HEAD_BYTES / 2);
         let id = |bytes: &[u8]| ReplicaId::new(u64::from_be_bytes(bytes.try_into().expect("half of the head")));
-        if id(receiver) != self.me {
+        if id(receiver) != self.shared.id() {
             return Err(Reset::OtherReplica);
         }
         self.shared.drive(|replica, now| replica.serve(now, id(asker), body)).map_err(|_| Reset::Refused)

@@ -1,0 +1,146 @@
+//! `cahoots export`: all data as lines of JSON, from a directory or from the local node.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use super::CliResult;
+use super::json_lines::{self, Data, Item};
+use super::resp_client::{Reply, RespClient};
+use crate::config::Locate;
+use crate::storage::{self, Progress};
+use cahoots_gossip::Limits;
+use cahoots_gossip::store::{Class, View};
+
+/// Between two lines about progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// Keys asked for at a time.
+const BATCH: usize = 500;
+
+pub(super) fn export(directory: Option<&Path>, locate: Locate) -> CliResult {
+    let mut writer = Export::new();
+    match directory {
+        Some(directory) => of_directory(directory, &mut writer)?,
+        None => of_node(locate, &mut writer)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Export {
+    out: BufWriter<io::StdoutLock<'static>>,
+    count: u64,
+    total: u64,
+    told: Instant,
+}
+
+impl Export {
+    fn new() -> Self {
+        Self { out: BufWriter::new(io::stdout().lock()), count: 0, total: 0, told: Instant::now() }
+    }
+
+    fn begin(&mut self, cluster: Option<&str>, total: u64) -> io::Result<()> {
+        self.total = total;
+        self.out.write_all(json_lines::begin(cluster, total).as_bytes())
+    }
+
+    fn item(&mut self, item: &Item) -> io::Result<()> {
+        self.out.write_all(json_lines::write(item).as_bytes())?;
+        self.count += 1;
+        if self.told.elapsed() >= PROGRESS_INTERVAL {
+            self.told = Instant::now();
+            eprintln!("{} of about {} keys", self.count, self.total);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.out.write_all(json_lines::end(self.count).as_bytes())?;
+        self.out.flush()?;
+        eprintln!("{} keys", self.count);
+        Ok(())
+    }
+}
+
+fn of_directory(directory: &Path, writer: &mut Export) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let contents = storage::read(directory, Limits::default(), &Progress::default())?;
+    let store = &contents.store;
+    writer.begin(contents.cluster.as_deref(), store.len() as u64)?;
+    let (mut cursor, mut result) = (0, Ok(()));
+    loop {
+        cursor = store.scan(cursor, BATCH, |key, view| {
+            if let (Ok(()), Some(value)) = (&result, data_of(&view)) {
+                result = writer.item(&Item { key: key.to_vec(), value });
+            }
+        });
+        std::mem::replace(&mut result, Ok(()))?;
+        if cursor == 0 {
+            return Ok(writer.end()?);
+        }
+    }
+}
+
+/// What is exported of a value. Ballots are not: they are those of the members that were alive.
+fn data_of(view: &View<'_>) -> Option<Data> {
+    match view.class() {
+        Class::Text => Some(Data::Text(view.text().unwrap_or_default().into_owned())),
+        Class::Set => Some(Data::Set(view.iter().map(|(name, _)| name.to_vec()).collect())),
+        Class::Hash => Some(Data::Hash(view.iter().map(|(name, value)| (name.to_vec(), value.into_owned())).collect())),
+        Class::Vote | Class::Presence => None,
+    }
+}
+
+fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let path = locate.socket()?;
+    let mut client = RespClient::connect(&path)?;
+    let total = match client.call(&[b"DBSIZE"])? {
+        Reply::Integer(keys) => u64::try_from(keys).unwrap_or(0),
+        Reply::Error(error) => return Err(error.into()),
+        _ => 0,
+    };
+    writer.begin(None, total)?;
+    let mut cursor = b"0".to_vec();
+    loop {
+        let page = client.call(&[b"SCAN", &cursor, b"COUNT", BATCH.to_string().as_bytes()])?.array()?;
+        let [next, keys] = <[Reply; 2]>::try_from(page).map_err(|_| "an unexpected reply to SCAN")?;
+        let keys = keys.array()?.into_iter().map(Reply::bytes).collect::<io::Result<Vec<_>>>()?;
+        for key in &keys {
+            client.prepare(&[b"TYPE", key]);
+        }
+        client.send()?;
+        let types = keys.iter().map(|_| client.receive()).collect::<io::Result<Vec<_>>>()?;
+        for (key, class) in keys.into_iter().zip(types) {
+            let value = match &class {
+                Reply::Simple(class) if class == "string" => match client.call(&[b"GET", &key])? {
+                    Reply::Bulk(Some(text)) => Data::Text(text),
+                    _ => continue, // deleted meanwhile
+                },
+                Reply::Simple(class) if class == "set" => Data::Set(list(&mut client, b"SMEMBERS", &key)?),
+                Reply::Simple(class) if class == "hash" => {
+                    let mut words = list(&mut client, b"HGETALL", &key)?.into_iter();
+                    let mut fields = Vec::new();
+                    while let (Some(name), Some(value)) = (words.next(), words.next()) {
+                        fields.push((name, value));
+                    }
+                    Data::Hash(fields)
+                }
+                Reply::Simple(class) if ["none", "vote", "presence"].contains(&&**class) => continue,
+                other => {
+                    let key = String::from_utf8_lossy(&key).into_owned();
+                    return Err(format!("key {key:?} is of a type that cannot be exported: {other:?}").into());
+                }
+            };
+            if !matches!(&value, Data::Set(it) if it.is_empty()) && !matches!(&value, Data::Hash(it) if it.is_empty()) {
+                writer.item(&Item { key, value })?;
+            }
+        }
+        cursor = next.bytes()?;
+        if cursor == b"0" {
+            return Ok(writer.end()?);
+        }
+    }
+}
+
+fn list(client: &mut RespClient, command: &[u8], key: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    client.call(&[command, key])?.array()?.into_iter().map(Reply::bytes).collect()
+}

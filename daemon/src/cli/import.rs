@@ -1,0 +1,97 @@
+//! `cahoots import`: what `export` wrote, written to the local node as ordinary commands.
+
+use std::io::{self, BufRead};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use super::json_lines::{self, Data, Item, Line, VERSION};
+use super::resp_client::{Reply, RespClient};
+use super::{CliResult, print};
+use crate::config::Locate;
+
+/// Between two lines about progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// Members or fields in one command, so that it stays well below what a command may write.
+const NAMES_MAX: usize = 500;
+/// Commands under way.
+const PIPELINE: usize = 200;
+
+pub(super) fn import(locate: Locate) -> CliResult {
+    let path = locate.socket()?;
+    let mut client = RespClient::connect(&path)?;
+    let (mut count, mut total, mut ended, mut under_way) = (0, None, None, 0);
+    let mut told = Instant::now();
+    for (number, line) in (1..).zip(io::stdin().lock().lines()) {
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        match json_lines::read(&line).map_err(|error| format!("line {number}: {error}"))? {
+            Line::Begin { version, .. } if version != VERSION => {
+                return Err(format!("the stream is of version {version}, and this program reads {VERSION}").into());
+            }
+            Line::Begin { keys, .. } => total = Some(keys.unwrap_or(0)),
+            Line::Item(_) if total.is_none() => return Err("this is no stream of `cahoots export`".into()),
+            Line::Item(item) => {
+                under_way += write(&mut client, &item);
+                count += 1;
+                if under_way >= PIPELINE {
+                    settle(&mut client, &mut under_way)?;
+                }
+            }
+            Line::End { count } => ended = Some(count),
+        }
+        if told.elapsed() >= PROGRESS_INTERVAL {
+            told = Instant::now();
+            eprintln!("{count} of {} keys", total.unwrap_or(0));
+        }
+    }
+    settle(&mut client, &mut under_way)?;
+    print(&format!("{count} keys\n"));
+    match ended {
+        Some(end) if end == count => Ok(ExitCode::SUCCESS),
+        Some(end) => Err(format!("the stream should have had {end} keys").into()),
+        None => Err("the stream was cut off: what there was of it is written".into()),
+    }
+}
+
+/// Prepares the commands for one key; says how many.
+fn write(client: &mut RespClient, item: &Item) -> usize {
+    match &item.value {
+        Data::Text(text) => {
+            client.prepare(&[b"SET", &item.key, text]);
+            1
+        }
+        Data::Set(members) => {
+            let chunks = members.chunks(NAMES_MAX);
+            let commands = chunks.len();
+            for chunk in chunks {
+                let words: Vec<&[u8]> =
+                    [&b"SADD"[..], &item.key].into_iter().chain(chunk.iter().map(Vec::as_slice)).collect();
+                client.prepare(&words);
+            }
+            commands
+        }
+        Data::Hash(fields) => {
+            let chunks = fields.chunks(NAMES_MAX);
+            let commands = chunks.len();
+            for chunk in chunks {
+                let pairs = chunk.iter().flat_map(|(name, value)| [name.as_slice(), value.as_slice()]);
+                let words: Vec<&[u8]> = [&b"HSET"[..], &item.key].into_iter().chain(pairs).collect();
+                client.prepare(&words);
+            }
+            commands
+        }
+    }
+}
+
+fn settle(client: &mut RespClient, under_way: &mut usize) -> Result<(), String> {
+    client.send().map_err(|error| error.to_string())?;
+    for _ in 0..std::mem::take(under_way) {
+        match client.receive().map_err(|error| error.to_string())? {
+            Reply::Error(error) => return Err(format!("the daemon refused a key: {error}")),
+            _ => continue,
+        }
+    }
+    Ok(())
+}

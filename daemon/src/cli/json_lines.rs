@@ -1,0 +1,127 @@
+//! The stream that `export` writes and `import` reads: a line of JSON for each key.
+//!
+//! The first line is `{"cahoots-export":1,...}`, the last `{"end":COUNT}`: a stream without it was cut off. Between
+//! them each line is a key and its value, under the name of its type. A string is a JSON string if it is UTF-8, else
+//! `{"hex":"..."}`. Documented in `docs/storage-format.md`.
+
+use serde_json::{Map, Value, json};
+
+/// The version of the stream.
+pub(super) const VERSION: u64 = 1;
+
+/// A key with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) key: Vec<u8>,
+    pub(super) value: Data,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Data {
+    Text(Vec<u8>),
+    Set(Vec<Vec<u8>>),
+    Hash(Vec<(Vec<u8>, Vec<u8>)>),
+}
+
+/// A line as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    Begin { version: u64, keys: Option<u64> },
+    Item(Item),
+    End { count: u64 },
+}
+
+pub(super) fn begin(cluster: Option<&str>, keys: u64) -> String {
+    format!("{}\n", json!({ "cahoots-export": VERSION, "cluster": cluster, "keys": keys }))
+}
+
+pub(super) fn end(count: u64) -> String {
+    format!("{}\n", json!({ "end": count }))
+}
+
+pub(super) fn write(item: &Item) -> String {
+    let mut line = Map::new();
+    line.insert("key".to_owned(), to_json(&item.key));
+    let (name, value) = match &item.value {
+        Data::Text(text) => ("text", to_json(text)),
+        Data::Set(members) => ("set", members.iter().map(|it| to_json(it)).collect()),
+        Data::Hash(fields) => {
+            ("hash", fields.iter().map(|(name, value)| json!([to_json(name), to_json(value)])).collect())
+        }
+    };
+    line.insert(name.to_owned(), value);
+    format!("{}\n", Value::Object(line))
+}
+
+pub(super) fn read(line: &str) -> Result<Line, String> {
+    let value: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    if let Some(version) = value["cahoots-export"].as_u64() {
+        return Ok(Line::Begin { version, keys: value["keys"].as_u64() });
+    }
+    if let Some(count) = value["end"].as_u64() {
+        return Ok(Line::End { count });
+    }
+    let object = value.as_object().ok_or("no object")?;
+    let key = from_json(object.get("key").ok_or("no key")?)?;
+    let list = |value: &Value| value.as_array().cloned().ok_or("no list");
+    let value = if let Some(text) = object.get("text") {
+        Data::Text(from_json(text)?)
+    } else if let Some(members) = object.get("set") {
+        Data::Set(list(members)?.iter().map(from_json).collect::<Result<_, _>>()?)
+    } else if let Some(fields) = object.get("hash") {
+        let field = |pair: &Value| match pair.as_array().map(Vec::as_slice) {
+            Some([name, value]) => Ok((from_json(name)?, from_json(value)?)),
+            _ => Err("a field is a pair".to_owned()),
+        };
+        Data::Hash(list(fields)?.iter().map(field).collect::<Result<_, _>>()?)
+    } else {
+        let names: Vec<&str> = object.keys().map(String::as_str).filter(|name| *name != "key").collect();
+        return Err(format!("a type this version does not know: {}", names.join(", ")));
+    };
+    Ok(Line::Item(Item { key, value }))
+}
+
+fn to_json(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Value::String(text.to_owned()),
+        Err(_) => json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() }),
+    }
+}
+
+fn from_json(value: &Value) -> Result<Vec<u8>, String> {
+    if let Some(text) = value.as_str() {
+        return Ok(text.as_bytes().to_vec());
+    }
+    let hex = value["hex"].as_str().filter(|hex| hex.len() % 2 == 0 && hex.is_ascii()).ok_or("neither text nor hex")?;
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).map_err(|error| error.to_string());
+    (0..hex.len()).step_by(2).map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_read_as_it_was_written() {
+        let items = [
+            Item { key: b"plain".to_vec(), value: Data::Text(b"a \"quoted\" line\n".to_vec()) },
+            Item { key: vec![0xFF, 0], value: Data::Set(vec![b"m".to_vec(), vec![0xC0]]) },
+            Item { key: b"h".to_vec(), value: Data::Hash(vec![(b"f".to_vec(), vec![]), (vec![0x80], b"v".to_vec())]) },
+        ];
+        for item in items {
+            let line = write(&item);
+            assert_eq!(line.matches('\n').count(), 1, "{line}");
+            assert_eq!(read(&line), Ok(Line::Item(item)));
+        }
+        assert_eq!(read(&begin(Some("c"), 9)), Ok(Line::Begin { version: 1, keys: Some(9) }));
+        assert_eq!(read(&end(3)), Ok(Line::End { count: 3 }));
+    }
+
+    #[test]
+    fn a_line_that_is_none_is_told() {
+        for line in ["", "[]", "{}", r#"{"key":"a"}"#, r#"{"key":"a","zset":[]}"#, r#"{"key":{"hex":"0"},"text":""}"#] {
+            assert!(read(line).is_err(), "{line}");
+        }
+        assert!(read(r#"{"key":"a","zset":[]}"#).unwrap_err().contains("zset"));
+    }
+}

@@ -1,0 +1,352 @@
+//! The log as it is written: records and bucket images in one row of frames, old segments dropped at its foot.
+//!
+//! A record is what was applied; an image is one bucket as it is now. Images are written in turns, always of the bucket
+//! whose last image is oldest, about as many bytes of them as of records. So everything before the oldest image that
+//! counts is superseded, and the log holds about twice the data whatever is overwritten, with no index to keep and
+//! nothing ever rewritten in place. See `docs/storage-format.md`.
+//!
+//! Order is what crashes leave alone: an image never counts without all records before it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cahoots_gossip::engine::Record;
+use cahoots_gossip::store::BUCKETS;
+
+use super::error::StorageError;
+use super::files::{Files, Output};
+use super::frame::{Kind, SEGMENT_HEADER_BYTES, SegmentHeader, write_frame, write_record};
+use super::scan::segment_name;
+
+/// So many segments that are not full are tidied up: every start begins one.
+const SEGMENTS_MAX: u64 = 100;
+/// A frame of records is closed beyond this, so that a torn one takes little with it.
+const FRAME_BYTES: usize = 1 << 20;
+
+/// Sizes that matter to space and not to correctness.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// A segment that has grown to this is closed. Space comes back in such pieces, and a sixteenth of a gigabyte is
+    /// little beside data for which it matters.
+    pub segment_bytes: u64,
+    /// Below this the log is not worth shortening: it is read in a fraction of a second.
+    pub log_bytes_min: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { segment_bytes: 16 << 20, log_bytes_min: 48 << 20 }
+    }
+}
+
+#[derive(Debug)]
+struct Segment {
+    path: PathBuf,
+    first: u64,
+    bytes: u64,
+}
+
+/// The images of one bucket.
+#[derive(Clone, Copy, Debug, Default)]
+struct Image {
+    /// Position and size of the last one.
+    position: u64,
+    bytes: u64,
+    /// Position of the last one that is on disk.
+    synced: u64,
+}
+
+/// What to sync, by whoever has time to wait for it.
+#[derive(Debug)]
+pub struct Sync {
+    outputs: Vec<Arc<dyn Output>>,
+    /// The log is on disk up to here once this has run.
+    pub position: u64,
+}
+
+impl Sync {
+    /// Waits until it is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn run(&self) -> io::Result<()> {
+        self.outputs.iter().try_for_each(|output| output.sync())
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Log {
+    directory: PathBuf,
+    files: Arc<dyn Files>,
+    segments: VecDeque<Segment>,
+    output: Option<Arc<dyn Output>>,
+    number: u64,
+    salt: u64,
+    /// Of the last frame written.
+    position: u64,
+    synced: u64,
+    images: Vec<Image>,
+    /// Nothing before this counts, and nothing after it without images of all buckets.
+    gap: Option<u64>,
+    /// Files written to since they were last synced, the current one last.
+    unsynced: Vec<Arc<dyn Output>>,
+    buffer: Vec<u8>,
+    sizes: Sizes,
+}
+
+/// What a log goes on from.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// Path, first position, bytes.
+    pub segments: Vec<(PathBuf, u64, u64)>,
+    /// Position and bytes of each bucket's last image, 0 for none.
+    pub images: Vec<(u64, u64)>,
+    /// The last position.
+    pub position: u64,
+    /// The number of the next segment.
+    pub next_number: u64,
+    /// What is there does not lead up to the store that was loaded.
+    pub gap: bool,
+    /// When segments are closed and dropped.
+    pub sizes: Sizes,
+}
+
+impl Log {
+    /// Goes on from what was loaded, in a new segment.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; what was written in part is behind the end.
+    pub fn open(directory: &Path, files: Arc<dyn Files>, start: Start) -> Result<Self, StorageError> {
+        let segments = start.segments.into_iter().map(|(path, first, bytes)| Segment { path, first, bytes });
+        let mut images = vec![Image::default(); BUCKETS];
+        for (image, (position, bytes)) in images.iter_mut().zip(start.images) {
+            *image = Image { position, bytes, synced: position };
+        }
+        let mut log = Self {
+            directory: directory.to_owned(),
+            files,
+            segments: segments.collect(),
+            output: None,
+            number: start.next_number.max(1) - 1,
+            salt: 0,
+            position: start.position,
+            synced: start.position,
+            images,
+            gap: None,
+            unsynced: Vec::new(),
+            buffer: Vec::new(),
+            sizes: start.sizes,
+        };
+        if start.gap {
+            log.begin_gap()?;
+        } else {
+            log.begin_segment(false)?;
+        }
+        Ok(log)
+    }
+
+    /// The last position written.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The last position known to be on disk.
+    pub fn synced_position(&self) -> u64 {
+        self.synced
+    }
+
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Bytes of the last image of each bucket: about what the data takes.
+    pub fn live_bytes(&self) -> u64 {
+        self.images.iter().map(|image| image.bytes).sum()
+    }
+
+    /// Whether images of all buckets are needed before what is written counts.
+    pub fn is_rebuilding(&self) -> bool {
+        self.gap.is_some()
+    }
+
+    /// How many bytes of images are worth writing per byte of records; `None` for as many as can be.
+    pub fn images_wanted(&self) -> Option<u64> {
+        let (bytes, live) = (self.bytes(), self.live_bytes());
+        if self.segments.len() as u64 > SEGMENTS_MAX + bytes / self.sizes.segment_bytes {
+            return None; // many starts and little data
+        }
+        let at_least = |tenths: u64| bytes > self.sizes.log_bytes_min.max(live * tenths / 10);
+        if self.gap.is_some() || at_least(25) {
+            None
+        } else if at_least(21) {
+            Some(2)
+        } else {
+            Some(u64::from(at_least(17)))
+        }
+    }
+
+    /// Appends records; returns how many bytes that took.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; what was written in part is behind the end.
+    pub fn append_records(&mut self, records: &VecDeque<Record>) -> Result<u64, StorageError> {
+        let (mut bytes, mut records) = (0, records.iter().peekable());
+        while records.peek().is_some() {
+            bytes += self.append(Kind::Records, |out| {
+                let end = out.len() + FRAME_BYTES;
+                while out.len() < end
+                    && let Some(record) = records.next()
+                {
+                    write_record(out, record);
+                }
+            })?;
+        }
+        Ok(bytes)
+    }
+
+    /// The bucket whose image is the oldest that counts.
+    pub fn next_image(&self) -> usize {
+        let oldest = self.images.iter().enumerate().min_by_key(|(_, image)| image.position);
+        oldest.map_or(0, |(bucket, _)| bucket)
+    }
+
+    /// Whether some bucket has no image since the gap.
+    pub fn next_image_is_due(&self) -> bool {
+        self.images.iter().any(|image| image.position == 0)
+    }
+
+    /// Appends an image of `bucket`; returns how many bytes that took.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; what was written in part is behind the end.
+    pub fn append_image(&mut self, bucket: usize, image: &[u8]) -> Result<u64, StorageError> {
+        let number = u16::try_from(bucket).expect("buckets fit 16 bits");
+        let bytes = self.append(Kind::Image, |out| {
+            out.extend_from_slice(&number.to_le_bytes());
+            out.extend_from_slice(image);
+        })?;
+        let image = &mut self.images[bucket];
+        (image.position, image.bytes) = (self.position, bytes);
+        Ok(bytes)
+    }
+
+    fn append(&mut self, kind: Kind, payload: impl FnOnce(&mut Vec<u8>)) -> Result<u64, StorageError> {
+        if self.segments.back().is_none_or(|segment| segment.bytes >= self.sizes.segment_bytes) {
+            self.begin_segment(false)?;
+        }
+        let (salt, position) = (self.salt, self.position + 1);
+        self.buffer.clear();
+        write_frame(&mut self.buffer, salt, kind, position, self.synced, payload);
+        let bytes = self.buffer.len() as u64;
+        let segment = self.segments.back_mut().expect("just made if there was none");
+        let output = self.output.as_ref().expect("a segment is open while a log is");
+        segment.bytes += bytes;
+        output.append(&self.buffer).map_err(StorageError::io("write", &segment.path))?;
+        if self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(last, output)) {
+            self.unsynced.push(Arc::clone(output));
+        }
+        self.position = position;
+        if self.buffer.capacity() > 4 * FRAME_BYTES {
+            self.buffer = Vec::new();
+        }
+        Ok(bytes)
+    }
+
+    fn begin_segment(&mut self, gap: bool) -> Result<(), StorageError> {
+        self.number += 1;
+        let path = self.directory.join(segment_name(self.number));
+        let salt = salt();
+        let header = SegmentHeader { number: self.number, first: self.position + 1, salt, gap }.encode();
+        let output = self.files.create(&path).map_err(StorageError::io("create", &path))?;
+        // Whoever finds a segment can rely on its header: it and the name are on disk before the first frame.
+        let written = output.append(&header).and_then(|()| output.sync());
+        if let Err(error) = written.and_then(|()| self.files.sync_directory(&self.directory)) {
+            // Half a header does no harm, but a full disk has no use for it.
+            let _ = self.files.remove(&path);
+            return Err(StorageError::io("write", &path)(error));
+        }
+        self.salt = salt;
+        self.output = Some(output);
+        self.segments.push_back(Segment { path, first: self.position + 1, bytes: SEGMENT_HEADER_BYTES as u64 });
+        Ok(())
+    }
+
+    /// Something that was applied could not be written: begins anew, behind a gap. What was written before stays until
+    /// everything is written again; what was written in vain since an earlier gap goes at once.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; what was written in part is behind the end.
+    pub fn begin_gap(&mut self) -> Result<(), StorageError> {
+        if let Some(gap) = self.gap {
+            while let Some(segment) = self.segments.pop_back_if(|segment| segment.first > gap) {
+                self.files.remove(&segment.path).map_err(StorageError::io("remove", &segment.path))?;
+            }
+        }
+        self.unsynced.clear();
+        self.output = None;
+        self.images.fill(Image::default());
+        self.gap = Some(self.position);
+        self.begin_segment(true)
+    }
+
+    /// What there is to sync now; nothing if everything is on disk.
+    pub fn to_sync(&mut self) -> Option<Sync> {
+        if self.synced == self.position {
+            return None;
+        }
+        Some(Sync { outputs: std::mem::take(&mut self.unsynced), position: self.position })
+    }
+
+    /// A [`Sync`] has run: drops what nothing needs any more.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; what was written in part is behind the end.
+    pub fn synced(&mut self, position: u64) -> Result<(), StorageError> {
+        self.synced = position.max(self.synced);
+        for image in &mut self.images {
+            if image.position <= position {
+                image.synced = image.position;
+            }
+        }
+        let needed = self.images.iter().map(|image| image.synced).min().unwrap_or(0);
+        if self.gap.is_some_and(|gap| needed > gap) {
+            self.gap = None;
+        }
+        if self.gap.is_some() {
+            return Ok(());
+        }
+        while self.segments.get(1).is_some_and(|next| next.first <= needed)
+            && let Some(segment) = self.segments.pop_front()
+        {
+            self.files.remove(&segment.path).map_err(StorageError::io("remove", &segment.path))?;
+        }
+        Ok(())
+    }
+
+    /// Gives all that is written so far second names in `to`, which is made: a copy as of this moment.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; what was written in part is behind the end.
+    pub fn link_into(&mut self, to: &Path) -> Result<(), StorageError> {
+        self.files.create_directory(to).map_err(StorageError::io("make the directory", to))?;
+        self.begin_segment(false)?;
+        let current = self.number;
+        for segment in &self.segments {
+            let Some(name) = segment.path.file_name().filter(|name| **name != *segment_name(current)) else { continue };
+            self.files.link(&segment.path, &to.join(name)).map_err(StorageError::io("link to", &segment.path))?;
+        }
+        self.files.sync_directory(to).map_err(StorageError::io("sync", to))
+    }
+}
+
+/// A number no other segment has, so that no frame of another passes for one of this.
+fn salt() -> u64 {
+    let mut bytes = [0; 8];
+    // Without randomness, which no system that runs this is, frames would only be told apart by their positions.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u64::from_le_bytes(bytes)
+}

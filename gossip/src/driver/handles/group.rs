@@ -1,0 +1,61 @@
+//! Several writes as one change.
+
+use std::cell::RefCell;
+
+use super::{Access, AccessError, Counter, Map, Register, Set, Vote};
+use crate::store::{Store, Writer};
+
+/// Writes under way that become one change: see [`Node::group`](crate::driver::Node::group).
+#[derive(Debug)]
+pub struct Group<'a, 'w> {
+    writer: RefCell<&'a mut Writer<'w>>,
+}
+
+impl<'a, 'w> Group<'a, 'w> {
+    pub(super) fn new(writer: &'a mut Writer<'w>) -> Self {
+        Self { writer: RefCell::new(writer) }
+    }
+
+    /// As [`Node::counter`](crate::driver::Node::counter).
+    pub fn counter(&self, key: impl AsRef<[u8]>) -> Counter<&Self> {
+        Counter::new(self, key.as_ref())
+    }
+
+    /// As [`Node::register`](crate::driver::Node::register).
+    pub fn register(&self, key: impl AsRef<[u8]>) -> Register<&Self> {
+        Register::new(self, key.as_ref())
+    }
+
+    /// As [`Node::set`](crate::driver::Node::set).
+    pub fn set(&self, key: impl AsRef<[u8]>) -> Set<&Self> {
+        Set::new(self, key.as_ref())
+    }
+
+    /// As [`Node::map`](crate::driver::Node::map).
+    pub fn map(&self, key: impl AsRef<[u8]>) -> Map<&Self> {
+        Map::new(self, key.as_ref())
+    }
+
+    /// As [`Node::vote`](crate::driver::Node::vote).
+    pub fn vote(&self, key: impl AsRef<[u8]>) -> Vote<&Self> {
+        Vote::new(self, key.as_ref())
+    }
+
+    /// As [`Node::delete`](crate::driver::Node::delete).
+    ///
+    /// # Errors
+    /// The clock is too far ahead of the cluster's.
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, AccessError> {
+        Ok(self.writer.borrow_mut().delete(key.as_ref())?)
+    }
+}
+
+impl Access for &Group<'_, '_> {
+    fn read<R>(&self, f: impl FnOnce(&Store) -> R) -> R {
+        f(&self.writer.borrow())
+    }
+
+    fn write<R>(&self, _: usize, f: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        f(&mut self.writer.borrow_mut())
+    }
+}

@@ -1,0 +1,118 @@
+//! Maps.
+
+use super::{Access, AccessError, Node, typed};
+use crate::store::Class;
+
+/// A field and its value.
+type Entry = (Vec<u8>, Vec<u8>);
+
+/// Fields with values, each replaced or counted on its own. A field written while it is removed elsewhere stays.
+///
+/// ```
+/// # use cahoots_gossip::driver::{Node, NodeConfig};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let node = Node::start(NodeConfig::new("alpha", "127.0.0.1:0".parse()?)).await?;
+/// let user = node.map("user:7");
+/// user.set("name", "Ada")?;
+/// assert_eq!(user.add("visits", 2)?, 2);
+/// assert_eq!(user.get("visits")?.as_deref(), Some(&b"2"[..]));
+/// assert!(user.remove("name")?);
+/// assert_eq!(user.len()?, 1);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Map<A = Node> {
+    access: A,
+    key: Box<[u8]>,
+}
+
+impl<A: Access> Map<A> {
+    pub(super) fn new(access: A, key: &[u8]) -> Self {
+        Self { access, key: key.into() }
+    }
+
+    /// Replaces the value of a field; says whether the field was absent.
+    ///
+    /// # Errors
+    /// The key holds another type, a limit is exceeded, or the clock is too far ahead.
+    pub fn set(&self, field: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool, AccessError> {
+        let (field, value) = (field.as_ref(), value.as_ref());
+        self.access.write(self.key.len() + field.len() + value.len(), |writer| {
+            typed(writer, &self.key, Class::Hash)?;
+            Ok(writer.insert(&self.key, Class::Hash, field, value)?)
+        })
+    }
+
+    /// Adds to the number in a field, 0 if there is none; the sum as this node knows it.
+    ///
+    /// # Errors
+    /// The key holds another type or the field no number, the sum would leave 64 bits, a limit is exceeded, or the clock
+    /// is too far ahead.
+    pub fn add(&self, field: impl AsRef<[u8]>, delta: i64) -> Result<i64, AccessError> {
+        let field = field.as_ref();
+        self.access.write(self.key.len() + field.len(), |writer| {
+            typed(writer, &self.key, Class::Hash)?;
+            Ok(writer.add_field(&self.key, field, delta)?)
+        })
+    }
+
+    /// Removes a field; says whether there was one.
+    ///
+    /// # Errors
+    /// The key holds another type, or the clock is too far ahead.
+    pub fn remove(&self, field: impl AsRef<[u8]>) -> Result<bool, AccessError> {
+        let field = field.as_ref();
+        self.access.write(self.key.len() + field.len(), |writer| {
+            typed(writer, &self.key, Class::Hash)?;
+            Ok(writer.remove(&self.key, Class::Hash, field)?)
+        })
+    }
+
+    /// The value of a field; `None` if there is none.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub fn get(&self, field: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, AccessError> {
+        self.access.read(|store| {
+            let view = typed(store, &self.key, Class::Hash)?;
+            Ok(view.and_then(|view| Some(view.get(field.as_ref())?.into_owned())))
+        })
+    }
+
+    /// Whether it has this field.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub fn contains(&self, field: impl AsRef<[u8]>) -> Result<bool, AccessError> {
+        self.access
+            .read(|store| Ok(typed(store, &self.key, Class::Hash)?.is_some_and(|view| view.contains(field.as_ref()))))
+    }
+
+    /// How many fields there are.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub fn len(&self) -> Result<usize, AccessError> {
+        self.access.read(|store| Ok(typed(store, &self.key, Class::Hash)?.map_or(0, |view| view.len())))
+    }
+
+    /// Whether there is none.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub fn is_empty(&self) -> Result<bool, AccessError> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Fields and values at this moment, in no order. O(fields), during which this node does nothing else.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub fn entries(&self) -> Result<Vec<Entry>, AccessError> {
+        self.access.read(|store| {
+            let view = typed(store, &self.key, Class::Hash)?;
+            let entries = view.iter().flat_map(|view| view.iter());
+            Ok(entries.map(|(field, value)| (field.to_vec(), value.into_owned())).collect())
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! Engines that join: when they are ready, and that none waits for ever.
+mod circle;
+
+use cahoots_gossip::engine::{Event, Readiness, ReadyReason};
+use circle::{Circle, id};
+
+const TIMEOUT_US: u64 = 5_000_000;
+
+/// Starts one that joins.
+fn joiner(circle: &mut Circle) -> usize {
+    let (at, now) = (circle.start(), circle.now);
+    circle.at(at).join(now, TIMEOUT_US);
+    at
+}
+
+/// Membership introduces two, each announcing whether it is ready.
+fn introduce(circle: &mut Circle, a: usize, b: usize) {
+    for (at, peer) in [(a, b), (b, a)] {
+        let (now, ready) = (circle.now, circle.at(peer).is_ready());
+        circle.up(at, peer);
+        circle.at(at).peer_ready(now, id(peer), ready);
+    }
+}
+
+fn reason(circle: &mut Circle, at: usize) -> Option<ReadyReason> {
+    match circle.at(at).readiness() {
+        Readiness::Ready(reason) => Some(reason),
+        Readiness::Joining(_) => None,
+    }
+}
+
+#[test]
+fn a_replica_that_joins_nobody_is_ready_from_the_start() {
+    let mut circle = Circle::strangers(1);
+    assert_eq!(reason(&mut circle, 0), Some(ReadyReason::First));
+}
+
+#[test]
+fn a_joiner_is_ready_once_it_has_what_a_ready_peer_had_and_says_so_once() {
+    let mut circle = Circle::strangers(1);
+    for at in 0..50 {
+        circle.write(0, |w| w.set(format!("key{at}").as_bytes(), &[b'v'; 900]));
+        circle.run(300);
+    }
+    let joiner = joiner(&mut circle);
+    introduce(&mut circle, 0, joiner);
+    assert_eq!(reason(&mut circle, joiner), None);
+    circle.run(200_000);
+    assert_eq!(reason(&mut circle, joiner), Some(ReadyReason::CaughtUp { peer: id(0) }));
+    assert_eq!(circle.at(joiner).store().len(), 50);
+    let told = circle.events(joiner).into_iter().filter(|event| matches!(event, Event::Ready { .. })).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn a_joiner_of_an_empty_cluster_is_ready_as_soon_as_it_is_answered() {
+    let mut circle = Circle::strangers(1);
+    let joiner = joiner(&mut circle);
+    introduce(&mut circle, 0, joiner);
+    circle.run(1);
+    assert_eq!(reason(&mut circle, joiner), Some(ReadyReason::CaughtUp { peer: id(0) }));
+}
+
+#[test]
+fn a_joiner_whose_peer_does_not_know_it_yet_asks_until_it_is_answered() {
+    let mut circle = Circle::strangers(1);
+    let joiner = joiner(&mut circle);
+    circle.up(joiner, 0); // its question is refused: the sender is no known peer
+    circle.run(60_000);
+    assert_eq!(reason(&mut circle, joiner), None);
+    circle.up(0, joiner);
+    circle.run(120_000);
+    assert_eq!(reason(&mut circle, joiner), Some(ReadyReason::CaughtUp { peer: id(0) }));
+}
+
+#[test]
+fn joiners_that_only_meet_each_other_are_ready_together_and_at_once() {
+    let mut circle = Circle::strangers(0);
+    for _ in 0..3 {
+        joiner(&mut circle);
+    }
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        introduce(&mut circle, a, b);
+    }
+    circle.run(260_000);
+    for at in 0..3 {
+        assert_eq!(reason(&mut circle, at), Some(ReadyReason::Together));
+    }
+}
+
+#[test]
+fn joiners_that_each_have_something_are_ready_when_all_have_all_of_it() {
+    let mut circle = Circle::strangers(0);
+    for at in 0..3 {
+        joiner(&mut circle);
+        circle.write(at, |w| w.set(format!("from{at}").as_bytes(), b"disk"));
+    }
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        introduce(&mut circle, a, b);
+    }
+    circle.run(600_000);
+    for at in 0..3 {
+        assert!(reason(&mut circle, at).is_some());
+        assert_eq!(circle.at(at).store().len(), 3);
+    }
+}
+
+#[test]
+fn a_joiner_that_meets_another_first_waits_for_the_one_with_the_data() {
+    let mut circle = Circle::strangers(1);
+    circle.write(0, |w| w.set(b"key", b"value"));
+    let (a, b) = (joiner(&mut circle), joiner(&mut circle));
+    introduce(&mut circle, a, b);
+    circle.run(200_000);
+    assert_eq!(reason(&mut circle, a), None, "somebody with data may be about to show up");
+    introduce(&mut circle, 0, a);
+    introduce(&mut circle, 0, b);
+    circle.run(100_000);
+    for at in [a, b] {
+        assert_eq!(circle.at(at).store().len(), 1);
+        assert!(reason(&mut circle, at).is_some());
+    }
+}
+
+#[test]
+fn whom_nobody_answers_serves_after_the_timeout_and_stays_ready_when_others_come() {
+    let mut circle = Circle::strangers(0);
+    joiner(&mut circle);
+    circle.run(TIMEOUT_US - 1);
+    assert_eq!(reason(&mut circle, 0), None);
+    circle.run(2);
+    assert_eq!(reason(&mut circle, 0), Some(ReadyReason::Alone));
+    let late = joiner(&mut circle);
+    introduce(&mut circle, 0, late);
+    circle.run(100_000);
+    assert_eq!(reason(&mut circle, 0), Some(ReadyReason::Alone));
+    assert_eq!(reason(&mut circle, late), Some(ReadyReason::CaughtUp { peer: id(0) }));
+}
+
+#[test]
+fn a_joiner_whose_only_source_dies_serves_what_it_has_after_the_timeout() {
+    let mut circle = Circle::strangers(1);
+    circle.write(0, |w| w.set(b"key", b"value"));
+    let joiner = joiner(&mut circle);
+    introduce(&mut circle, 0, joiner);
+    circle.kill(0);
+    circle.run(1_000_000);
+    circle.down(joiner, 0);
+    circle.run(TIMEOUT_US);
+    assert_eq!(reason(&mut circle, joiner), Some(ReadyReason::Alone));
+}
+
+#[test]
+fn catching_up_by_buckets_is_waited_for_and_its_progress_shows() {
+    let mut config = cahoots_gossip::engine::ReplicaConfig::default();
+    config.log_bytes_max = 4096;
+    let mut circle = Circle::strangers(0);
+    circle.start_with(config);
+    for at in 0..2_000 {
+        circle.write(0, |w| w.set(format!("key{at}").as_bytes(), &[b'v'; 100]));
+        circle.run(300);
+    }
+    let joiner = joiner(&mut circle);
+    introduce(&mut circle, 0, joiner);
+    let mut seen = Vec::new();
+    while reason(&mut circle, joiner).is_none() {
+        circle.now.mono += 100;
+        if !circle.exchange() {
+            circle.run(1_000);
+        }
+        if let Readiness::Joining(progress) = circle.at(joiner).readiness() {
+            seen.push((progress.percent, progress.buckets));
+        }
+    }
+    assert!(seen.is_sorted() && seen.iter().any(|(percent, buckets)| (1..100).contains(percent) && *buckets > 0));
+    assert_eq!(reason(&mut circle, joiner), Some(ReadyReason::CaughtUp { peer: id(0) }));
+    assert_eq!(circle.at(joiner).store().len(), 2_000);
+}

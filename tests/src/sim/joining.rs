@@ -1,0 +1,112 @@
+//! Processes that join: not ready until they have what their peers had, and never waiting for ever.
+//!
+//! What a joiner must have is worked out apart from the engine: whatever the peer that it says it has caught up with had
+//! when the joiner started. What it hears, a peer said later than that: nobody can have told it anything before, unless it
+//! goes on under an old id.
+
+use std::collections::BTreeMap;
+
+use cahoots_crdt::{ReplicaId, VersionVector};
+use cahoots_gossip::engine::{Event, Readiness, ReadyReason, Replica};
+
+use super::World;
+use super::detector::Appointment;
+
+/// Virtual microseconds without progress after which a joiner is ready all the same.
+const TIMEOUT_MICROS: u64 = 3_000_000;
+
+/// What was there when a process began to join.
+#[derive(Debug)]
+pub(super) struct Joined {
+    /// What each of the others had.
+    goals: BTreeMap<ReplicaId, VersionVector>,
+}
+
+/// What an engine surely tells of: of its own events not those that may still get another id.
+fn account(engine: &Replica) -> VersionVector {
+    let told = |id: ReplicaId| id != engine.id() || !engine.on_probation();
+    engine.store().version_vector().iter().filter(|(id, _)| told(*id)).collect()
+}
+
+impl World {
+    /// Has a process that has just been made join those that run.
+    pub(super) fn begin_joining(&mut self, host: usize) {
+        if !self.joins || self.alive().len() < 2 {
+            return;
+        }
+        let resumed = self.process(host).engine.on_probation();
+        let others = self.alive().into_iter().filter(|other| *other != host).map(|other| &self.process(other).engine);
+        // Whoever goes on under an old id may hear what was said to it before.
+        let others = others.filter(|_| !resumed);
+        let goals = others.map(|engine| (engine.id(), account(engine))).collect();
+        let now = self.read_clocks(host);
+        let process = self.process_mut(host);
+        process.engine.join(now, TIMEOUT_MICROS);
+        process.joined = Some(Joined { goals });
+        self.tally.joins += 1;
+    }
+
+    /// Membership tells `viewer` whether a peer is ready.
+    pub(super) fn announce_readiness(&mut self, viewer: usize, subject: ReplicaId) {
+        let home = self.home_of(subject, viewer);
+        let Some(process) = self.hosts[home].process.as_ref().filter(|it| it.engine.id() == subject) else { return };
+        let ready = process.engine.is_ready();
+        let now = self.read_clocks(viewer);
+        self.process_mut(viewer).engine.peer_ready(now, subject, ready);
+    }
+
+    /// The same, some time after that has changed.
+    pub(super) fn hear_readiness(&mut self, viewer: usize, subject: ReplicaId) {
+        match &self.hosts[viewer].process {
+            None => {}
+            Some(process) if process.stopped => {
+                let later = self.now + self.detector_delay();
+                self.appoint(later, Appointment::Readiness { viewer, subject });
+            }
+            Some(_) => {
+                self.announce_readiness(viewer, subject);
+                self.pump(viewer);
+            }
+        }
+    }
+
+    /// A process says that it is ready, and must be right.
+    pub(super) fn check_ready(&mut self, host: usize, reason: ReadyReason) {
+        let process = self.hosts[host].process.as_mut().expect("it has just said so");
+        let joined = process.joined.take().expect("only who joins becomes ready");
+        let (id, here) = (process.engine.id(), process.engine.store().version_vector());
+        if let ReadyReason::CaughtUp { peer } = reason
+            && !self.doubtful
+        {
+            let goal = joined.goals.get(&peer).into_iter().flat_map(VersionVector::iter);
+            let lacking = goal.into_iter().find(|(origin, seq)| *origin != id && here.get(*origin) < *seq);
+            assert!(lacking.is_none(), "host {host} is ready and lacks {lacking:?} of what {peer} had: {here:?}");
+        }
+        let name = match reason {
+            ReadyReason::CaughtUp { .. } => "ready_caught_up",
+            ReadyReason::Together => "ready_together",
+            ReadyReason::Alone => "ready_alone",
+            ReadyReason::Unfinished { .. } => "ready_unfinished",
+            other => panic!("host {host} joins and is ready as {other:?}"),
+        };
+        *self.tally.counters.entry(name).or_default() += 1;
+        for viewer in self.alive().into_iter().filter(|viewer| *viewer != host) {
+            let delay = self.detector_delay();
+            self.appoint(self.now + delay, Appointment::Readiness { viewer, subject: id });
+        }
+    }
+
+    /// Everybody is ready, or has good reason to wait still.
+    pub(super) fn check_all_ready(&mut self) {
+        self.advance(TIMEOUT_MICROS);
+        for host in self.alive() {
+            let readiness = self.process(host).engine.readiness();
+            assert!(matches!(readiness, Readiness::Ready(_)), "host {host} is not ready after healing: {readiness:?}");
+        }
+    }
+}
+
+/// The reason, if this event is that of being ready.
+pub(super) fn readiness(event: &Event) -> Option<ReadyReason> {
+    if let Event::Ready { reason } = event { Some(*reason) } else { None }
+}
