@@ -67,7 +67,7 @@ impl Store {
         for part in &body.parts {
             let index = usize::from(part.bucket);
             if self.seen(index, event.replica) < event.seq {
-                self.apply_part(index, event, part, body.clock);
+                self.apply_part(index, event, part, &body);
             }
         }
         self.vv.raise(event.replica, event.seq);
@@ -96,26 +96,24 @@ impl Store {
         gap.into_iter().chain(named).collect()
     }
 
-    fn apply_part(&mut self, index: usize, event: Dot, part: &Part<'_>, clock: Hlc) {
-        let sealed = Dot::new(self.id, self.vv.get(self.id));
-        let is_open = |dot: Dot| dot.replica == sealed.replica && dot.seq > sealed.seq;
+    fn apply_part(&mut self, index: usize, event: Dot, part: &Part<'_>, body: &Body<'_>) {
         let bucket = &mut self.buckets[index];
-        let mut target = Target { bucket, draft: &mut self.draft, event, clock };
+        let mut target = Target { bucket, draft: &mut self.draft, event, body };
         if let Some(context) = &part.cleared {
             let context = Context::new(event, context);
             let keys: Vec<Box<[u8]>> = target.bucket.keys.iter().map(|(key, _)| key.into()).collect();
             for key in keys {
-                target.delete(hash_of(&key), &key, &context, is_open);
+                target.delete(hash_of(&key), &key, &context);
                 self.changes.push(&key);
             }
         }
         for KeyChanges { key, changes } in &part.keys {
             let hash = hash_of(key.0);
-            changes.iter().for_each(|change| target.apply(change, (hash, key.0), is_open));
+            changes.iter().for_each(|change| target.apply(change, (hash, key.0)));
             self.changes.push(key.0);
         }
         let named: Dots = part.names.iter().copied().collect();
-        bucket.advance_frontier(index, &named, event);
+        bucket.advance_frontier(Some(&named), event);
         debug_assert_eq!(part.keys.iter().find(|key| bucket_of(hash_of(key.key.0)) != index), None);
     }
 }
@@ -125,63 +123,62 @@ struct Target<'a> {
     bucket: &'a mut Bucket,
     draft: &'a mut Draft,
     event: Dot,
-    clock: Hlc,
+    body: &'a Body<'a>,
 }
 
 impl Target<'_> {
-    fn apply(&mut self, change: &Change<'_>, (hash, key): (u64, &[u8]), is_open: impl Fn(Dot) -> bool + Copy) {
-        let (event, clock) = (self.event, self.clock);
+    fn apply(&mut self, change: &Change<'_>, (hash, key): (u64, &[u8])) {
+        let event = self.event;
         let place = |code: u8, name| Path::within(hash, key, Class::from_code(code).expect("checked"), name);
-        let at = |behind: u64| Hlc::new(clock.get() - behind);
-        let Bucket { keys, baselines, fingerprint, .. } = &mut *self.bucket;
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *self.bucket;
         match *change {
-            Change::Delete { ref context } => self.delete(hash, key, &Context::new(event, context), is_open),
+            Change::Delete { ref context } => self.delete(hash, key, &Context::new(event, context)),
             Change::Remove { class, name, ref context } => {
                 let path = place(class, name.0);
-                let mut element = keys.element(&path);
+                let (at, mut element) = keys.look(&path);
                 if !element.is_empty() {
                     let context = Context::new(event, context);
-                    remove_cells(&path, &mut element, baselines, fingerprint, is_open, |dot| context.covers(dot));
-                    keys.draft(&path, element, self.draft);
-                    keys.commit(&path, self.draft);
+                    remove_cells(&path, &mut element, baselines, fingerprint, |dot| context.covers(dot));
+                    keys.draft(at, &path, element, self.draft);
+                    keys.commit(at, &path, self.draft);
                 }
             }
             Change::Discard { class, ref ballots } => {
                 let path = place(class, b"");
-                let mut element = keys.element(&path);
+                let (at, mut element) = keys.look(&path);
                 if !element.is_empty() {
-                    remove_cells(&path, &mut element, baselines, fingerprint, is_open, |dot| ballots.contains(&dot));
-                    keys.draft(&path, element, self.draft);
-                    keys.commit(&path, self.draft);
+                    remove_cells(&path, &mut element, baselines, fingerprint, |dot| ballots.contains(&dot));
+                    keys.draft(at, &path, element, self.draft);
+                    keys.commit(at, &path, self.draft);
                 }
             }
             Change::Reset { class, name, owner, birth, seen, total } => {
                 let baseline = Baseline { owner, birth, seen, total, reset: event };
-                self.bucket.merge_baseline(&place(class, name.0), baseline, is_open);
+                self.bucket.merge_baseline(&place(class, name.0), baseline);
             }
-            Change::Assign { class, name, clock_behind, value } => {
+            Change::Assign { class, name, clock_after, value } => {
                 let path = place(class, name.0);
-                let mut element = keys.element(&path);
-                let register = Register { clock: at(clock_behind), value: value.0 };
+                let (at, mut element) = keys.look(&path);
+                let register = Register { clock: self.body.clock_of(clock_after), value: value.0 };
                 put_register(&path, &mut element, fingerprint, event, register);
-                keys.draft(&path, element, self.draft);
-                keys.commit(&path, self.draft);
+                keys.draft(at, &path, element, self.draft);
+                keys.commit(at, &path, self.draft);
             }
-            Change::Count { class, name, clock_behind, birth, total } => {
+            Change::Count { class, name, clock_after, birth, total } => {
                 let path = place(class, name.0);
-                let mut element = keys.element(&path);
-                let count = Count { clock: at(clock_behind), birth, total };
+                let (at, mut element) = keys.look(&path);
+                let count = Count { clock: self.body.clock_of(clock_after), birth, total };
                 put_count(&path, &mut element, baselines, fingerprint, event, count);
-                keys.draft(&path, element, self.draft);
-                keys.commit(&path, self.draft);
+                keys.draft(at, &path, element, self.draft);
+                keys.commit(at, &path, self.draft);
             }
         }
     }
 
-    fn delete(&mut self, hash: u64, key: &[u8], context: &Context, is_open: impl Fn(Dot) -> bool + Copy) {
-        let Bucket { keys, baselines, fingerprint, .. } = &mut *self.bucket;
+    fn delete(&mut self, hash: u64, key: &[u8], context: &Context) {
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *self.bucket;
         keys.alter(hash, key, self.draft, |path, element| {
-            remove_cells(path, element, baselines, fingerprint, is_open, |dot| context.covers(dot));
+            remove_cells(path, element, baselines, fingerprint, |dot| context.covers(dot));
         });
     }
 }

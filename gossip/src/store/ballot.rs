@@ -15,7 +15,7 @@ use super::cell::{Class, Dots, Element, Path, Register};
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
 use super::view::owned_values;
-use super::window::Window;
+use super::window::{Cell, Window};
 use super::writer::{Open, WriteError, Writer};
 
 /// Bytes of a ballot. Part of the protocol: a choice, not a document; every replica keeps one of every replica.
@@ -119,34 +119,30 @@ impl Writer<'_> {
             Err(BallotError::NoNumber) => panic!("a presence is a positive number"),
         }
         self.admit(key, b"", ballot.len())?;
-        let op = self.begin(key, ballot.len());
-        let path = Path::within(op.hash, key, class, b"");
+        let path = Path::new(key, class, b"");
+        let op = self.begin(path.key_hash, key, ballot.len());
         let register = Register { clock: self.store.clock, value: ballot };
         let Open { bucket, window, draft, changes } = self.open(&op);
-        let Bucket { keys, fingerprint, .. } = &mut *bucket;
-        let mut element = keys.element(&path);
-        if let Some(open) = element.value.get_mut(op.event) {
-            window.bytes += ballot.len().saturating_sub(open.value.len());
-            *open = register;
-        } else {
-            let mut replaces = false;
-            element.value.retain(|dot, cell| {
-                let own = dot.replica == op.event.replica;
-                if own {
-                    replaces = true;
-                    fingerprint.subtract(Fingerprint::of_register(&path, dot, cell));
-                }
-                !own
-            });
-            if replaces {
-                // Its context is empty: what it takes is the own part that every context implies.
-                window.remove(&path, Dots::default());
+        let Bucket { keys, cells_fingerprint, .. } = &mut *bucket;
+        let (at, mut element) = keys.look(&path);
+        let mut replaces = false;
+        element.value.retain(|dot, cell| {
+            let own = dot.replica == op.event.replica;
+            if own {
+                replaces |= dot != op.event;
+                cells_fingerprint.subtract(Fingerprint::of_register(&path, dot, cell));
             }
-            element.value.insert(op.event, register);
-            window.assign(&path, ballot.len());
+            !own
+        });
+        if replaces {
+            // Its context is empty: what it takes is the own part that every context implies.
+            window.remove(&path, &Dots::default());
         }
-        keys.draft(&path, element, draft);
-        keys.commit(&path, draft);
+        cells_fingerprint.add(Fingerprint::of_register(&path, op.event, &register));
+        window.assign(&path, &register);
+        element.value.insert(op.event, register);
+        keys.draft(at, &path, element, draft);
+        keys.commit(at, &path, draft);
         changes.push(key);
         Ok(())
     }
@@ -157,7 +153,7 @@ impl Writer<'_> {
     /// The clock is too far ahead.
     pub fn withdraw(&mut self, key: &[u8], class: Class) -> Result<bool, WriteError> {
         let Some((dot, _)) = self.store.ballot(key, class, self.store.id) else { return Ok(false) };
-        self.take_ballot(key, class, dot, |window, path| window.remove(path, Dots::default()))?;
+        self.take_ballot(key, class, dot, |window, path| window.remove(path, &Dots::default()))?;
         Ok(true)
     }
 
@@ -181,14 +177,17 @@ impl Writer<'_> {
         note: impl FnOnce(&mut Window, &Path<'_>),
     ) -> Result<(), WriteError> {
         self.admit(key, b"", 0)?;
-        let op = self.begin(key, 0);
-        let path = Path::within(op.hash, key, class, b"");
+        let path = Path::new(key, class, b"");
+        let op = self.begin(path.key_hash, key, 0);
         let Open { bucket, window, draft, changes } = self.open(&op);
-        let Bucket { keys, baselines, fingerprint, .. } = &mut *bucket;
-        let mut element = keys.element(&path);
-        remove_cells(&path, &mut element, baselines, fingerprint, |dot| dot == op.event, |dot| dot == ballot);
-        keys.draft(&path, element, draft);
-        keys.commit(&path, draft);
+        let Bucket { keys, baselines, cells_fingerprint, .. } = &mut *bucket;
+        let (at, mut element) = keys.look(&path);
+        remove_cells(&path, &mut element, baselines, cells_fingerprint, |dot| dot == ballot);
+        keys.draft(at, &path, element, draft);
+        keys.commit(at, &path, draft);
+        if ballot == op.event {
+            window.take_back(&path, Cell::Register);
+        }
         note(window, &path);
         changes.push(key);
         Ok(())

@@ -33,9 +33,9 @@ pub(super) struct Bucket {
     pub(super) keys: Keys,
     pub(super) baselines: Baselines,
     /// The events of this bucket that no later event of it has named; at most one per origin.
-    frontier: Dots,
-    /// Of every sealed cell, the effective baselines and the frontier.
-    pub(super) fingerprint: Fingerprint,
+    pub(super) frontier: Dots,
+    /// Of every cell, with the effective baselines.
+    pub(super) cells_fingerprint: Fingerprint,
 }
 
 impl Bucket {
@@ -50,10 +50,10 @@ impl Bucket {
         })
     }
 
-    /// The fingerprint of the keys alone: the sum of their own.
-    pub(super) fn keys_fingerprint(&self, index: usize) -> Fingerprint {
-        let mut sum = self.fingerprint;
-        self.frontier.iter().for_each(|dot| sum.subtract(Fingerprint::of_frontier(index, dot)));
+    /// The fingerprint of all that is replicated: the cells and the frontier.
+    pub(super) fn fingerprint(&self, index: usize) -> Fingerprint {
+        let mut sum = self.cells_fingerprint;
+        self.frontier.iter().for_each(|dot| sum.add(Fingerprint::of_frontier(index, dot)));
         sum
     }
 
@@ -67,47 +67,34 @@ impl Bucket {
         })
     }
 
-    pub(super) fn frontier(&self) -> &Dots {
-        &self.frontier
-    }
-
-    pub(super) fn set_frontier(&mut self, index: usize, frontier: Dots) {
-        self.frontier.iter().for_each(|dot| self.fingerprint.subtract(Fingerprint::of_frontier(index, dot)));
-        frontier.iter().for_each(|dot| self.fingerprint.add(Fingerprint::of_frontier(index, dot)));
-        self.frontier = frontier;
-    }
-
     /// `frontier - named - the origin's own previous + this event`.
-    pub(super) fn advance_frontier(&mut self, index: usize, named: &Dots, event: Dot) {
-        let mut frontier = self.frontier.clone();
-        frontier.retain(|dot| dot.replica != event.replica && !named.covers(dot));
-        frontier.raise(event);
-        self.set_frontier(index, frontier);
+    pub(super) fn advance_frontier(&mut self, named: Option<&Dots>, event: Dot) {
+        let is_named = |dot| named.is_some_and(|named| named.covers(dot));
+        self.frontier.retain(|dot| dot.replica != event.replica && !is_named(dot));
+        self.frontier.raise(event);
     }
 
     /// Takes in a baseline: merges it, and keeps the fingerprint of the cell it takes from.
-    pub(super) fn merge_baseline(&mut self, path: &Path<'_>, baseline: Baseline, is_open: impl Fn(Dot) -> bool) {
-        let Self { keys, baselines, fingerprint, .. } = self;
+    pub(super) fn merge_baseline(&mut self, path: &Path<'_>, baseline: Baseline) {
+        let Self { keys, baselines, cells_fingerprint, .. } = self;
         let element = keys.element(path);
         let cell = element.slot(baseline.owner);
         if cell.is_some_and(|(_, count)| count.birth > baseline.birth) {
             return; // the slot has begun a later life: nothing is left to take from
         }
-        let cell = cell.filter(|(dot, _)| !is_open(*dot)); // open cells have no fingerprint yet
         if let Some((dot, count)) = cell {
-            fingerprint.subtract(Fingerprint::of_count(path, dot, count, baselines));
+            cells_fingerprint.subtract(Fingerprint::of_count(path, dot, count, baselines));
         }
         baselines.merge(path, baseline);
         if let Some((dot, count)) = cell {
-            fingerprint.add(Fingerprint::of_count(path, dot, count, baselines));
+            cells_fingerprint.add(Fingerprint::of_count(path, dot, count, baselines));
         }
     }
 
-    /// The fingerprint computed from scratch: after a join, and to check the one kept.
-    pub(super) fn recompute(&self, index: usize) -> Fingerprint {
+    /// The fingerprint of the cells computed from scratch: after a join, and to check the one kept.
+    pub(super) fn cells_print(&self) -> Fingerprint {
         let mut sum = Fingerprint::default();
         self.prints().for_each(|(.., print)| sum.add(print));
-        self.frontier.iter().for_each(|dot| sum.add(Fingerprint::of_frontier(index, dot)));
         sum
     }
 
@@ -128,32 +115,31 @@ impl Bucket {
     }
 }
 
-/// Removes from `element` the cells for which `is_dead` holds, keeping the fingerprint of what was sealed.
+/// Removes from `element` the cells for which `is_dead` holds, keeping the fingerprint.
 pub(super) fn remove_cells(
     path: &Path<'_>,
     element: &mut Element<'_>,
     baselines: &Baselines,
     fingerprint: &mut Fingerprint,
-    is_open: impl Fn(Dot) -> bool,
     mut is_dead: impl FnMut(Dot) -> bool,
 ) {
     element.value.retain(|dot, register| {
         let dead = is_dead(dot);
-        if dead && !is_open(dot) {
+        if dead {
             fingerprint.subtract(Fingerprint::of_register(path, dot, register));
         }
         !dead
     });
     element.counts.retain(|dot, count| {
         let dead = is_dead(dot);
-        if dead && !is_open(dot) {
+        if dead {
             fingerprint.subtract(Fingerprint::of_count(path, dot, count, baselines));
         }
         !dead
     });
 }
 
-/// Puts a sealed register cell, replacing the writer's own previous one.
+/// Puts a register cell, replacing the writer's own previous one.
 pub(super) fn put_register<'a>(
     path: &Path<'_>,
     element: &mut Element<'a>,
@@ -172,7 +158,7 @@ pub(super) fn put_register<'a>(
     element.value.insert(dot, register);
 }
 
-/// Puts a sealed counter cell, replacing the owner's own previous one.
+/// Puts a counter cell, replacing the owner's own previous one.
 pub(super) fn put_count(
     path: &Path<'_>,
     element: &mut Element<'_>,

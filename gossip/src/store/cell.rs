@@ -47,6 +47,7 @@ pub(super) struct Path<'a> {
     pub(super) class: Class,
     pub(super) name: &'a [u8],
     pub(super) key_hash: u64,
+    pub(super) name_hash: u64,
     /// Of all three: the start value of the element's fingerprints.
     pub(super) hash: u64,
 }
@@ -58,8 +59,9 @@ impl<'a> Path<'a> {
 
     /// As [`Path::new`], for a key whose hash is known.
     pub(super) fn within(key_hash: u64, key: &'a [u8], class: Class, name: &'a [u8]) -> Self {
-        let hash = mix(mix(key_hash, class as u64), hash_of(name));
-        Self { key, class, name, key_hash, hash }
+        let name_hash = hash_of(name);
+        let hash = mix(mix(key_hash, class as u64), name_hash);
+        Self { key, class, name, key_hash, name_hash, hash }
     }
 }
 

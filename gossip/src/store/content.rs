@@ -71,7 +71,7 @@ pub(super) fn content_of<'a>(bucket: &'a Bucket, keys: impl Iterator<Item = (&'a
         key: Bytes(key),
         elements: entry.elements(key, 0).map(|(path, element)| state_of(path, &element)).collect(),
     });
-    Content { frontier: bucket.frontier().iter().collect(), baselines: baselines.collect(), keys: keys.collect() }
+    Content { frontier: bucket.frontier.iter().collect(), baselines: baselines.collect(), keys: keys.collect() }
 }
 
 fn state_of<'a>(path: Path<'a>, element: &Element<'a>) -> ElementState<'a> {

@@ -85,8 +85,8 @@ pub(super) struct Difference<'a> {
 
 impl Difference<'_> {
     /// Whether the keys of this bucket are those that the difference was made from.
-    pub(super) fn is_fresh(&self, bucket: &Bucket, index: usize) -> bool {
-        base_of(bucket, index) == self.base
+    pub(super) fn is_fresh(&self, bucket: &Bucket) -> bool {
+        base_of(bucket) == self.base
     }
 
     pub(super) fn items(&self) -> usize {
@@ -113,7 +113,7 @@ impl Store {
         let mut bases = Vec::new();
         for index in buckets {
             let bucket = &self.buckets[index];
-            bases.push((u16::try_from(index).expect("BUCKETS fits 16 bits"), base_of(bucket, index)));
+            bases.push((u16::try_from(index).expect("BUCKETS fits 16 bits"), base_of(bucket)));
             bucket.prints().for_each(|(.., print)| symbols.toggle(item_of(index, print)));
         }
         Sketch { bases, symbols }
@@ -158,7 +158,7 @@ impl Store {
                 sum = sum.wrapping_sub(item);
                 only_there.push(item.to_le_bytes());
             }
-            if (sum ^ low_half(bucket.keys_fingerprint(index))) & PRINT_MASK != 0 {
+            if (sum ^ low_half(bucket.cells_fingerprint)) & PRINT_MASK != 0 {
                 return None;
             }
             let content = content_of(bucket, keys.into_iter());
@@ -168,8 +168,8 @@ impl Store {
     }
 }
 
-fn base_of(bucket: &Bucket, index: usize) -> [u8; 8] {
-    low_half(bucket.keys_fingerprint(index)).to_le_bytes()
+fn base_of(bucket: &Bucket) -> [u8; 8] {
+    low_half(bucket.cells_fingerprint).to_le_bytes()
 }
 
 fn item_of(index: usize, print: Fingerprint) -> u64 {

@@ -29,7 +29,7 @@ impl<'a> Entry<'a> {
             Self::Few(_, mut packed) => {
                 packed.find(|(of, it, _)| (*of, *it) == (class, name)).map(|(.., element)| element)
             }
-            Self::Many(tables) => tables.of(class).and_then(|table| table.get(name)),
+            Self::Many(tables) => tables.of(class).and_then(|table| table.get(hash_of(name), name)),
         };
         found.unwrap_or_default()
     }
@@ -110,20 +110,20 @@ impl Tables {
     }
 
     /// Puts an element that is packed, or takes it away if nothing is packed.
-    pub(super) fn put(&mut self, class: Class, name: &[u8], packed: &[u8]) {
+    pub(super) fn put(&mut self, class: Class, (hash, name): (u64, &[u8]), packed: &[u8]) {
         let at = self.0.iter().position(|(it, _)| *it == class);
         match (at, packed.is_empty()) {
             (Some(at), true) => {
-                self.0[at].1.remove(name);
+                self.0[at].1.remove(hash, name);
                 if self.0[at].1.len() == 0 {
                     self.0.remove(at);
                 }
             }
-            (Some(at), false) => self.0[at].1.put(name, packed),
+            (Some(at), false) => self.0[at].1.put(hash, name, packed),
             (None, true) => {}
             (None, false) => {
                 let mut table = Table::default();
-                table.put(name, packed);
+                table.put(hash, name, packed);
                 self.0.push((class, table));
             }
         }
@@ -154,8 +154,7 @@ impl Table {
         self.len
     }
 
-    fn get(&self, name: &[u8]) -> Option<Element<'_>> {
-        let hash = hash_of(name);
+    fn get(&self, hash: u64, name: &[u8]) -> Option<Element<'_>> {
         Some(Packed::one(self.parts.get(self.part_of(hash))?.get(hash, name)?))
     }
 
@@ -163,20 +162,21 @@ impl Table {
         self.parts.iter().flat_map(Records::iter).map(|(name, content)| (name, Packed::one(content)))
     }
 
-    fn put(&mut self, name: &[u8], packed: &[u8]) {
+    fn put(&mut self, hash: u64, name: &[u8], packed: &[u8]) {
         if self.len >= self.parts.len() * PART_LEN {
             self.split();
         }
-        let hash = hash_of(name);
         let at = self.part_of(hash);
         let part = &mut self.parts[at];
-        self.len -= part.len();
-        part.put(hash, name, packed, hash_of, |_| {});
-        self.len += part.len();
+        if let Some(found) = part.find(hash, name) {
+            part.replace(found, name, packed);
+        } else {
+            part.insert(hash, name, packed, hash_of);
+            self.len += 1;
+        }
     }
 
-    fn remove(&mut self, name: &[u8]) {
-        let hash = hash_of(name);
+    fn remove(&mut self, hash: u64, name: &[u8]) {
         let at = self.part_of(hash);
         self.len -= usize::from(self.parts[at].remove(hash, name));
     }
@@ -206,7 +206,7 @@ impl Table {
         for (name, content) in whole.iter() {
             let hash = hash_of(name);
             let at = self.part_of(hash);
-            self.parts[at].put(hash, name, content, hash_of, |_| {});
+            self.parts[at].insert(hash, name, content, hash_of);
         }
     }
 }
@@ -228,16 +228,16 @@ mod tests {
         let mut element = Vec::new();
         pack_one(Class::Set, &Element { value, ..Element::default() }, &mut element);
         for number in 0..40_000 {
-            table.put(&name(number), &element);
+            table.put(hash_of(&name(number)), &name(number), &element);
         }
         assert!(table.parts.len() > 8 && table.len() == 40_000);
         let longest = table.parts.iter().map(Records::len).max().unwrap();
         assert!(longest < PART_LEN * 5 / 2, "{longest}");
         for number in 0..40_000 {
-            assert!(table.get(&name(number)).is_some());
+            assert!(table.get(hash_of(&name(number)), &name(number)).is_some());
         }
         for number in (0..40_000).step_by(2) {
-            table.remove(&name(number));
+            table.remove(hash_of(&name(number)), &name(number));
         }
         let mut left: Vec<Vec<u8>> = table.iter().map(|(name, _)| name.to_vec()).collect();
         left.sort_unstable();

@@ -1,8 +1,10 @@
 //! The body of an event as it travels: what one flush window changed.
 //!
-//! Layout (postcard): the window's clock, then per bucket touched the frontier named, and per key the changes. Dots
+//! Layout (postcard): the window's clocks, then per bucket touched the frontier named, and per key the changes. Dots
 //! written by the event itself are implied (origin and seq stand outside), as is the own part of every context: the
 //! origin's previous seq. A decoded body borrows from the bytes it came in.
+//!
+//! A window writes its changes down one by one as they are made, and puts the rest around them when it is sealed.
 //!
 //! Decoding checks everything that can be checked without the store, so that what is applied is well-formed.
 
@@ -12,14 +14,17 @@ use cahoots_crdt::{Dot, ReplicaId};
 
 use super::ballot::BallotError;
 use super::bucket::{BUCKETS, bucket_of};
-use super::cell::{Class, hash_of};
-use crate::bytes::Bytes;
+use super::cell::{Class, Dots, hash_of};
+use super::varint;
+use crate::bytes::{Bytes, append};
 use crate::{Hlc, Limits};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Body<'a> {
-    /// The highest clock in the event; cells carry how far they are behind it.
+    /// The highest clock in the event.
     pub(super) clock: Hlc,
+    /// How far that is after the first; cells carry how far theirs is after the first.
+    pub(super) span: u64,
     #[serde(borrow)]
     pub(super) parts: Vec<Part<'a>>,
 }
@@ -70,7 +75,7 @@ pub(super) enum Change<'a> {
         class: u8,
         #[serde(borrow)]
         name: Bytes<'a>,
-        clock_behind: u64,
+        clock_after: u64,
         #[serde(borrow)]
         value: Bytes<'a>,
     },
@@ -79,7 +84,7 @@ pub(super) enum Change<'a> {
         class: u8,
         #[serde(borrow)]
         name: Bytes<'a>,
-        clock_behind: u64,
+        clock_after: u64,
         birth: u64,
         total: i128,
     },
@@ -127,6 +132,11 @@ impl<'a> Body<'a> {
         postcard::to_allocvec(self).expect("an event is plain data")
     }
 
+    /// The clock of a cell.
+    pub(super) fn clock_of(&self, clock_after: u64) -> Hlc {
+        Hlc::new(self.clock.get() - self.span + clock_after)
+    }
+
     /// Reads the body of event `dot`. O(size of the event).
     pub(super) fn decode(bytes: &'a [u8], dot: Dot, limits: &Limits) -> Result<Self, EventError> {
         let (body, rest) = postcard::take_from_bytes::<Self>(bytes).map_err(|_| EventError::Malformed)?;
@@ -139,7 +149,10 @@ impl<'a> Body<'a> {
         if !body.parts.is_sorted_by(|a, b| a.bucket < b.bucket) {
             return Err(EventError::Illegal("buckets out of order"));
         }
-        body.parts.iter().try_for_each(|part| part.check(dot, limits, body.clock))?;
+        if body.span > body.clock.get() {
+            return Err(EventError::Illegal("clock before time"));
+        }
+        body.parts.iter().try_for_each(|part| part.check(dot, limits, body.span))?;
         Ok(body)
     }
 
@@ -160,8 +173,47 @@ impl<'a> Body<'a> {
     }
 }
 
+/// Begins a body: `parts` parts follow.
+pub(super) fn encode_head(clock: Hlc, since: Hlc, parts: usize, bytes: &mut Vec<u8>) {
+    varint::put(clock.get(), bytes);
+    varint::put(clock.get() - since.get(), bytes);
+    varint::put_len(parts, bytes);
+}
+
+/// Begins a part: `keys` keys follow.
+pub(super) fn begin_part(
+    bucket: usize,
+    names: Option<&Dots>,
+    cleared: Option<&Dots>,
+    keys: usize,
+    bytes: &mut Vec<u8>,
+) {
+    varint::put_len(bucket, bytes);
+    match names {
+        Some(names) => put_dots(names, bytes),
+        None => bytes.push(0),
+    }
+    bytes.push(u8::from(cleared.is_some()));
+    cleared.into_iter().for_each(|dots| put_dots(dots, bytes));
+    varint::put_len(keys, bytes);
+}
+
+/// Begins what is done under a key: `changes` encoded [`Change`]s follow.
+pub(super) fn begin_key(key: &[u8], changes: usize, bytes: &mut Vec<u8>) {
+    varint::put_len(key.len(), bytes);
+    bytes.extend_from_slice(key);
+    varint::put_len(changes, bytes);
+}
+
+fn put_dots(dots: &Dots, bytes: &mut Vec<u8>) {
+    varint::put_len(dots.iter().len(), bytes);
+    for dot in dots.iter() {
+        append(&dot, bytes);
+    }
+}
+
 impl Part<'_> {
-    fn check(&self, dot: Dot, limits: &Limits, clock: Hlc) -> Result<(), EventError> {
+    fn check(&self, dot: Dot, limits: &Limits, span: u64) -> Result<(), EventError> {
         let bucket = usize::from(self.bucket);
         if bucket >= BUCKETS {
             return Err(EventError::Illegal("no such bucket"));
@@ -173,7 +225,7 @@ impl Part<'_> {
             if bucket_of(hash_of(key.key.0)) != bucket {
                 return Err(EventError::Illegal("key outside its bucket"));
             }
-            key.changes.iter().try_for_each(|change| check_change(change, dot, limits, clock))?;
+            key.changes.iter().try_for_each(|change| check_change(change, dot, limits, span))?;
         }
         Ok(())
     }
@@ -198,7 +250,7 @@ fn ballot_rule_broken(change: &Change<'_>, class: Class, origin: ReplicaId) -> O
     }
 }
 
-fn check_change(change: &Change<'_>, dot: Dot, limits: &Limits, clock: Hlc) -> Result<(), EventError> {
+fn check_change(change: &Change<'_>, dot: Dot, limits: &Limits, span: u64) -> Result<(), EventError> {
     if let Some((code, name)) = change.place() {
         let class = Class::from_code(code).ok_or(EventError::Illegal("no such type"))?;
         if name.len() > limits.name_bytes_max {
@@ -213,8 +265,8 @@ fn check_change(change: &Change<'_>, dot: Dot, limits: &Limits, clock: Hlc) -> R
     }
     match *change {
         Change::Assign { value, .. } if value.0.len() > limits.value_bytes_max => Err(EventError::TooLong),
-        Change::Assign { clock_behind, .. } | Change::Count { clock_behind, .. } if clock_behind > clock.get() => {
-            Err(EventError::Illegal("clock before time"))
+        Change::Assign { clock_after, .. } | Change::Count { clock_after, .. } if clock_after > span => {
+            Err(EventError::Illegal("clock after that of its event"))
         }
         Change::Count { birth, .. } if birth == 0 || birth > dot.seq => {
             Err(EventError::Illegal("counter slot born after its event"))

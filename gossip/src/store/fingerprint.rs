@@ -1,7 +1,7 @@
 //! Fingerprints: a commutative hash over everything replicated, kept up to date change by change.
 //!
 //! A set of cells has the sum (modulo 2¹²⁸) of the hashes of its cells, so adding and removing one cell is adding
-//! and subtracting its hash. Open cells are not part of it until their event is sealed.
+//! and subtracting its hash.
 //!
 //! Invariant 3 of the design rests on this: replicas with equal version vectors have equal fingerprints.
 

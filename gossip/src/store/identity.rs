@@ -19,9 +19,9 @@ use cahoots_crdt::{Dot, DotFun, ReplicaId};
 
 use super::baseline::{Baseline, Baselines};
 use super::bucket::bucket_of;
-use super::cell::{Class, Count, Dots, Element, Path, hash_of};
+use super::cell::{Class, Count, Element, Path, hash_of};
 use super::event::{Body, Change, KeyChanges, Part};
-use super::window::{Record, Window};
+use super::window::{Before, Window};
 use super::{Sealed, Store};
 use crate::Limits;
 use crate::bytes::Bytes;
@@ -80,16 +80,11 @@ impl Provisional {
         debug_assert_eq!(window.seq, self.base + self.bodies.len() as u64 + 1);
         self.bodies.push(body.to_vec());
         self.bytes += body.len();
-        for (_, key, record) in &window.records {
-            let (class, name, (dot, count)) = match record {
-                Record::Count { class, name, before: Some(before) } => (*class, name, before),
-                Record::OwnReset { class, name, before } => (*class, name, before),
-                _ => continue,
-            };
+        for Before { key, class, name, cell: (dot, count) } in window.slots_before() {
             if dot.seq <= self.base {
                 self.bytes += key.len() + name.len() + SLOT_BYTES;
-                let slot = Slot { touched_by: window.seq, dot: *dot, count: *count, reset_by: None };
-                self.slots.entry((key.clone(), class, name.clone())).or_insert(slot);
+                let slot = Slot { touched_by: window.seq, dot, count, reset_by: None };
+                self.slots.entry((key.into(), class, name.into())).or_insert(slot);
             }
         }
     }
@@ -210,33 +205,31 @@ impl Store {
             touched.extend(moving.read(bytes, &self.limits).parts.iter().map(|part| usize::from(part.bucket)));
         }
         for index in touched {
-            self.buckets[index].fingerprint = self.buckets[index].recompute(index);
+            self.buckets[index].cells_fingerprint = self.buckets[index].cells_print();
         }
         Renamed { old: moving.old, kept: moving.base, moved }
     }
 
     /// Gives what one provisional event left in one bucket its new dots.
     fn move_part(&mut self, moving: Moving, part: &Part<'_>, slots: &BTreeMap<Place, Slot>, births: &Births) {
-        let index = usize::from(part.bucket);
-        let bucket = &mut self.buckets[index];
+        let bucket = &mut self.buckets[usize::from(part.bucket)];
         for KeyChanges { key, changes } in &part.keys {
             let hash = hash_of(key.0);
             for (class, name) in changes.iter().filter_map(written) {
                 let path = Path::within(hash, key.0, class, name);
-                let mut element = bucket.keys.element(&path);
+                let (at, mut element) = bucket.keys.look(&path);
                 if element.is_empty() {
                     continue;
                 }
                 let place = place_of(&path);
                 let slot = slots.get(&place).filter(|slot| slot.reset_by.is_none()).zip(births.get(&place));
                 move_element(moving, &path, &mut element, &bucket.baselines, slot);
-                bucket.keys.draft(&path, element, &mut self.draft);
-                bucket.keys.commit(&path, &self.draft);
+                bucket.keys.draft(at, &path, element, &mut self.draft);
+                bucket.keys.commit(at, &path, &self.draft);
             }
             self.changes.push(key.0); // of assignments at one instant, the id decides
         }
-        let frontier: Dots = bucket.frontier().iter().map(|dot| moving.dot(dot)).collect();
-        bucket.set_frontier(index, frontier);
+        bucket.frontier = bucket.frontier.iter().map(|dot| moving.dot(dot)).collect();
         bucket.baselines.resets_mut().for_each(|reset| *reset = moving.dot(*reset));
     }
 }

@@ -26,6 +26,10 @@ const FEW_BYTES_MAX: usize = 1 << 10;
 const SEVERAL: u8 = 0xFE;
 const TABLES: u8 = 0xFF;
 
+/// Where the record of a key is: good until keys are added or removed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At(usize);
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
     records: Records,
@@ -45,6 +49,8 @@ enum Form {
     Element,
     /// The same, and the key has no tables yet.
     Grown,
+    /// The same, and everything else under the key goes.
+    Alone,
 }
 
 /// What is to become of a key. Kept by the caller for the room in it.
@@ -70,7 +76,7 @@ impl Keys {
     }
 
     pub(super) fn get(&self, key_hash: u64, key: &[u8]) -> Option<Entry<'_>> {
-        self.records.get(place_of(key_hash), key).map(|record| self.entry(record))
+        self.find(key_hash, key).map(|at| self.at(at))
     }
 
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], Entry<'_>)> {
@@ -79,7 +85,23 @@ impl Keys {
 
     /// What is live at a path; nothing, if there is no such key.
     pub(super) fn element(&self, path: &Path<'_>) -> Element<'_> {
-        self.get(path.key_hash, path.key).map_or_else(Element::default, |entry| entry.element(path.class, path.name))
+        self.look(path).1
+    }
+
+    /// The same, and where the key is.
+    pub(super) fn look(&self, path: &Path<'_>) -> (Option<At>, Element<'_>) {
+        let at = self.find(path.key_hash, path.key);
+        (at, at.map_or_else(Element::default, |at| self.at(at).element(path.class, path.name)))
+    }
+
+    /// Where a key is. O(1).
+    pub(super) fn find(&self, key_hash: u64, key: &[u8]) -> Option<At> {
+        self.records.find(place_of(key_hash), key).map(At)
+    }
+
+    /// What lies under the key there.
+    pub(super) fn at(&self, at: At) -> Entry<'_> {
+        self.entry(self.records.at(at.0))
     }
 
     /// Makes room for so many keys.
@@ -88,9 +110,8 @@ impl Keys {
     }
 
     /// Says in `draft` what is to be done so that `element` lies at `path`, in place of what lies there.
-    pub(super) fn draft(&self, path: &Path<'_>, element: Element<'_>, draft: &mut Draft) {
-        let entry = self.get(path.key_hash, path.key);
-        let few = match entry {
+    pub(super) fn draft(&self, at: Option<At>, path: &Path<'_>, element: Element<'_>, draft: &mut Draft) {
+        let few = match at.map(|at| self.at(at)) {
             Some(Entry::Many(_)) => {
                 draft.form = Some(Form::Element);
                 draft.bytes.clear();
@@ -118,49 +139,53 @@ impl Keys {
         }
     }
 
-    /// Does what `draft` says.
-    pub(super) fn commit(&mut self, path: &Path<'_>, draft: &Draft) {
+    /// Says in `draft` what is to be done so that nothing but `element` lies under the key.
+    pub(super) fn draft_alone(path: &Path<'_>, element: &Element<'_>, draft: &mut Draft) {
+        let mut recorder = Recorder::new(&mut draft.bytes);
+        recorder.push(path.class, path.name, element);
+        recorder.end();
+        draft.form = Some(Form::Record);
+        if draft.bytes.len() > FEW_BYTES_MAX {
+            draft.form = Some(Form::Alone);
+            draft.bytes.clear();
+            pack_one(path.class, element, &mut draft.bytes);
+        }
+    }
+
+    /// Does what `draft` says about the key that is there, or is to be.
+    pub(super) fn commit(&mut self, at: Option<At>, path: &Path<'_>, draft: &Draft) {
         let (hash, key) = (path.key_hash, path.key);
+        let place = (path.name_hash, path.name);
         match draft.form.expect("a draft was made") {
-            Form::Record => self.put_record(hash, key, &draft.bytes),
+            Form::Record => self.put_record(at, hash, key, &draft.bytes),
             Form::Grown => {
                 let mut tables = Tables::default();
                 let mut one = Vec::new();
-                for (class, name, element) in self.get(hash, key).into_iter().flat_map(Entry::iter) {
+                for (class, name, element) in at.into_iter().flat_map(|at| self.at(at).iter()) {
                     one.clear();
                     pack_one(class, &element, &mut one);
-                    tables.put(class, name, &one);
+                    tables.put(class, (hash_of(name), name), &one);
                 }
-                tables.put(path.class, path.name, &draft.bytes);
-                self.put_tables(hash, key, tables);
+                tables.put(path.class, place, &draft.bytes);
+                self.put_tables(at, hash, key, tables);
+            }
+            Form::Alone => {
+                let mut tables = Tables::default();
+                tables.put(path.class, place, &draft.bytes);
+                self.put_tables(at, hash, key, tables);
             }
             Form::Element => {
-                let at = self.tables_at(hash, key).expect("a draft of an element is of a key with tables");
-                let tables = &mut self.tables[at];
+                let number =
+                    at.and_then(|at| self.tables_at(at)).expect("a draft of an element is of a key with tables");
+                let tables = &mut self.tables[number];
                 let before = Kind::of(Entry::Many(tables));
-                tables.put(path.class, path.name, &draft.bytes);
+                tables.put(path.class, place, &draft.bytes);
                 let (after, is_empty) = (Kind::of(Entry::Many(tables)), tables.is_empty());
                 self.count(key, before, after);
                 if is_empty {
                     self.remove(hash, key);
                 }
             }
-        }
-    }
-
-    /// Puts an element under a key in place of everything that lies there.
-    pub(super) fn set(&mut self, path: &Path<'_>, element: &Element<'_>, draft: &mut Draft) {
-        let mut recorder = Recorder::new(&mut draft.bytes);
-        recorder.push(path.class, path.name, element);
-        recorder.end();
-        if draft.bytes.len() <= FEW_BYTES_MAX {
-            self.put_record(path.key_hash, path.key, &draft.bytes);
-        } else {
-            draft.bytes.clear();
-            pack_one(path.class, element, &mut draft.bytes);
-            let mut tables = Tables::default();
-            tables.put(path.class, path.name, &draft.bytes);
-            self.put_tables(path.key_hash, path.key, tables);
         }
     }
 
@@ -172,7 +197,8 @@ impl Keys {
         draft: &mut Draft,
         mut change: impl FnMut(&Path<'_>, &mut Element<'_>),
     ) {
-        let Some(entry) = self.get(key_hash, key) else { return };
+        let Some(at) = self.find(key_hash, key) else { return };
+        let entry = self.at(at);
         let changed = entry.elements(key, key_hash).map(|(path, mut element)| {
             change(&path, &mut element);
             (path, element)
@@ -181,24 +207,24 @@ impl Keys {
             let mut recorder = Recorder::new(&mut draft.bytes);
             changed.for_each(|(path, element)| recorder.push(path.class, path.name, &element));
             recorder.end();
-            self.put_record(key_hash, key, &draft.bytes);
+            self.put_record(Some(at), key_hash, key, &draft.bytes);
         } else {
             let mut tables = Tables::default();
             for (path, element) in changed {
                 draft.bytes.clear();
                 pack_one(path.class, &element, &mut draft.bytes);
-                tables.put(path.class, path.name, &draft.bytes);
+                tables.put(path.class, (path.name_hash, path.name), &draft.bytes);
             }
-            self.put_tables(key_hash, key, tables);
+            self.put_tables(Some(at), key_hash, key, tables);
         }
     }
 
     /// Removes a key with all that lies under it.
     pub(super) fn remove(&mut self, key_hash: u64, key: &[u8]) {
-        let Some(entry) = self.get(key_hash, key) else { return };
-        let before = Kind::of(entry);
-        if let Some(at) = self.tables_at(key_hash, key) {
-            self.tables.remove(at);
+        let Some(at) = self.find(key_hash, key) else { return };
+        let before = Kind::of(self.at(at));
+        if let Some(number) = self.tables_at(at) {
+            self.tables.remove(number);
         }
         self.count(key, before, Kind::default());
         self.records.remove(place_of(key_hash), key);
@@ -213,41 +239,43 @@ impl Keys {
         entry_of(record, &self.tables)
     }
 
-    fn tables_at(&self, key_hash: u64, key: &[u8]) -> Option<usize> {
-        let record = self.records.get(place_of(key_hash), key)?;
+    fn tables_at(&self, at: At) -> Option<usize> {
+        let record = self.records.at(at.0);
         (record[0] == TABLES).then(|| number_of(&record[1..]))
     }
 
-    fn put_record(&mut self, key_hash: u64, key: &[u8], record: &[u8]) {
+    fn put_record(&mut self, at: Option<At>, key_hash: u64, key: &[u8], record: &[u8]) {
+        let Some(at) = at else {
+            if !record.is_empty() {
+                self.records.insert(place_of(key_hash), key, record, |key| place_of(hash_of(key)));
+                self.count(key, Kind::default(), Kind::of(self.entry(record)));
+            }
+            return;
+        };
         if record.is_empty() {
             return self.remove(key_hash, key);
         }
-        let Self { records, tables, .. } = self;
-        let mut before = Kind::default();
-        let hash_of = |key: &[u8]| place_of(hash_of(key));
-        records.put(place_of(key_hash), key, record, hash_of, |old| {
-            before = Kind::of(entry_of(old, tables));
-            if old[0] == TABLES {
-                tables.remove(number_of(&old[1..]));
-            }
-        });
-        let after = Kind::of(self.entry(record));
+        let (before, after) = (Kind::of(self.at(at)), Kind::of(self.entry(record)));
+        if let Some(number) = self.tables_at(at) {
+            self.tables.remove(number);
+        }
+        self.records.replace(at.0, key, record);
         self.count(key, before, after);
     }
 
-    fn put_tables(&mut self, key_hash: u64, key: &[u8], tables: Tables) {
+    fn put_tables(&mut self, at: Option<At>, key_hash: u64, key: &[u8], tables: Tables) {
         if tables.is_empty() {
             return self.remove(key_hash, key);
         }
-        if let Some(at) = self.tables_at(key_hash, key) {
-            let (before, after) = (Kind::of(Entry::Many(&self.tables[at])), Kind::of(Entry::Many(&tables)));
-            self.tables[at] = tables;
+        if let Some(number) = at.and_then(|at| self.tables_at(at)) {
+            let (before, after) = (Kind::of(Entry::Many(&self.tables[number])), Kind::of(Entry::Many(&tables)));
+            self.tables[number] = tables;
             self.count(key, before, after);
         } else {
             let number = u32::try_from(self.tables.insert(tables)).expect("fewer keys than 32 bits tell apart");
             let mut record = [TABLES; 1 + size_of::<u32>()];
             record[1..].copy_from_slice(&number.to_le_bytes());
-            self.put_record(key_hash, key, &record);
+            self.put_record(at, key_hash, key, &record);
         }
     }
 

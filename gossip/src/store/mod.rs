@@ -43,13 +43,11 @@ use std::collections::VecDeque;
 
 use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
-use crate::bytes::Bytes;
 use crate::{Hlc, Limits};
 use bucket::{Bucket, bucket_of};
 use cell::hash_of;
-use event::{Body, Change as EventChange, KeyChanges, Part};
 use identity::Provisional;
-use window::{Record, Window};
+use window::Window;
 
 pub use apply::{Applied, Missing};
 pub use ballot::{BALLOT_BYTES_MAX, Ballot, present};
@@ -85,6 +83,8 @@ pub struct Store {
     buckets: Vec<Bucket>,
     clock: Hlc,
     window: Option<Window>,
+    /// The room of the window sealed last, for the next one.
+    spare: Window,
     /// The size beyond which a window is closed before the next group begins.
     window_bytes_max: usize,
     sealed: VecDeque<Sealed>,
@@ -114,6 +114,7 @@ impl Store {
             buckets: std::iter::repeat_with(Bucket::default).take(BUCKETS).collect(),
             clock: Hlc::default(),
             window: None,
+            spare: Window::default(),
             window_bytes_max,
             sealed: VecDeque::new(),
             provisional: None,
@@ -211,7 +212,7 @@ impl Store {
     pub fn fingerprint(&mut self) -> Fingerprint {
         self.seal();
         let mut sum = Fingerprint::default();
-        self.buckets.iter().for_each(|bucket| sum.add(bucket.fingerprint));
+        self.buckets.iter().enumerate().for_each(|(index, bucket)| sum.add(bucket.fingerprint(index)));
         sum
     }
 
@@ -245,7 +246,7 @@ impl Store {
 
     /// What is queued or kept for a while: name, bytes now, and what they never exceed.
     pub fn queues(&self) -> impl Iterator<Item = (&'static str, usize, usize)> {
-        let window = self.window.as_ref().map_or(0, |window| window.bytes);
+        let window = self.window.as_ref().map_or(0, Window::size);
         // A group that does not fit closes the window before it begins, and after it ends.
         let window_max = self.window_bytes_max + 2 * self.limits.group_bytes_max;
         let (changes, doubt) = (self.changes.queue(), self.doubt_queue());
@@ -257,104 +258,21 @@ impl Store {
         .into_iter()
     }
 
-    /// Closes the flush window: its changes become one event, numbered, fingerprinted and ready to be sent.
+    /// Closes the flush window: its changes become one event, numbered and ready to be sent.
     pub fn seal(&mut self) {
         let Some(mut window) = self.window.take() else { return };
         window.arrange();
         let event = Dot::new(self.id, window.seq);
-        let body = self.body_of(&window, event).encode();
-        self.fingerprint_open_cells(&window, event);
-        for (index, names) in &window.names {
-            self.buckets[*index].advance_frontier(*index, names, event);
+        let body = window.encode(self.clock);
+        for (index, names) in window.buckets() {
+            self.buckets[index].advance_frontier(names, event);
         }
         self.vv.raise(self.id, window.seq);
         if let Some(provisional) = &mut self.provisional {
             provisional.note(&window, &body);
         }
         self.sealed.push_back(Sealed { seq: window.seq, body });
-    }
-
-    fn body_of<'a>(&'a self, window: &'a Window, event: Dot) -> Body<'a> {
-        let clock = self.clock;
-        let mut records = window.records.iter().peekable();
-        let mut parts = Vec::with_capacity(window.names.len());
-        for (index, names) in &window.names {
-            let cleared = window.cleared.iter().find(|(it, _)| it == index).map(|(_, dots)| dots.iter().collect());
-            let mut keys: Vec<KeyChanges<'a>> = Vec::new();
-            while let Some((hash, key, record)) = records.next_if(|(hash, ..)| bucket_of(*hash) == *index) {
-                let Some(change) = self.change_of(*hash, key, record, event, clock) else { continue };
-                match keys.last_mut().filter(|last| last.key.0 == &**key) {
-                    Some(last) => last.changes.push(change),
-                    None => keys.push(KeyChanges { key: Bytes(key), changes: vec![change] }),
-                }
-            }
-            let bucket = u16::try_from(*index).expect("BUCKETS fits 16 bits");
-            parts.push(Part { bucket, names: names.iter().collect(), cleared, keys });
-        }
-        Body { clock, parts }
-    }
-
-    /// `None` for a write that a later operation of the same window took back.
-    fn change_of<'a>(
-        &'a self,
-        hash: u64,
-        key: &[u8],
-        record: &'a Record,
-        event: Dot,
-        clock: Hlc,
-    ) -> Option<EventChange<'a>> {
-        let element =
-            |class, name| self.buckets[bucket_of(hash)].keys.element(&cell::Path::within(hash, key, class, name));
-        let behind = |at: Hlc| clock.get() - at.get();
-        Some(match record {
-            Record::Delete { context } => EventChange::Delete { context: context.iter().collect() },
-            Record::Remove { class, name, context } => {
-                EventChange::Remove { class: *class as u8, name: Bytes(name), context: context.iter().collect() }
-            }
-            Record::Reset { class, name, owner, birth, seen, total } => EventChange::Reset {
-                class: *class as u8,
-                name: Bytes(name),
-                owner: *owner,
-                birth: *birth,
-                seen: *seen,
-                total: *total,
-            },
-            Record::Discard { class, ballots } => {
-                EventChange::Discard { class: *class as u8, ballots: ballots.clone() }
-            }
-            Record::Assign { class, name } => {
-                let register = *element(*class, name).value.get(event)?;
-                let value = Bytes(register.value);
-                let clock_behind = behind(register.clock);
-                EventChange::Assign { class: *class as u8, name: Bytes(name), clock_behind, value }
-            }
-            Record::OwnReset { .. } => return None,
-            Record::Count { class, name, .. } => {
-                let count = *element(*class, name).counts.get(event)?;
-                let (birth, total, clock_behind) = (count.birth, count.total, behind(count.clock));
-                EventChange::Count { class: *class as u8, name: Bytes(name), clock_behind, birth, total }
-            }
-        })
-    }
-
-    /// Adds the window's own cells to the fingerprints: with the event sealed they are part of the state.
-    fn fingerprint_open_cells(&mut self, window: &Window, event: Dot) {
-        for (hash, key, record) in &window.records {
-            let (Record::Assign { class, name } | Record::Count { class, name, .. }) = record else { continue };
-            let bucket = &mut self.buckets[bucket_of(*hash)];
-            let path = cell::Path::within(*hash, key, *class, name);
-            let element = bucket.keys.element(&path);
-            let print = match record {
-                Record::Assign { .. } => {
-                    element.value.get(event).map(|register| Fingerprint::of_register(&path, event, register))
-                }
-                _ => {
-                    let count = element.counts.get(event);
-                    count.map(|count| Fingerprint::of_count(&path, event, count, &bucket.baselines))
-                }
-            };
-            print.into_iter().for_each(|print| bucket.fingerprint.add(print));
-        }
+        self.spare = window;
     }
 
     /// How far the events of `replica` are applied in `bucket`.
@@ -434,6 +352,6 @@ impl Store {
     #[must_use]
     pub fn fingerprints_are_exact(&mut self) -> bool {
         self.seal();
-        self.buckets.iter().enumerate().all(|(index, bucket)| bucket.recompute(index) == bucket.fingerprint)
+        self.buckets.iter().all(|bucket| bucket.cells_print() == bucket.cells_fingerprint)
     }
 }

@@ -33,10 +33,19 @@ impl Records {
         self.table.len()
     }
 
-    /// What is recorded under `name`, whose place in the table is decided by `hash`. O(1).
+    /// Where the record of `name` is, whose place in the table is decided by `hash`: good until the table changes. O(1).
+    pub(super) fn find(&self, hash: u64, name: &[u8]) -> Option<usize> {
+        self.table.find_bucket_index(hash, |at| self.block.is_named(*at, name))
+    }
+
+    /// What is recorded there.
+    pub(super) fn at(&self, found: usize) -> &[u8] {
+        self.block.record(*self.table.get_bucket(found).expect("it was found")).1
+    }
+
+    /// What is recorded under `name`. O(1).
     pub(super) fn get(&self, hash: u64, name: &[u8]) -> Option<&[u8]> {
-        let at = *self.table.find(hash, |at| self.block.is_named(*at, name))?;
-        Some(self.block.record(at).1)
+        self.find(hash, name).map(|found| self.at(found))
     }
 
     /// Every name with what is recorded under it, in no order.
@@ -44,25 +53,20 @@ impl Records {
         self.table.iter().map(|at| self.block.record(*at))
     }
 
-    /// Records `content` under `name` in place of what was there, which `before` is shown. `hash_of` gives the hashes of
-    /// other names, should the table have to grow. O(the record), amortised.
-    pub(super) fn put(
-        &mut self,
-        hash: u64,
-        name: &[u8],
-        content: &[u8],
-        hash_of: impl Fn(&[u8]) -> u64,
-        before: impl FnOnce(&[u8]),
-    ) {
+    /// Records `content` under a new `name`. `hash_of` gives the hashes of other names, should the table have to grow.
+    /// O(the record), amortised.
+    pub(super) fn insert(&mut self, hash: u64, name: &[u8], content: &[u8], hash_of: impl Fn(&[u8]) -> u64) {
+        let Self { table, block } = self;
+        let at = block.allot(name, content);
+        table.insert_unique(hash, at, |at| hash_of(block.record(*at).0));
+    }
+
+    /// Records `content` in place of what was found under `name`. O(the record), amortised.
+    pub(super) fn replace(&mut self, found: usize, name: &[u8], content: &[u8]) {
         let Self { table, block } = self;
         let alone = table.len() == 1;
-        let Some(at) = table.find_mut(hash, |at| block.is_named(*at, name)) else {
-            let at = block.allot(name, content);
-            table.insert_unique(hash, at, |at| hash_of(block.record(*at).0));
-            return;
-        };
+        let at = table.get_bucket_mut(found).expect("it was found");
         let old = block.record(*at).1;
-        before(old);
         if size_of_record(name.len(), old.len()) == size_of_record(name.len(), content.len()) {
             block.write(*at, name, content);
             return;
@@ -214,7 +218,10 @@ mod tests {
     use crate::store::cell::hash_of;
 
     fn put(records: &mut Records, name: &[u8], content: &[u8]) {
-        records.put(hash_of(name), name, content, hash_of, |_| {});
+        match records.find(hash_of(name), name) {
+            Some(found) => records.replace(found, name, content),
+            None => records.insert(hash_of(name), name, content, hash_of),
+        }
     }
 
     proptest! {

@@ -19,7 +19,7 @@ use cahoots_crdt::{Dot, DotFun, Observed, VersionVector};
 
 use super::baseline::Baseline;
 use super::bucket::{BUCKETS, Bucket, place_of, remove_cells};
-use super::cell::{Class, Dots, Element, Path, hash_of, mix};
+use super::cell::{Class, Element, Path, hash_of, mix};
 use super::content::{Content, ElementState, check, content_of};
 use super::difference::{Difference, Sketch};
 use super::fingerprint::Fingerprint;
@@ -105,7 +105,7 @@ impl Store {
     /// The low halves of the fingerprints of buckets `first..last`, for asking for a transfer. Seals the window.
     pub fn bucket_fingerprints(&mut self, first: usize, last: usize) -> Vec<u64> {
         self.seal();
-        self.buckets[first..last].iter().map(|bucket| low_half(bucket.fingerprint)).collect()
+        (first..last).map(|index| low_half(self.buckets[index].fingerprint(index))).collect()
     }
 
     /// Writes buckets from `first` on, as many as `theirs` has fingerprints, ending early beyond `bytes_max`. A bucket
@@ -122,7 +122,7 @@ impl Store {
         let mut next = first;
         for theirs in theirs.iter().take(BUCKETS.saturating_sub(first)) {
             let bucket = &self.buckets[next];
-            let fingerprint = low_half(bucket.fingerprint);
+            let fingerprint = low_half(bucket.fingerprint(next));
             let form = if fingerprint == *theirs {
                 Form::Equal { fingerprint: fingerprint.to_le_bytes() }
             } else if *theirs != low_half(Fingerprint::default()) && bucket.has_more_than(whole_bytes_max) {
@@ -200,7 +200,7 @@ impl Store {
                     continue;
                 }
                 Form::Equal { fingerprint }
-                    if fingerprint == low_half(self.buckets[index].fingerprint).to_le_bytes() =>
+                    if fingerprint == low_half(self.buckets[index].fingerprint(index)).to_le_bytes() =>
                 {
                     joined.equal += 1;
                 }
@@ -209,7 +209,7 @@ impl Store {
                     self.join_bucket(index, &here_only, content, &their_vv);
                     joined.joined += 1;
                 }
-                Form::Difference(difference) if difference.is_fresh(&self.buckets[index], index) => {
+                Form::Difference(difference) if difference.is_fresh(&self.buckets[index]) => {
                     joined.items += difference.items();
                     let here = difference.only_here(&self.buckets[index], index);
                     let here_only = unnamed(&difference.content, here);
@@ -262,11 +262,10 @@ impl Store {
         }
         settle_baselines(bucket, &mut self.draft);
         let theirs: DotFun<()> = content.frontier.into_iter().map(|dot| (dot, ())).collect();
-        let mut frontier: DotFun<()> = bucket.frontier().iter().map(|dot| (dot, ())).collect();
+        let mut frontier: DotFun<()> = bucket.frontier.iter().map(|dot| (dot, ())).collect();
         frontier.join(my_vv, theirs, their_vv);
-        let frontier: Dots = frontier.iter().map(|(dot, ())| dot).collect();
-        bucket.set_frontier(index, frontier);
-        bucket.fingerprint = bucket.recompute(index);
+        bucket.frontier = frontier.iter().map(|(dot, ())| dot).collect();
+        bucket.cells_fingerprint = bucket.cells_print();
     }
 }
 
@@ -322,11 +321,11 @@ impl Joining<'_> {
     }
 
     fn join_element(&mut self, path: &Path<'_>, theirs: Option<&ElementState<'_>>) -> bool {
-        let mut mine = self.keys.element(path);
+        let (at, mut mine) = self.keys.look(path);
         let changed = join_element(&mut mine, self.my_vv, theirs, self.their_vv);
         if changed {
-            self.keys.draft(path, mine, self.draft);
-            self.keys.commit(path, self.draft);
+            self.keys.draft(at, path, mine, self.draft);
+            self.keys.commit(at, path, self.draft);
         }
         changed
     }
@@ -376,14 +375,14 @@ fn settle_baselines(bucket: &mut Bucket, draft: &mut Draft) {
     let located: Vec<_> = bucket.baselines.iter().cloned().collect();
     for it in &located {
         let (path, baseline) = (it.path(), &it.baseline);
-        let Bucket { keys, baselines, fingerprint, .. } = &mut *bucket;
-        let mut element = keys.element(&path);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *bucket;
+        let (at, mut element) = keys.look(&path);
         let Some((dot, birth)) = element.slot(baseline.owner).map(|(dot, count)| (dot, count.birth)) else { continue };
         if dot.seq <= baseline.seen {
             // The fingerprint is recomputed after the join.
-            remove_cells(&path, &mut element, baselines, fingerprint, |_| false, |cell| cell == dot);
-            keys.draft(&path, element, draft);
-            keys.commit(&path, draft);
+            remove_cells(&path, &mut element, baselines, fingerprint, |cell| cell == dot);
+            keys.draft(at, &path, element, draft);
+            keys.commit(at, &path, draft);
         } else {
             baselines.begin_life(&path, baseline.owner, birth);
         }

@@ -1,170 +1,310 @@
 //! The flush window: local changes that share one open dot until it is sealed.
 //!
+//! Each operation writes down what it does as it will travel, so sealing only puts the changes in order. A place that is
+//! written again has its change replaced.
+//!
 //! Invariants (each rule broken gives a wrong value at some peer, see the directed histories in the tests):
 //! - the frontier and the contexts are captured when an operation runs, not when the window is sealed;
 //! - a context's own part is the last *sealed* seq, never the open one: the event writes cells itself, and
 //!   what an operation removes of the window's own cells is simply not sent;
 //! - nothing reads the store for replication while a window is open.
 
+use std::ops::Range;
+
+use hashbrown::HashTable;
+
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::cell::{Class, Count, Dots, Path, hash_of};
+use super::bucket::bucket_of;
+use super::cell::{Class, Count, Dots, Path, Register};
+use super::event::{Change, begin_key, begin_part, encode_head};
+use crate::Hlc;
+use crate::bytes::{Bytes, append};
 
-/// What remains to be said about one operation when its window is sealed.
-#[derive(Clone, Debug)]
-pub(super) enum Record {
-    Delete {
-        context: Dots,
-    },
-    Remove {
-        class: Class,
-        name: Box<[u8]>,
-        context: Dots,
-    },
-    Reset {
-        class: Class,
-        name: Box<[u8]>,
-        owner: ReplicaId,
-        birth: u64,
-        seen: u64,
-        total: i128,
-    },
-    /// The own register at this place is open: its value is read when the window is sealed.
-    Assign {
-        class: Class,
-        name: Box<[u8]>,
-    },
-    /// The own counter slot at this place is open.
-    Count {
-        class: Class,
-        name: Box<[u8]>,
-        /// The sealed slot that it continues. Not sent: needed if the window is moved to another id.
-        before: Option<(Dot, Count)>,
-    },
-    /// The own sealed counter slot at this place was removed. Not sent, as the own part of a context says it.
-    OwnReset {
-        class: Class,
-        name: Box<[u8]>,
-        before: (Dot, Count),
-    },
-    /// Ballots of others.
-    Discard {
-        class: Class,
-        ballots: Vec<Dot>,
-    },
+/// What a change leaves at a path. There is at most one of either in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cell {
+    Register,
+    Count,
 }
 
-impl Record {
-    /// Superseding first, then writes; writes of one place side by side.
-    pub(super) fn order(&self) -> (u8, Option<Class>, &[u8]) {
-        match self {
-            Self::Delete { .. } => (0, None, b""),
-            Self::Remove { class, name, .. } => (1, Some(*class), name),
-            Self::Reset { class, name, .. } => (2, Some(*class), name),
-            Self::Assign { class, name } => (3, Some(*class), name),
-            Self::Count { class, name, .. } => (4, Some(*class), name),
-            Self::OwnReset { class, name, .. } => (5, Some(*class), name),
-            Self::Discard { class, .. } => (6, Some(*class), b""),
-        }
-    }
+/// What one operation, or a part of it, does. Positions are in the window's bytes.
+#[derive(Clone, Debug)]
+struct Noted {
+    key_hash: u64,
+    path_hash: u64,
+    key: Range<usize>,
+    class: Class,
+    name: Range<usize>,
+    /// The encoded change; empty if a later operation took it back.
+    change: Range<usize>,
+    writes: Option<Cell>,
+    /// Of the own counter slot that it continues or removes, the cell before. Not sent: needed if the window is moved to
+    /// another id.
+    before: Option<Box<(Dot, Count)>>,
 }
 
-#[derive(Clone, Debug)]
+/// An own counter slot that a window has changed, as it was before.
+pub(super) struct Before<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) class: Class,
+    pub(super) name: &'a [u8],
+    pub(super) cell: (Dot, Count),
+}
+
+#[derive(Clone, Debug, Default)]
 pub(super) struct Window {
     /// The seq of the open dot.
     pub(super) seq: u64,
-    /// An upper estimate of the event's encoded size.
-    pub(super) bytes: usize,
-    /// With the hash and bytes of the key.
-    pub(super) records: Vec<(u64, Box<[u8]>, Record)>,
-    /// Per bucket touched: the frontier its operations saw.
-    pub(super) names: Vec<(usize, Dots)>,
+    /// No clock in the window is before it.
+    since: Hlc,
+    /// Keys, names and encoded changes.
+    bytes: Vec<u8>,
+    noted: Vec<Noted>,
+    /// Those of `noted` that write a cell, by path.
+    writes: HashTable<usize>,
+    /// Per bucket whose operations saw one: the frontier.
+    names: Vec<(usize, Dots)>,
     /// Per bucket cleared: the context of the clearing.
-    pub(super) cleared: Vec<(usize, Dots)>,
+    cleared: Vec<(usize, Dots)>,
+    /// An upper estimate of what encoding adds to `bytes`.
+    frame_bytes: usize,
 }
 
-/// Encoded bytes of a dot at most (eight of the id, ten of the seq), and of a change's fixed parts.
+/// Encoded bytes of a dot at most (eight of the id, ten of the seq), of an event's fixed parts, and of those of a key, the
+/// bucket's included.
 const DOT_BYTES: usize = 18;
-const CHANGE_BYTES: usize = 12;
-/// A reset carries an id, two seqs and a 128-bit total.
-const RESET_BYTES: usize = 48;
+const HEAD_BYTES: usize = 24;
+const KEY_BYTES: usize = 12;
+/// A table of more writes than this is not kept for the next window.
+const WRITES_KEPT_MAX: usize = 1 << 10;
 
 impl Window {
-    pub(super) fn new(seq: u64) -> Self {
-        Self { seq, bytes: 16, records: Vec::new(), names: Vec::new(), cleared: Vec::new() }
+    /// Opens a window, in the room of one that was sealed.
+    pub(super) fn open(mut self, seq: u64, clock: Hlc) -> Self {
+        self.bytes.clear();
+        self.noted.clear();
+        self.names.clear();
+        self.cleared.clear();
+        if self.writes.capacity() > WRITES_KEPT_MAX {
+            self.writes = HashTable::new();
+        }
+        self.writes.clear();
+        Self { seq, since: clock, frame_bytes: HEAD_BYTES, ..self }
+    }
+
+    /// An upper estimate of the event's encoded size.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len() + self.frame_bytes
     }
 
     /// Notes that an operation ran in `bucket` while its frontier was `frontier`.
     pub(super) fn touch(&mut self, bucket: usize, frontier: &Dots, me: ReplicaId) {
-        let names = match self.names.iter().position(|(it, _)| *it == bucket) {
-            Some(at) => &mut self.names[at].1,
-            None => {
+        for dot in frontier.iter().filter(|dot| dot.replica != me) {
+            let at = self.names.iter().position(|(it, _)| *it == bucket).unwrap_or_else(|| {
                 self.names.push((bucket, Dots::default()));
-                self.bytes += CHANGE_BYTES;
-                &mut self.names.last_mut().expect("just pushed").1
-            }
-        };
-        let before = names.iter().len();
-        frontier.iter().filter(|dot| dot.replica != me).for_each(|dot| names.raise(dot));
-        self.bytes += (names.iter().len() - before) * DOT_BYTES;
+                self.names.len() - 1
+            });
+            let names = &mut self.names[at].1;
+            self.frame_bytes += if names.get(dot.replica) == 0 { DOT_BYTES } else { 0 };
+            names.raise(dot);
+        }
     }
 
-    pub(super) fn delete(&mut self, key: &[u8], context: Dots) {
-        let bytes = CHANGE_BYTES + context.iter().len() * DOT_BYTES;
-        self.push(key, bytes, Record::Delete { context });
+    pub(super) fn delete(&mut self, key_hash: u64, key: &[u8], context: &Dots) {
+        let path = Path::within(key_hash, key, Class::Text, b"");
+        self.push(&path, &Change::Delete { context: context.iter().collect() });
     }
 
-    pub(super) fn remove(&mut self, path: &Path<'_>, context: Dots) {
-        let bytes = path.name.len() + CHANGE_BYTES + context.iter().len() * DOT_BYTES;
-        self.push(path.key, bytes, Record::Remove { class: path.class, name: path.name.into(), context });
-    }
-
-    pub(super) fn reset(&mut self, path: &Path<'_>, observed: Dot, birth: u64, total: i128) {
-        let (owner, seen) = (observed.replica, observed.seq);
-        let record = Record::Reset { class: path.class, name: path.name.into(), owner, birth, seen, total };
-        self.push(path.key, path.name.len() + RESET_BYTES, record);
-    }
-
-    pub(super) fn assign(&mut self, path: &Path<'_>, value_bytes: usize) {
-        let record = Record::Assign { class: path.class, name: path.name.into() };
-        self.push(path.key, path.name.len() + CHANGE_BYTES + value_bytes, record);
-    }
-
-    pub(super) fn count(&mut self, path: &Path<'_>, before: Option<(Dot, Count)>) {
-        let record = Record::Count { class: path.class, name: path.name.into(), before };
-        self.push(path.key, path.name.len() + CHANGE_BYTES + DOT_BYTES, record);
-    }
-
-    pub(super) fn own_reset(&mut self, path: &Path<'_>, before: (Dot, Count)) {
-        self.push(path.key, 0, Record::OwnReset { class: path.class, name: path.name.into(), before });
+    pub(super) fn remove(&mut self, path: &Path<'_>, context: &Dots) {
+        let (class, name) = (path.class as u8, Bytes(path.name));
+        self.push(path, &Change::Remove { class, name, context: context.iter().collect() });
     }
 
     pub(super) fn discard(&mut self, path: &Path<'_>, ballot: Dot) {
-        let record = Record::Discard { class: path.class, ballots: vec![ballot] };
-        self.push(path.key, CHANGE_BYTES + DOT_BYTES, record);
+        self.push(path, &Change::Discard { class: path.class as u8, ballots: vec![ballot] });
+    }
+
+    pub(super) fn reset(&mut self, path: &Path<'_>, observed: Dot, birth: u64, total: i128) {
+        let (class, name) = (path.class as u8, Bytes(path.name));
+        self.push(path, &Change::Reset { class, name, owner: observed.replica, birth, seen: observed.seq, total });
+    }
+
+    /// The own register at a path becomes this one.
+    pub(super) fn assign(&mut self, path: &Path<'_>, register: &Register<'_>) {
+        let (class, name, value) = (path.class as u8, Bytes(path.name), Bytes(register.value));
+        let clock_after = register.clock.get() - self.since.get();
+        self.write(path, Cell::Register, &Change::Assign { class, name, clock_after, value });
+    }
+
+    /// The own counter slot at a path becomes this one; `before` is the sealed one that it continues, if it is not open yet.
+    pub(super) fn count(&mut self, path: &Path<'_>, count: &Count, before: Option<(Dot, Count)>) {
+        let (class, name, birth, total) = (path.class as u8, Bytes(path.name), count.birth, count.total);
+        let clock_after = count.clock.get() - self.since.get();
+        let at = self.write(path, Cell::Count, &Change::Count { class, name, clock_after, birth, total });
+        if let Some(before) = before {
+            self.noted[at].before = Some(before.into());
+        }
+    }
+
+    /// An own sealed counter slot was removed. Not sent, as the own part of a context says it.
+    pub(super) fn own_reset(&mut self, path: &Path<'_>, before: (Dot, Count)) {
+        let at = self.note(path);
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(path.name);
+        self.noted[at].name = from..self.bytes.len();
+        self.noted[at].before = Some(before.into());
+    }
+
+    /// A cell of this window was removed again.
+    pub(super) fn take_back(&mut self, path: &Path<'_>, cell: Cell) {
+        let Self { noted, writes, bytes, .. } = self;
+        if let Ok(found) = writes.find_entry(path.hash, |at| noted[*at].is_write(bytes, path, cell)) {
+            noted[found.remove().0].change = 0..0;
+        }
     }
 
     pub(super) fn clear(&mut self, bucket: usize, context: &Dots) {
-        self.bytes += context.iter().len() * DOT_BYTES;
+        self.frame_bytes += KEY_BYTES + context.iter().len() * DOT_BYTES;
         match self.cleared.iter_mut().find(|(it, _)| *it == bucket) {
             Some((_, known)) => context.iter().for_each(|dot| known.raise(dot)),
             None => self.cleared.push((bucket, context.clone())),
         }
     }
 
-    fn push(&mut self, key: &[u8], bytes: usize, record: Record) {
-        self.bytes += key.len() + bytes;
-        self.records.push((hash_of(key), key.into(), record));
+    /// Notes something about a path, of which nothing is encoded yet.
+    fn note(&mut self, path: &Path<'_>) -> usize {
+        let key = match self.noted.last() {
+            Some(last) if last.key_hash == path.key_hash && self.bytes[last.key.clone()] == *path.key => {
+                last.key.clone()
+            }
+            _ => {
+                self.frame_bytes += KEY_BYTES;
+                let from = self.bytes.len();
+                self.bytes.extend_from_slice(path.key);
+                from..self.bytes.len()
+            }
+        };
+        let Path { key_hash, class, hash: path_hash, .. } = *path;
+        self.noted.push(Noted {
+            key_hash,
+            path_hash,
+            key,
+            class,
+            name: 0..0,
+            change: 0..0,
+            writes: None,
+            before: None,
+        });
+        self.noted.len() - 1
     }
 
-    /// Brings records of one key together, in the order events are written; drops second mentions of one write.
+    fn push(&mut self, path: &Path<'_>, change: &Change<'_>) -> usize {
+        let at = self.note(path);
+        self.encode_change(at, path, change);
+        at
+    }
+
+    fn encode_change(&mut self, at: usize, path: &Path<'_>, change: &Change<'_>) {
+        let from = self.bytes.len();
+        append(change, &mut self.bytes);
+        let noted = &mut self.noted[at];
+        noted.change = from..self.bytes.len();
+        // Behind the variant, the class and the length of the name.
+        let name = from + 2 + crate::store::varint::len(path.name.len());
+        noted.name = name..name + path.name.len();
+    }
+
+    fn write(&mut self, path: &Path<'_>, cell: Cell, change: &Change<'_>) -> usize {
+        let Self { noted, writes, bytes, .. } = self;
+        let known = writes.find(path.hash, |at| noted[*at].is_write(bytes, path, cell)).copied();
+        if let Some(at) = known {
+            self.rewrite(at, path, change);
+            return at;
+        }
+        let at = self.push(path, change);
+        self.noted[at].writes = Some(cell);
+        let noted = &self.noted;
+        self.writes.insert_unique(path.hash, at, |at| noted[*at].path_hash);
+        at
+    }
+
+    /// Replaces an encoded change by another of the same place: where it is, if the length stays.
+    fn rewrite(&mut self, at: usize, path: &Path<'_>, change: &Change<'_>) {
+        let old = self.noted[at].change.clone();
+        if old.end == self.bytes.len() {
+            self.bytes.truncate(old.start);
+            return self.encode_change(at, path, change);
+        }
+        let before = self.noted[at].clone();
+        self.encode_change(at, path, change);
+        let new = self.noted[at].change.clone();
+        if new.len() == old.len() {
+            self.bytes.copy_within(new.clone(), old.start);
+            self.bytes.truncate(new.start);
+            self.noted[at] = before;
+        }
+    }
+
+    /// Brings what was noted into the order of an event.
     pub(super) fn arrange(&mut self) {
-        self.records.sort_by(|(a, key, x), (b, other, y)| (a, key, x.order()).cmp(&(b, other, y.order())));
-        self.records.dedup_by(|(_, a, x), (_, b, y)| {
-            let writes = matches!(x, Record::Assign { .. } | Record::Count { .. });
-            writes && a == b && x.order() == y.order()
-        });
-        self.names.sort_by_key(|(bucket, _)| *bucket);
-        self.cleared.sort_by_key(|(bucket, _)| *bucket);
+        self.noted.sort_unstable_by_key(|noted| (noted.key_hash, noted.key.start));
+        self.names.sort_unstable_by_key(|(bucket, _)| *bucket);
+        self.cleared.sort_unstable_by_key(|(bucket, _)| *bucket);
+    }
+
+    /// The buckets that were touched, in order, each with the foreign dots of its frontier. Of a window arranged.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = (usize, Option<&Dots>)> {
+        let mut noted = self.noted.iter().map(|noted| bucket_of(noted.key_hash)).peekable();
+        let mut cleared = self.cleared.iter().map(|(bucket, _)| *bucket).peekable();
+        let mut names = self.names.iter().peekable();
+        std::iter::from_fn(move || {
+            let bucket = [noted.peek(), cleared.peek()].into_iter().flatten().copied().min()?;
+            while noted.next_if_eq(&bucket).is_some() {}
+            cleared.next_if_eq(&bucket);
+            while names.next_if(|(it, _)| *it < bucket).is_some() {}
+            Some((bucket, names.next_if(|(it, _)| *it == bucket).map(|(_, dots)| dots)))
+        })
+    }
+
+    /// The event's body, as [`Body`](super::event::Body) reads it. Of a window arranged.
+    pub(super) fn encode(&self, clock: Hlc) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.size());
+        encode_head(clock, self.since, self.buckets().count(), &mut body);
+        let mut rest = &self.noted[..];
+        for (bucket, names) in self.buckets() {
+            let cleared = self.cleared.iter().find(|(it, _)| *it == bucket).map(|(_, dots)| dots);
+            let here;
+            (here, rest) = rest.split_at(rest.iter().take_while(|noted| bucket_of(noted.key_hash) == bucket).count());
+            let sent = || here.iter().filter(|noted| !noted.change.is_empty());
+            let is_same = |a: &&Noted, b: &&Noted| self.bytes[a.key.clone()] == self.bytes[b.key.clone()];
+            let keys = sent().zip(sent().skip(1)).filter(|(a, b)| !is_same(a, b)).count() + sent().take(1).count();
+            begin_part(bucket, names, cleared, keys, &mut body);
+            let mut sent = sent().peekable();
+            while let Some(first) = sent.peek().copied() {
+                let changes = sent.clone().take_while(|it| is_same(it, &first)).count();
+                begin_key(&self.bytes[first.key.clone()], changes, &mut body);
+                for noted in sent.by_ref().take(changes) {
+                    body.extend_from_slice(&self.bytes[noted.change.clone()]);
+                }
+            }
+        }
+        body
+    }
+
+    /// What was noted of own counter slots that had been in use before.
+    pub(super) fn slots_before(&self) -> impl Iterator<Item = Before<'_>> {
+        self.noted.iter().filter_map(|noted| {
+            let cell = *noted.before.as_deref()?;
+            let (key, name) = (&self.bytes[noted.key.clone()], &self.bytes[noted.name.clone()]);
+            Some(Before { key, class: noted.class, name, cell })
+        })
+    }
+}
+
+impl Noted {
+    fn is_write(&self, bytes: &[u8], path: &Path<'_>, cell: Cell) -> bool {
+        let is_here = || bytes[self.key.clone()] == *path.key && bytes[self.name.clone()] == *path.name;
+        self.writes == Some(cell) && (self.path_hash, self.class) == (path.hash, path.class) && is_here()
     }
 }

@@ -16,7 +16,7 @@ use super::entry::Entry;
 use super::fingerprint::Fingerprint;
 use super::keys::{Draft, Keys};
 use super::view::number;
-use super::window::Window;
+use super::window::{Cell, Window};
 
 /// Why a write was refused. Nothing was touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,12 +72,12 @@ impl Store {
     ///
     /// `bytes` estimates what it writes; if that would outgrow the open window, the window is sealed first.
     pub fn write<R>(&mut self, wall_ms: u64, bytes: usize, operations: impl FnOnce(&mut Writer<'_>) -> R) -> R {
-        if self.window.as_ref().is_some_and(|window| window.bytes + bytes > self.window_bytes_max) {
+        if self.window.as_ref().is_some_and(|window| window.size() + bytes > self.window_bytes_max) {
             self.seal();
         }
         self.bound_doubt();
         let result = operations(&mut Writer { store: self, wall_ms, bytes: 0 });
-        if self.window.as_ref().is_some_and(|window| window.bytes > self.window_bytes_max) {
+        if self.window.as_ref().is_some_and(|window| window.size() > self.window_bytes_max) {
             self.seal();
         }
         result
@@ -127,35 +127,28 @@ impl Writer<'_> {
     /// A limit is exceeded, or the clock is too far ahead.
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), WriteError> {
         self.admit(key, b"", value.len())?;
-        let op = self.begin(key, value.len());
-        let path = Path::within(op.hash, key, Class::Text, b"");
+        let path = Path::new(key, Class::Text, b"");
+        let op = self.begin(path.key_hash, key, value.len());
         let register = Register { clock: self.store.clock, value };
         let Open { bucket, window, draft, changes } = self.open(&op);
-        let Bucket { keys, baselines, fingerprint, .. } = &mut *bucket;
-        let entry = keys.get(op.hash, key);
-        let text = entry.filter(|entry| !entry.clashes()).map(|entry| entry.element(Class::Text, b""));
-        match (text.as_ref().and_then(|text| lone_open(text, op.event)), text, entry) {
-            (Some(open), ..) => window.bytes += value.len().saturating_sub(open.value.len()),
-            (None, text, Some(entry)) => {
-                let mut context = Dots::default();
-                match text.filter(|text| !text.is_empty()) {
-                    Some(text) => supersede(&path, &text, (baselines, fingerprint, window), op.event, &mut context),
-                    None => {
-                        supersede_entry(
-                            (op.hash, key),
-                            entry,
-                            (baselines, fingerprint, window),
-                            op.event,
-                            &mut context,
-                        );
-                    }
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *bucket;
+        let at = keys.find(path.key_hash, key);
+        if let Some(entry) = at.map(|at| keys.at(at)) {
+            let is_text = entry.class() == Class::Text && !entry.clashes();
+            match is_text.then(|| lone_open(&entry.element(Class::Text, b""), op.event)).flatten() {
+                Some(open) => fingerprint.subtract(Fingerprint::of_register(&path, op.event, &open)),
+                None => {
+                    let mut context = Dots::default();
+                    supersede_entry(&path, entry, (baselines, fingerprint, window), op.event, &mut context);
+                    window.delete(path.key_hash, key, &context);
                 }
-                window.delete(key, context);
-                window.assign(&path, value.len());
             }
-            (None, _, None) => window.assign(&path, value.len()),
         }
-        bucket.keys.set(&path, &Element { value: DotFun::of(op.event, register), ..Element::default() }, draft);
+        fingerprint.add(Fingerprint::of_register(&path, op.event, &register));
+        window.assign(&path, &register);
+        let element = Element { value: DotFun::of(op.event, register), ..Element::default() };
+        Keys::draft_alone(&path, &element, draft);
+        keys.commit(at, &path, draft);
         changes.push(key);
         Ok(())
     }
@@ -180,35 +173,35 @@ impl Writer<'_> {
         self.admit(key, name, 0)?;
         let path = Path::new(key, class, name);
         let bucket = &self.store.buckets[bucket_of(path.key_hash)];
-        let current = number(&path, &bucket.keys.element(&path), &bucket.baselines);
-        let current = i64::try_from(current.map_err(|_| WriteError::NotInteger)?);
-        let sum = current.ok().and_then(|current| current.checked_add(delta)).ok_or(WriteError::Overflow)?;
+        let (at, element) = bucket.keys.look(&path);
+        let current = number(&path, &element, &bucket.baselines).map_err(|_| WriteError::NotInteger)?;
+        drop(element);
+        let current = i64::try_from(current).ok();
+        let sum = current.and_then(|current| current.checked_add(delta)).ok_or(WriteError::Overflow)?;
 
-        let op = self.begin(key, name.len());
+        let op = self.begin(path.key_hash, key, name.len());
         let (clock, me) = (self.store.clock, self.store.id);
         let Open { bucket, window, draft, changes } = self.open(&op);
-        let mut element = bucket.keys.element(&path);
-        if let Some(open) = element.counts.get_mut(op.event) {
-            open.total = open.total.wrapping_add(delta.into());
-            open.clock = clock;
-        } else {
-            let sealed = element.slot(me).map(|(dot, count)| (dot, *count));
-            let (birth, total) = match sealed {
-                Some((dot, count)) => {
-                    bucket.fingerprint.subtract(Fingerprint::of_count(&path, dot, &count, &bucket.baselines));
-                    element.counts.retain(|it, _| it != dot);
-                    (count.birth, count.total)
-                }
-                None => {
-                    bucket.baselines.begin_life(&path, me, op.event.seq);
-                    (op.event.seq, 0)
-                }
-            };
-            element.counts.insert(op.event, Count { clock, birth, total: total.wrapping_add(delta.into()) });
-            window.count(&path, sealed);
-        }
-        bucket.keys.draft(&path, element, draft);
-        bucket.keys.commit(&path, draft);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *bucket;
+        let mut element = at.map(|at| keys.at(at).element(class, name)).unwrap_or_default();
+        let known = element.slot(me).map(|(dot, count)| (dot, *count));
+        let (birth, total) = match known {
+            Some((dot, count)) => {
+                fingerprint.subtract(Fingerprint::of_count(&path, dot, &count, baselines));
+                element.counts.retain(|it, _| it != dot);
+                (count.birth, count.total)
+            }
+            None => {
+                baselines.begin_life(&path, me, op.event.seq);
+                (op.event.seq, 0)
+            }
+        };
+        let count = Count { clock, birth, total: total.wrapping_add(delta.into()) };
+        fingerprint.add(Fingerprint::of_count(&path, op.event, &count, baselines));
+        window.count(&path, &count, known.filter(|(dot, _)| *dot != op.event));
+        element.counts.insert(op.event, count);
+        keys.draft(at, &path, element, draft);
+        keys.commit(at, &path, draft);
         changes.push(key);
         Ok(sum)
     }
@@ -220,26 +213,26 @@ impl Writer<'_> {
     /// A limit is exceeded, or the clock is too far ahead.
     pub fn insert(&mut self, key: &[u8], class: Class, name: &[u8], value: &[u8]) -> Result<bool, WriteError> {
         self.admit(key, name, value.len())?;
-        let op = self.begin(key, name.len() + value.len());
-        let path = Path::within(op.hash, key, class, name);
+        let path = Path::new(key, class, name);
+        let op = self.begin(path.key_hash, key, name.len() + value.len());
         let register = Register { clock: self.store.clock, value };
         let Open { bucket, window, draft, changes } = self.open(&op);
-        let mut element = bucket.keys.element(&path);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *bucket;
+        let (at, element) = keys.look(&path);
         let was_absent = element.is_empty();
         if let Some(open) = lone_open(&element, op.event) {
-            window.bytes += value.len().saturating_sub(open.value.len());
-        } else {
-            if !was_absent {
-                let mut context = Dots::default();
-                let parts = (&mut bucket.baselines, &mut bucket.fingerprint, &mut *window);
-                supersede(&path, &element, parts, op.event, &mut context);
-                window.remove(&path, context);
-            }
-            window.assign(&path, value.len());
+            fingerprint.subtract(Fingerprint::of_register(&path, op.event, &open));
+        } else if !was_absent {
+            let mut context = Dots::default();
+            supersede(&path, &element, (baselines, fingerprint, window), op.event, &mut context);
+            window.remove(&path, &context);
         }
-        element = Element { value: DotFun::of(op.event, register), ..Element::default() };
-        bucket.keys.draft(&path, element, draft);
-        bucket.keys.commit(&path, draft);
+        drop(element);
+        fingerprint.add(Fingerprint::of_register(&path, op.event, &register));
+        window.assign(&path, &register);
+        let element = Element { value: DotFun::of(op.event, register), ..Element::default() };
+        keys.draft(at, &path, element, draft);
+        keys.commit(at, &path, draft);
         changes.push(key);
         Ok(was_absent)
     }
@@ -250,18 +243,20 @@ impl Writer<'_> {
     /// The clock is too far ahead.
     pub fn remove(&mut self, key: &[u8], class: Class, name: &[u8]) -> Result<bool, WriteError> {
         let path = Path::new(key, class, name);
-        if self.store.buckets[bucket_of(path.key_hash)].keys.element(&path).is_empty() {
+        let (at, element) = self.store.buckets[bucket_of(path.key_hash)].keys.look(&path);
+        if element.is_empty() {
             return Ok(false);
         }
+        drop(element);
         self.admit(key, name, 0)?;
-        let op = self.begin(key, name.len());
+        let op = self.begin(path.key_hash, key, name.len());
         let Open { bucket, window, draft, changes } = self.open(&op);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *bucket;
         let mut context = Dots::default();
-        let parts = (&mut bucket.baselines, &mut bucket.fingerprint, &mut *window);
-        supersede(&path, &bucket.keys.element(&path), parts, op.event, &mut context);
-        bucket.keys.draft(&path, Element::default(), draft);
-        bucket.keys.commit(&path, draft);
-        window.remove(&path, context);
+        supersede(&path, &keys.element(&path), (baselines, fingerprint, window), op.event, &mut context);
+        window.remove(&path, &context);
+        keys.draft(at, &path, Element::default(), draft);
+        keys.commit(at, &path, draft);
         changes.push(key);
         Ok(true)
     }
@@ -271,20 +266,20 @@ impl Writer<'_> {
     /// # Errors
     /// The clock is too far ahead.
     pub fn delete(&mut self, key: &[u8]) -> Result<bool, WriteError> {
-        let hash = hash_of(key);
-        if self.store.buckets[bucket_of(hash)].keys.get(hash, key).is_none() {
+        let path = Path::new(key, Class::Text, b"");
+        if self.store.buckets[bucket_of(path.key_hash)].keys.find(path.key_hash, key).is_none() {
             return Ok(false);
         }
         self.admit(key, b"", 0)?;
-        let op = self.begin(key, 0);
+        let op = self.begin(path.key_hash, key, 0);
         let Open { bucket, window, changes, .. } = self.open(&op);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *bucket;
         let mut context = Dots::default();
-        let Bucket { keys, baselines, fingerprint, .. } = &mut *bucket;
-        if let Some(entry) = keys.get(op.hash, key) {
-            supersede_entry((op.hash, key), entry, (baselines, fingerprint, window), op.event, &mut context);
+        if let Some(entry) = keys.get(path.key_hash, key) {
+            supersede_entry(&path, entry, (baselines, fingerprint, window), op.event, &mut context);
         }
-        keys.remove(op.hash, key);
-        window.delete(key, context);
+        keys.remove(path.key_hash, key);
+        window.delete(path.key_hash, key, &context);
         changes.push(key);
         Ok(true)
     }
@@ -302,13 +297,14 @@ impl Writer<'_> {
         for index in 0..self.store.buckets.len() {
             let first = self.store.buckets[index].keys.iter().next().map(|(key, _)| Box::<[u8]>::from(key));
             let Some(first) = first else { continue };
-            let op = self.begin(&first, 0);
+            let op = self.begin(hash_of(&first), &first, 0);
             let Open { bucket, window, changes, .. } = self.open(&op);
             let mut context = Dots::default();
-            let Bucket { keys, baselines, fingerprint, .. } = &mut *bucket;
+            let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *bucket;
             for (key, entry) in keys.iter() {
+                let path = Path::new(key, Class::Text, b"");
                 let parts = (&mut *baselines, &mut *fingerprint, &mut *window);
-                supersede_entry((hash_of(key), key), entry, parts, op.event, &mut context);
+                supersede_entry(&path, entry, parts, op.event, &mut context);
                 changes.push(key);
             }
             *keys = Keys::default();
@@ -318,16 +314,18 @@ impl Writer<'_> {
     }
 
     /// Opens the window if need be, advances the clock, and notes what the operation observes of its bucket.
-    pub(super) fn begin(&mut self, key: &[u8], bytes: usize) -> Operation {
+    pub(super) fn begin(&mut self, key_hash: u64, key: &[u8], bytes: usize) -> Operation {
         self.bytes += key.len() + bytes;
         let store = &mut *self.store;
-        let hash = hash_of(key);
-        let bucket = bucket_of(hash);
+        let bucket = bucket_of(key_hash);
         store.clock = store.clock.next(self.wall_ms);
-        let next = store.sealed_seq() + 1;
-        let window = store.window.get_or_insert_with(|| Window::new(next));
-        window.touch(bucket, store.buckets[bucket].frontier(), store.id);
-        Operation { hash, bucket, event: Dot::new(store.id, window.seq) }
+        if store.window.is_none() {
+            let spare = std::mem::take(&mut store.spare);
+            store.window = Some(spare.open(store.sealed_seq() + 1, store.clock));
+        }
+        let window = store.window.as_mut().expect("it is open");
+        window.touch(bucket, &store.buckets[bucket].frontier, store.id);
+        Operation { bucket, event: Dot::new(store.id, window.seq) }
     }
 
     /// What an operation works on.
@@ -347,8 +345,7 @@ pub(super) struct Open<'a> {
 
 /// One operation under way.
 pub(super) struct Operation {
-    pub(super) hash: u64,
-    pub(super) bucket: usize,
+    bucket: usize,
     /// The open dot.
     pub(super) event: Dot,
 }
@@ -372,33 +369,38 @@ fn supersede(
     context: &mut Dots,
 ) {
     let me: ReplicaId = event.replica;
-    for (dot, register) in element.value.iter().filter(|(dot, _)| *dot != event) {
+    for (dot, register) in element.value.iter() {
         fingerprint.subtract(Fingerprint::of_register(path, dot, register));
-    }
-    for (dot, count) in element.counts.iter().filter(|(dot, _)| *dot != event) {
-        fingerprint.subtract(Fingerprint::of_count(path, dot, count, baselines));
-    }
-    element.dots().filter(|dot| dot.replica != me).for_each(|dot| context.raise(dot));
-    for (dot, count) in element.counts.iter().filter(|(dot, _)| *dot != event) {
-        if dot.replica == me {
-            window.own_reset(path, (dot, *count));
-            continue;
+        match dot {
+            open if open == event => window.take_back(path, Cell::Register),
+            own if own.replica == me => {}
+            foreign => context.raise(foreign),
         }
-        let Count { birth, total, .. } = *count;
-        baselines.merge(path, Baseline { owner: dot.replica, birth, seen: dot.seq, total, reset: event });
-        window.reset(path, dot, birth, total);
+    }
+    for (dot, count) in element.counts.iter() {
+        fingerprint.subtract(Fingerprint::of_count(path, dot, count, baselines));
+        match dot {
+            open if open == event => window.take_back(path, Cell::Count),
+            own if own.replica == me => window.own_reset(path, (dot, *count)),
+            foreign => {
+                context.raise(foreign);
+                let Count { birth, total, .. } = *count;
+                baselines.merge(path, Baseline { owner: dot.replica, birth, seen: dot.seq, total, reset: event });
+                window.reset(path, dot, birth, total);
+            }
+        }
     }
 }
 
-/// The same of everything under a key.
+/// The same of everything under the key of `path`.
 fn supersede_entry(
-    (hash, key): (u64, &[u8]),
+    path: &Path<'_>,
     entry: Entry<'_>,
     (baselines, fingerprint, window): (&mut Baselines, &mut Fingerprint, &mut Window),
     event: Dot,
     context: &mut Dots,
 ) {
-    for (path, element) in entry.elements(key, hash) {
+    for (path, element) in entry.elements(path.key, path.key_hash) {
         supersede(&path, &element, (&mut *baselines, &mut *fingerprint, &mut *window), event, context);
     }
 }
