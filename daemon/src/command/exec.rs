@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::error::CommandError;
 use super::table::{self, Command};
-use crate::resp::{Args, Parser, Reply};
+use crate::resp::{Args, GLANCE_ARGS, Parser, Reply, glance};
 use crate::server::{Server, Tally};
 use crate::session::Session;
 use cahoots_gossip::Dot;
 use cahoots_gossip::driver::random_id;
 use cahoots_gossip::engine::{Now, Replica};
-use cahoots_gossip::store::{Class, Store, View, WriteError, Writer};
+use cahoots_gossip::store::{Class, Store, View, WARM_KEYS_MAX, WriteError, Writer};
 
 /// Commands of one turn. A read rarely holds as many; a pipeline that waited behind a `WAIT` may hold millions, and
 /// everything else waits for the replica meanwhile.
@@ -113,10 +113,13 @@ impl<'a> Exec<'a> {
 
     /// Executes the complete frames at the front of `input`; says how many bytes they were and why it stopped.
     pub fn run(&mut self, parser: &mut Parser, input: &mut [u8]) -> (usize, Stop) {
-        let mut done = 0;
+        let (mut done, mut warm) = (0, 0);
         let stop = loop {
             if self.tally.commands >= BATCH_COMMANDS_MAX || self.reply.len() >= self.server.limits.output_pause_bytes {
                 break Stop::Enough;
+            }
+            if done >= warm {
+                warm = done + self.look_ahead(&input[done..]);
             }
             let rest = &mut input[done..];
             let length = match parser.parse(rest) {
@@ -141,6 +144,30 @@ impl<'a> Exec<'a> {
         };
         self.server.stats.add(&std::mem::take(&mut self.tally));
         (done, stop)
+    }
+
+    /// Has the store look ahead for the keys of the commands at the front of `input`; says how many bytes those are.
+    fn look_ahead(&self, input: &[u8]) -> usize {
+        let mut wanted: [(&[u8], &[u8]); WARM_KEYS_MAX] = [(b"", b""); WARM_KEYS_MAX];
+        let (mut keys, mut commands, mut rest) = (0, 0, input);
+        let mut args: [&[u8]; GLANCE_ARGS] = [b""; GLANCE_ARGS];
+        while keys < wanted.len()
+            && let Some((count, behind)) = glance(rest, &mut args)
+        {
+            if commands == 0 && behind.is_empty() {
+                return input.len(); // alone: looking ahead would only do its work twice
+            }
+            rest = behind;
+            commands += 1;
+            for at in table::keys(args[0], count) {
+                if keys < wanted.len() {
+                    wanted[keys] = (args[at], args.get(at + 1).filter(|_| at + 1 < count).unwrap_or(&&b""[..]));
+                    keys += 1;
+                }
+            }
+        }
+        self.replica.store().warm(&wanted[..keys]);
+        if commands == 0 { input.len() } else { input.len() - rest.len() }
     }
 
     /// Executes one command, its reply or refusal included.

@@ -50,6 +50,17 @@ pub(super) fn find(args: Args<'_>) -> Result<&'static Command, CommandError> {
     check_arity(command, args)
 }
 
+/// Where the keys are among `count` arguments of the command `name`.
+pub(super) fn keys(name: &[u8], count: usize) -> impl Iterator<Item = usize> {
+    let (first, last, step) = by_name(name).map_or(NO_KEY, |command| command.keys);
+    let [first, step] = [first, step].map(|it| usize::from(it.unsigned_abs()));
+    let end = match usize::from(last.unsigned_abs()) {
+        from_end if last < 0 => (count + 1).saturating_sub(from_end),
+        last => (last + 1).min(count),
+    };
+    (first..if first > 0 { end } else { 0 }).step_by(step.max(1))
+}
+
 /// The subcommand `args[1]` of the container `args[0]`, if it takes so many arguments.
 pub(super) fn find_subcommand(args: Args<'_>) -> Result<&'static Command, CommandError> {
     let container = by_name(&args[0]).ok_or_else(|| unknown(args))?;

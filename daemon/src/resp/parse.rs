@@ -319,6 +319,30 @@ impl Parser {
     }
 }
 
+/// The first arguments of the commands that follow in `buffer`, one list a command, as far as that can be seen at a
+/// glance: it ends at the first thing that is not quite ordinary, which is not for this to judge.
+pub fn glance<'a>(buffer: &'a [u8], args: &mut [&'a [u8]; GLANCE_ARGS]) -> Option<(usize, &'a [u8])> {
+    let (count, mut rest) = match buffer {
+        [b'*', count @ b'1'..=b'9', b'\r', b'\n', rest @ ..] => (usize::from(count - b'0'), rest),
+        [b'*', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', rest @ ..] => {
+            (usize::from(tens - b'0') * 10 + usize::from(ones - b'0'), rest)
+        }
+        _ => return None,
+    };
+    for at in 0..count {
+        let (length, start) = short_length(rest, 0)?;
+        let end = start + length;
+        if let Some(arg) = args.get_mut(at) {
+            *arg = rest.get(start..end)?;
+        }
+        rest = rest.get(end + 2..)?;
+    }
+    Some((count.min(GLANCE_ARGS), rest))
+}
+
+/// Arguments of one command that [`glance`] shows.
+pub const GLANCE_ARGS: usize = 24;
+
 /// The length on a line `$N` of up to three digits at `at`, and where the value begins; `None` for everything else,
 /// which is not for this to judge.
 fn short_length(buffer: &[u8], at: usize) -> Option<(usize, usize)> {

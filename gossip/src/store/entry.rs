@@ -129,6 +129,13 @@ impl Tables {
         }
     }
 
+    /// Where an element whose name has this hash is, most likely.
+    pub(super) fn likely(&self, hash: u64) -> Option<(&Records, u32)> {
+        let table = &self.0.first()?.1;
+        let part = table.parts.get(table.part_of(hash))?;
+        Some((part, part.likely(hash)?))
+    }
+
     /// Bytes of memory taken.
     pub(super) fn memory(&self) -> usize {
         size_of::<Self>() + self.0.iter().map(|(_, table)| table.memory()).sum::<usize>()

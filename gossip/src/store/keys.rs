@@ -104,6 +104,22 @@ impl Keys {
         self.entry(self.records.at(at.0))
     }
 
+    /// Where the record of a key of this hash is, most likely.
+    pub(super) fn likely(&self, key_hash: u64) -> Option<u32> {
+        self.records.likely(place_of(key_hash))
+    }
+
+    /// Loads a record that is likely there.
+    pub(super) fn touch(&self, likely: u32) -> usize {
+        self.records.touch(likely)
+    }
+
+    /// The tables of a key whose record is likely there, if it has some.
+    pub(super) fn likely_tables(&self, likely: u32) -> Option<&Tables> {
+        let record = self.records.likely_at(likely);
+        (record[0] == TABLES).then(|| &self.tables[number_of(&record[1..])])
+    }
+
     /// Makes room for so many keys.
     pub(super) fn reserve(&mut self, keys: usize) {
         self.records.reserve(keys, |key| place_of(hash_of(key)));

@@ -35,6 +35,7 @@ mod sketch;
 mod transfer;
 mod varint;
 mod view;
+mod warm;
 mod window;
 mod writer;
 
@@ -60,6 +61,7 @@ pub use fingerprint::Fingerprint;
 pub use identity::Renamed;
 pub use transfer::{Joined, TransferError};
 pub use view::{NotCounted, View};
+pub use warm::WARM_KEYS_MAX;
 pub use writer::{WriteError, Writer};
 
 /// A sealed local event: its seq and its body as it travels.

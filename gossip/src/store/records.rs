@@ -43,6 +43,23 @@ impl Records {
         self.block.record(*self.table.get_bucket(found).expect("it was found")).1
     }
 
+    /// Where the record of a name of this hash begins, most likely: no name is looked at.
+    pub(super) fn likely(&self, hash: u64) -> Option<u32> {
+        self.table.find(hash, |_| true).copied()
+    }
+
+    /// Loads what is there into the caches. What it returns depends on that, and means nothing.
+    pub(super) fn touch(&self, likely: u32) -> usize {
+        const CACHE_LINE: usize = 64;
+        let at = likely as usize * UNIT;
+        [at, at + CACHE_LINE].iter().map(|at| self.block.bytes.get(*at).copied().map_or(0, usize::from)).sum()
+    }
+
+    /// What is recorded there.
+    pub(super) fn likely_at(&self, likely: u32) -> &[u8] {
+        self.block.record(likely).1
+    }
+
     /// What is recorded under `name`. O(1).
     pub(super) fn get(&self, hash: u64, name: &[u8]) -> Option<&[u8]> {
         self.find(hash, name).map(|found| self.at(found))
