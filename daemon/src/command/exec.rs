@@ -151,6 +151,8 @@ impl<'a> Exec<'a> {
         let mut wanted: [(&[u8], &[u8]); WARM_KEYS_MAX] = [(b"", b""); WARM_KEYS_MAX];
         let (mut keys, mut commands, mut rest) = (0, 0, input);
         let mut args: [&[u8]; GLANCE_ARGS] = [b""; GLANCE_ARGS];
+        // Pipelines are often of one command.
+        let (mut name, mut keys_of) = (&b""[..], None);
         while keys < wanted.len()
             && let Some((count, behind)) = glance(rest, &mut args)
         {
@@ -159,7 +161,12 @@ impl<'a> Exec<'a> {
             }
             rest = behind;
             commands += 1;
-            for at in table::keys(args[0], count) {
+            if args[0] != name {
+                name = args[0];
+                keys_of = table::by_name(name).map(|command| command.keys);
+            }
+            let Some(keys_of) = keys_of else { continue };
+            for at in table::positions(keys_of, count) {
                 if keys < wanted.len() {
                     wanted[keys] = (args[at], args.get(at + 1).filter(|_| at + 1 < count).unwrap_or(&&b""[..]));
                     keys += 1;

@@ -50,9 +50,8 @@ pub(super) fn find(args: Args<'_>) -> Result<&'static Command, CommandError> {
     check_arity(command, args)
 }
 
-/// Where the keys are among `count` arguments of the command `name`.
-pub(super) fn keys(name: &[u8], count: usize) -> impl Iterator<Item = usize> {
-    let (first, last, step) = by_name(name).map_or(NO_KEY, |command| command.keys);
+/// Where the keys are among `count` arguments, the name included; see [`Command::keys`].
+pub(super) fn positions((first, last, step): (i8, i8, i8), count: usize) -> impl Iterator<Item = usize> {
     let [first, step] = [first, step].map(|it| usize::from(it.unsigned_abs()));
     let end = match usize::from(last.unsigned_abs()) {
         from_end if last < 0 => (count + 1).saturating_sub(from_end),
@@ -164,7 +163,7 @@ static NAMES: [u128; COUNT] = {
     names
 };
 
-fn by_name(name: &[u8]) -> Option<&'static Command> {
+pub(super) fn by_name(name: &[u8]) -> Option<&'static Command> {
     if name.len() > NAME_BYTES_MAX {
         return None;
     }

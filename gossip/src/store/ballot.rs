@@ -16,7 +16,7 @@ use super::entry::Entry;
 use super::fingerprint::Fingerprint;
 use super::view::owned_values;
 use super::window::{Cell, Window};
-use super::writer::{Open, WriteError, Writer};
+use super::writer::{Opened, Parts, WriteError, Writer};
 
 /// Bytes of a ballot. Part of the protocol: a choice, not a document; every replica keeps one of every replica.
 pub const BALLOT_BYTES_MAX: usize = 1024;
@@ -120,16 +120,16 @@ impl Writer<'_> {
         }
         self.admit(key, b"", ballot.len())?;
         let path = Path::new(key, class, b"");
-        let op = self.begin(path.key_hash, key, ballot.len());
-        let register = Register { clock: self.store.clock, value: ballot };
-        let Open { bucket, window, draft, changes } = self.open(&op);
-        let Bucket { keys, cells_fingerprint, .. } = &mut *bucket;
+        let Parts { bucket, opening, draft, changes } = self.begin(&path, ballot.len());
+        let Bucket { keys, cells_fingerprint, frontier, .. } = bucket;
+        let Opened { window, event, clock } = opening.open(&path, frontier);
+        let register = Register { clock, value: ballot };
         let (at, mut element) = keys.look(&path);
         let mut replaces = false;
         element.value.retain(|dot, cell| {
-            let own = dot.replica == op.event.replica;
+            let own = dot.replica == event.replica;
             if own {
-                replaces |= dot != op.event;
+                replaces |= dot != event;
                 cells_fingerprint.subtract(Fingerprint::of_register(&path, dot, cell));
             }
             !own
@@ -138,9 +138,9 @@ impl Writer<'_> {
             // Its context is empty: what it takes is the own part that every context implies.
             window.remove(&path, &Dots::default());
         }
-        cells_fingerprint.add(Fingerprint::of_register(&path, op.event, &register));
+        cells_fingerprint.add(Fingerprint::of_register(&path, event, &register));
         window.assign(&path, &register);
-        element.value.insert(op.event, register);
+        element.value.insert(event, register);
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, draft);
         changes.push(key);
@@ -178,14 +178,14 @@ impl Writer<'_> {
     ) -> Result<(), WriteError> {
         self.admit(key, b"", 0)?;
         let path = Path::new(key, class, b"");
-        let op = self.begin(path.key_hash, key, 0);
-        let Open { bucket, window, draft, changes } = self.open(&op);
-        let Bucket { keys, baselines, cells_fingerprint, .. } = &mut *bucket;
+        let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
+        let Bucket { keys, baselines, cells_fingerprint, frontier } = bucket;
+        let Opened { window, event, .. } = opening.open(&path, frontier);
         let (at, mut element) = keys.look(&path);
         remove_cells(&path, &mut element, baselines, cells_fingerprint, |dot| dot == ballot);
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, draft);
-        if ballot == op.event {
+        if ballot == event {
             window.take_back(&path, Cell::Register);
         }
         note(window, &path);

@@ -162,6 +162,10 @@ impl Dots {
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = Dot> + '_ {
         self.0.iter().copied()
     }
+
+    pub(super) fn as_slice(&self) -> &[Dot] {
+        &self.0
+    }
 }
 
 impl Observed for Dots {

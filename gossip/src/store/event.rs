@@ -8,18 +8,18 @@
 //!
 //! Decoding checks everything that can be checked without the store, so that what is applied is well-formed.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
 use super::ballot::BallotError;
 use super::bucket::{BUCKETS, bucket_of};
-use super::cell::{Class, Dots, hash_of};
+use super::cell::{Class, hash_of};
 use super::varint;
 use crate::bytes::{Bytes, append};
 use crate::{Hlc, Limits};
 
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Body<'a> {
     /// The highest clock in the event.
     pub(super) clock: Hlc,
@@ -30,7 +30,7 @@ pub(super) struct Body<'a> {
 }
 
 /// What an event does in one bucket.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Part<'a> {
     pub(super) bucket: u16,
     /// The bucket's frontier when the operations ran, the origin's own dot left out.
@@ -41,7 +41,7 @@ pub(super) struct Part<'a> {
     pub(super) keys: Vec<KeyChanges<'a>>,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct KeyChanges<'a> {
     #[serde(borrow)]
     pub(super) key: Bytes<'a>,
@@ -49,7 +49,7 @@ pub(super) struct KeyChanges<'a> {
 }
 
 /// One change under a key. Within an event, changes that supersede come before those that write.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub(super) enum Change<'a> {
     /// Supersedes everything under the key that `context` covers.
     Delete { context: Vec<Dot> },
@@ -93,6 +93,46 @@ pub(super) enum Change<'a> {
 }
 
 impl Change<'_> {
+    /// Appends it in postcard's encoding: the number of the variant, then the fields.
+    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+        let mut place = |variant: u8, class: u8, name: &Bytes<'_>| {
+            bytes.extend_from_slice(&[variant, class]);
+            put_bytes(*name, bytes);
+        };
+        match self {
+            Self::Delete { context } => {
+                bytes.push(0);
+                put_dots(context, bytes);
+            }
+            Self::Remove { class, name, context } => {
+                place(1, *class, name);
+                put_dots(context, bytes);
+            }
+            Self::Discard { class, ballots } => {
+                bytes.extend_from_slice(&[5, *class]);
+                put_dots(ballots, bytes);
+            }
+            Self::Reset { class, name, owner, birth, seen, total } => {
+                place(2, *class, name);
+                append(owner, bytes);
+                varint::put(*birth, bytes);
+                varint::put(*seen, bytes);
+                varint::put_wide(*total, bytes);
+            }
+            Self::Assign { class, name, clock_after, value } => {
+                place(3, *class, name);
+                varint::put(*clock_after, bytes);
+                put_bytes(*value, bytes);
+            }
+            Self::Count { class, name, clock_after, birth, total } => {
+                place(4, *class, name);
+                varint::put(*clock_after, bytes);
+                varint::put(*birth, bytes);
+                varint::put_wide(*total, bytes);
+            }
+        }
+    }
+
     fn place(&self) -> Option<(u8, &[u8])> {
         match self {
             Self::Delete { .. } => None,
@@ -129,7 +169,16 @@ pub enum EventError {
 
 impl<'a> Body<'a> {
     pub(super) fn encode(&self) -> Vec<u8> {
-        postcard::to_allocvec(self).expect("an event is plain data")
+        let mut bytes = Vec::new();
+        encode_head(self.clock, Hlc::new(self.clock.get() - self.span), self.parts.len(), &mut bytes);
+        for Part { bucket, names, cleared, keys } in &self.parts {
+            begin_part(usize::from(*bucket), names, cleared.as_deref(), keys.len(), &mut bytes);
+            for KeyChanges { key, changes } in keys {
+                begin_key(key.0, changes.len(), &mut bytes);
+                changes.iter().for_each(|change| change.encode(&mut bytes));
+            }
+        }
+        bytes
     }
 
     /// The clock of a cell.
@@ -181,18 +230,9 @@ pub(super) fn encode_head(clock: Hlc, since: Hlc, parts: usize, bytes: &mut Vec<
 }
 
 /// Begins a part: `keys` keys follow.
-pub(super) fn begin_part(
-    bucket: usize,
-    names: Option<&Dots>,
-    cleared: Option<&Dots>,
-    keys: usize,
-    bytes: &mut Vec<u8>,
-) {
+pub(super) fn begin_part(bucket: usize, names: &[Dot], cleared: Option<&[Dot]>, keys: usize, bytes: &mut Vec<u8>) {
     varint::put_len(bucket, bytes);
-    match names {
-        Some(names) => put_dots(names, bytes),
-        None => bytes.push(0),
-    }
+    put_dots(names, bytes);
     bytes.push(u8::from(cleared.is_some()));
     cleared.into_iter().for_each(|dots| put_dots(dots, bytes));
     varint::put_len(keys, bytes);
@@ -205,11 +245,14 @@ pub(super) fn begin_key(key: &[u8], changes: usize, bytes: &mut Vec<u8>) {
     varint::put_len(changes, bytes);
 }
 
-fn put_dots(dots: &Dots, bytes: &mut Vec<u8>) {
-    varint::put_len(dots.iter().len(), bytes);
-    for dot in dots.iter() {
-        append(&dot, bytes);
-    }
+fn put_dots(dots: &[Dot], bytes: &mut Vec<u8>) {
+    varint::put_len(dots.len(), bytes);
+    dots.iter().for_each(|dot| append(dot, bytes));
+}
+
+fn put_bytes(run: Bytes<'_>, bytes: &mut Vec<u8>) {
+    varint::put_len(run.0.len(), bytes);
+    bytes.extend_from_slice(run.0);
 }
 
 impl Part<'_> {
@@ -275,5 +318,67 @@ fn check_change(change: &Change<'_>, dot: Dot, limits: &Limits, span: u64) -> Re
             Err(EventError::Illegal("reset of an impossible slot"))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn dots() -> impl Strategy<Value = Vec<Dot>> {
+        let dot = (any::<u64>(), any::<u64>()).prop_map(|(replica, seq)| Dot::new(ReplicaId::new(replica), seq));
+        prop::collection::vec(dot, 0..3)
+    }
+
+    fn run() -> impl Strategy<Value = Bytes<'static>> {
+        prop::collection::vec(any::<u8>(), 0..200).prop_map(|bytes| Bytes(bytes.leak()))
+    }
+
+    fn change() -> impl Strategy<Value = Change<'static>> {
+        let numbers = || (any::<u64>(), 0..64_u32).prop_map(|(number, shift)| number >> shift);
+        let totals = || (any::<i128>(), 0..128_u32).prop_map(|(total, shift)| total >> shift);
+        prop_oneof![
+            dots().prop_map(|context| Change::Delete { context }),
+            (any::<u8>(), run(), dots()).prop_map(|(class, name, context)| Change::Remove { class, name, context }),
+            (any::<u8>(), dots()).prop_map(|(class, ballots)| Change::Discard { class, ballots }),
+            (any::<u8>(), run(), numbers(), numbers(), numbers(), totals()).prop_map(
+                |(class, name, owner, birth, seen, total)| {
+                    Change::Reset { class, name, owner: ReplicaId::new(owner), birth, seen, total }
+                }
+            ),
+            (any::<u8>(), run(), numbers(), run()).prop_map(|(class, name, clock_after, value)| Change::Assign {
+                class,
+                name,
+                clock_after,
+                value
+            }),
+            (any::<u8>(), run(), numbers(), numbers(), totals()).prop_map(
+                |(class, name, clock_after, birth, total)| Change::Count { class, name, clock_after, birth, total }
+            ),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(
+            clock: u64,
+            back: u64,
+            parts in prop::collection::vec(
+                (0..1024_u16, dots(), prop::option::of(dots()), prop::collection::vec((run(), prop::collection::vec(change(), 0..4)), 0..3)),
+                0..3,
+            ),
+        ) {
+            let parts = parts.into_iter().map(|(bucket, names, cleared, keys)| {
+                let keys = keys.into_iter().map(|(key, changes)| KeyChanges { key, changes }).collect();
+                Part { bucket, names, cleared, keys }
+            });
+            let body = Body { clock: Hlc::new(clock), span: back.min(clock), parts: parts.collect() };
+            let bytes = body.encode();
+            let (decoded, rest) = postcard::take_from_bytes::<Body<'_>>(&bytes).unwrap();
+            prop_assert_eq!(decoded, body);
+            prop_assert!(rest.is_empty());
+        }
     }
 }

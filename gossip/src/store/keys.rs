@@ -127,6 +127,10 @@ impl Keys {
 
     /// Says in `draft` what is to be done so that `element` lies at `path`, in place of what lies there.
     pub(super) fn draft(&self, at: Option<At>, path: &Path<'_>, element: Element<'_>, draft: &mut Draft) {
+        // A text has no names: where all is text, there is one element.
+        if path.class == Class::Text && at.is_none_or(|at| matches!(self.at(at), Entry::Few(Some(Class::Text), _))) {
+            return Self::draft_alone(path, &element, draft);
+        }
         let few = match at.map(|at| self.at(at)) {
             Some(Entry::Many(_)) => {
                 draft.form = Some(Form::Element);

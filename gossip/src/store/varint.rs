@@ -1,5 +1,5 @@
-//! Integers of as many bytes as they need, for what is kept in memory: seven bits to a byte, the lowest first. What is
-//! read is what was written here, so there is nothing to check.
+//! Integers of as many bytes as they need: seven bits to a byte, the lowest first, as in postcard. What is read here is
+//! what was written here and kept in memory, so there is nothing to check.
 
 /// Appends `value`.
 pub(super) fn put(value: u64, bytes: &mut Vec<u8>) {
@@ -55,6 +55,16 @@ pub(super) fn take_len(bytes: &mut &[u8]) -> usize {
 /// Appends a number that may be negative: those near to 0 are short.
 pub(super) fn put_signed(value: i64, bytes: &mut Vec<u8>) {
     put((value << 1 ^ value >> 63).cast_unsigned(), bytes);
+}
+
+/// The same of 128 bits.
+pub(super) fn put_wide(value: i128, bytes: &mut Vec<u8>) {
+    let mut rest = (value << 1 ^ value >> 127).cast_unsigned();
+    while let Some(next) = Some(rest >> 7).filter(|next| *next > 0) {
+        bytes.push(rest.to_le_bytes()[0] | 0x80);
+        rest = next;
+    }
+    bytes.push(rest.to_le_bytes()[0]);
 }
 
 /// Takes a number that may be negative.

@@ -19,7 +19,7 @@ use super::bucket::bucket_of;
 use super::cell::{Class, Count, Dots, Path, Register};
 use super::event::{Change, begin_key, begin_part, encode_head};
 use crate::Hlc;
-use crate::bytes::{Bytes, append};
+use crate::bytes::Bytes;
 
 /// What a change leaves at a path. There is at most one of either in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +39,6 @@ struct Noted {
     /// The encoded change; empty if a later operation took it back.
     change: Range<usize>,
     writes: Option<Cell>,
-    /// Of the own counter slot that it continues or removes, the cell before. Not sent: needed if the window is moved to
-    /// another id.
-    before: Option<Box<(Dot, Count)>>,
 }
 
 /// An own counter slot that a window has changed, as it was before.
@@ -61,6 +58,11 @@ pub(super) struct Window {
     /// Keys, names and encoded changes.
     bytes: Vec<u8>,
     noted: Vec<Noted>,
+    /// The order in which they travel: hashes of keys, and what was noted under them.
+    order: Vec<(u64, usize)>,
+    /// Own counter slots that were continued or removed: what was noted of it, and the cell before. Not sent: needed if
+    /// the window is moved to another id.
+    before: Vec<(usize, Dot, Count)>,
     /// Those of `noted` that write a cell, by path.
     writes: HashTable<usize>,
     /// Per bucket whose operations saw one: the frontier.
@@ -84,6 +86,8 @@ impl Window {
     pub(super) fn open(mut self, seq: u64, clock: Hlc) -> Self {
         self.bytes.clear();
         self.noted.clear();
+        self.order.clear();
+        self.before.clear();
         self.names.clear();
         self.cleared.clear();
         if self.writes.capacity() > WRITES_KEPT_MAX {
@@ -142,9 +146,7 @@ impl Window {
         let (class, name, birth, total) = (path.class as u8, Bytes(path.name), count.birth, count.total);
         let clock_after = count.clock.get() - self.since.get();
         let at = self.write(path, Cell::Count, &Change::Count { class, name, clock_after, birth, total });
-        if let Some(before) = before {
-            self.noted[at].before = Some(before.into());
-        }
+        self.before.extend(before.map(|(dot, count)| (at, dot, count)));
     }
 
     /// An own sealed counter slot was removed. Not sent, as the own part of a context says it.
@@ -153,7 +155,7 @@ impl Window {
         let from = self.bytes.len();
         self.bytes.extend_from_slice(path.name);
         self.noted[at].name = from..self.bytes.len();
-        self.noted[at].before = Some(before.into());
+        self.before.push((at, before.0, before.1));
     }
 
     /// A cell of this window was removed again.
@@ -186,16 +188,7 @@ impl Window {
             }
         };
         let Path { key_hash, class, hash: path_hash, .. } = *path;
-        self.noted.push(Noted {
-            key_hash,
-            path_hash,
-            key,
-            class,
-            name: 0..0,
-            change: 0..0,
-            writes: None,
-            before: None,
-        });
+        self.noted.push(Noted { key_hash, path_hash, key, class, name: 0..0, change: 0..0, writes: None });
         self.noted.len() - 1
     }
 
@@ -207,7 +200,7 @@ impl Window {
 
     fn encode_change(&mut self, at: usize, path: &Path<'_>, change: &Change<'_>) {
         let from = self.bytes.len();
-        append(change, &mut self.bytes);
+        change.encode(&mut self.bytes);
         let noted = &mut self.noted[at];
         noted.change = from..self.bytes.len();
         // Behind the variant, the class and the length of the name.
@@ -248,14 +241,15 @@ impl Window {
 
     /// Brings what was noted into the order of an event.
     pub(super) fn arrange(&mut self) {
-        self.noted.sort_unstable_by_key(|noted| (noted.key_hash, noted.key.start));
+        self.order.extend(self.noted.iter().enumerate().map(|(at, noted)| (noted.key_hash, at)));
+        self.order.sort_unstable();
         self.names.sort_unstable_by_key(|(bucket, _)| *bucket);
         self.cleared.sort_unstable_by_key(|(bucket, _)| *bucket);
     }
 
     /// The buckets that were touched, in order, each with the foreign dots of its frontier. Of a window arranged.
     pub(super) fn buckets(&self) -> impl Iterator<Item = (usize, Option<&Dots>)> {
-        let mut noted = self.noted.iter().map(|noted| bucket_of(noted.key_hash)).peekable();
+        let mut noted = self.order.iter().map(|(key_hash, _)| bucket_of(*key_hash)).peekable();
         let mut cleared = self.cleared.iter().map(|(bucket, _)| *bucket).peekable();
         let mut names = self.names.iter().peekable();
         std::iter::from_fn(move || {
@@ -271,15 +265,16 @@ impl Window {
     pub(super) fn encode(&self, clock: Hlc) -> Vec<u8> {
         let mut body = Vec::with_capacity(self.size());
         encode_head(clock, self.since, self.buckets().count(), &mut body);
-        let mut rest = &self.noted[..];
+        let mut rest = &self.order[..];
         for (bucket, names) in self.buckets() {
             let cleared = self.cleared.iter().find(|(it, _)| *it == bucket).map(|(_, dots)| dots);
             let here;
-            (here, rest) = rest.split_at(rest.iter().take_while(|noted| bucket_of(noted.key_hash) == bucket).count());
-            let sent = || here.iter().filter(|noted| !noted.change.is_empty());
+            (here, rest) =
+                rest.split_at(rest.iter().take_while(|(key_hash, _)| bucket_of(*key_hash) == bucket).count());
+            let sent = || here.iter().map(|(_, at)| &self.noted[*at]).filter(|noted| !noted.change.is_empty());
             let is_same = |a: &&Noted, b: &&Noted| self.bytes[a.key.clone()] == self.bytes[b.key.clone()];
             let keys = sent().zip(sent().skip(1)).filter(|(a, b)| !is_same(a, b)).count() + sent().take(1).count();
-            begin_part(bucket, names, cleared, keys, &mut body);
+            begin_part(bucket, names.map_or(&[], Dots::as_slice), cleared.map(Dots::as_slice), keys, &mut body);
             let mut sent = sent().peekable();
             while let Some(first) = sent.peek().copied() {
                 let changes = sent.clone().take_while(|it| is_same(it, &first)).count();
@@ -294,10 +289,10 @@ impl Window {
 
     /// What was noted of own counter slots that had been in use before.
     pub(super) fn slots_before(&self) -> impl Iterator<Item = Before<'_>> {
-        self.noted.iter().filter_map(|noted| {
-            let cell = *noted.before.as_deref()?;
-            let (key, name) = (&self.bytes[noted.key.clone()], &self.bytes[noted.name.clone()]);
-            Some(Before { key, class: noted.class, name, cell })
+        self.before.iter().map(|(at, dot, count)| {
+            let Noted { key, class, name, .. } = &self.noted[*at];
+            let (key, name) = (&self.bytes[key.clone()], &self.bytes[name.clone()]);
+            Before { key, class: *class, name, cell: (*dot, *count) }
         })
     }
 }

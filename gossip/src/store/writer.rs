@@ -10,13 +10,14 @@ use cahoots_crdt::{Dot, DotFun, ReplicaId};
 use super::Store;
 use super::baseline::{Baseline, Baselines};
 use super::bucket::{Bucket, bucket_of};
-use super::cell::{Class, Count, Dots, Element, Path, Register, hash_of};
+use super::cell::{Class, Count, Dots, Element, Path, Register};
 use super::changes::Changes;
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
 use super::keys::{Draft, Keys};
 use super::view::number;
 use super::window::{Cell, Window};
+use crate::Hlc;
 
 /// Why a write was refused. Nothing was touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,25 +129,29 @@ impl Writer<'_> {
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), WriteError> {
         self.admit(key, b"", value.len())?;
         let path = Path::new(key, Class::Text, b"");
-        let op = self.begin(path.key_hash, key, value.len());
-        let register = Register { clock: self.store.clock, value };
-        let Open { bucket, window, draft, changes } = self.open(&op);
-        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *bucket;
+        let Parts { bucket, opening, draft, changes } = self.begin(&path, value.len());
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let Opened { window, event, clock } = opening.open(&path, frontier);
+        let register = Register { clock, value };
         let at = keys.find(path.key_hash, key);
         if let Some(entry) = at.map(|at| keys.at(at)) {
             let is_text = entry.class() == Class::Text && !entry.clashes();
-            match is_text.then(|| lone_open(&entry.element(Class::Text, b""), op.event)).flatten() {
-                Some(open) => fingerprint.subtract(Fingerprint::of_register(&path, op.event, &open)),
-                None => {
-                    let mut context = Dots::default();
-                    supersede_entry(&path, entry, (baselines, fingerprint, window), op.event, &mut context);
-                    window.delete(path.key_hash, key, &context);
+            let text = if is_text { entry.element(Class::Text, b"") } else { Element::default() };
+            if let Some(open) = lone_open(&text, event) {
+                fingerprint.subtract(Fingerprint::of_register(&path, event, &open));
+            } else {
+                let mut context = Dots::default();
+                if is_text {
+                    supersede(&path, &text, (baselines, fingerprint, window), event, &mut context);
+                } else {
+                    supersede_entry(&path, entry, (baselines, fingerprint, window), event, &mut context);
                 }
+                window.delete(path.key_hash, key, &context);
             }
         }
-        fingerprint.add(Fingerprint::of_register(&path, op.event, &register));
+        fingerprint.add(Fingerprint::of_register(&path, event, &register));
         window.assign(&path, &register);
-        let element = Element { value: DotFun::of(op.event, register), ..Element::default() };
+        let element = Element { value: DotFun::of(event, register), ..Element::default() };
         Keys::draft_alone(&path, &element, draft);
         keys.commit(at, &path, draft);
         changes.push(key);
@@ -172,18 +177,15 @@ impl Writer<'_> {
     fn add_at(&mut self, key: &[u8], class: Class, name: &[u8], delta: i64) -> Result<i64, WriteError> {
         self.admit(key, name, 0)?;
         let path = Path::new(key, class, name);
-        let bucket = &self.store.buckets[bucket_of(path.key_hash)];
-        let (at, element) = bucket.keys.look(&path);
-        let current = number(&path, &element, &bucket.baselines).map_err(|_| WriteError::NotInteger)?;
-        drop(element);
+        let me = self.store.id;
+        let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let (at, mut element) = keys.look(&path);
+        let current = number(&path, &element, baselines).map_err(|_| WriteError::NotInteger)?;
         let current = i64::try_from(current).ok();
         let sum = current.and_then(|current| current.checked_add(delta)).ok_or(WriteError::Overflow)?;
 
-        let op = self.begin(path.key_hash, key, name.len());
-        let (clock, me) = (self.store.clock, self.store.id);
-        let Open { bucket, window, draft, changes } = self.open(&op);
-        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *bucket;
-        let mut element = at.map(|at| keys.at(at).element(class, name)).unwrap_or_default();
+        let Opened { window, event, clock } = opening.open(&path, frontier);
         let known = element.slot(me).map(|(dot, count)| (dot, *count));
         let (birth, total) = match known {
             Some((dot, count)) => {
@@ -192,14 +194,14 @@ impl Writer<'_> {
                 (count.birth, count.total)
             }
             None => {
-                baselines.begin_life(&path, me, op.event.seq);
-                (op.event.seq, 0)
+                baselines.begin_life(&path, me, event.seq);
+                (event.seq, 0)
             }
         };
         let count = Count { clock, birth, total: total.wrapping_add(delta.into()) };
-        fingerprint.add(Fingerprint::of_count(&path, op.event, &count, baselines));
-        window.count(&path, &count, known.filter(|(dot, _)| *dot != op.event));
-        element.counts.insert(op.event, count);
+        fingerprint.add(Fingerprint::of_count(&path, event, &count, baselines));
+        window.count(&path, &count, known.filter(|(dot, _)| *dot != event));
+        element.counts.insert(event, count);
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, draft);
         changes.push(key);
@@ -214,23 +216,23 @@ impl Writer<'_> {
     pub fn insert(&mut self, key: &[u8], class: Class, name: &[u8], value: &[u8]) -> Result<bool, WriteError> {
         self.admit(key, name, value.len())?;
         let path = Path::new(key, class, name);
-        let op = self.begin(path.key_hash, key, name.len() + value.len());
-        let register = Register { clock: self.store.clock, value };
-        let Open { bucket, window, draft, changes } = self.open(&op);
-        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *bucket;
+        let Parts { bucket, opening, draft, changes } = self.begin(&path, value.len());
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let Opened { window, event, clock } = opening.open(&path, frontier);
+        let register = Register { clock, value };
         let (at, element) = keys.look(&path);
         let was_absent = element.is_empty();
-        if let Some(open) = lone_open(&element, op.event) {
-            fingerprint.subtract(Fingerprint::of_register(&path, op.event, &open));
+        if let Some(open) = lone_open(&element, event) {
+            fingerprint.subtract(Fingerprint::of_register(&path, event, &open));
         } else if !was_absent {
             let mut context = Dots::default();
-            supersede(&path, &element, (baselines, fingerprint, window), op.event, &mut context);
+            supersede(&path, &element, (baselines, fingerprint, window), event, &mut context);
             window.remove(&path, &context);
         }
         drop(element);
-        fingerprint.add(Fingerprint::of_register(&path, op.event, &register));
+        fingerprint.add(Fingerprint::of_register(&path, event, &register));
         window.assign(&path, &register);
-        let element = Element { value: DotFun::of(op.event, register), ..Element::default() };
+        let element = Element { value: DotFun::of(event, register), ..Element::default() };
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, draft);
         changes.push(key);
@@ -243,17 +245,17 @@ impl Writer<'_> {
     /// The clock is too far ahead.
     pub fn remove(&mut self, key: &[u8], class: Class, name: &[u8]) -> Result<bool, WriteError> {
         let path = Path::new(key, class, name);
-        let (at, element) = self.store.buckets[bucket_of(path.key_hash)].keys.look(&path);
-        if element.is_empty() {
+        if self.store.buckets[bucket_of(path.key_hash)].keys.element(&path).is_empty() {
             return Ok(false);
         }
-        drop(element);
         self.admit(key, name, 0)?;
-        let op = self.begin(path.key_hash, key, name.len());
-        let Open { bucket, window, draft, changes } = self.open(&op);
-        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *bucket;
+        let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let Opened { window, event, .. } = opening.open(&path, frontier);
         let mut context = Dots::default();
-        supersede(&path, &keys.element(&path), (baselines, fingerprint, window), op.event, &mut context);
+        let (at, element) = keys.look(&path);
+        supersede(&path, &element, (baselines, fingerprint, window), event, &mut context);
+        drop(element);
         window.remove(&path, &context);
         keys.draft(at, &path, Element::default(), draft);
         keys.commit(at, &path, draft);
@@ -271,12 +273,12 @@ impl Writer<'_> {
             return Ok(false);
         }
         self.admit(key, b"", 0)?;
-        let op = self.begin(path.key_hash, key, 0);
-        let Open { bucket, window, changes, .. } = self.open(&op);
-        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *bucket;
+        let Parts { bucket, opening, changes, .. } = self.begin(&path, 0);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let Opened { window, event, .. } = opening.open(&path, frontier);
         let mut context = Dots::default();
         if let Some(entry) = keys.get(path.key_hash, key) {
-            supersede_entry(&path, entry, (baselines, fingerprint, window), op.event, &mut context);
+            supersede_entry(&path, entry, (baselines, fingerprint, window), event, &mut context);
         }
         keys.remove(path.key_hash, key);
         window.delete(path.key_hash, key, &context);
@@ -297,14 +299,15 @@ impl Writer<'_> {
         for index in 0..self.store.buckets.len() {
             let first = self.store.buckets[index].keys.iter().next().map(|(key, _)| Box::<[u8]>::from(key));
             let Some(first) = first else { continue };
-            let op = self.begin(hash_of(&first), &first, 0);
-            let Open { bucket, window, changes, .. } = self.open(&op);
+            let path = Path::new(&first, Class::Text, b"");
+            let Parts { bucket, opening, changes, .. } = self.begin(&path, 0);
+            let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+            let Opened { window, event, .. } = opening.open(&path, frontier);
             let mut context = Dots::default();
-            let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *bucket;
             for (key, entry) in keys.iter() {
                 let path = Path::new(key, Class::Text, b"");
                 let parts = (&mut *baselines, &mut *fingerprint, &mut *window);
-                supersede_entry(&path, entry, parts, op.event, &mut context);
+                supersede_entry(&path, entry, parts, event, &mut context);
                 changes.push(key);
             }
             *keys = Keys::default();
@@ -313,41 +316,51 @@ impl Writer<'_> {
         Ok(count)
     }
 
-    /// Opens the window if need be, advances the clock, and notes what the operation observes of its bucket.
-    pub(super) fn begin(&mut self, key_hash: u64, key: &[u8], bytes: usize) -> Operation {
-        self.bytes += key.len() + bytes;
-        let store = &mut *self.store;
-        let bucket = bucket_of(key_hash);
-        store.clock = store.clock.next(self.wall_ms);
-        if store.window.is_none() {
-            let spare = std::mem::take(&mut store.spare);
-            store.window = Some(spare.open(store.sealed_seq() + 1, store.clock));
-        }
-        let window = store.window.as_mut().expect("it is open");
-        window.touch(bucket, &store.buckets[bucket].frontier, store.id);
-        Operation { bucket, event: Dot::new(store.id, window.seq) }
-    }
-
-    /// What an operation works on.
-    pub(super) fn open(&mut self, op: &Operation) -> Open<'_> {
-        let Store { buckets, window, draft, changes, .. } = &mut *self.store;
-        Open { bucket: &mut buckets[op.bucket], window: window.as_mut().expect("begin opened it"), draft, changes }
+    /// What an operation at `path` works on, which writes a value of so many bytes if it writes.
+    pub(super) fn begin(&mut self, path: &Path<'_>, value_bytes: usize) -> Parts<'_> {
+        self.bytes += path.key.len() + path.name.len() + value_bytes;
+        let next = self.store.sealed_seq() + 1;
+        let Store { id, buckets, clock, window, spare, draft, changes, .. } = &mut *self.store;
+        let opening = Opening { window, spare, clock, wall_ms: self.wall_ms, next: Dot::new(*id, next) };
+        Parts { bucket: &mut buckets[bucket_of(path.key_hash)], opening, draft, changes }
     }
 }
 
 /// The parts of a store that one operation works on.
-pub(super) struct Open<'a> {
+pub(super) struct Parts<'a> {
     pub(super) bucket: &'a mut Bucket,
-    pub(super) window: &'a mut Window,
+    pub(super) opening: Opening<'a>,
     pub(super) draft: &'a mut Draft,
     pub(super) changes: &'a mut Changes,
 }
 
-/// One operation under way.
-pub(super) struct Operation {
-    bucket: usize,
+/// What every operation that changes something goes through first.
+pub(super) struct Opening<'a> {
+    window: &'a mut Option<Window>,
+    spare: &'a mut Window,
+    clock: &'a mut Hlc,
+    wall_ms: u64,
+    /// The dot of the next window.
+    next: Dot,
+}
+
+/// What an operation writes with.
+pub(super) struct Opened<'a> {
+    pub(super) window: &'a mut Window,
     /// The open dot.
     pub(super) event: Dot,
+    pub(super) clock: Hlc,
+}
+
+impl<'a> Opening<'a> {
+    /// Opens the window if need be, advances the clock, and notes what the operation observes of its bucket.
+    pub(super) fn open(self, path: &Path<'_>, frontier: &Dots) -> Opened<'a> {
+        let Self { window, spare, clock, wall_ms, next } = self;
+        *clock = clock.next(wall_ms);
+        let window = window.get_or_insert_with(|| std::mem::take(spare).open(next.seq, *clock));
+        window.touch(bucket_of(path.key_hash), frontier, next.replica);
+        Opened { window, event: next, clock: *clock }
+    }
 }
 
 /// The only cell of `element`, if it is a register written in the open window: assigning again needs no context,
