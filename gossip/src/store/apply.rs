@@ -10,6 +10,7 @@ use super::bucket::{Bucket, put_count, put_register, remove_cells};
 use super::cell::{Class, Count, Dots, Path, Register, hash_of};
 use super::event::{Body, Change, EventError, KeyChanges, Part};
 use super::keys::Draft;
+use super::warm::WARM_KEYS_MAX;
 use super::{Store, bucket_of};
 use crate::Hlc;
 
@@ -64,6 +65,7 @@ impl Store {
         if let Some(ahead_ms) = self.too_early(body.clock, wall_ms) {
             return Ok(Applied::Early { ahead_ms });
         }
+        self.warm_for(&body);
         for part in &body.parts {
             let index = usize::from(part.bucket);
             if self.seen(index, event.replica) < event.seq {
@@ -83,6 +85,19 @@ impl Store {
         let ahead_ms = clock.wall_ms().saturating_sub(wall_ms);
         let is_news = clock.wall_ms() > self.clock.wall_ms() + SLACK_MS;
         (is_news && ahead_ms > self.limits.clock_ahead_ms_max).then_some(ahead_ms)
+    }
+
+    /// Looks ahead for the first keys of an event.
+    fn warm_for(&self, body: &Body<'_>) {
+        let mut wanted: [(&[u8], &[u8]); WARM_KEYS_MAX] = [(b"", b""); WARM_KEYS_MAX];
+        let keys = body.parts.iter().flat_map(|part| &part.keys);
+        let places = keys.flat_map(|key| key.changes.iter().map(|change| (key.key.0, change.name())));
+        let mut count = 0;
+        for (wanted, place) in wanted.iter_mut().zip(places) {
+            *wanted = place;
+            count += 1;
+        }
+        self.warm(&wanted[..count]);
     }
 
     fn missing(&self, event: Dot, body: &Body<'_>) -> Vec<Missing> {
@@ -108,8 +123,17 @@ impl Store {
             }
         }
         for KeyChanges { key, changes } in &part.keys {
-            let hash = hash_of(key.0);
-            changes.iter().for_each(|change| target.apply(change, (hash, key.0)));
+            let at = (hash_of(key.0), key.0);
+            let mut rest = &changes[..];
+            while let [first, behind @ ..] = rest {
+                rest = match behind {
+                    [second, behind @ ..] if target.replace(first, second, at) => behind,
+                    _ => {
+                        target.apply(first, at);
+                        behind
+                    }
+                };
+            }
             self.changes.push(key.0);
         }
         let named: Dots = part.names.iter().copied().collect();
@@ -173,6 +197,30 @@ impl Target<'_> {
                 keys.commit(at, &path, self.draft);
             }
         }
+    }
+
+    /// Applies two changes at once that make one assignment, as most do: what is superseded, and what takes its place.
+    /// Says whether they are such changes.
+    fn replace(&mut self, first: &Change<'_>, second: &Change<'_>, (hash, key): (u64, &[u8])) -> bool {
+        let Change::Assign { class, name, clock_after, value } = *second else { return false };
+        let path = Path::within(hash, key, Class::from_code(class).expect("checked"), name.0);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *self.bucket;
+        let at = keys.find(hash, key);
+        let context = match first {
+            Change::Remove { class: of, name: removed, context } if (*of, *removed) == (class, name) => context,
+            Change::Delete { context } if path.class == Class::Text && at.is_none_or(|at| keys.at(at).is_text()) => {
+                context
+            }
+            _ => return false,
+        };
+        let context = Context::new(self.event, context);
+        let mut element = at.map(|at| keys.at(at).element(path.class, path.name)).unwrap_or_default();
+        remove_cells(&path, &mut element, baselines, fingerprint, |dot| context.covers(dot));
+        let register = Register { clock: self.body.clock_of(clock_after), value: value.0 };
+        put_register(&path, &mut element, fingerprint, self.event, register);
+        keys.draft(at, &path, element, self.draft);
+        keys.commit(at, &path, self.draft);
+        true
     }
 
     fn delete(&mut self, hash: u64, key: &[u8], context: &Context) {

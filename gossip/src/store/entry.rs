@@ -15,6 +15,11 @@ pub(super) enum Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// Whether it is a text and nothing else, and so has one element.
+    pub(super) fn is_text(self) -> bool {
+        matches!(self, Self::Few(Some(Class::Text), _))
+    }
+
     /// How many elements of this class there are. O(1) of many.
     pub(super) fn len(self, class: Class) -> usize {
         match self {

@@ -144,6 +144,11 @@ impl Change<'_> {
         }
     }
 
+    /// The name of the element it is about; empty where there is none.
+    pub(super) fn name(&self) -> &[u8] {
+        self.place().map_or(b"", |(_, name)| name)
+    }
+
     fn context(&self) -> &[Dot] {
         match self {
             Self::Delete { context } | Self::Remove { context, .. } | Self::Discard { ballots: context, .. } => context,

@@ -128,7 +128,7 @@ impl Keys {
     /// Says in `draft` what is to be done so that `element` lies at `path`, in place of what lies there.
     pub(super) fn draft(&self, at: Option<At>, path: &Path<'_>, element: Element<'_>, draft: &mut Draft) {
         // A text has no names: where all is text, there is one element.
-        if path.class == Class::Text && at.is_none_or(|at| matches!(self.at(at), Entry::Few(Some(Class::Text), _))) {
+        if path.class == Class::Text && at.is_none_or(|at| self.at(at).is_text()) {
             return Self::draft_alone(path, &element, draft);
         }
         let few = match at.map(|at| self.at(at)) {

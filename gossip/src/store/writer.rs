@@ -135,7 +135,7 @@ impl Writer<'_> {
         let register = Register { clock, value };
         let at = keys.find(path.key_hash, key);
         if let Some(entry) = at.map(|at| keys.at(at)) {
-            let is_text = entry.class() == Class::Text && !entry.clashes();
+            let is_text = entry.is_text();
             let text = if is_text { entry.element(Class::Text, b"") } else { Element::default() };
             if let Some(open) = lone_open(&text, event) {
                 fingerprint.subtract(Fingerprint::of_register(&path, event, &open));
