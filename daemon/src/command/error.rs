@@ -48,7 +48,7 @@ impl CommandError {
     pub(super) fn of_field(error: WriteError) -> Self {
         match error {
             WriteError::NotInteger => Self::FieldNotInteger,
-            other => Self::Write(other),
+            other => other.into(),
         }
     }
 }
@@ -57,6 +57,7 @@ impl From<WriteError> for CommandError {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::NotInteger => Self::NotInteger,
+            WriteError::WrongType { .. } => Self::WrongType,
             other => Self::Write(other),
         }
     }

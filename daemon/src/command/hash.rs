@@ -25,7 +25,6 @@ fn put(exec: &mut Exec<'_>, args: Args<'_>, name: &'static str) -> Result<usize,
     if !fields.len().is_multiple_of(2) {
         return Err(CommandError::Arity(name.into()));
     }
-    typed(exec.replica.store(), key, Class::Hash)?;
     exec.write(args.bytes(), |writer| {
         admit(writer, fields.pairs().map(|(field, value)| (key, field, value.len())))?;
         let mut added = 0;
@@ -109,7 +108,6 @@ pub(super) fn hlen(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn hincrby(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let (key, field, delta) = (args.at(1), args.at(2), int_arg(&args[3])?);
-    typed(exec.replica.store(), key, Class::Hash)?;
     let bytes = key.len() + field.len() + size_of::<i64>();
     let sum = exec.write(bytes, |writer| writer.add_field(key, field, delta)).map_err(CommandError::of_field)?;
     exec.reply.integer(sum);

@@ -7,7 +7,6 @@ use cahoots_gossip::store::{Class, View, WriteError};
 
 pub(super) fn sadd(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let (key, members) = (args.at(1), args.from(2));
-    typed(exec.replica.store(), key, Class::Set)?;
     let added = exec.write(args.bytes(), |writer| {
         admit(writer, members.iter().map(|member| (key, member, 0)))?;
         let mut added = 0usize;

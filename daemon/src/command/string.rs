@@ -177,7 +177,6 @@ pub(super) fn decrby(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn add(exec: &mut Exec<'_>, key: &[u8], delta: i64) -> Outcome {
-    typed(exec.replica.store(), key, Class::Text)?;
     let sum = exec.write(key.len() + size_of::<i64>(), |writer| writer.add(key, delta))?;
     exec.reply.integer(sum);
     Ok(Flow::Continue)

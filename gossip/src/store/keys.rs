@@ -126,6 +126,7 @@ impl Keys {
     }
 
     /// Says in `draft` what is to be done so that `element` lies at `path`, in place of what lies there.
+    #[expect(clippy::needless_pass_by_value, reason = "what it borrows of the keys must end before they change")]
     pub(super) fn draft(&self, at: Option<At>, path: &Path<'_>, element: Element<'_>, draft: &mut Draft) {
         // A text has no names: where all is text, there is one element.
         if path.class == Class::Text && at.is_none_or(|at| self.at(at).is_text()) {

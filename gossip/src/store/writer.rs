@@ -14,7 +14,7 @@ use super::cell::{Class, Count, Dots, Element, Path, Register};
 use super::changes::Changes;
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
-use super::keys::{Draft, Keys};
+use super::keys::{At, Draft, Keys};
 use super::view::number;
 use super::window::{Cell, Window};
 use crate::Hlc;
@@ -23,6 +23,12 @@ use crate::Hlc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
+    /// The key holds something of another type.
+    #[error("the key holds a value of type {found:?}")]
+    WrongType {
+        /// What is there.
+        found: Class,
+    },
     /// Only an integer can be added to.
     #[error("value is not an integer or out of range")]
     NotInteger,
@@ -158,15 +164,15 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Adds `delta` to the number at `key`, 0 when there is none; the sum. The key is a text or absent.
+    /// Adds `delta` to the number at `key`, 0 when there is none; the sum.
     ///
     /// # Errors
-    /// The value is no integer, the sum overflows, a limit is exceeded, or the clock is too far ahead.
+    /// The key is no text, its value no integer, the sum overflows, a limit is exceeded, or the clock is too far ahead.
     pub fn add(&mut self, key: &[u8], delta: i64) -> Result<i64, WriteError> {
         self.add_at(key, Class::Text, b"", delta)
     }
 
-    /// Adds `delta` to the field `name` of the hash at `key`; the sum. The key is a hash or absent.
+    /// Adds `delta` to the field `name` of the hash at `key`; the sum.
     ///
     /// # Errors
     /// As [`Writer::add`].
@@ -180,7 +186,7 @@ impl Writer<'_> {
         let me = self.store.id;
         let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
-        let (at, mut element) = keys.look(&path);
+        let (at, mut element) = typed(keys, &path)?;
         let current = number(&path, &element, baselines).map_err(|_| WriteError::NotInteger)?;
         let current = i64::try_from(current).ok();
         let sum = current.and_then(|current| current.checked_add(delta)).ok_or(WriteError::Overflow)?;
@@ -212,15 +218,15 @@ impl Writer<'_> {
     /// was absent. One that is present is asserted anew, and so survives a concurrent remove.
     ///
     /// # Errors
-    /// A limit is exceeded, or the clock is too far ahead.
+    /// The key is of another type, a limit is exceeded, or the clock is too far ahead.
     pub fn insert(&mut self, key: &[u8], class: Class, name: &[u8], value: &[u8]) -> Result<bool, WriteError> {
         self.admit(key, name, value.len())?;
         let path = Path::new(key, class, name);
         let Parts { bucket, opening, draft, changes } = self.begin(&path, value.len());
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let (at, element) = typed(keys, &path)?;
         let Opened { window, event, clock } = opening.open(&path, frontier);
         let register = Register { clock, value };
-        let (at, element) = keys.look(&path);
         let was_absent = element.is_empty();
         if let Some(open) = lone_open(&element, event) {
             fingerprint.subtract(Fingerprint::of_register(&path, event, &open));
@@ -360,6 +366,16 @@ impl<'a> Opening<'a> {
         let window = window.get_or_insert_with(|| std::mem::take(spare).open(next.seq, *clock));
         window.touch(bucket_of(path.key_hash), frontier, next.replica);
         Opened { window, event: next, clock: *clock }
+    }
+}
+
+/// As [`Keys::look`], if the key shows the type of `path` or does not exist.
+fn typed<'a>(keys: &'a Keys, path: &Path<'_>) -> Result<(Option<At>, Element<'a>), WriteError> {
+    let Some(at) = keys.find(path.key_hash, path.key) else { return Ok((None, Element::default())) };
+    let entry = keys.at(at);
+    match entry.class() {
+        class if class == path.class => Ok((Some(at), entry.element(path.class, path.name))),
+        found => Err(WriteError::WrongType { found }),
     }
 }
 

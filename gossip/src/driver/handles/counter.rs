@@ -35,8 +35,7 @@ impl<A: Access> Counter<A> {
     /// clock is too far ahead.
     pub fn add(&self, delta: i64) -> Result<i64, AccessError> {
         self.access.write(self.key.len(), |writer| {
-            typed(writer, &self.key, Class::Text)?;
-            Ok(writer.add(&self.key, delta)?)
+            writer.add(&self.key, delta).map_err(|error| AccessError::of(Class::Text, error))
         })
     }
 

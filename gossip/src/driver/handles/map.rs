@@ -38,8 +38,7 @@ impl<A: Access> Map<A> {
     pub fn set(&self, field: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool, AccessError> {
         let (field, value) = (field.as_ref(), value.as_ref());
         self.access.write(self.key.len() + field.len() + value.len(), |writer| {
-            typed(writer, &self.key, Class::Hash)?;
-            Ok(writer.insert(&self.key, Class::Hash, field, value)?)
+            writer.insert(&self.key, Class::Hash, field, value).map_err(|error| AccessError::of(Class::Hash, error))
         })
     }
 
@@ -51,8 +50,7 @@ impl<A: Access> Map<A> {
     pub fn add(&self, field: impl AsRef<[u8]>, delta: i64) -> Result<i64, AccessError> {
         let field = field.as_ref();
         self.access.write(self.key.len() + field.len(), |writer| {
-            typed(writer, &self.key, Class::Hash)?;
-            Ok(writer.add_field(&self.key, field, delta)?)
+            writer.add_field(&self.key, field, delta).map_err(|error| AccessError::of(Class::Hash, error))
         })
     }
 

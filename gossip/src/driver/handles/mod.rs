@@ -50,6 +50,16 @@ pub enum AccessError {
     Write(#[from] WriteError),
 }
 
+impl AccessError {
+    /// What a write through a handle for `wanted` was refused for.
+    fn of(wanted: Class, error: WriteError) -> Self {
+        match error {
+            WriteError::WrongType { found } => Self::WrongType { wanted, found },
+            other => Self::Write(other),
+        }
+    }
+}
+
 /// What a handle works on: a [`Node`], or a [`Group`] of writes under way at one.
 pub trait Access: sealed::Sealed {
     /// Runs `f` on the store.

@@ -33,8 +33,7 @@ impl<A: Access> Set<A> {
     pub fn insert(&self, member: impl AsRef<[u8]>) -> Result<bool, AccessError> {
         let member = member.as_ref();
         self.access.write(self.key.len() + member.len(), |writer| {
-            typed(writer, &self.key, Class::Set)?;
-            Ok(writer.insert(&self.key, Class::Set, member, b"")?)
+            writer.insert(&self.key, Class::Set, member, b"").map_err(|error| AccessError::of(Class::Set, error))
         })
     }
 
