@@ -38,3 +38,17 @@ impl postcard::ser_flavors::Flavor for Appending<'_> {
         Ok(())
     }
 }
+
+/// Whether two runs are equal. For names, which are short and were often written a moment ago: eight bytes at a time and
+/// inlined, this takes a tenth of the time of the C library's comparison, whose wide masked loads wait for such writes
+/// (docs/performance.md).
+#[inline]
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let (a_words, a_rest) = a.as_chunks::<8>();
+    let (b_words, b_rest) = b.as_chunks::<8>();
+    let words = a_words.iter().zip(b_words).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b));
+    words && a_rest.iter().zip(b_rest).all(|(a, b)| a == b)
+}

@@ -80,14 +80,16 @@ fn clients(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
     )
 }
 
-/// What the kernel counts: the daemon keeps no account of single allocations.
-fn memory(text: &mut String, _: &mut Exec<'_>) -> std::fmt::Result {
+/// What the kernel counts, as the daemon keeps no account of single allocations; of the data, what the store does.
+fn memory(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
+    let dataset = exec.replica.store().memory();
     let resident = resident_bytes().unwrap_or(0);
     lines!(text,
         "used_memory": resident,
         "used_memory_human": human(resident),
         "used_memory_rss": resident,
         "used_memory_rss_human": human(resident),
+        "used_memory_dataset": dataset,
         "maxmemory": 0,
         "maxmemory_human": "0B",
         "maxmemory_policy": "noeviction",

@@ -1,7 +1,7 @@
 //! Commands on keys of any type, and on all keys.
 
 use super::error::CommandError;
-use super::exec::{Exec, Flow, Outcome, admit};
+use super::exec::{Exec, Flow, Outcome, admit, int_arg};
 use super::glob;
 use crate::resp::Args;
 use cahoots_gossip::store::{Class, WriteError};
@@ -86,5 +86,37 @@ pub(super) fn flush(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     }
     exec.write(0, |writer| writer.clear().map(drop))?;
     exec.reply.ok();
+    Ok(Flow::Continue)
+}
+
+pub(super) fn memory(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+    exec.subcommand(args)
+}
+
+/// MEMORY USAGE: bytes in all; with SPLIT, those of what clients gave it and those that replication and looking it up
+/// cost. SAMPLES is accepted for the sake of clients: nothing is estimated from samples.
+pub(super) fn memory_usage(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+    let is = |arg: &[u8], word: &str| arg.eq_ignore_ascii_case(word.as_bytes());
+    let (mut options, mut split) = (args.from(3).iter(), false);
+    while let Some(option) = options.next() {
+        if is(option, "samples") {
+            int_arg(options.next().ok_or(CommandError::Syntax)?)?;
+        } else if is(option, "split") {
+            split = true;
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    match exec.replica.store().memory_of(&args[2]) {
+        None => exec.reply.null(),
+        Some(memory) if split => {
+            exec.reply.map(2);
+            for (name, bytes) in [("value", memory.value), ("metadata", memory.metadata)] {
+                exec.reply.bulk(name.as_bytes());
+                exec.reply.count(bytes);
+            }
+        }
+        Some(memory) => exec.reply.count(memory.value + memory.metadata),
+    }
     Ok(Flow::Continue)
 }

@@ -310,6 +310,14 @@ static CONFIG_SUBCOMMANDS: [Command; 1] =
         "Reads parameters.",
     )];
 
+static MEMORY_SUBCOMMANDS: [Command; 1] =
+    [Command::new("memory|usage", -3, "readonly", (2, 2, 1), keyspace::memory_usage).about(
+        "server",
+        "4.0.0",
+        "@read @slow",
+        "Tells how many bytes a key takes.",
+    )];
+
 static CAHOOTS_SUBCOMMANDS: [Command; 3] = [
     Command::new("cahoots|leave", 2, "admin noscript loading stale", NO_KEY, cluster::leave).about(
         "cluster",
@@ -332,7 +340,7 @@ static CAHOOTS_SUBCOMMANDS: [Command; 3] = [
 ];
 
 /// How many commands there are, subcommands not counted.
-pub const COUNT: usize = 58;
+pub const COUNT: usize = 59;
 
 /// Every command.
 pub static COMMANDS: [Command; COUNT] = [
@@ -399,6 +407,9 @@ pub static COMMANDS: [Command; COUNT] = [
         "@keyspace @read @fast",
         "Counts the keys.",
     ),
+    Command::new("memory", -2, "", NO_KEY, keyspace::memory)
+        .about("server", "4.0.0", "@slow", "Commands about memory.")
+        .containing(&MEMORY_SUBCOMMANDS),
     Command::new("flushall", -1, "write", NO_KEY, keyspace::flush).about(
         "server",
         "1.0.0",

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::cell::{Class, Element, Path, hash_of};
 use super::packed::Packed;
 use super::records::Records;
+use crate::bytes::same;
 
 /// All live cells of one key. A key without any does not exist and has no entry.
 #[derive(Clone, Copy)]
@@ -32,7 +33,7 @@ impl<'a> Entry<'a> {
     pub(super) fn element(self, class: Class, name: &[u8]) -> Element<'a> {
         let found = match self {
             Self::Few(_, mut packed) => {
-                packed.find(|(of, it, _)| (*of, *it) == (class, name)).map(|(.., element)| element)
+                packed.find(|(of, it, _)| *of == class && same(it, name)).map(|(.., element)| element)
             }
             Self::Many(tables) => tables.of(class).and_then(|table| table.get(hash_of(name), name)),
         };

@@ -16,6 +16,7 @@ use super::cell::{Class, Element, Path, hash_of};
 use super::entry::{Entry, Tables};
 use super::packed::{Packed, Packer, pack_one};
 use super::records::Records;
+use crate::bytes::same;
 
 /// A key of more elements, or of more bytes of them, has tables.
 const FEW_MAX: usize = 32;
@@ -144,7 +145,7 @@ impl Keys {
         let mut recorder = Recorder::new(&mut draft.bytes);
         let mut placed = false;
         for (class, name, it) in few {
-            let is_here = (class, name) == (path.class, path.name);
+            let is_here = class == path.class && same(name, path.name);
             placed |= is_here;
             if is_here { recorder.push(class, name, &element) } else { recorder.push(class, name, &it) }
         }
@@ -254,6 +255,12 @@ impl Keys {
     /// Bytes of memory taken. O(keys with tables).
     pub(super) fn memory(&self) -> usize {
         self.records.memory() + self.tables.iter().map(|(_, tables)| tables.memory()).sum::<usize>()
+    }
+
+    /// Bytes of memory that one key takes. O(tables).
+    pub(super) fn memory_of(&self, at: At) -> usize {
+        let tables = self.tables_at(at).map_or(0, |number| self.tables[number].memory());
+        self.records.memory_of(at.0) + tables
     }
 
     fn entry<'a>(&'a self, record: &'a [u8]) -> Entry<'a> {

@@ -9,6 +9,7 @@
 use hashbrown::HashTable;
 
 use super::varint;
+use crate::bytes::same;
 
 /// Records begin at multiples of this many bytes, so that 32 bits reach 16 GiB.
 const UNIT: usize = 4;
@@ -119,6 +120,12 @@ impl Records {
         self.table.allocation_size() + self.block.bytes.capacity() + self.block.free.capacity() * size_of::<u32>()
     }
 
+    /// Bytes that what was found takes, its part of the table included.
+    pub(super) fn memory_of(&self, found: usize) -> usize {
+        let (name, content) = self.block.record(*self.table.get_bucket(found).expect("it was found"));
+        size_of_record(name.len(), content.len()) + self.table.allocation_size() / self.table.len()
+    }
+
     fn compact(&mut self) {
         if self.block.free_bytes <= self.block.bytes.len() / 2 || self.block.bytes.len() < COMPACT_BYTES_MIN {
             return;
@@ -168,7 +175,7 @@ impl Block {
 
     #[inline]
     fn is_named(&self, at: u32, name: &[u8]) -> bool {
-        self.record(at).0 == name
+        same(self.record(at).0, name)
     }
 
     /// Writes a record where there is room for it.

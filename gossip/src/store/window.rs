@@ -19,7 +19,7 @@ use super::bucket::bucket_of;
 use super::cell::{Class, Count, Dots, Path, Register};
 use super::event::{Change, begin_key, begin_part, encode_head};
 use crate::Hlc;
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, same};
 
 /// What a change leaves at a path. There is at most one of either in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +177,7 @@ impl Window {
     /// Notes something about a path, of which nothing is encoded yet.
     fn note(&mut self, path: &Path<'_>) -> usize {
         let key = match self.noted.last() {
-            Some(last) if last.key_hash == path.key_hash && self.bytes[last.key.clone()] == *path.key => {
+            Some(last) if last.key_hash == path.key_hash && same(&self.bytes[last.key.clone()], path.key) => {
                 last.key.clone()
             }
             _ => {
@@ -272,7 +272,7 @@ impl Window {
             (here, rest) =
                 rest.split_at(rest.iter().take_while(|(key_hash, _)| bucket_of(*key_hash) == bucket).count());
             let sent = || here.iter().map(|(_, at)| &self.noted[*at]).filter(|noted| !noted.change.is_empty());
-            let is_same = |a: &&Noted, b: &&Noted| self.bytes[a.key.clone()] == self.bytes[b.key.clone()];
+            let is_same = |a: &&Noted, b: &&Noted| same(&self.bytes[a.key.clone()], &self.bytes[b.key.clone()]);
             let keys = sent().zip(sent().skip(1)).filter(|(a, b)| !is_same(a, b)).count() + sent().take(1).count();
             begin_part(bucket, names.map_or(&[], Dots::as_slice), cleared.map(Dots::as_slice), keys, &mut body);
             let mut sent = sent().peekable();
@@ -299,7 +299,7 @@ impl Window {
 
 impl Noted {
     fn is_write(&self, bytes: &[u8], path: &Path<'_>, cell: Cell) -> bool {
-        let is_here = || bytes[self.key.clone()] == *path.key && bytes[self.name.clone()] == *path.name;
+        let is_here = || same(&bytes[self.key.clone()], path.key) && same(&bytes[self.name.clone()], path.name);
         self.writes == Some(cell) && (self.path_hash, self.class) == (path.hash, path.class) && is_here()
     }
 }
