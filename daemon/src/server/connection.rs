@@ -17,7 +17,7 @@ use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tracing::{debug, info, warn};
@@ -34,6 +34,8 @@ use cahoots_gossip::{Dot, VersionVector};
 /// Bytes of one read. Large enough that a deep pipeline is executed in few turns, small enough that one client holds
 /// the replica for well under a millisecond.
 const READ_BYTES: usize = 64 << 10;
+/// Turns of different clients that follow each other as closely as this are those of a busy daemon.
+const BUSY: Duration = Duration::from_micros(100);
 /// A reply buffer that outgrew this is freed once it is sent.
 const KEPT_BYTES: usize = 64 << 10;
 /// Spare reply buffers: more than the connections that are ready at one moment, as a rule.
@@ -45,11 +47,13 @@ pub(super) struct Scratch {
     read: Box<[u8]>,
     /// For replies: a connection has one from executing until all is sent.
     spare: Vec<Vec<u8>>,
+    /// The client that had the last turn, and when.
+    last_turn: (u64, Instant),
 }
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        Self { read: vec![0; READ_BYTES].into_boxed_slice(), spare: Vec::new() }
+        Self { read: vec![0; READ_BYTES].into_boxed_slice(), spare: Vec::new(), last_turn: (0, Instant::now()) }
     }
 
     fn give_back(&mut self, mut buffer: Vec<u8>) {
@@ -155,6 +159,11 @@ impl Connection {
     async fn turns(&mut self) -> Result<std::convert::Infallible, End> {
         loop {
             let turn = poll_fn(|context| self.poll_turn(context)).await?;
+            if self.others_turn() {
+                // They execute before anybody's replies are sent: a client of several connections, and the kernel, are
+                // woken once for all.
+                tokio::task::yield_now().await;
+            }
             self.keep_up().await?;
             self.flush().await?;
             match turn {
@@ -207,6 +216,14 @@ impl Connection {
             Stop::Close => Ok(Turn::Close),
             Stop::Cut => Err(End::ForeignProtocol),
         })
+    }
+
+    /// Whether another client had a turn just before, so that it is likely that more wait for theirs.
+    fn others_turn(&self) -> bool {
+        let mut scratch = lock(&self.scratch);
+        let now = Instant::now();
+        let (client, at) = std::mem::replace(&mut scratch.last_turn, (self.session.id, now));
+        client != self.session.id && now.duration_since(at) < BUSY
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, End>> {
