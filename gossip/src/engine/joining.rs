@@ -150,6 +150,8 @@ pub(super) struct Joining {
     best: u128,
     progress_at: u64,
     reviewed_at: u64,
+    /// Who is waited for has changed since.
+    stale: bool,
 }
 
 impl Joining {
@@ -164,6 +166,7 @@ impl Joining {
             best: 0,
             progress_at: now,
             reviewed_at: now,
+            stale: false,
         }
     }
 
@@ -183,6 +186,7 @@ impl Joining {
     /// A peer is down or gone: it is not waited for.
     pub(super) fn peer_down(&mut self, id: ReplicaId) {
         if self.peers.remove(&id).is_some() {
+            self.stale = true;
             self.goal = VersionVector::new();
             self.peers.values().for_each(|account| self.goal.merge(&account.versions));
         }
@@ -222,14 +226,21 @@ impl Joining {
 
     /// When to look again although nothing has happened.
     pub(super) fn due(&self) -> u64 {
-        // Those never asked wait for one of these to answer.
+        if self.stale {
+            return self.reviewed_at;
+        }
+        // Those never asked wait for one of these to answer, as do those that were to be asked again while others were.
         let asked = self.peers.values().filter(|account| account.asks > 0 && !account.is_complete());
-        let ask = asked.map(|account| account.ask_at).min();
-        let settled = (!self.peers.is_empty()).then_some(self.changed_at + self.settle_us);
+        let ask = asked.map(|account| account.ask_at).filter(|at| *at > self.reviewed_at).min();
+        let settled = (!self.peers.is_empty()).then_some(self.changed_at.saturating_add(self.settle_us));
         // Once it has settled, only news can help.
         let settled = settled.filter(|at| *at > self.reviewed_at);
-        let given_up = self.progress_at + self.timeout_us;
-        [ask, settled].into_iter().flatten().fold(given_up, u64::min)
+        [ask, settled].into_iter().flatten().fold(self.gives_up_at(), u64::min)
+    }
+
+    /// When it serves although nothing more has come; a timeout may be for ever.
+    fn gives_up_at(&self) -> u64 {
+        self.progress_at.saturating_add(self.timeout_us)
     }
 
     /// Whether the replica is ready, given what is applied here: in all buckets, and how many buckets are ahead of that.
@@ -240,7 +251,7 @@ impl Joining {
         here: &VersionVector,
         ahead: usize,
     ) -> Option<ReadyReason> {
-        self.reviewed_at = now;
+        (self.reviewed_at, self.stale) = (now, false);
         let has = |account: &Account| {
             // What is told of the own id is no matter of catching up.
             account.is_complete() && account.versions.iter().all(|(id, seq)| id == me || here.get(id) >= seq)
@@ -248,7 +259,7 @@ impl Joining {
         if let Some((peer, _)) = self.peers.iter().find(|(_, account)| account.ready && has(account)) {
             return Some(ReadyReason::CaughtUp { peer: *peer });
         }
-        let settled = now >= self.changed_at + self.settle_us;
+        let settled = now >= self.changed_at.saturating_add(self.settle_us);
         if settled && !self.peers.is_empty() && self.peers.values().all(has) {
             return Some(ReadyReason::Together);
         }
@@ -256,7 +267,7 @@ impl Joining {
         if reached > self.best {
             (self.best, self.progress_at) = (reached, now);
         }
-        if now < self.progress_at + self.timeout_us {
+        if now < self.gives_up_at() {
             return None;
         }
         let heard = self.peers.values().any(|account| account.is_complete());

@@ -344,6 +344,9 @@ impl Replica {
             }
             self.membership_changed();
         }
+        if let Some(joining) = &mut self.joining {
+            joining.peer_down(id); // looked at as soon as time passes
+        }
         self.drop_exchanges(id);
     }
 
