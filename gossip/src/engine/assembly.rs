@@ -3,7 +3,8 @@
 //! The receiver decides the pace: it asks for a window of missing chunks, and for the next when those have come, or
 //! again after a while. The window doubles when all of it came and halves when some did not. Whoever answers nothing,
 //! or no longer has the event, is left for another peer that has it: an event is the same bytes everywhere. Memory is
-//! bounded; what does not fit or stops growing is given up, and asked for again later.
+//! bounded; what does not fit or stops growing is given up, and asked for again later. What can never fit is fetched by
+//! buckets: an event may be much longer than what its group wrote, and must not block its origin here.
 
 use std::collections::BTreeMap;
 
@@ -199,8 +200,18 @@ impl Replica {
             }
             return false;
         }
-        // Contexts and headers may double what a group writes, hardly more.
-        total > 0 && total <= 2 * self.config.limits.group_bytes_max + (1 << 20)
+        if total > self.event_bytes_max() {
+            self.reconcile(now, sender, Some(event));
+            return false;
+        }
+        total > 0
+    }
+
+    /// The largest event that is put together. Contexts and headers seldom more than double what a group writes; but of
+    /// a million small keys, each of which takes the place of others' cells, more is to be said than it is itself.
+    fn event_bytes_max(&self) -> usize {
+        let usual = (2 * self.config.limits.group_bytes_max).saturating_add(1 << 20);
+        usual.min(self.config.assembly_bytes_max)
     }
 
     fn ask_chunks(&mut self, now: Now, event: Dot) {
