@@ -243,9 +243,9 @@ impl Replica {
         self.try_held(now, false);
     }
 
-    /// The same; of those that wait for time too if that is to be looked at.
-    fn try_held(&mut self, now: Now, time_too: bool) {
-        let mut time_too = time_too;
+    /// The same; first `all` that are next are tried, also those that wait for others still: so what they wait for is
+    /// asked for again.
+    fn try_held(&mut self, now: Now, mut all: bool) {
         loop {
             let mut progress = false;
             for origin in self.held.origins() {
@@ -253,7 +253,7 @@ impl Replica {
                 self.held.drop_upto(origin, applied);
                 let mut next = Dot::new(origin, applied + 1);
                 while let Some(held) = self.held.get(next) {
-                    let is_over = held.wait.is_over(&self.store, next) || (time_too && matches!(held.wait, Wait::Time));
+                    let is_over = all || held.wait.is_over(&self.store, next);
                     let Some(held) = is_over.then(|| self.held.remove(next)).flatten() else { break };
                     if !self.offer(now, held.since, held.from, next, &held.body) {
                         break;
@@ -266,11 +266,11 @@ impl Replica {
             if !progress {
                 return;
             }
-            time_too = false;
+            all = false;
         }
     }
 
-    /// Tries held events again, for whom only time was missing, and gives up those that waited too long.
+    /// Tries held events again, and gives up those that waited too long.
     pub(super) fn review_held(&mut self, now: Now) {
         self.try_held(now, true);
         let patience = self.config.patience_us;
