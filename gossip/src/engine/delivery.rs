@@ -377,6 +377,9 @@ mod tests {
             (100, 1),
             "held once and left alone"
         );
+        replica.pulls.clear(); // given up, as after too many tries
+        replica.review_held(now);
+        assert!(replica.pulls.contains_key(&A), "in each round it is asked for again");
         replica.on_event(now, A, Dot::new(A, 1), &first, false);
         assert_eq!((replica.counters.events_applied, replica.held.len()), (102, 0));
     }
