@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use cahoots_crdt::{Dot, ReplicaId};
+use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
 use super::{Now, Replica};
 use crate::wire::Message;
@@ -147,6 +147,12 @@ impl Assemblies {
         gone.iter().for_each(|event| drop(self.remove(*event)));
     }
 
+    /// Drops what is put together of events that are applied already, having come another way.
+    fn drop_known(&mut self, applied: &VersionVector) {
+        let known: Vec<Dot> = self.events.keys().copied().filter(|event| applied.covers(*event)).collect();
+        known.iter().for_each(|event| drop(self.remove(*event)));
+    }
+
     fn remove(&mut self, event: Dot) -> Option<Vec<u8>> {
         let assembly = self.events.remove(&event)?;
         self.bytes -= assembly.data.len();
@@ -212,6 +218,11 @@ impl Replica {
     fn event_bytes_max(&self) -> usize {
         let usual = (2 * self.config.limits.group_bytes_max).saturating_add(1 << 20);
         usual.min(self.config.assembly_bytes_max)
+    }
+
+    /// A transfer has brought events that were being put together: nothing more is asked of them, and there is room again.
+    pub(super) fn settle_assemblies(&mut self) {
+        self.assemblies.drop_known(self.store.version_vector());
     }
 
     fn ask_chunks(&mut self, now: Now, event: Dot) {
@@ -281,7 +292,48 @@ impl Replica {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::engine::ReplicaConfig;
+    use crate::store::{BUCKETS, Store};
+    use crate::wire::Answer;
+
+    /// Else what no longer comes would take the place of what does for as long as patience lasts.
+    #[test]
+    fn an_event_that_came_by_a_transfer_is_put_together_no_more() {
+        let now = Now { mono: 0, wall: 1_700_000_000_000 };
+        let (me, peer) = (ReplicaId::new(1), ReplicaId::new(2));
+        let mut config = ReplicaConfig::default();
+        config.assembly_bytes_max = 5_000;
+        let mut replica = Replica::new(config, me, now);
+        replica.peer_up(now, peer, SocketAddr::from(([127, 0, 0, 1], 2)), crate::Zone::default());
+        let mut theirs = Store::new(peer, crate::Limits::default(), 1_024);
+        let mut write = |value: u8| {
+            theirs.write(now.wall, 0, |w| w.set(b"key", &[value; 3_000])).expect("admitted");
+            theirs.seal();
+            (theirs.poll_sealed().expect("sealed").body, theirs.clone())
+        };
+        let (first, mut after_first) = write(1);
+        let length = |body: &[u8]| u32::try_from(body.len()).expect("short");
+        replica.on_chunk(now, peer, Dot::new(peer, 1), 0, length(&first), chunk_of(&first, 0));
+        assert_eq!(replica.assemblies.events.len(), 1);
+
+        replica.reconcile(now, peer, Some(Dot::new(peer, 1)));
+        let ask = replica.poll_ask().expect("it asks");
+        let (transfer, next) = after_first.encode_transfer(0, &vec![1; BUCKETS], usize::MAX, usize::MAX);
+        let next = u16::try_from(next).expect("few buckets");
+        let answer = Answer::Buckets { next, transfer: crate::bytes::Bytes(&transfer) }.encode();
+        replica.handle_answer(now, ask.number, Some(&answer));
+        assert_eq!(replica.store().version_vector().get(peer), 1);
+        assert_eq!((replica.assemblies.events.len(), replica.assemblies.bytes), (0, 0));
+
+        let (second, _) = write(2);
+        for index in 0..chunk_count(second.len()) {
+            replica.on_chunk(now, peer, Dot::new(peer, 2), index, length(&second), chunk_of(&second, index));
+        }
+        assert_eq!(replica.store().version_vector().get(peer), 2, "there was room for it");
+    }
 
     #[test]
     fn chunks_in_any_order_and_twice_make_the_event() {
