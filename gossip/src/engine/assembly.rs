@@ -45,6 +45,8 @@ struct Assembly {
     data: Vec<u8>,
     /// One flag per chunk.
     here: Vec<bool>,
+    /// Chunks below this are here.
+    whole_to: u32,
     missing: u32,
     /// Chunks below this were asked for, or come unasked.
     asked: u32,
@@ -65,6 +67,7 @@ impl Assembly {
             from,
             data: vec![0; total],
             here: vec![false; chunks as usize],
+            whole_to: 0,
             missing: chunks,
             asked: eager.min(chunks),
             window: 4 * WINDOW_LEAST,
@@ -85,20 +88,23 @@ impl Assembly {
         self.data[start..start + data.len()].copy_from_slice(data);
         self.here[index as usize] = true;
         self.missing -= 1;
+        while self.here.get(self.whole_to as usize) == Some(&true) {
+            self.whole_to += 1;
+        }
         (self.tries, self.refusals) = (0, 0);
         self.progress_at = now;
         true
     }
 
     fn all_asked_are_here(&self) -> bool {
-        self.here[..self.asked as usize].iter().all(|here| *here)
+        self.whole_to >= self.asked
     }
 
     /// The next window of missing chunks, as ranges; raises `asked` to its end.
     fn next_window(&mut self) -> Vec<(u32, u32)> {
         let mut ranges: Vec<(u32, u32)> = Vec::new();
         let mut left = self.window;
-        for (index, here) in (0..).zip(&self.here) {
+        for (index, here) in (self.whole_to..).zip(&self.here[self.whole_to as usize..]) {
             if *here {
                 continue;
             }
@@ -304,8 +310,7 @@ mod tests {
     fn an_event_that_came_by_a_transfer_is_put_together_no_more() {
         let now = Now { mono: 0, wall: 1_700_000_000_000 };
         let (me, peer) = (ReplicaId::new(1), ReplicaId::new(2));
-        let mut config = ReplicaConfig::default();
-        config.assembly_bytes_max = 5_000;
+        let config = ReplicaConfig { assembly_bytes_max: 5_000, ..ReplicaConfig::default() };
         let mut replica = Replica::new(config, me, now);
         replica.peer_up(now, peer, SocketAddr::from(([127, 0, 0, 1], 2)), crate::Zone::default());
         let mut theirs = Store::new(peer, crate::Limits::default(), 1_024);
@@ -343,7 +348,8 @@ mod tests {
         for index in [5, 0, 3, 3, 1, 4, 2] {
             assembly.put(1, index, chunk_of(&event, index));
         }
-        assert_eq!(assembly.missing, 0);
+        assert_eq!((assembly.missing, assembly.whole_to), (0, 6));
+        assert!(assembly.all_asked_are_here() && assembly.next_window().is_empty());
         assert_eq!(assembly.data, event);
     }
 
