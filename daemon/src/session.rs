@@ -1,8 +1,10 @@
 //! What the daemon remembers of one client between its commands.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use cahoots_gossip::Dot;
+use cahoots_gossip::driver::PresenceGuard;
 
 use crate::command::Command;
 use crate::resp::Protocol;
@@ -30,6 +32,8 @@ pub struct Session {
     pub replies: Replies,
     /// The event that carries its last write, with the id that minted it: what `WAIT` waits for.
     pub written: Option<Dot>,
+    /// Where it is present, until it goes.
+    pub present: BTreeMap<Box<[u8]>, PresenceGuard>,
     /// What it asked last.
     pub last_command: Option<&'static Command>,
 }
@@ -49,6 +53,7 @@ impl Session {
             library_version: Box::default(),
             replies: Replies::default(),
             written: None,
+            present: BTreeMap::new(),
             last_command: None,
         }
     }

@@ -150,6 +150,55 @@ fn a_joiner_whose_only_source_dies_serves_what_it_has_after_the_timeout() {
     assert_eq!(reason(&mut circle, joiner), Some(ReadyReason::Alone));
 }
 
+/// More silent peers than are asked at a time, each of whom was asked before.
+#[test]
+fn a_joiner_of_many_silent_peers_sleeps_between_its_questions() {
+    let mut circle = Circle::strangers(0);
+    let joiner = joiner(&mut circle);
+    for peer in 1..40 {
+        circle.up(joiner, peer);
+    }
+    let (mut looks, end) = (0, circle.now.mono + 4_000_000);
+    while circle.now.mono < end {
+        let now = circle.now;
+        circle.at(joiner).handle_timeout(now);
+        while circle.at(joiner).poll_transmit(now).is_some() {}
+        let due = circle.at(joiner).poll_timeout();
+        assert!(due > now.mono, "at {} it wants to be called at {due}", now.mono);
+        circle.now.mono = due;
+        looks += 1;
+    }
+    assert!(looks < 200, "called {looks} times in four seconds");
+}
+
+#[test]
+fn a_joiner_does_not_wait_for_a_peer_that_has_left() {
+    let mut circle = Circle::strangers(0);
+    let (a, b, silent) = (joiner(&mut circle), joiner(&mut circle), joiner(&mut circle));
+    introduce(&mut circle, a, b);
+    circle.up(a, silent);
+    circle.up(b, silent);
+    circle.run(1_000_000);
+    assert_eq!((reason(&mut circle, a), reason(&mut circle, b)), (None, None), "one of them has said nothing");
+    for at in [a, b] {
+        circle.gone(at, silent);
+    }
+    circle.run(1_000);
+    for at in [a, b] {
+        assert_eq!(reason(&mut circle, at), Some(ReadyReason::Together));
+    }
+}
+
+#[test]
+fn a_joiner_that_is_to_wait_for_ever_does() {
+    let mut circle = Circle::strangers(1);
+    circle.run(1_000);
+    let now = circle.now;
+    circle.at(0).join(now, u64::MAX);
+    circle.run(60_000_000);
+    assert_eq!(reason(&mut circle, 0), None);
+}
+
 #[test]
 fn catching_up_by_buckets_is_waited_for_and_its_progress_shows() {
     let mut config = cahoots_gossip::engine::ReplicaConfig::default();

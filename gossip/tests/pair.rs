@@ -379,3 +379,25 @@ fn a_peer_whose_backlog_just_fits_the_log_gets_events_and_one_beyond_it_catches_
     let (less, reconciliations) = backlog(all - 1);
     assert!(less < all && reconciliations > 0);
 }
+
+/// Many small keys, each written over one that the other wrote: what is to be said of each is longer than it is.
+#[test]
+fn a_group_within_the_limit_arrives_however_much_longer_its_event_is() {
+    let mut config = ReplicaConfig::default();
+    config.limits.group_bytes_max = 1 << 20;
+    let mut pair = Pair::new(&config);
+    let key = |n: u32| n.to_be_bytes();
+    for at in 0..2 {
+        for half in 0..2 {
+            pair.write(at, |w| {
+                (0..130_000).for_each(|n| w.set(&key(n), if half == at { b"a" } else { b"b" }).expect("admitted"));
+            });
+            pair.run(500_000);
+        }
+    }
+    pair.run(5_000_000);
+    pair.assert_equal();
+    pair.set(1, "after", b"it");
+    pair.run(1_000_000);
+    assert_eq!(pair.text(0, "after").as_deref(), Some("it"), "nothing is blocked by it");
+}

@@ -4,6 +4,7 @@ mod circle;
 
 use std::collections::BTreeSet;
 
+use cahoots_gossip::ReplicaId;
 use cahoots_gossip::store::Class;
 use circle::{Circle, id};
 
@@ -167,4 +168,14 @@ fn ballots_of_owners_nobody_has_met_go_after_a_day() {
     let now = circle.now;
     assert_eq!(circle.at(newcomer).discard_departed(now).len(), 4);
     assert_eq!(circle.at(newcomer).store().ballots().count(), 0);
+}
+
+#[test]
+fn a_replica_that_goes_on_under_another_id_tells_its_watchers_that_its_old_ballots_count_no_more() {
+    let mut circle = assembly();
+    let (now, new) = (circle.now, ReplicaId::new(99));
+    circle.at(0).take_new_id(now, new);
+    assert_eq!(circle.at(0).tally(b"leader").silent, [new].into());
+    assert_eq!(circle.at(0).present(b"room"), 2);
+    assert_eq!(circle.changed(0), keys(["leader", "room"]));
 }

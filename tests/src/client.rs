@@ -79,6 +79,10 @@ pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
             let had = matches!(&before, Shown::Ballots(ballots) if ballots.contains_key(&writer.id()));
             removed(writer.withdraw(key, Class::Vote), had)
         }
+        Action::Discard(owner) => {
+            let had = matches!(&before, Shown::Ballots(ballots) if ballots.contains_key(owner));
+            removed(writer.discard(key, Class::Vote, *owner), had)
+        }
     }
 }
 

@@ -61,6 +61,9 @@ fn a_thousand_fast_updates_of_one_map_from_two_sides_stay_within_every_bound() {
             run(&mut world, host, "map", Action::SetField(field, format!("{host}:{round}").into()));
         }
         world.advance(40);
+        if round % 50 == 0 {
+            world.check(); // of every queue too
+        }
     }
     for host in 0..2 {
         let status = world.status(host);
@@ -194,6 +197,8 @@ fn a_hundred_restarts_leave_nothing_behind_but_a_number_for_each() {
         assert_eq!(status.peers.len(), 2, "the dead are forgotten");
         assert!(status.log_bytes <= 20_000);
         assert!(status.version_vector.len() <= 103, "one entry for each life that wrote");
+        assert!(status.tracked <= 100, "{} entries in tables: what the log holds", status.tracked);
+        assert!(status.baselines <= 100, "one for each life that was counted before a reset, {}", status.baselines);
     }
 }
 

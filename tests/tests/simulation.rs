@@ -15,7 +15,7 @@ const SEEDS: u64 = 300;
 const SEEDS_ENOUGH: u64 = 300;
 
 /// Faults that must have fired in so many runs, by the counts of the tally.
-const FAULTS: [&str; 21] = [
+const FAULTS: [&str; 22] = [
     "crashes",
     "stops",
     "suspicions",
@@ -36,6 +36,7 @@ const FAULTS: [&str; 21] = [
     "clock_refusals",
     "waited",
     "leaves",
+    "discards",
     "joins",
 ];
 

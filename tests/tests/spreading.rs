@@ -167,6 +167,9 @@ fn a_network_that_does_everything_networks_do_is_repaired() {
         "events_resent",
         "events_held",
         "events_assembled",
+        "reconciliations",
+        "buckets_joined",
+        "asks_failed",
     ] {
         assert!(ran(repair) > 0, "{repair} never happened");
     }

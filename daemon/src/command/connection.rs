@@ -1,7 +1,7 @@
 //! Commands about the connection itself.
 
 use super::error::CommandError;
-use super::exec::{Exec, Flow, Outcome, int_arg};
+use super::exec::{Exec, Flow, Outcome, Pause, int_arg};
 use super::{client, info};
 use crate::resp::{Args, Protocol};
 use crate::session::Replies;
@@ -39,6 +39,9 @@ pub(super) fn reset(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
     exec.session.protocol = Protocol::Resp2;
     exec.session.name = Box::default();
     exec.session.replies = Replies::On;
+    if !exec.session.present.is_empty() {
+        return Ok(Flow::Pause(Pause::Reset));
+    }
     exec.reply.set_protocol(Protocol::Resp2);
     exec.reply.simple("RESET");
     Ok(Flow::Continue)

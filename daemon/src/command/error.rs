@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use thiserror::Error;
 
 use crate::server::NotReady;
+use cahoots_gossip::driver::AccessError;
 use cahoots_gossip::store::WriteError;
 
 /// A refusal. Its text is the whole error reply, in Redis's own words wherever Redis has some.
@@ -49,6 +50,17 @@ impl CommandError {
         match error {
             WriteError::NotInteger => Self::FieldNotInteger,
             other => other.into(),
+        }
+    }
+}
+
+impl From<AccessError> for CommandError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::WrongType { .. } => Self::WrongType,
+            AccessError::NotCounted(_) => Self::NotInteger,
+            AccessError::Write(error) => error.into(),
+            other => Self::Other(format!("ERR {other}").into()),
         }
     }
 }

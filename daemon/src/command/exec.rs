@@ -57,6 +57,18 @@ pub enum Pause {
         /// Whether nobody waits for the end.
         background: bool,
     },
+    /// `PRESENCE.JOIN`: this connection is present from now on.
+    Enter {
+        /// Where.
+        key: Box<[u8]>,
+    },
+    /// `PRESENCE.LEAVE`: it is no more.
+    Depart {
+        /// Where it was.
+        key: Box<[u8]>,
+    },
+    /// `RESET` of a connection that is present somewhere.
+    Reset,
     /// `CAHOOTS LEAVE`.
     Leave,
     /// `CAHOOTS STATUS`.
@@ -232,13 +244,18 @@ impl<'a> Exec<'a> {
 
     /// One event group. `bytes` is an upper estimate of the keys and values written.
     pub(super) fn write<R>(&mut self, bytes: usize, write: impl FnOnce(&mut Writer<'_>) -> R) -> R {
-        if self.replica.on_probation() {
-            // Nobody has confirmed that the id is this replica's alone: no event is ever minted under it.
-            self.replica.take_new_id(self.now, random_id());
-        }
+        self.settle_identity();
         let result = self.replica.write(self.now, bytes, write);
         self.session.written = Some(Dot::new(self.replica.id(), self.replica.position()));
         result
+    }
+
+    /// To be called before anything is written: while nobody has confirmed that the id is this replica's alone, no event
+    /// is ever minted under it.
+    pub(super) fn settle_identity(&mut self) {
+        if self.replica.on_probation() {
+            self.replica.take_new_id(self.now, random_id());
+        }
     }
 
     /// Counts a read of one key for `INFO`.

@@ -36,11 +36,13 @@ mod hash;
 mod info;
 mod keyspace;
 mod persistence;
+mod presence;
 mod scan;
 mod server_time;
 mod set;
 mod string;
 mod table;
+mod vote;
 mod wait;
 
 pub use cluster::{write_members, write_status};

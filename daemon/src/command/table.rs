@@ -6,8 +6,8 @@
 use super::error::CommandError;
 use super::exec::{Exec, Outcome};
 use super::{
-    client, cluster, command_info, config, connection, hash, info, keyspace, persistence, scan, server_time, set,
-    string, wait,
+    client, cluster, command_info, config, connection, hash, info, keyspace, persistence, presence, scan, server_time,
+    set, string, vote, wait,
 };
 use crate::resp::Args;
 
@@ -340,7 +340,7 @@ static CAHOOTS_SUBCOMMANDS: [Command; 3] = [
 ];
 
 /// How many commands there are, subcommands not counted.
-pub const COUNT: usize = 59;
+pub const COUNT: usize = 66;
 
 /// Every command.
 pub static COMMANDS: [Command; COUNT] = [
@@ -681,6 +681,48 @@ pub static COMMANDS: [Command; COUNT] = [
         "Walks over the fields of a hash.",
     ),
     // Ours.
+    Command::new("vote.cast", 3, "write denyoom fast", ONE_KEY, vote::cast).about(
+        "vote",
+        "0.2.0",
+        "@write @fast",
+        "Casts this daemon's ballot, in place of its earlier one.",
+    ),
+    Command::new("vote.retract", 2, "write fast", ONE_KEY, vote::retract).about(
+        "vote",
+        "0.2.0",
+        "@write @fast",
+        "Takes this daemon's ballot back.",
+    ),
+    Command::new("vote.tally", 2, "readonly", ONE_KEY, vote::tally).about(
+        "vote",
+        "0.2.0",
+        "@read @slow",
+        "Counts, for each choice, the live members that have cast it.",
+    ),
+    Command::new("presence.join", 2, "write denyoom noscript fast", ONE_KEY, presence::join).about(
+        "presence",
+        "0.2.0",
+        "@write @fast",
+        "Makes this connection present at a key until it goes.",
+    ),
+    Command::new("presence.leave", 2, "write noscript fast", ONE_KEY, presence::leave).about(
+        "presence",
+        "0.2.0",
+        "@write @fast",
+        "Ends this connection's presence at a key.",
+    ),
+    Command::new("presence.count", 2, "readonly", ONE_KEY, presence::count).about(
+        "presence",
+        "0.2.0",
+        "@read @slow",
+        "Counts who is present at a key, at all live members.",
+    ),
+    Command::new("presence.members", 2, "readonly", ONE_KEY, presence::members).about(
+        "presence",
+        "0.2.0",
+        "@read @slow",
+        "Counts who is present at a key, for each live member.",
+    ),
     Command::new("cahoots", -2, "loading stale", NO_KEY, cluster::cahoots)
         .about("cluster", "0.1.0", "@slow", "Commands about the cluster.")
         .containing(&CAHOOTS_SUBCOMMANDS),

@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tracing::{debug, info, warn};
 
-use super::Server;
 use super::socket::Socket;
-use crate::command::{Exec, Pause, Stop, write_members, write_status};
+use super::{Server, Tally};
+use crate::command::{CommandError, Exec, Pause, Stop, write_members, write_status};
 use crate::resp::{Parser, Reply};
 use crate::session::Session;
 use crate::storage::Storage;
@@ -350,6 +350,26 @@ impl Connection {
                     }
                 }
             }
+            Pause::Enter { key } => {
+                let entered = node.presence(&key).join();
+                if let Ok(guard) = entered {
+                    self.session.present.insert(key, guard);
+                    self.wrote(&node).await?;
+                    Reply::new(&mut self.output, self.session.protocol).count(1);
+                } else if let Err(error) = entered {
+                    self.server.stats.add(&Tally { errors: 1, ..Tally::default() });
+                    Reply::new(&mut self.output, self.session.protocol).error(CommandError::from(error));
+                }
+            }
+            Pause::Depart { key } => {
+                drop(self.session.present.remove(&key));
+                self.wrote(&node).await?;
+                Reply::new(&mut self.output, self.session.protocol).count(1);
+            }
+            Pause::Reset => {
+                self.session.present.clear();
+                Reply::new(&mut self.output, self.session.protocol).simple("RESET");
+            }
             Pause::Leave => {
                 let (replicas, bound) = self.server.drain;
                 let drained = node.hand_over(replicas, bound).await;
@@ -376,6 +396,12 @@ impl Connection {
         }
         self.input_ready = !self.input.is_empty();
         self.flush().await
+    }
+
+    /// Something was written outside of [`Exec`]: it is waited for like anything that is.
+    async fn wrote(&mut self, node: &Node) -> Result<(), End> {
+        self.session.written = Some(node.read(|replica| Dot::new(replica.id(), replica.position())));
+        self.keep_up().await
     }
 
     fn poll_keep(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {

@@ -3,11 +3,12 @@
 //! The receiver decides the pace: it asks for a window of missing chunks, and for the next when those have come, or
 //! again after a while. The window doubles when all of it came and halves when some did not. Whoever answers nothing,
 //! or no longer has the event, is left for another peer that has it: an event is the same bytes everywhere. Memory is
-//! bounded; what does not fit or stops growing is given up, and asked for again later.
+//! bounded; what does not fit or stops growing is given up, and asked for again later. What can never fit is fetched by
+//! buckets: an event may be much longer than what its group wrote, and must not block its origin here.
 
 use std::collections::BTreeMap;
 
-use cahoots_crdt::{Dot, ReplicaId};
+use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
 use super::{Now, Replica};
 use crate::wire::Message;
@@ -44,6 +45,8 @@ struct Assembly {
     data: Vec<u8>,
     /// One flag per chunk.
     here: Vec<bool>,
+    /// Chunks below this are here.
+    whole_to: u32,
     missing: u32,
     /// Chunks below this were asked for, or come unasked.
     asked: u32,
@@ -64,6 +67,7 @@ impl Assembly {
             from,
             data: vec![0; total],
             here: vec![false; chunks as usize],
+            whole_to: 0,
             missing: chunks,
             asked: eager.min(chunks),
             window: 4 * WINDOW_LEAST,
@@ -84,20 +88,23 @@ impl Assembly {
         self.data[start..start + data.len()].copy_from_slice(data);
         self.here[index as usize] = true;
         self.missing -= 1;
+        while self.here.get(self.whole_to as usize) == Some(&true) {
+            self.whole_to += 1;
+        }
         (self.tries, self.refusals) = (0, 0);
         self.progress_at = now;
         true
     }
 
     fn all_asked_are_here(&self) -> bool {
-        self.here[..self.asked as usize].iter().all(|here| *here)
+        self.whole_to >= self.asked
     }
 
     /// The next window of missing chunks, as ranges; raises `asked` to its end.
     fn next_window(&mut self) -> Vec<(u32, u32)> {
         let mut ranges: Vec<(u32, u32)> = Vec::new();
         let mut left = self.window;
-        for (index, here) in (0..).zip(&self.here) {
+        for (index, here) in (self.whole_to..).zip(&self.here[self.whole_to as usize..]) {
             if *here {
                 continue;
             }
@@ -144,6 +151,12 @@ impl Assemblies {
     pub(super) fn forget(&mut self, peer: ReplicaId) {
         let gone: Vec<Dot> = self.events.iter().filter(|(_, it)| it.from == peer).map(|(event, _)| *event).collect();
         gone.iter().for_each(|event| drop(self.remove(*event)));
+    }
+
+    /// Drops what is put together of events that are applied already, having come another way.
+    fn drop_known(&mut self, applied: &VersionVector) {
+        let known: Vec<Dot> = self.events.keys().copied().filter(|event| applied.covers(*event)).collect();
+        known.iter().for_each(|event| drop(self.remove(*event)));
     }
 
     fn remove(&mut self, event: Dot) -> Option<Vec<u8>> {
@@ -199,8 +212,23 @@ impl Replica {
             }
             return false;
         }
-        // Contexts and headers may double what a group writes, hardly more.
-        total > 0 && total <= 2 * self.config.limits.group_bytes_max + (1 << 20)
+        if total > self.event_bytes_max() {
+            self.reconcile(now, sender, Some(event));
+            return false;
+        }
+        total > 0
+    }
+
+    /// The largest event that is put together. Contexts and headers seldom more than double what a group writes; but of
+    /// a million small keys, each of which takes the place of others' cells, more is to be said than it is itself.
+    fn event_bytes_max(&self) -> usize {
+        let usual = (2 * self.config.limits.group_bytes_max).saturating_add(1 << 20);
+        usual.min(self.config.assembly_bytes_max)
+    }
+
+    /// A transfer has brought events that were being put together: nothing more is asked of them, and there is room again.
+    pub(super) fn settle_assemblies(&mut self) {
+        self.assemblies.drop_known(self.store.version_vector());
     }
 
     fn ask_chunks(&mut self, now: Now, event: Dot) {
@@ -270,7 +298,47 @@ impl Replica {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::engine::ReplicaConfig;
+    use crate::store::{BUCKETS, Store};
+    use crate::wire::Answer;
+
+    /// Else what no longer comes would take the place of what does for as long as patience lasts.
+    #[test]
+    fn an_event_that_came_by_a_transfer_is_put_together_no_more() {
+        let now = Now { mono: 0, wall: 1_700_000_000_000 };
+        let (me, peer) = (ReplicaId::new(1), ReplicaId::new(2));
+        let config = ReplicaConfig { assembly_bytes_max: 5_000, ..ReplicaConfig::default() };
+        let mut replica = Replica::new(config, me, now);
+        replica.peer_up(now, peer, SocketAddr::from(([127, 0, 0, 1], 2)), crate::Zone::default());
+        let mut theirs = Store::new(peer, crate::Limits::default(), 1_024);
+        let mut write = |value: u8| {
+            theirs.write(now.wall, 0, |w| w.set(b"key", &[value; 3_000])).expect("admitted");
+            theirs.seal();
+            (theirs.poll_sealed().expect("sealed").body, theirs.clone())
+        };
+        let (first, mut after_first) = write(1);
+        let length = |body: &[u8]| u32::try_from(body.len()).expect("short");
+        replica.on_chunk(now, peer, Dot::new(peer, 1), 0, length(&first), chunk_of(&first, 0));
+        assert_eq!(replica.assemblies.events.len(), 1);
+
+        replica.reconcile(now, peer, Some(Dot::new(peer, 1)));
+        let ask = replica.poll_ask().expect("it asks");
+        let (transfer, next) = after_first.encode_transfer(0, &vec![1; BUCKETS], usize::MAX, usize::MAX);
+        let next = u16::try_from(next).expect("few buckets");
+        let answer = Answer::Buckets { next, transfer: crate::bytes::Bytes(&transfer) }.encode();
+        replica.handle_answer(now, ask.number, Some(&answer));
+        assert_eq!(replica.store().version_vector().get(peer), 1);
+        assert_eq!((replica.assemblies.events.len(), replica.assemblies.bytes), (0, 0));
+
+        let (second, _) = write(2);
+        for index in 0..chunk_count(second.len()) {
+            replica.on_chunk(now, peer, Dot::new(peer, 2), index, length(&second), chunk_of(&second, index));
+        }
+        assert_eq!(replica.store().version_vector().get(peer), 2, "there was room for it");
+    }
 
     #[test]
     fn chunks_in_any_order_and_twice_make_the_event() {
@@ -280,7 +348,8 @@ mod tests {
         for index in [5, 0, 3, 3, 1, 4, 2] {
             assembly.put(1, index, chunk_of(&event, index));
         }
-        assert_eq!(assembly.missing, 0);
+        assert_eq!((assembly.missing, assembly.whole_to), (0, 6));
+        assert!(assembly.all_asked_are_here() && assembly.next_window().is_empty());
         assert_eq!(assembly.data, event);
     }
 

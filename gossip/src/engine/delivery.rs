@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cahoots_crdt::{Dot, ReplicaId};
 
 use super::{Event, Now, Record, Replica};
-use crate::store::Applied;
+use crate::store::{Applied, Missing, Store};
 
 /// What a waiting event costs beside its body.
 const ENTRY_BYTES: usize = 64;
@@ -17,6 +17,25 @@ struct HeldEvent {
     /// Who sent it.
     from: ReplicaId,
     since: u64,
+    wait: Wait,
+}
+
+/// What a held event waits for at least: it is not read again before, for it may be long and wait while much else comes.
+#[derive(Clone, Copy, Debug)]
+enum Wait {
+    For(Missing),
+    /// For this replica's clock.
+    Time,
+}
+
+impl Wait {
+    /// Whether `event` need not wait for this any more. A bucket that has the event by a transfer has what it names.
+    fn is_over(self, store: &Store, event: Dot) -> bool {
+        match self {
+            Self::For(missing) => [missing.dot, event].iter().any(|dot| store.covers_in(missing.bucket, *dot)),
+            Self::Time => false,
+        }
+    }
 }
 
 impl HeldEvent {
@@ -55,10 +74,9 @@ impl Held {
     }
 
     /// Says whether there was room. What is further from its turn makes room for what is nearer.
-    fn insert(&mut self, event: Dot, body: &[u8], from: ReplicaId, since: u64) -> bool {
+    fn insert(&mut self, event: Dot, held: HeldEvent) -> bool {
         self.remove(event);
-        let held = HeldEvent { body: body.into(), from, since };
-        let nearer = |events: &BTreeMap<u64, HeldEvent>| events.range(..event.seq).count();
+        let nearer = |events: &BTreeMap<u64, HeldEvent>| count_before(events, event.seq);
         while self.bytes + held.cost() > self.bytes_max {
             let ahead = self.origins.get(&event.replica).map_or(0, nearer);
             let longest = self.origins.iter().max_by_key(|(_, events)| events.len());
@@ -69,6 +87,10 @@ impl Held {
         self.bytes += held.cost();
         self.origins.entry(event.replica).or_default().insert(event.seq, held);
         true
+    }
+
+    fn get(&self, event: Dot) -> Option<&HeldEvent> {
+        self.origins.get(&event.replica)?.get(&event.seq)
     }
 
     fn remove(&mut self, event: Dot) -> Option<HeldEvent> {
@@ -108,6 +130,20 @@ impl Held {
         });
         dropped
     }
+}
+
+/// How many of these lie before `seq`. O(those on the side where there are fewer).
+fn count_before<T>(events: &BTreeMap<u64, T>, seq: u64) -> usize {
+    let (mut before, mut after) = (events.range(..seq), events.range(seq..));
+    for count in 0.. {
+        if before.next().is_none() {
+            return count;
+        }
+        if after.next().is_none() {
+            return events.len() - count;
+        }
+    }
+    unreachable!("a map has an end")
 }
 
 impl Replica {
@@ -167,12 +203,14 @@ impl Replica {
             Applied::OwnId => self.identity_conflict(sender),
             Applied::Early { ahead_ms } => {
                 // Told once, when it arrives, however often it is tried again.
-                if self.hold(since, sender, event, body) && since == now.mono {
+                if self.hold(since, sender, event, body, Wait::Time) && since == now.mono {
                     self.emit(Event::OriginEarly { origin: event.replica, ahead_ms });
                 }
             }
             Applied::Waits(missing) => {
-                self.hold(since, sender, event, body);
+                // A gap before it, if there is one, comes first.
+                let last = missing.last().expect("it waits for something");
+                self.hold(since, sender, event, body, Wait::For(*last));
                 // Relayed, what it names comes another way and may be slower.
                 let grace = if self.relays() { self.rto_us(sender) / 2 } else { 0 };
                 for it in missing {
@@ -185,12 +223,12 @@ impl Replica {
     }
 
     /// Says whether it is held now and was not before.
-    fn hold(&mut self, since: u64, sender: ReplicaId, event: Dot, body: &[u8]) -> bool {
+    fn hold(&mut self, since: u64, from: ReplicaId, event: Dot, body: &[u8], wait: Wait) -> bool {
         if self.held.contains(event) {
             return false;
         }
         let before = self.held.len();
-        let held = self.held.insert(event, body, sender, since);
+        let held = self.held.insert(event, HeldEvent { body: body.into(), from, since, wait });
         self.counters.events_held += u64::from(held);
         let dropped = before + 1 - self.held.len();
         if dropped > 0 {
@@ -202,13 +240,21 @@ impl Replica {
 
     /// Applies held events for as long as one can be.
     pub(super) fn release_held(&mut self, now: Now) {
+        self.try_held(now, false);
+    }
+
+    /// The same; first `all` that are next are tried, also those that wait for others still: so what they wait for is
+    /// asked for again.
+    fn try_held(&mut self, now: Now, mut all: bool) {
         loop {
             let mut progress = false;
             for origin in self.held.origins() {
                 let applied = self.store.version_vector().get(origin);
                 self.held.drop_upto(origin, applied);
                 let mut next = Dot::new(origin, applied + 1);
-                while let Some(held) = self.held.remove(next) {
+                while let Some(held) = self.held.get(next) {
+                    let is_over = all || held.wait.is_over(&self.store, next);
+                    let Some(held) = is_over.then(|| self.held.remove(next)).flatten() else { break };
                     if !self.offer(now, held.since, held.from, next, &held.body) {
                         break;
                     }
@@ -220,12 +266,13 @@ impl Replica {
             if !progress {
                 return;
             }
+            all = false;
         }
     }
 
-    /// Tries held events again, for whom only time was missing, and gives up those that waited too long.
+    /// Tries held events again, and gives up those that waited too long.
     pub(super) fn review_held(&mut self, now: Now) {
-        self.release_held(now);
+        self.try_held(now, true);
         let patience = self.config.patience_us;
         let dropped = self.held.drop_older(now.mono.saturating_sub(patience));
         if dropped > 0 {
@@ -256,25 +303,84 @@ impl Replica {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::engine::ReplicaConfig;
+    use crate::store::Store;
 
     const A: ReplicaId = ReplicaId::new(1);
     const B: ReplicaId = ReplicaId::new(2);
+    const C: ReplicaId = ReplicaId::new(3);
+    const WALL: u64 = 1_700_000_000_000;
+
+    fn insert(held: &mut Held, event: Dot) -> bool {
+        let wait = Wait::Time;
+        held.insert(event, HeldEvent { body: [0; 10].into(), from: A, since: 0, wait })
+    }
 
     #[test]
     fn when_there_is_no_room_what_is_furthest_from_its_turn_goes() {
         let mut held = Held::new(3 * (10 + ENTRY_BYTES));
         for seq in [5, 3, 4] {
-            assert!(held.insert(Dot::new(A, seq), &[0; 10], A, 0));
+            assert!(insert(&mut held, Dot::new(A, seq)));
         }
-        assert!(!held.insert(Dot::new(A, 6), &[0; 10], A, 0), "nothing is further away than this");
-        assert!(held.insert(Dot::new(A, 2), &[0; 10], A, 0));
+        assert!(!insert(&mut held, Dot::new(A, 6)), "nothing is further away than this");
+        assert!(insert(&mut held, Dot::new(A, 2)));
         assert!(!held.contains(Dot::new(A, 5)));
-        assert!(held.insert(Dot::new(B, 9), &[0; 10], B, 0), "the first of its origin");
+        assert!(insert(&mut held, Dot::new(B, 9)), "the first of its origin");
         assert!(!held.contains(Dot::new(A, 4)));
         assert_eq!((held.len(), held.bytes()), (3, 3 * (10 + ENTRY_BYTES)));
         held.drop_upto(A, 3);
         held.drop_older(1);
         assert_eq!((held.len(), held.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn how_many_are_nearer_is_counted_from_either_end() {
+        let events: BTreeMap<u64, ()> = [2, 3, 5, 8, 13].map(|seq| (seq, ())).into();
+        for seq in 0..15 {
+            assert_eq!(count_before(&events, seq), events.range(..seq).count(), "{seq}");
+        }
+    }
+
+    fn store(id: ReplicaId) -> Store {
+        Store::new(id, crate::Limits::default(), 1_024)
+    }
+
+    fn set(store: &mut Store, key: &[u8]) -> Vec<u8> {
+        store.write(WALL, 0, |w| w.set(key, b"v")).expect("admitted");
+        store.seal();
+        store.poll_sealed().expect("sealed").body
+    }
+
+    /// It may be megabytes long: reading it again for whatever else arrives would be work without end.
+    #[test]
+    fn an_event_that_waits_is_not_read_again_before_what_it_waits_for_is_here() {
+        let now = Now { mono: 0, wall: WALL };
+        let mut replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(9), now);
+        for peer in [A, B, C] {
+            let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+            replica.peer_up(now, peer, addr, crate::Zone::default());
+        }
+        let (mut a, mut b, mut c) = (store(A), store(B), store(C));
+        let first = set(&mut a, b"key");
+        assert_eq!(b.apply(Dot::new(A, 1), &first, WALL), Ok(Applied::Now));
+        let second = set(&mut b, b"key");
+        replica.on_event(now, B, Dot::new(B, 1), &second, false);
+        for seq in 1..=100 {
+            let other = set(&mut c, b"other");
+            replica.on_event(now, C, Dot::new(C, seq), &other, false);
+        }
+        assert_eq!(
+            (replica.counters.events_applied, replica.counters.events_held),
+            (100, 1),
+            "held once and left alone"
+        );
+        replica.pulls.clear(); // given up, as after too many tries
+        replica.review_held(now);
+        assert!(replica.pulls.contains_key(&A), "in each round it is asked for again");
+        replica.on_event(now, A, Dot::new(A, 1), &first, false);
+        assert_eq!((replica.counters.events_applied, replica.held.len()), (102, 0));
     }
 }

@@ -72,6 +72,8 @@ impl Replica {
     pub fn take_new_id(&mut self, now: Now, id: ReplicaId) -> Renamed {
         self.log_sealed();
         let renamed = self.store.rename(id);
+        // Its ballots under the old id count no more, and it may vote anew.
+        self.store.report_ballots(renamed.old);
         if renamed.moved > 0 {
             self.lose_records();
         }

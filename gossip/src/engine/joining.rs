@@ -25,6 +25,9 @@ const ASK_US: u64 = 50_000;
 const ASK_MOST_US: u64 = 1_000_000;
 /// How many are asked at once: one that is ready is enough.
 const ASKED_MAX: usize = 8;
+/// So many entries of what is to be here cost a microsecond of rest between two looks at them: a tenth of the time that
+/// looking takes at most.
+const ENTRIES_PER_US: u64 = 4;
 /// Separate ranges of ids remembered of one peer's account. What would need more is asked for again.
 const RANGES_MAX: usize = 1024;
 
@@ -150,6 +153,8 @@ pub(super) struct Joining {
     best: u128,
     progress_at: u64,
     reviewed_at: u64,
+    /// Who is waited for has changed since.
+    stale: bool,
 }
 
 impl Joining {
@@ -164,6 +169,7 @@ impl Joining {
             best: 0,
             progress_at: now,
             reviewed_at: now,
+            stale: false,
         }
     }
 
@@ -183,6 +189,7 @@ impl Joining {
     /// A peer is down or gone: it is not waited for.
     pub(super) fn peer_down(&mut self, id: ReplicaId) {
         if self.peers.remove(&id).is_some() {
+            self.stale = true;
             self.goal = VersionVector::new();
             self.peers.values().for_each(|account| self.goal.merge(&account.versions));
         }
@@ -220,16 +227,34 @@ impl Joining {
         due.into_iter().map(ask).collect()
     }
 
+    /// Something has come that may make it ready. Says whether to look at once: a look costs as much as the peers have
+    /// incarnations in their accounts, and must not cost more than what came.
+    fn is_due_for_news(&mut self, now: u64) -> bool {
+        self.stale |= now < self.rests_until();
+        !self.stale || now >= self.rests_until()
+    }
+
+    fn rests_until(&self) -> u64 {
+        self.reviewed_at + self.goal.len() as u64 / ENTRIES_PER_US
+    }
+
     /// When to look again although nothing has happened.
     pub(super) fn due(&self) -> u64 {
-        // Those never asked wait for one of these to answer.
+        if self.stale {
+            return self.rests_until();
+        }
+        // Those never asked wait for one of these to answer, as do those that were to be asked again while others were.
         let asked = self.peers.values().filter(|account| account.asks > 0 && !account.is_complete());
-        let ask = asked.map(|account| account.ask_at).min();
-        let settled = (!self.peers.is_empty()).then_some(self.changed_at + self.settle_us);
+        let ask = asked.map(|account| account.ask_at).filter(|at| *at > self.reviewed_at).min();
+        let settled = (!self.peers.is_empty()).then_some(self.changed_at.saturating_add(self.settle_us));
         // Once it has settled, only news can help.
         let settled = settled.filter(|at| *at > self.reviewed_at);
-        let given_up = self.progress_at + self.timeout_us;
-        [ask, settled].into_iter().flatten().fold(given_up, u64::min)
+        [ask, settled].into_iter().flatten().fold(self.gives_up_at(), u64::min)
+    }
+
+    /// When it serves although nothing more has come; a timeout may be for ever.
+    fn gives_up_at(&self) -> u64 {
+        self.progress_at.saturating_add(self.timeout_us)
     }
 
     /// Whether the replica is ready, given what is applied here: in all buckets, and how many buckets are ahead of that.
@@ -240,7 +265,7 @@ impl Joining {
         here: &VersionVector,
         ahead: usize,
     ) -> Option<ReadyReason> {
-        self.reviewed_at = now;
+        (self.reviewed_at, self.stale) = (now, false);
         let has = |account: &Account| {
             // What is told of the own id is no matter of catching up.
             account.is_complete() && account.versions.iter().all(|(id, seq)| id == me || here.get(id) >= seq)
@@ -248,7 +273,7 @@ impl Joining {
         if let Some((peer, _)) = self.peers.iter().find(|(_, account)| account.ready && has(account)) {
             return Some(ReadyReason::CaughtUp { peer: *peer });
         }
-        let settled = now >= self.changed_at + self.settle_us;
+        let settled = now >= self.changed_at.saturating_add(self.settle_us);
         if settled && !self.peers.is_empty() && self.peers.values().all(has) {
             return Some(ReadyReason::Together);
         }
@@ -256,7 +281,7 @@ impl Joining {
         if reached > self.best {
             (self.best, self.progress_at) = (reached, now);
         }
-        if now < self.progress_at + self.timeout_us {
+        if now < self.gives_up_at() {
             return None;
         }
         let heard = self.peers.values().any(|account| account.is_complete());
@@ -328,6 +353,13 @@ impl Replica {
     pub(super) fn expect_no_account(&mut self, now: Now, id: ReplicaId) {
         if let Some(joining) = &mut self.joining {
             joining.peer_down(id);
+            self.review_joining(now);
+        }
+    }
+
+    /// Something has come, or time has passed: looks whether it is ready, now or soon.
+    pub(super) fn consider_joining(&mut self, now: Now) {
+        if self.joining.as_mut().is_some_and(|it| it.is_due_for_news(now.mono)) {
             self.review_joining(now);
         }
     }
@@ -516,6 +548,20 @@ mod tests {
             again.len() == ASKED_MAX - 1 && again.iter().all(|one| !asked.contains(one)),
             "those never asked first"
         );
+    }
+
+    #[test]
+    fn what_takes_long_to_look_at_is_looked_at_again_after_a_rest() {
+        let mut it = joining();
+        it.peer_up(0, A);
+        assert!(it.is_due_for_news(0) && it.is_due_for_news(0), "nothing is quickly looked at");
+        it.heard(A, &ALL, (10..10_010).map(|id| (ReplicaId::new(id), 1)));
+        assert_eq!(it.review(1_000, ME, &vv([]), 0), None);
+        assert!(!it.is_due_for_news(1_001));
+        assert_eq!(it.due(), 3_500);
+        assert!(it.is_due_for_news(3_500));
+        assert_eq!(it.review(3_500, ME, &vv([]), 0), None);
+        assert!(it.due() > 6_000, "nothing has come since");
     }
 
     #[test]

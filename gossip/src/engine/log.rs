@@ -10,6 +10,8 @@ use cahoots_crdt::{Dot, ReplicaId};
 
 /// What an event costs beside its body.
 const ENTRY_BYTES: usize = 48;
+/// Arrivals kept, beside twice those of the events that are here, before those that name nothing are taken out.
+const STALE_MAX: usize = 1024;
 
 #[derive(Debug, Default)]
 struct Origin {
@@ -23,13 +25,15 @@ pub(super) struct Log {
     origins: BTreeMap<ReplicaId, Origin>,
     /// Whose event came when, oldest first. May name events that a takeover has dropped already.
     arrivals: VecDeque<ReplicaId>,
+    /// How many events are here.
+    events: usize,
     bytes: usize,
     bytes_max: usize,
 }
 
 impl Log {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { origins: BTreeMap::new(), arrivals: VecDeque::new(), bytes: 0, bytes_max }
+        Self { origins: BTreeMap::new(), arrivals: VecDeque::new(), events: 0, bytes: 0, bytes_max }
     }
 
     /// Appends the next event of an origin. One that does not follow on the last starts the origin's log anew.
@@ -38,6 +42,7 @@ impl Log {
             self.restart(event.replica, event.seq - 1);
         }
         self.bytes += body.len() + ENTRY_BYTES;
+        self.events += 1;
         self.origins.entry(event.replica).or_default().events.push_back(body);
         self.arrivals.push_back(event.replica);
         while self.bytes > self.bytes_max {
@@ -45,6 +50,7 @@ impl Log {
             let Some(origin) = self.origins.get_mut(&oldest) else { continue };
             if let Some(body) = origin.events.pop_front() {
                 origin.floor += 1;
+                self.events -= 1;
                 self.bytes -= body.len() + ENTRY_BYTES;
             }
             if origin.events.is_empty() {
@@ -52,11 +58,29 @@ impl Log {
                 self.origins.remove(&oldest);
             }
         }
+        if self.arrivals.len() > 2 * self.events + STALE_MAX {
+            self.forget_stale();
+        }
+    }
+
+    /// Takes out of the arrivals what names no event any more: of each origin the last ones stay, as many as there are.
+    fn forget_stale(&mut self) {
+        let mut left: BTreeMap<ReplicaId, usize> =
+            self.origins.iter().map(|(id, origin)| (*id, origin.events.len())).collect();
+        let mut kept = VecDeque::with_capacity(self.events);
+        for id in self.arrivals.drain(..).rev() {
+            if let Some(left) = left.get_mut(&id).filter(|left| **left > 0) {
+                *left -= 1;
+                kept.push_front(id);
+            }
+        }
+        self.arrivals = kept;
     }
 
     /// A transfer has gone past a gap: what the log of `origin` holds does not join up with what comes next.
     pub(super) fn restart(&mut self, origin: ReplicaId, floor: u64) {
         let origin = self.origins.entry(origin).or_default();
+        self.events -= origin.events.len();
         self.bytes -= origin.events.drain(..).map(|body| body.len() + ENTRY_BYTES).sum::<usize>();
         origin.floor = floor;
     }
@@ -65,6 +89,7 @@ impl Log {
     pub(super) fn cut(&mut self, origin: ReplicaId, seq: u64) {
         let Some(origin) = self.origins.get_mut(&origin) else { return };
         let keep = usize::try_from(seq.saturating_sub(origin.floor)).unwrap_or(usize::MAX).min(origin.events.len());
+        self.events -= origin.events.len() - keep;
         self.bytes -= origin.events.drain(keep..).map(|body| body.len() + ENTRY_BYTES).sum::<usize>();
         origin.floor = origin.floor.min(seq);
     }
@@ -144,5 +169,19 @@ mod tests {
         assert_eq!((log.floor(A), log.last(A)), (4, 5));
         assert!(log.get(Dot::new(A, 1)).is_none());
         assert_eq!(log.bytes(), 100 + ENTRY_BYTES);
+    }
+
+    #[test]
+    fn a_log_that_begins_anew_again_and_again_keeps_no_trace_of_what_it_held() {
+        let mut log = Log::new(1 << 20);
+        log.append(Dot::new(B, 1), body());
+        for seq in (1..100_000).step_by(2) {
+            log.append(Dot::new(A, seq), body());
+            log.cut(A, if seq % 3 == 0 { 0 } else { seq });
+        }
+        assert!(log.events <= 2 && log.arrivals.len() <= STALE_MAX + 4, "{} arrivals", log.arrivals.len());
+        log.append(Dot::new(B, 2), body());
+        log.forget_stale();
+        assert_eq!(log.arrivals.iter().filter(|id| **id == B).count(), 2, "what is there stays in its order");
     }
 }

@@ -344,6 +344,9 @@ impl Replica {
             }
             self.membership_changed();
         }
+        if let Some(joining) = &mut self.joining {
+            joining.peer_down(id); // looked at as soon as time passes
+        }
         self.drop_exchanges(id);
     }
 
@@ -371,7 +374,7 @@ impl Replica {
         self.retry_pulls(now);
         self.retry_assemblies(now);
         self.retry_reconciliation(now);
-        self.review_joining(now);
+        self.consider_joining(now);
         if now.mono >= self.round_due {
             self.gossip_round(now);
         }

@@ -52,7 +52,7 @@ impl Replica {
             }
             self.handle(now, sender, message);
         }
-        self.review_joining(now);
+        self.consider_joining(now);
         Ok(Received::Engine)
     }
 

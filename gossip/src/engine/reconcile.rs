@@ -292,6 +292,7 @@ impl Replica {
             let differing = differing.map(|(bucket, keys)| (*bucket, Differing::new(*keys, store.bucket_len(*bucket))));
             it.left.compared(batch, held, joined.equal, &joined.stale, differing);
         }
+        self.settle_assemblies();
         self.release_held(now);
     }
 

@@ -100,6 +100,11 @@ impl ElementState<'_> {
         self.registers.iter().map(|(dot, ..)| *dot).chain(self.counts.iter().map(|(dot, ..)| *dot))
     }
 
+    /// The clocks of all cells.
+    fn clocks(&self) -> impl Iterator<Item = Hlc> + '_ {
+        self.registers.iter().map(|(_, clock, _)| *clock).chain(self.counts.iter().map(|(_, clock, ..)| *clock))
+    }
+
     /// Whether `element` holds exactly these cells. Contents count, not dots alone: a dot of an id that was used twice
     /// may name two of them.
     pub(super) fn describes(&self, element: &Element<'_>) -> bool {
@@ -110,11 +115,11 @@ impl ElementState<'_> {
     }
 }
 
-/// Well formed, within the limits, every key and every element of it once, and no cell beyond `vv`.
+/// Well formed, within the limits, every key and every element of it once, and no cell beyond `vv` or after `clock`.
 pub(super) fn check(
     content: &Content<'_>,
     bucket: usize,
-    vv: &VersionVector,
+    (vv, clock): (&VersionVector, Hlc),
     limits: &Limits,
 ) -> Result<(), TransferError> {
     let place = |code: u8, name: &[u8]| {
@@ -140,6 +145,9 @@ pub(super) fn check(
         home(it.key.0)?;
         if place(it.class, it.name.0)?.holds_ballots() {
             return Err(TransferError::Illegal("a ballot is no counter"));
+        }
+        if it.birth == 0 || it.birth > it.seen {
+            return Err(TransferError::Illegal("reset of an impossible slot"));
         }
     }
     let mut keys: HashTable<&[u8]> = HashTable::with_capacity(content.keys.len());
@@ -168,6 +176,12 @@ pub(super) fn check(
                 return Err(TransferError::TooLong);
             }
             element.dots().try_for_each(cell)?;
+            if element.clocks().any(|it| it > clock) {
+                return Err(TransferError::Illegal("cell later than its sender's clock"));
+            }
+            if element.counts.iter().any(|(dot, _, birth, _)| *birth == 0 || *birth > dot.seq) {
+                return Err(TransferError::Illegal("counter slot born after its event"));
+            }
         }
     }
     Ok(())
@@ -188,4 +202,30 @@ fn check_ballots(class: Class, element: &ElementState<'_>) -> Result<(), Transfe
         Err(BallotError::TooLong) => Err(TransferError::TooLong),
         Err(BallotError::NoNumber) => Err(TransferError::Illegal("a presence is no number")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{BUCKETS, Store};
+
+    const WALL: u64 = 1_700_000_000_000;
+
+    /// Otherwise a clock far ahead, which holds back the events of its replica, would get in by the back door.
+    #[test]
+    fn a_cell_later_than_the_clock_of_its_sender_is_refused() {
+        for counted in [false, true] {
+            let [mut from, mut to] = [1, 2].map(|id| Store::new(ReplicaId::new(id), Limits::default(), 1_024));
+            let written =
+                from.write(WALL, 0, |w| if counted { w.add(b"key", 1).map(drop) } else { w.set(b"key", b"v") });
+            written.expect("admitted");
+            let theirs = to.bucket_fingerprints(0, BUCKETS);
+            let (sound, _) = from.encode_transfer(0, &theirs, usize::MAX, usize::MAX);
+            from.clock = Hlc::at(WALL - 1);
+            let (forged, _) = from.encode_transfer(0, &theirs, usize::MAX, usize::MAX);
+            let refused = to.join_transfer(&forged, WALL);
+            assert_eq!(refused, Err(TransferError::Illegal("cell later than its sender's clock")));
+            assert!(to.is_empty() && to.join_transfer(&sound, WALL).is_ok());
+        }
+    }
 }

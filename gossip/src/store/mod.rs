@@ -200,6 +200,11 @@ impl Store {
         self.seen(bucket_of(hash_of(key)), dot.replica) >= dot.seq
     }
 
+    /// The same for a bucket.
+    pub(crate) fn covers_in(&self, bucket: usize, dot: Dot) -> bool {
+        self.seen(bucket, dot.replica) >= dot.seq
+    }
+
     /// How many baselines are kept: what resets took from counter slots whose owners may still add to them.
     #[must_use]
     pub fn baselines(&self) -> usize {

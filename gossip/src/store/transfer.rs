@@ -411,7 +411,7 @@ fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, Vec<BucketSta
         match &state.form {
             Form::Equal { .. } | Form::Differs { .. } => {}
             Form::Whole(content) | Form::Difference(Difference { content, .. }) => {
-                check(content, usize::from(state.bucket), &vv, limits)?;
+                check(content, usize::from(state.bucket), (&vv, header.clock), limits)?;
             }
         }
         states.push(state);

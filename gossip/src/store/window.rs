@@ -9,6 +9,7 @@
 //!   what an operation removes of the window's own cells is simply not sent;
 //! - nothing reads the store for replication while a window is open.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use hashbrown::HashTable;
@@ -66,9 +67,9 @@ pub(super) struct Window {
     /// Those of `noted` that write a cell, by path.
     writes: HashTable<usize>,
     /// Per bucket whose operations saw one: the frontier.
-    names: Vec<(usize, Dots)>,
+    names: BTreeMap<usize, Dots>,
     /// Per bucket cleared: the context of the clearing.
-    cleared: Vec<(usize, Dots)>,
+    cleared: BTreeMap<usize, Dots>,
     /// An upper estimate of what encoding adds to `bytes`.
     frame_bytes: usize,
 }
@@ -105,11 +106,7 @@ impl Window {
     /// Notes that an operation ran in `bucket` while its frontier was `frontier`.
     pub(super) fn touch(&mut self, bucket: usize, frontier: &Dots, me: ReplicaId) {
         for dot in frontier.iter().filter(|dot| dot.replica != me) {
-            let at = self.names.iter().position(|(it, _)| *it == bucket).unwrap_or_else(|| {
-                self.names.push((bucket, Dots::default()));
-                self.names.len() - 1
-            });
-            let names = &mut self.names[at].1;
+            let names = self.names.entry(bucket).or_default();
             self.frame_bytes += if names.get(dot.replica) == 0 { DOT_BYTES } else { 0 };
             names.raise(dot);
         }
@@ -168,10 +165,8 @@ impl Window {
 
     pub(super) fn clear(&mut self, bucket: usize, context: &Dots) {
         self.frame_bytes += KEY_BYTES + context.iter().len() * DOT_BYTES;
-        match self.cleared.iter_mut().find(|(it, _)| *it == bucket) {
-            Some((_, known)) => context.iter().for_each(|dot| known.raise(dot)),
-            None => self.cleared.push((bucket, context.clone())),
-        }
+        let known = self.cleared.entry(bucket).or_default();
+        context.iter().for_each(|dot| known.raise(dot));
     }
 
     /// Notes something about a path, of which nothing is encoded yet.
@@ -243,21 +238,17 @@ impl Window {
     pub(super) fn arrange(&mut self) {
         self.order.extend(self.noted.iter().enumerate().map(|(at, noted)| (noted.key_hash, at)));
         self.order.sort_unstable();
-        self.names.sort_unstable_by_key(|(bucket, _)| *bucket);
-        self.cleared.sort_unstable_by_key(|(bucket, _)| *bucket);
     }
 
     /// The buckets that were touched, in order, each with the foreign dots of its frontier. Of a window arranged.
     pub(super) fn buckets(&self) -> impl Iterator<Item = (usize, Option<&Dots>)> {
         let mut noted = self.order.iter().map(|(key_hash, _)| bucket_of(*key_hash)).peekable();
-        let mut cleared = self.cleared.iter().map(|(bucket, _)| *bucket).peekable();
-        let mut names = self.names.iter().peekable();
+        let mut cleared = self.cleared.keys().copied().peekable();
         std::iter::from_fn(move || {
             let bucket = [noted.peek(), cleared.peek()].into_iter().flatten().copied().min()?;
             while noted.next_if_eq(&bucket).is_some() {}
             cleared.next_if_eq(&bucket);
-            while names.next_if(|(it, _)| *it < bucket).is_some() {}
-            Some((bucket, names.next_if(|(it, _)| *it == bucket).map(|(_, dots)| dots)))
+            Some((bucket, self.names.get(&bucket)))
         })
     }
 
@@ -267,7 +258,7 @@ impl Window {
         encode_head(clock, self.since, self.buckets().count(), &mut body);
         let mut rest = &self.order[..];
         for (bucket, names) in self.buckets() {
-            let cleared = self.cleared.iter().find(|(it, _)| *it == bucket).map(|(_, dots)| dots);
+            let cleared = self.cleared.get(&bucket);
             let here;
             (here, rest) =
                 rest.split_at(rest.iter().take_while(|(key_hash, _)| bucket_of(*key_hash) == bucket).count());

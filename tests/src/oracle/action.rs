@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use cahoots_crdt::ReplicaId;
 use cahoots_gossip::store::Class;
 
 /// Text as bytes; keys, members, fields and values are all of this kind.
@@ -30,6 +31,8 @@ pub enum Action {
     Cast(Name),
     /// The same, taken back.
     Withdraw,
+    /// The ballot of a replica that is gone for good, removed by another.
+    Discard(ReplicaId),
 }
 
 /// Where inside a key an operation leaves something that can be live.
@@ -81,15 +84,16 @@ impl Action {
             Self::SetField(field, _) => Some(Path::Field(field.clone())),
             Self::AddField(field, _) => Some(Path::FieldCount(field.clone())),
             Self::Cast(_) => Some(Path::Ballot),
-            Self::RemoveMember(_) | Self::RemoveField(_) | Self::Delete | Self::Withdraw => None,
+            Self::RemoveMember(_) | Self::RemoveField(_) | Self::Delete | Self::Withdraw | Self::Discard(_) => None,
         }
     }
 
-    /// Whether the operation supersedes what it observed at `path`; `own` says whether its own replica left it there.
+    /// Whether the operation of replica `by` supersedes what it observed at `path`, left there by `writer`.
     #[must_use]
-    pub fn supersedes(&self, path: &Path, own: bool) -> bool {
+    pub fn supersedes(&self, by: ReplicaId, path: &Path, writer: ReplicaId) -> bool {
         match self {
-            Self::Cast(_) | Self::Withdraw => own && *path == Path::Ballot,
+            Self::Cast(_) | Self::Withdraw => by == writer && *path == Path::Ballot,
+            Self::Discard(owner) => writer == *owner && *path == Path::Ballot,
             Self::Set(_) | Self::Delete => true,
             Self::Add(_) | Self::AddField(..) => false,
             Self::AddMember(name) | Self::RemoveMember(name) => matches!(path, Path::Member(other) if other == name),
@@ -107,7 +111,7 @@ impl Action {
             Self::Add(_) => Some(Class::Text),
             Self::AddMember(_) | Self::RemoveMember(_) => Some(Class::Set),
             Self::SetField(..) | Self::AddField(..) | Self::RemoveField(_) => Some(Class::Hash),
-            Self::Cast(_) | Self::Withdraw => Some(Class::Vote),
+            Self::Cast(_) | Self::Withdraw | Self::Discard(_) => Some(Class::Vote),
         }
     }
 
@@ -120,7 +124,7 @@ impl Action {
             Self::AddMember(name) | Self::RemoveMember(name) | Self::RemoveField(name) => name.len(),
             Self::AddField(field, _) => field.len() + 20,
             Self::Add(_) => 20,
-            Self::Delete | Self::Withdraw => 0,
+            Self::Delete | Self::Withdraw | Self::Discard(_) => 0,
         }
     }
 }
@@ -144,6 +148,7 @@ impl fmt::Debug for Action {
             Self::Delete => write!(f, "DEL"),
             Self::Cast(ballot) => write!(f, "cast {}", brief(ballot)),
             Self::Withdraw => write!(f, "withdraw"),
+            Self::Discard(owner) => write!(f, "discard {owner}"),
         }
     }
 }

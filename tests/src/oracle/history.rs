@@ -184,8 +184,8 @@ impl History {
                     earlier.stamp
                 )));
             }
-            let own = earlier.dot.replica == dot.replica;
-            if earlier.path.as_ref().is_some_and(|path| action.supersedes(path, own)) {
+            let writer = earlier.dot.replica;
+            if earlier.path.as_ref().is_some_and(|path| action.supersedes(dot.replica, path, writer)) {
                 earlier.superseded_by.push(number);
             }
         }

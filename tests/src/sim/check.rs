@@ -93,6 +93,8 @@ impl World {
                 mirror.keys().all(|key| all.contains_key(key)),
                 "host {host} did not tell its watcher of a removal"
             );
+            let counted = super::process::count_all(&process.engine);
+            assert_eq!(process.tallies, counted, "host {host} did not tell its watcher who is there to vote");
         }
     }
 

@@ -177,7 +177,8 @@ impl World {
         let Some(process) = &self.hosts[host].process else { return };
         let (id, born) = (process.engine.id(), process.born);
         let rivals: Vec<usize> = self.alive().into_iter().filter(|&it| self.process(it).engine.id() == id).collect();
-        let elder = rivals.into_iter().find(|&it| self.process(it).born < born && self.reachable(it, host));
+        let is_elder = |it: usize| (self.process(it).born, it) < (born, host); // as membership goes by the address then
+        let elder = rivals.into_iter().find(|&it| is_elder(it) && self.reachable(it, host));
         if elder.is_some() {
             self.tally.duplicates_seen += 1;
             self.take_new_id(host);

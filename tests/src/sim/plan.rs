@@ -19,6 +19,8 @@ pub enum Step {
     Write(usize, Vec<Request>),
     /// FLUSHALL at this host.
     Clear(usize),
+    /// Ballots of replicas that are gone are discarded by this host, if it is its turn.
+    Tend(usize),
     /// The flush window of this host is closed at once.
     Flush(usize),
     /// So many microseconds pass.
@@ -102,7 +104,7 @@ impl Plan {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let hosts = *random.pick(&[2, 2, 3, 3, 3, 4, 5, 7]);
+        let hosts = if random.percent(4.0) { 12 } else { *random.pick(&[2, 2, 3, 3, 3, 4, 5, 7]) };
         let mut config = draw_config(&mut random.fork(1));
         if hosts > 5 {
             // With room for a few events only, what several origins wrote against each other comes an event at a time.
@@ -150,6 +152,7 @@ fn draw_config(random: &mut Random) -> ReplicaConfig {
     config.gossip_interval_us = *random.pick(&[50_000, 1_000_000, 1_000_000]);
     config.flight_bytes_max = *random.pick(&[4_000, 256 << 10]);
     config.held_bytes_max = *random.pick(&[4_000, 64 << 20, 64 << 20]);
+    config.assembly_bytes_max = *random.pick(&[10_000, 128 << 20, 128 << 20]);
     config.transfer_bytes = *random.pick(&[1, 5_000, 128 << 10]);
     config.refine_bytes_min = *random.pick(&[0, 0, 100, 2 << 10]);
     config.serve_bytes_per_second = *random.pick(&[None, None, Some(200_000)]);
@@ -207,6 +210,7 @@ impl Draw {
             2 => self.steps.push(Step::Restore(host, other)),
             3 if self.random.percent(40.0) => self.steps.push(Step::Join),
             4 => self.steps.push(Step::Flush(host)),
+            7 => self.steps.push(Step::Tend(host)),
             6 => self.steps.push(Step::Slow(host, 0)),
             5 if self.random.percent(self.workload.clears) => self.steps.push(Step::Clear(host)),
             _ => {}

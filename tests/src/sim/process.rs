@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::engine::{Event, Now, Replica};
+use cahoots_gossip::engine::{Event, Now, Replica, Tally};
 use cahoots_gossip::store::Change;
 
 use super::joining::Joined;
@@ -54,6 +54,8 @@ pub struct Process {
     pub(super) socket: VecDeque<Waiting>,
     /// What a client knows that read everything once and since then re-reads what it is told has changed.
     pub(super) mirror: Option<BTreeMap<Vec<u8>, Shown>>,
+    /// What that client makes of the votes among these: counted when it was told to look.
+    pub(super) tallies: BTreeMap<Vec<u8>, Tally>,
     /// What the failure detector last told this process of each peer: that it lives at this address, or that it is dead.
     pub(super) believed: BTreeMap<ReplicaId, Option<SocketAddr>>,
     /// Everything the engine reported.
@@ -80,6 +82,7 @@ impl Process {
             on_disk: false,
             socket: VecDeque::new(),
             mirror: watched.then(|| read_all(&engine)),
+            tallies: count_all(&engine),
             believed: BTreeMap::new(),
             events: Vec::new(),
             timer: (0, 0),
@@ -117,17 +120,32 @@ impl Process {
             match change {
                 Change::Key(key) => {
                     let shown = Shown::read(self.engine.store(), &key);
+                    if matches!(shown, Shown::Ballots(_)) {
+                        self.tallies.insert(key.to_vec(), self.engine.tally(&key));
+                    } else {
+                        self.tallies.remove(&key[..]);
+                    }
                     if shown == Shown::Nothing {
                         mirror.remove(&key[..]);
                     } else {
                         mirror.insert(key.to_vec(), shown);
                     }
                 }
-                Change::Lost => *mirror = read_all(&self.engine),
+                Change::Lost => {
+                    *mirror = read_all(&self.engine);
+                    self.tallies = count_all(&self.engine);
+                }
             }
         }
         heard
     }
+}
+
+/// What every vote amounts to.
+#[must_use]
+pub(super) fn count_all(engine: &Replica) -> BTreeMap<Vec<u8>, Tally> {
+    let keys = read_all(engine).into_iter().filter(|(_, shown)| matches!(shown, Shown::Ballots(_)));
+    keys.map(|(key, _)| (engine.tally(&key), key)).map(|(tally, key)| (key, tally)).collect()
 }
 
 /// Everything a replica shows, found by scanning.

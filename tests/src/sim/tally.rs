@@ -57,6 +57,8 @@ pub struct Tally {
     pub clock_refusals: u64,
     /// Datagrams that waited in the socket of a slow process.
     pub waited: u64,
+    /// Ballots discarded whose owners were gone.
+    pub discards: u64,
     /// Processes told to leave.
     pub leaves: u64,
     /// Processes that joined others.
@@ -115,6 +117,7 @@ impl Tally {
             ("clock_steps", self.clock_steps),
             ("clock_refusals", self.clock_refusals),
             ("waited", self.waited),
+            ("discards", self.discards),
             ("leaves", self.leaves),
             ("joins", self.joins),
             ("heard", self.heard),

@@ -1,5 +1,7 @@
 //! Clients of simulated replicas: what they are told goes into the history.
 
+use std::collections::BTreeMap;
+
 use cahoots_crdt::Dot;
 use cahoots_gossip::store::Writer;
 
@@ -75,6 +77,30 @@ impl World {
         }
         keys.iter().for_each(|key| self.judge(host, key));
         self.tally.groups += 1;
+        self.pump(host);
+    }
+
+    /// What a driver does now and then: discards the ballots of those that are gone, if it is this replica's turn.
+    ///
+    /// # Panics
+    /// If the replica still shows one of them.
+    pub fn tend(&mut self, host: usize) {
+        let now = self.read_clocks(host);
+        let keys: Vec<Vec<u8>> = self.history.keys().map(<[u8]>::to_vec).collect();
+        let doubtful = self.doubtful;
+        let knew = |world: &Self, key: &[u8]| if doubtful { Knowledge::default() } else { world.knowledge(host, key) };
+        let mut knew: BTreeMap<Vec<u8>, Knowledge> =
+            keys.into_iter().map(|key| (key.clone(), knew(self, &key))).collect();
+        let engine = &mut self.process_mut(host).engine;
+        let discarded = engine.discard_departed(now);
+        let (dot, stamp) = (Dot::new(engine.id(), engine.position()), engine.store().clock().get());
+        self.tally.discards += discarded.len() as u64;
+        for it in discarded.iter().filter(|_| !doubtful) {
+            let knew = knew.get_mut(&it.key[..]).expect("somebody cast it").clone();
+            let recorded = self.history.record(&it.key, dot, Action::Discard(it.owner), stamp, knew);
+            recorded.expect("a removal has no stamp to be wrong");
+        }
+        discarded.iter().for_each(|it| self.judge(host, &it.key));
         self.pump(host);
     }
 

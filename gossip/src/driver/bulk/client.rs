@@ -10,15 +10,18 @@ use quinn::Connection;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::identity::SERVER_NAME;
-use super::{HEAD_BYTES, NodeConfig, Shared};
+use super::{HEAD_BYTES, NodeConfig, Shared, Strides};
 use crate::driver::counters::Throttle;
 use crate::engine::Ask;
 
 /// What a unit of the memory for answers stands for.
 const UNIT_BYTES: usize = 1 << 10;
+
+/// Memory taken for an answer at first; then as much again as is filled.
+const ROOM_BYTES_LEAST: usize = 256 << 10;
 
 /// The connection to a peer, made by whoever needs it first.
 type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
@@ -109,16 +112,25 @@ impl Carrier {
         if bytes > self.bytes_max {
             return Err(Failure::TooLong { bytes, max: self.bytes_max });
         }
-        let room = u32::try_from(units(bytes)).expect("a 32-bit length has fewer units");
-        let _room = self.memory.acquire_many(room).await.expect("nobody closes it");
-        let mut answer = vec![0; bytes];
-        let mut filled = 0;
+        // Memory is taken as it is filled: a length alone is no more than a claim.
+        let mut rooms = Vec::new();
+        let (mut answer, mut filled) = (Vec::new(), 0);
+        let mut strides = Strides::begin(self.patience);
         while filled < bytes {
-            let read = timeout(self.patience, receive.read(&mut answer[filled..])).await?;
+            if filled == answer.len() {
+                let more = (bytes - filled).min(filled.max(ROOM_BYTES_LEAST));
+                let units = u32::try_from(units(more)).expect("a 32-bit length has fewer units");
+                let room = timeout(self.patience, self.memory.acquire_many(units)).await?;
+                rooms.push(room.expect("nobody closes it"));
+                answer.resize(filled + more, 0);
+                strides.deadline = Instant::now() + self.patience;
+            }
+            let read = timeout_at(strides.deadline, receive.read(&mut answer[filled..])).await?;
             match read.map_err(quinn::ReadExactError::ReadError)? {
                 Some(read) => filled += read,
                 None => return Err(quinn::ReadExactError::FinishedEarly(filled).into()),
             }
+            strides.note(filled);
         }
         Ok(answer)
     }

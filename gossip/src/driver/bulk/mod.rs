@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use quinn::{AsyncUdpSocket, EndpointConfig, IdleTimeout, Runtime, TokioRuntime, TransportConfig, VarInt};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::config::{NodeConfig, StartError};
 use super::core::Shared;
@@ -47,6 +48,9 @@ const ANSWERS_MAX: usize = 32;
 const WINDOW_BYTES: u32 = 4 << 20;
 /// The same for one stream.
 const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+/// A stream that moves by less than this within the patience stands still: whoever sends or takes a byte at a time would
+/// keep for hours what others wait for. At five seconds 800 bytes a second, which any link carries.
+const STRIDE_BYTES: usize = 4 << 10;
 /// Bytes of who asks whom.
 const HEAD_BYTES: usize = 16;
 /// How long the end of the last connection and of the socket may take.
@@ -62,6 +66,27 @@ enum Reset {
     Refused = 2,
     /// It did not come, or was longer than any is.
     Malformed = 3,
+}
+
+/// How long a stream still may take for its next stride.
+struct Strides {
+    patience: Duration,
+    /// Bytes by which it had moved when the present stride began.
+    moved: usize,
+    deadline: Instant,
+}
+
+impl Strides {
+    fn begin(patience: Duration) -> Self {
+        Self { patience, moved: 0, deadline: Instant::now() + patience }
+    }
+
+    /// It has moved by so many bytes in all.
+    fn note(&mut self, moved: usize) {
+        if moved - self.moved >= STRIDE_BYTES {
+            (self.moved, self.deadline) = (moved, Instant::now() + self.patience);
+        }
+    }
 }
 
 /// The QUIC endpoint of a node.

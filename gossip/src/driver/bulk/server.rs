@@ -7,9 +7,9 @@ use cahoots_crdt::ReplicaId;
 use quinn::{Endpoint, Incoming, RecvStream, SendStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
-use super::{ANSWERS_MAX, CONNECTIONS_MAX, CONNECTIONS_UNPROVEN_MAX, HEAD_BYTES, NodeConfig, Reset, Shared};
+use super::{ANSWERS_MAX, CONNECTIONS_MAX, CONNECTIONS_UNPROVEN_MAX, HEAD_BYTES, NodeConfig, Reset, Shared, Strides};
 use crate::wire::REQUEST_BYTES_MAX;
 
 pub(super) struct Answerer {
@@ -60,8 +60,7 @@ impl Answerer {
             _ => Err(Reset::Malformed),
         };
         match answer {
-            Ok(answer) => {
-                let length = u32::try_from(answer.len()).expect("a bucket is far below 4 GiB");
+            Ok((length, answer)) => {
                 // An asker that goes away or reads too slowly asks again, here or elsewhere.
                 if self.write(&mut send, &length.to_le_bytes()).await
                     && self.write(&mut send, &answer).await
@@ -81,23 +80,30 @@ impl Answerer {
         }
     }
 
-    fn make_answer(&self, request: &[u8]) -> Result<Vec<u8>, Reset> {
+    fn make_answer(&self, request: &[u8]) -> Result<(u32, Vec<u8>), Reset> {
         let (head, body) = request.split_first_chunk::<HEAD_BYTES>().ok_or(Reset::Malformed)?;
         let (asker, receiver) = head.split_at(HEAD_BYTES / 2);
         let id = |bytes: &[u8]| ReplicaId::new(u64::from_be_bytes(bytes.try_into().expect("half of the head")));
         if id(receiver) != self.shared.id() {
             return Err(Reset::OtherReplica);
         }
-        self.shared.drive(|replica, now| replica.serve(now, id(asker), body)).map_err(|_| Reset::Refused)
+        let answer = self.shared.drive(|replica, now| replica.serve(now, id(asker), body));
+        let answer = answer.map_err(|_| Reset::Refused)?;
+        // A bucket of more than 4 GiB is more than anybody takes at once.
+        let length = u32::try_from(answer.len()).map_err(|_| Reset::Refused)?;
+        Ok((length, answer))
     }
 
     /// Whether all of it was taken.
-    async fn write(&self, send: &mut SendStream, mut bytes: &[u8]) -> bool {
-        while !bytes.is_empty() {
-            match timeout(self.patience, send.write(bytes)).await {
-                Ok(Ok(written)) => bytes = &bytes[written..],
+    async fn write(&self, send: &mut SendStream, bytes: &[u8]) -> bool {
+        let mut strides = Strides::begin(self.patience);
+        let mut written = 0;
+        while written < bytes.len() {
+            match timeout_at(strides.deadline, send.write(&bytes[written..])).await {
+                Ok(Ok(more)) => written += more,
                 _ => return false,
             }
+            strides.note(written);
         }
         true
     }

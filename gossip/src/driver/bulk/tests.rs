@@ -131,6 +131,63 @@ async fn a_peer_that_answers_nonsense_or_claims_gigabytes_holds_up_nobody() {
     .await;
 }
 
+/// It never stands still for long, and claims all the memory there is for answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_answers_a_byte_at_a_time_is_given_up() {
+    let fake = endpoint("cahoots", None);
+    let mut bad = config("bad", &[]);
+    bad.bulk_advertise = Some(fake.local_addr().unwrap());
+    let bad = Node::start(bad).await.unwrap();
+    fill(&bad);
+    let all = u32::try_from(config("", &[]).bulk_bytes_max).unwrap();
+    tokio::spawn(async move {
+        let connection = fake.accept().await.unwrap().await.expect("a member connects");
+        while let Ok((mut send, _receive)) = connection.accept_bi().await {
+            tokio::spawn(async move {
+                let mut alive = send.write_all(&all.to_le_bytes()).await.is_ok();
+                while alive {
+                    tokio::time::sleep(PATIENCE / 3).await;
+                    alive = send.write_all(&[1]).await.is_ok();
+                }
+            });
+        }
+    });
+    let joiner = Node::start(config("joiner", &[&bad])).await.unwrap();
+    let given_up = async {
+        while joiner.counters().bulk_failed == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the end of patience", given_up).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_takes_an_answer_a_few_bytes_at_a_time_is_given_up() {
+    let node = Node::start(config("node", &[])).await.unwrap();
+    let asker = crate::ReplicaId::new(9);
+    node.with(|replica, now| {
+        // More than the buffers of both sides take in.
+        replica.write(now, 0, |w| w.set(b"large", &vec![1; 8 << 20])).expect("within the limits");
+        replica.peer_up(now, asker, loopback(), crate::Zone::default());
+    });
+    let client = endpoint("cahoots", None);
+    let connection = client.connect(node.bulk_addr(), SERVER_NAME).unwrap().await.unwrap();
+    let (mut send, mut receive) = connection.open_bi().await.unwrap();
+    let fingerprints = crate::wire::Fingerprints(vec![1; crate::store::BUCKETS]);
+    let request = crate::wire::Request::Buckets { first: 0, fingerprints, whole: true };
+    let head = [asker.get().to_be_bytes(), node.id().get().to_be_bytes()].concat();
+    send.write_all(&[head, request.encode()].concat()).await.unwrap();
+    send.finish().unwrap();
+    let given_up = async {
+        let mut bytes = [0; 10];
+        while node.counters().bulk_broken == 0 {
+            let _ = receive.read(&mut bytes).await;
+            tokio::time::sleep(PATIENCE / 3).await;
+        }
+    };
+    within("the end of patience", given_up).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_has_another_key_gets_nothing() {
     let mut keyed = config("keyed", &[]);
