@@ -243,6 +243,7 @@ fn whoever_finds_nobody_to_ask_takes_a_new_id_with_its_first_write_and_not_befor
     let mut group = Group::start_kept(2, 1, &[]);
     assert_eq!(group[0].ask("INCR n"), Value::Integer(1));
     group.agree();
+    assert_eq!(group[1].ask("SAVE"), Value::text("OK")); // or it would be killed before its disk has anything
     let setup = group.take(1).kill();
     let alone = group.take(0);
     let (before, kept) = (alone.status().at("id").clone(), alone.setup.clone());
