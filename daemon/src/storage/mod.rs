@@ -4,9 +4,10 @@
 //! ([`cahoots_gossip::store`]'s transfers of one bucket). They lie in a log of checksummed frames (`log`); loading
 //! (`scan`, `load`) puts them through the same door as a peer's would be. Nothing here knows what they mean.
 //!
-//! A replica id is used again only after a clean stop of the same directory in the same place (`identity`): then
-//! everything it ever told or acknowledged is there. In all other cases the data is loaded and a fresh id is taken; what
-//! the old one had told others comes back from them, as from any peer that is gone.
+//! A replica id is used again only after a clean stop of the same directory in the same place (`identity`, `place`): then
+//! everything it ever told or acknowledged is there. After a kill the data is loaded and a fresh id is taken; what the old
+//! one had told others comes back from them, as from any peer that is gone. A directory found at another place is
+//! refused: only a person knows whether it was moved or copied.
 //!
 //! The layout of the files is documented in `docs/storage-format.md`.
 
@@ -18,6 +19,7 @@ mod frame;
 mod identity;
 mod load;
 mod log;
+mod place;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -42,6 +44,7 @@ pub use writer::{Source, Taken};
 use identity::{Identity, Lock};
 #[doc(hidden)]
 pub use log::{Log, Sizes, Start, Sync};
+pub use place::Place;
 use writer::{Writer, wall_ms};
 
 /// When what was written is made to survive a failure of the machine.
@@ -77,7 +80,7 @@ pub struct Options {
     pub cluster: String,
     /// What the cluster has agreed to hold.
     pub limits: Limits,
-    /// Do not use the id again whatever the directory says.
+    /// Do not use the id again whatever the directory says, and take it although it may be a copy.
     pub new_id: bool,
     /// Load what can be read of a damaged log.
     pub repair: bool,
@@ -130,6 +133,13 @@ pub fn open(options: Options, files: Arc<dyn Files>, progress: &Progress) -> Res
             ours: options.cluster.clone(),
         });
     }
+    let place = lock.place();
+    if let Some(known) = known.as_ref().filter(|_| !options.new_id)
+        && let Some(made_at) = known.place.filter(|made_at| !place.is(made_at))
+    {
+        let used_at = known.used_at.clone();
+        return Err(StorageError::Copied { path: directory.clone(), used_at, made_at, found_at: place });
+    }
     let stopped = known.as_ref().and_then(|known| known.stopped);
     let scan = scan::scan(directory, stopped, options.repair, progress)?;
     let mut store = load::load(&scan, options.limits.clone(), progress)?;
@@ -140,10 +150,8 @@ pub fn open(options: Options, files: Arc<dyn Files>, progress: &Progress) -> Res
     let (resume, because) = match &known {
         Some(_) if options.new_id => (None, Some("that was asked for")),
         Some(_) if scan.repaired.is_some() => (None, Some("the log is damaged")),
+        Some(known) if known.place.is_none() => (None, Some("the directory is a backup")),
         Some(known) if known.stopped != Some(last) => (None, Some("it was not stopped cleanly")),
-        Some(known) if known.place != lock.place() => {
-            (None, Some("the directory was moved or copied, and the original may be in use"))
-        }
         Some(known) => (Some(known.id), None),
         None if scan.stretch.is_some() => (None, Some("the directory does not say whose data it is")),
         None => (None, None),
@@ -220,8 +228,14 @@ impl Opened {
     /// The directory cannot be written to; `id` must not mint anything then.
     pub fn begin(self, id: ReplicaId) -> Result<(Store, Ready), StorageError> {
         let Self { options, files, lock, start, discard, store, .. } = self;
-        let identity =
-            Identity { cluster: options.cluster, id, place: lock.place(), stopped: None, wall_ms: wall_ms() };
+        let identity = Identity {
+            cluster: options.cluster,
+            id,
+            place: Some(lock.place()),
+            used_at: place::described(&options.directory),
+            stopped: None,
+            wall_ms: wall_ms(),
+        };
         identity.write(&options.directory, &*files)?;
         // Latest first: what is left after an interruption is still behind a place where the log ends.
         for path in discard.iter().rev() {
@@ -470,7 +484,7 @@ impl Storage {
         let (done, result) = oneshot::channel();
         self.order(Order::Backup(to.clone(), done));
         result.await.unwrap_or_else(|_| Err("storage is closed".into()))?;
-        let identity = Identity { place: "a copy".into(), stopped: None, wall_ms: wall_ms(), ..self.identity.clone() };
+        let identity = Identity { place: None, stopped: None, wall_ms: wall_ms(), ..self.identity.clone() };
         identity.write(&to, &*self.files).map_err(|error| error.to_string())?;
         Ok(to)
     }

@@ -374,25 +374,59 @@ fn an_id_is_continued_after_a_clean_stop_and_after_nothing_else() {
     let seq = shelf.set("a", "2");
     assert_eq!(wait_for(&storage, seq).seq, seq);
     // Killed: what was promised is there, the id is not used again.
-    std::mem::forget(storage.thread.lock().unwrap().take());
-    let copy = tempfile::tempdir().unwrap();
-    copy_directory(directory.path(), copy.path());
-    let (shelf, storage, report) = start(copy.path(), system(), AppendFsync::No).unwrap();
-    assert_eq!((report.resume, shelf.get("a")), (None, Some("2".into())));
-    assert_eq!(report.new_id_because, Some("it was not stopped cleanly"));
-    shelf.set("a", "3");
+    let saved = tempfile::tempdir().unwrap();
+    copy_directory(directory.path(), saved.path());
     storage.close().unwrap();
     drop(storage);
-
-    // A copy of a directory that was stopped cleanly is another place.
-    let second = tempfile::tempdir().unwrap();
-    copy_directory(copy.path(), second.path());
-    let (shelf, _, report) = start(second.path(), system(), AppendFsync::No).unwrap();
-    assert_eq!((report.resume, shelf.get("a")), (None, Some("3".into())));
-    assert!(report.new_id_because.unwrap().contains("copied"));
-    let mut asked = options(copy.path());
+    std::fs::remove_file(saved.path().join("lock")).unwrap();
+    copy_directory(saved.path(), directory.path());
+    let (shelf, storage, report) = start(directory.path(), system(), AppendFsync::No).unwrap();
+    assert_eq!((report.resume, shelf.get("a")), (None, Some("2".into())));
+    assert_eq!(report.new_id_because, Some("it was not stopped cleanly"));
+    storage.close().unwrap();
+    drop(storage);
+    let mut asked = options(directory.path());
     asked.new_id = true;
     assert_eq!(open(asked, system(), &Progress::default()).unwrap().report.resume, None);
+}
+
+#[test]
+fn a_copy_is_refused_with_what_was_seen_and_taken_under_a_new_id_when_asked_and_a_moved_directory_is_no_copy() {
+    let directory = tempfile::tempdir().unwrap();
+    let (shelf, storage, _) = start(directory.path(), Arc::new(SystemFiles), AppendFsync::Always).unwrap();
+    let id = shelf.0.lock().unwrap().id();
+    let seq = shelf.set("a", "1");
+    assert_eq!(wait_for(&storage, seq).seq, seq);
+    let (of_running, of_stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    copy_directory(directory.path(), of_running.path());
+    storage.close().unwrap();
+    drop(storage);
+    copy_directory(directory.path(), of_stopped.path());
+    let before = directory.path().display().to_string();
+    for copy in [&of_running, &of_stopped] {
+        for _ in 0..2 {
+            let error = start(copy.path(), Arc::new(SystemFiles), AppendFsync::No).map(drop).unwrap_err();
+            assert!(matches!(error, StorageError::Copied { .. }));
+            let text = error.to_string();
+            assert!(text.contains(&copy.path().display().to_string()) && text.contains(&before), "{text}");
+            assert!(text.contains("--new-id"), "{text}");
+        }
+        let mut asked = options(copy.path());
+        asked.new_id = true;
+        let opened = open(asked, Arc::new(SystemFiles), &Progress::default()).unwrap();
+        assert_eq!((opened.report.resume, opened.store.len()), (None, 1));
+        let (store, ready) = opened.begin(B).unwrap();
+        let storage = ready.start(Shelf::new(store, B), AppendFsync::No).unwrap();
+        storage.close().unwrap();
+        drop(storage);
+        let (_, _, report) = start(copy.path(), Arc::new(SystemFiles), AppendFsync::No).unwrap();
+        assert_eq!(report.resume, Some(B), "from then on it is at home");
+    }
+    let moved = of_stopped.path().join("moved");
+    std::fs::rename(directory.path(), &moved).unwrap();
+    let (_, _, report) = start(&moved, Arc::new(SystemFiles), AppendFsync::No).unwrap();
+    assert_eq!(report.resume, Some(id));
+    std::fs::create_dir(directory.path()).unwrap(); // for whoever removes it
 }
 
 fn copy_directory(from: &Path, to: &Path) {
@@ -514,8 +548,11 @@ fn a_backup_taken_while_writing_is_the_state_of_one_moment() {
         }
     }
     storage.close().unwrap();
-    let (copy, _, report) = start(&backup, Arc::new(SystemFiles), AppendFsync::No).unwrap();
-    assert_eq!(report.resume, None);
+    // A backup may be anywhere: it says that it is one.
+    let elsewhere = tempfile::tempdir().unwrap();
+    copy_directory(&backup, elsewhere.path());
+    let (copy, _, report) = start(elsewhere.path(), Arc::new(SystemFiles), AppendFsync::No).unwrap();
+    assert_eq!((report.resume, report.new_id_because), (None, Some("the directory is a backup")));
     assert_eq!((copy.get("first").as_deref(), copy.get("second").as_deref()), (Some("1000"), Some("1000")));
 }
 
