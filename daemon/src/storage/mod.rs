@@ -94,6 +94,7 @@ pub struct Opened {
     lock: Lock,
     start: Start,
     discard: Vec<PathBuf>,
+    last_wall_ms: u64,
     /// What was loaded.
     pub store: Store,
     /// What was found out on the way.
@@ -165,15 +166,16 @@ pub fn open(options: Options, files: Arc<dyn Files>, progress: &Progress) -> Res
         gap,
         sizes: Sizes::default(),
     };
+    let last_wall_ms = known.map_or(0, |known| known.wall_ms.max(store.clock().wall_ms()));
     let report = Report {
         resume,
         new_id_because: because,
         log_bytes: start.segments.iter().map(|(_, _, bytes)| bytes).sum(),
         dropped_bytes: scan.stretch.as_ref().map_or(0, |stretch| stretch.dropped),
-        clock_back_ms: known.map_or(0, |known| known.wall_ms.max(store.clock().wall_ms()).saturating_sub(wall_ms())),
+        clock_back_ms: last_wall_ms.saturating_sub(wall_ms()),
         repaired: scan.repaired,
     };
-    Ok(Opened { options, files, lock, start, discard: scan.discard, store, report })
+    Ok(Opened { options, files, lock, start, discard: scan.discard, last_wall_ms, store, report })
 }
 
 /// What a directory that nobody uses holds.
@@ -227,7 +229,7 @@ impl Opened {
     /// # Errors
     /// The directory cannot be written to; `id` must not mint anything then.
     pub fn begin(self, id: ReplicaId) -> Result<(Store, Ready), StorageError> {
-        let Self { options, files, lock, start, discard, store, .. } = self;
+        let Self { options, files, lock, start, discard, last_wall_ms, store, .. } = self;
         let identity = Identity {
             cluster: options.cluster,
             id,
@@ -243,7 +245,7 @@ impl Opened {
         }
         let log = Log::open(&options.directory, Arc::clone(&files), start)?;
         files.sync_directory(&options.directory).map_err(StorageError::io("sync", &options.directory))?;
-        Ok((store, Ready { directory: options.directory, files, lock, identity, log }))
+        Ok((store, Ready { directory: options.directory, files, lock, identity, log, last_wall_ms }))
     }
 }
 
@@ -255,6 +257,7 @@ pub struct Ready {
     lock: Lock,
     identity: Identity,
     log: Log,
+    last_wall_ms: u64,
 }
 
 /// What is on disk.
@@ -355,6 +358,8 @@ pub struct Storage {
     files: Arc<dyn Files>,
     identity: Identity,
     policy: AppendFsync,
+    /// What the machine's clock had shown when the directory was last used.
+    last_wall_ms: u64,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Held until nothing is written any more.
     _lock: Lock,
@@ -417,6 +422,7 @@ impl Ready {
             files: self.files,
             identity: self.identity,
             policy,
+            last_wall_ms: self.last_wall_ms,
             thread: Mutex::new(Some(thread)),
             _lock: self.lock,
         })
@@ -493,6 +499,12 @@ impl Storage {
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.shared.durable.borrow().failing
+    }
+
+    /// By how many milliseconds the machine's clock is still behind what it was when the directory was last used.
+    #[must_use]
+    pub fn clock_behind_ms(&self) -> u64 {
+        self.last_wall_ms.saturating_sub(wall_ms())
     }
 
     /// How things are.

@@ -77,6 +77,13 @@ impl Setup {
         self.directory.join(format!("{}.sock", self.node))
     }
 
+    /// Keeps its data in this directory.
+    #[must_use]
+    pub fn stored(mut self, data: &Path) -> Self {
+        self.flags.extend(["--data-dir".to_owned(), data.to_string_lossy().into_owned()]);
+        self
+    }
+
     /// Where its log is.
     #[must_use]
     pub fn log(&self) -> PathBuf {
