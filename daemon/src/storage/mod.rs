@@ -22,6 +22,8 @@ mod log;
 mod place;
 mod scan;
 #[cfg(test)]
+mod sweep;
+#[cfg(test)]
 mod tests;
 mod writer;
 

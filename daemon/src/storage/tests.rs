@@ -9,7 +9,7 @@ use cahoots_gossip::engine::{Now, Record, Replica, ReplicaConfig};
 use cahoots_gossip::store::{Applied, BUCKETS, Class, Store};
 use cahoots_gossip::{Dot, Limits, ReplicaId};
 
-use super::faults::{Fault, FaultyFiles};
+use super::faults::{Fault, FaultyFiles, When};
 use super::files::SystemFiles;
 use super::log::{Log, Sizes, Start};
 use super::scan::{Progress, scan};
@@ -218,7 +218,7 @@ fn whatever_fails_nothing_promised_is_lost_and_writing_goes_on_behind_a_gap() {
         let nth = 50 + world.random.below(1_000);
         let mut log = open_small(directory.path(), &FaultyFiles::default());
         drop(log);
-        let files = FaultyFiles::failing(fault, if fault == Fault::Create { 5 } else { nth });
+        let files = FaultyFiles::failing(fault, When::Every(if fault == Fault::Create { 5 } else { nth }));
         log = open_small(directory.path(), &files);
         for step in 0..world.random.below(500) {
             if world.drive(&mut log).is_err() {
@@ -314,7 +314,7 @@ impl Source for Shelf {
     fn kept(&mut self, _: &VersionVector) {}
 }
 
-fn options(directory: &Path) -> Options {
+pub(super) fn options(directory: &Path) -> Options {
     Options {
         directory: directory.to_owned(),
         cluster: "test".into(),
@@ -440,7 +440,7 @@ fn copy_directory(from: &Path, to: &Path) {
 fn a_disk_that_fails_is_told_of_keeps_no_promise_and_is_complete_again_once_it_works() {
     for fault in [Fault::Write, Fault::Torn, Fault::Sync] {
         let directory = tempfile::tempdir().unwrap();
-        let files = FaultyFiles::failing(fault, 1_000_000);
+        let files = FaultyFiles::failing(fault, When::Every(1_000_000));
         let (shelf, storage, _) = start(directory.path(), Arc::new(files.clone()), AppendFsync::Always).unwrap();
         let seq = shelf.set("kept", "1");
         assert_eq!(wait_for(&storage, seq).seq, seq);
@@ -571,7 +571,10 @@ fn directories_that_cannot_be_used_are_refused_with_their_name() {
     let missing = directory.path().join("not/there");
     let error = open(options(&missing), Arc::new(SystemFiles), &Progress::default()).unwrap_err().to_string();
     assert!(error.contains("not/there"), "{error}");
-    for (number, files) in [(1, FaultyFiles::failing(Fault::Create, 1)), (2, FaultyFiles::failing(Fault::Rename, 1))] {
+    for (number, files) in [
+        (1, FaultyFiles::failing(Fault::Create, When::Every(1))),
+        (2, FaultyFiles::failing(Fault::Rename, When::Every(1))),
+    ] {
         let error = start(directory.path(), Arc::new(files), AppendFsync::No).map(drop).unwrap_err().to_string();
         assert!(error.contains("identity"), "{number}: {error}");
     }
