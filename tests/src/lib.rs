@@ -5,6 +5,7 @@ mod attempt;
 pub mod client;
 pub mod cluster;
 pub mod commands;
+pub mod disk_log;
 pub mod exchange;
 pub mod listener;
 pub mod oracle;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cahoots_tests::cluster::{Client, Daemon, Group, Value, until};
+use cahoots_tests::cluster::{Client, Daemon, Group, Relay, Value, until};
 use cahoots_tests::sim::Random;
 use rustix::process::Signal;
 
@@ -91,7 +91,7 @@ fn kill_again_and_again(policy: &str) {
     let seed = number("CAHOOTS_KILL_SEED", 1);
     let mut random = Random::new(seed);
     let mut group = Group::start_kept(3, seed, &["--appendfsync", policy]);
-    group.relay.as_ref().expect("there is one").listen("cahoots");
+    relay(&group).listen("cahoots");
     let mut ledgers = [Ledger::default(), Ledger::default(), Ledger::default()];
     let mut killed = 0;
     let mut lost_power = 0;
@@ -121,20 +121,21 @@ fn kill_again_and_again(policy: &str) {
             stop.store(1, Ordering::Relaxed);
         });
         killed += victims.len() as u64;
+        // What the victims had from others over streams is on their disks, and nowhere to be heard.
+        for victim in &victims {
+            relay(&group).read_disk(&group.directory().join(format!("{}.data", group_name(*victim))));
+        }
         for (victim, setup) in victims.iter().zip(setups) {
             let daemon = Daemon::start(setup);
             // What its own disk has must be there before any peer has helped; what it has from peers may not harm.
             let since = at.checked_sub(lost_at_most(policy)).unwrap_or(at);
             ledgers[*victim].check(*victim, &mut daemon.client(), since);
             ledgers[*victim].forget_after(since);
-            group.relay.as_ref().expect("there is one").attach(*victim, daemon.setup.listen);
+            relay(&group).attach(*victim, daemon.setup.listen);
             group.put(*victim, daemon);
         }
     }
     group.agree();
-    let (events, forks) = group.relay.as_ref().expect("there is one").heard();
-    assert_eq!(forks, [], "dots that name two events");
-    assert!(events > 100, "the relay has seen events: {events}");
     assert!(lost_power > 0 || kills < 20);
     // What one daemon promised, all have in the end.
     let mut sums = Vec::new();
@@ -146,6 +147,29 @@ fn kill_again_and_again(policy: &str) {
         sums.push((0..3).map(|of| client.words(&format!("GET c{of}"))).collect::<Vec<_>>());
     }
     assert!(sums.iter().all(|it| *it == sums[0]), "{sums:?}");
+    // Dots, on any way from one to another: heard between the daemons, or on the disk of one.
+    for daemon in 0..3 {
+        let counters = group[daemon].status().at("counters").clone();
+        for name in ["fingerprint_mismatches", "events_forked"] {
+            assert_eq!(*counters.at(name), Value::Integer(0), "{name} of {daemon}");
+        }
+        let data = group.directory().join(format!("{}.data", group_name(daemon)));
+        drop(group.take(daemon).kill());
+        relay(&group).read_disk(&data);
+    }
+    let (events, transferred, forks) = relay(&group).heard();
+    assert_eq!(forks, [], "dots that name two events");
+    assert!(events > 100 && (transferred > 0 || kills < 20), "{events} events, {transferred} cells in transfers");
+    println!("{policy}: {killed} kills, {events} events and {transferred} cells of transfers compared");
+}
+
+fn relay(group: &Group) -> &Relay {
+    group.relay.as_ref().expect("there is one")
+}
+
+/// The name of a daemon of a group.
+fn group_name(daemon: usize) -> &'static str {
+    ["a", "b", "c"][daemon]
 }
 
 #[test]
@@ -185,7 +209,7 @@ fn two_replicas_reload_what_they_wrote_and_what_came_by_gossip() {
         assert_eq!(*daemon.status().at("id"), ids[number]);
         assert_eq!(daemon.ask("GET of-a"), Value::text("1"));
         assert_eq!(daemon.ask("SCARD of-b"), Value::Integer(2));
-        group.relay.as_ref().expect("there is one").attach(number, daemon.setup.listen);
+        relay(&group).attach(number, daemon.setup.listen);
         group.put(number, daemon);
     }
     (0..2).for_each(|daemon| group[daemon].await_peers(1));
@@ -233,7 +257,7 @@ fn what_is_written_while_a_replica_is_down_or_loads_is_merged() {
         });
         Daemon::start(setup)
     });
-    group.relay.as_ref().expect("there is one").attach(1, daemon.setup.listen);
+    relay(&group).attach(1, daemon.setup.listen);
     group.put(1, daemon);
     group.agree();
 }

@@ -3,8 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use cahoots_tests::cluster::{Client, Daemon, Group, Setup, Value, until};
+use cahoots_tests::cluster::{Client, Daemon, Faults, Group, Setup, Value, until};
 
 #[test]
 fn a_daemon_told_to_end_hands_over_what_it_acknowledged() {
@@ -31,6 +32,91 @@ fn a_daemon_that_cannot_hand_over_says_so_by_its_exit_code() {
     group.relay.as_ref().unwrap().split(&[0], &[1]);
     group[0].ask("SET alone 1");
     assert_eq!(group.take(0).terminate().code(), Some(3));
+}
+
+/// Sets `NAME:0`, `NAME:1`, ... until the daemon is gone, some at a time; counts what was answered.
+fn write_until_it_ends(mut client: Client, name: &str, answered: &AtomicU64) {
+    for first in (0..).step_by(20) {
+        for number in first..first + 20 {
+            if client.send(&[b"SET", format!("{name}:{number}").as_bytes(), b"x"]).is_err() {
+                return;
+            }
+        }
+        for _ in 0..20 {
+            match client.receive() {
+                Ok(reply) => assert_eq!(reply, Value::text("OK")),
+                Err(_) => return,
+            }
+            answered.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Ends daemon 0 of a group while four clients write to it as fast as they can; its exit code, and how many of each
+/// client's writes were answered.
+fn terminate_under_load(group: &mut Group, before: impl FnOnce(&Group)) -> (Option<i32>, Vec<u64>) {
+    let answered = [(); 4].map(|()| AtomicU64::new(0));
+    let mut code = None;
+    std::thread::scope(|scope| {
+        for (number, answered) in answered.iter().enumerate() {
+            let client = group[0].client();
+            scope.spawn(move || write_until_it_ends(client, &format!("w{number}"), answered));
+        }
+        let enough = |least: u64| {
+            until("all clients have written", || {
+                let counts: Vec<u64> = answered.iter().map(|it| it.load(Ordering::SeqCst)).collect();
+                if counts.iter().all(|count| *count >= least) { Ok(counts[0]) } else { Err(format!("{counts:?}")) }
+            })
+        };
+        enough(500);
+        before(group);
+        let now = answered.iter().map(|it| it.load(Ordering::SeqCst)).max().expect("four");
+        enough(now + 100);
+        code = group.take(0).terminate().code();
+    });
+    (code, answered.iter().map(|it| it.load(Ordering::SeqCst)).collect())
+}
+
+/// How many of the answered writes are at neither of these.
+fn missing(answered: &[u64], daemons: &[&Daemon]) -> u64 {
+    let mut missing = 0;
+    for (writer, count) in answered.iter().enumerate() {
+        let keys: Vec<String> = (0..*count).map(|number| format!("w{writer}:{number}")).collect();
+        for chunk in keys.chunks(500) {
+            let words: Vec<&[u8]> = [&b"MGET"[..]].into_iter().chain(chunk.iter().map(String::as_bytes)).collect();
+            let replies: Vec<Value> = daemons.iter().map(|daemon| daemon.client().call(&words)).collect();
+            let absent = |at: &usize| replies.iter().all(|reply| reply.array()[*at] == Value::Null);
+            missing += (0..chunk.len()).filter(absent).count() as u64;
+        }
+    }
+    missing
+}
+
+#[test]
+fn under_load_everything_acknowledged_is_on_a_peer_when_a_daemon_told_to_end_has_ended() {
+    for stored in [false, true] {
+        let mut group = if stored { Group::start_stored(3, &[]) } else { Group::start(3) };
+        let (code, answered) = terminate_under_load(&mut group, |_| ());
+        assert_eq!(code, Some(0));
+        assert_eq!(missing(&answered, &[&group[1], &group[2]]), 0, "of {answered:?}");
+    }
+}
+
+#[test]
+fn under_load_and_cut_off_the_exit_code_says_so_and_what_is_on_disk_comes_later() {
+    let mut group = Group::start_kept(3, 5, &["--drain-ms", "1000"]);
+    let cut = |group: &Group| group.relay.as_ref().expect("there is one").split(&[0], &[1, 2]);
+    let setup = group[0].setup.clone();
+    let (code, answered) = terminate_under_load(&mut group, cut);
+    assert_eq!(code, Some(3));
+    assert!(missing(&answered, &[&group[1], &group[2]]) > 0, "the code is no false alarm");
+    group.relay.as_ref().expect("there is one").set(Faults::default());
+    let daemon = Daemon::start(setup);
+    group.relay.as_ref().expect("there is one").attach(0, daemon.setup.listen);
+    group.put(0, daemon);
+    (0..3).for_each(|number| group[number].await_peers(2));
+    group.agree_on_versions();
+    assert_eq!(missing(&answered, &[&group[1]]), 0);
 }
 
 #[test]

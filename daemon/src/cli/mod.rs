@@ -27,7 +27,8 @@ use crate::config::{Flags, Locate};
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed, the reason is on stderr; 2 the command line makes no sense; \
 3 serve stopped, but some writes of this node are not on as many other live nodes as wanted; \
-4 serve cannot use its data directory; 5 serve found another process under its replica id; \
+4 serve cannot use its data directory; 5 the data directory was copied or moved, or another process lives under \
+its replica id: see --new-id; \
 6 serve stopped, but not everything is on disk.";
 
 /// Replicated state at memory speed, for local programs that speak Redis's protocol over a Unix socket.
@@ -102,7 +103,7 @@ pub type CliResult = Result<ExitCode, Box<dyn std::error::Error + Send + Sync>>;
 pub const EXIT_NOT_HANDED_OVER: u8 = 3;
 /// `serve` cannot use its data directory.
 pub const EXIT_STORAGE: u8 = 4;
-/// `serve` found another process under its replica id.
+/// `serve` found another process under its replica id, or data that may be in use elsewhere.
 pub const EXIT_ID_IN_USE: u8 = 5;
 /// `serve` stopped and not everything is on disk.
 pub const EXIT_NOT_KEPT: u8 = 6;

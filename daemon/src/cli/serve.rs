@@ -93,7 +93,8 @@ async fn run(config: Config, started: Instant) -> CliResult {
         End::Stopped(reason) => reason,
         End::NoStorage(error) => {
             log_error(&error);
-            return Ok(ExitCode::from(EXIT_STORAGE));
+            let copied = matches!(error, StorageError::Copied { .. });
+            return Ok(ExitCode::from(if copied { EXIT_ID_IN_USE } else { EXIT_STORAGE }));
         }
         // What was written here is under an id that is not ours alone: it is not handed over as if it were.
         End::Failed(failure) => return Ok(explain(&failure)),

@@ -65,9 +65,13 @@ fn describe(status: &Value) -> String {
 fn describe_storage(storage: &Value) -> String {
     let text = |name: &str| storage[name].as_str().unwrap_or_default();
     let bytes = storage["log_bytes"].as_u64().unwrap_or(0);
+    let behind = match storage["clock_behind_ms"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(ms) => format!("         CLOCK SET BACK: it is {ms} ms behind what it was when this data was last used\n"),
+    };
     let place = format!("{}, {bytes} bytes, appendfsync {}", text("directory"), text("appendfsync"));
     match text("state") {
-        "ok" => format!("keeps    {place}\n"),
+        "ok" => format!("keeps    {place}\n{behind}"),
         "loading" => format!("         LOADING: {}% of its data\n", storage["loaded_percent"]),
         "failing" => format!("         CANNOT WRITE TO DISK: {}; what it holds is not kept\n", text("error")),
         "rebuilding" => format!("keeps    {place}\n         NOT COMPLETE ON DISK YET, after: {}\n", text("error")),

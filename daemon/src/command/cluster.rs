@@ -156,7 +156,7 @@ fn write_storage(reply: &mut Reply<'_>, durability: &Durability) {
         (Some(_), false) => "failing",
         (None, false) => "ok",
     };
-    reply.map(8);
+    reply.map(9);
     for (name, value) in [
         ("state", state),
         ("error", status.failing.as_deref().unwrap_or_default()),
@@ -171,6 +171,7 @@ fn write_storage(reply: &mut Reply<'_>, durability: &Durability) {
         ("image_bytes", status.live_bytes),
         ("position", status.position),
         ("synced", status.synced),
+        ("clock_behind_ms", storage.clock_behind_ms()),
     ] {
         reply.bulk(name.as_bytes());
         reply.integer(value.cast_signed());

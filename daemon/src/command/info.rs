@@ -128,6 +128,7 @@ fn persistence(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
         "storage_rebuilding": u8::from(status.rebuilding),
         "log_position": status.position,
         "log_synced": status.synced,
+        "clock_behind_ms": storage.clock_behind_ms(),
     )
 }
 

@@ -83,7 +83,8 @@ pub struct Flags {
     #[arg(long, env = "CAHOOTS_APPENDFSYNC", value_name = "WHEN")]
     pub appendfsync: Option<AppendFsync>,
 
-    /// Do not go on under the replica id of the data directory, but take a new one: for a copy whose original is in use
+    /// Do not go on under the replica id of the data directory, but take a new one and keep the data: for a directory that
+    /// was copied or moved, which is refused without this
     #[arg(long, env = "CAHOOTS_NEW_ID", value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     pub new_id: Option<bool>,

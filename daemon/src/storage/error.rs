@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::place::Place;
+
 /// Why a data directory cannot be used. Each names the file.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -48,6 +50,25 @@ pub enum StorageError {
         /// What was found there.
         what: String,
     },
+    /// The directory is not where it was made: a copy, whose original may be in use, or one that was moved.
+    #[error(
+        "the data directory {path:?} was copied or moved: its data was last used at {used_at:?}, and its file \"lock\" is \
+         another one than then ({}). Two nodes must not go on under one replica id from the same data, and only you know \
+         whether there are two. If this is a copy and is to be a replica beside the original, or if it was moved here, start \
+         it once with --new-id: all data is kept, and the replica gets an id of its own. If it is here by mistake, start the \
+         original",
+        seen(made_at, found_at)
+    )]
+    Copied {
+        /// The directory.
+        path: PathBuf,
+        /// The machine and path at which it was last used.
+        used_at: String,
+        /// Where it was made.
+        made_at: Place,
+        /// Where it is.
+        found_at: Place,
+    },
     /// The data belongs to another cluster.
     #[error("{path:?} holds data of the cluster {theirs:?}, and this node is configured for {ours:?}")]
     OtherCluster {
@@ -70,3 +91,20 @@ impl StorageError {
         Self::Damaged { path: path.to_owned(), offset, what: what.into() }
     }
 }
+
+/// What tells two places apart.
+fn seen(made_at: &Place, found_at: &Place) -> String {
+    let file = |place: &Place| {
+        format!(
+            "inode {} made at {}.{:09} on machine {:016x}",
+            place.inode,
+            place.born / NANOS,
+            place.born % NANOS,
+            place.machine
+        )
+    };
+    format!("then {}, now {}", file(made_at), file(found_at))
+}
+
+/// In a second.
+const NANOS: u128 = 1_000_000_000;

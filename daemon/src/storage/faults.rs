@@ -23,12 +23,32 @@ impl Fault {
     pub(super) const ALL: [Self; 5] = [Self::Write, Self::Torn, Self::Sync, Self::Rename, Self::Create];
 }
 
+/// And when, by the number of the call among those of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    Every(u64),
+    Once(u64),
+    Twice(u64, u64),
+}
+
+impl When {
+    fn is(self, call: u64) -> bool {
+        match self {
+            Self::Every(nth) => call.is_multiple_of(nth),
+            Self::Once(nth) => call == nth,
+            Self::Twice(first, second) => call == first || call == second,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
-    fault: Option<(Fault, u64)>,
+    fault: Option<(Fault, When)>,
     /// Calls of that kind so far, and failures.
     calls: u64,
     failures: u64,
+    /// A call has failed by `fault`.
+    fired: bool,
     /// Everything fails from now on.
     broken: bool,
     /// Per file: bytes known to be on disk.
@@ -43,11 +63,16 @@ pub(super) struct FaultyFiles {
 }
 
 impl FaultyFiles {
-    /// Every `nth` call of a kind fails.
-    pub(super) fn failing(fault: Fault, nth: u64) -> Self {
+    /// Calls of a kind fail.
+    pub(super) fn failing(fault: Fault, when: When) -> Self {
         let files = Self::default();
-        files.state.lock().unwrap().fault = Some((fault, nth));
+        files.state.lock().unwrap().fault = Some((fault, when));
         files
+    }
+
+    /// Whether one has.
+    pub(super) fn fired(&self) -> bool {
+        self.state.lock().unwrap().fired
     }
 
     /// From now on nothing works, or everything does.
@@ -63,10 +88,11 @@ impl FaultyFiles {
 
     fn fails(&self, fault: Fault) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
-        let due = state.fault.filter(|(it, _)| *it == fault).is_some_and(|(_, nth)| {
+        let due = state.fault.filter(|(it, _)| *it == fault).is_some_and(|(_, when)| {
             state.calls += 1;
-            state.calls.is_multiple_of(nth)
+            when.is(state.calls)
         });
+        state.fired |= due;
         if due || state.broken {
             state.failures += 1;
             return Err(io::Error::other(format!("{fault:?} fails as told")));

@@ -6,9 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use cahoots_gossip::ReplicaId;
 use rustix::fs::{FlockOperation, flock};
@@ -17,10 +15,13 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::error::StorageError;
 use super::files::Files;
 use super::frame::FORMAT;
+use super::place::Place;
 
 const FILE: &str = "identity";
 const LOCK: &str = "lock";
 const TITLE: &str = "cahoots data directory, format ";
+/// The place of what `SAVE` made.
+const BACKUP: &str = "backup";
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +29,10 @@ pub(super) struct Identity {
     pub(super) cluster: String,
     /// The replica that used the directory last.
     pub(super) id: ReplicaId,
-    /// Where the directory was; see [`Lock::place`].
-    pub(super) place: String,
+    /// Where the directory was; nothing if this is a backup, which may be anywhere.
+    pub(super) place: Option<Place>,
+    /// The same for people: the machine's name and the path.
+    pub(super) used_at: String,
     /// The last position of the log if it was closed with everything in it; nothing while it is in use.
     pub(super) stopped: Option<u64>,
     /// When this was written, in milliseconds since 1970.
@@ -39,9 +42,11 @@ pub(super) struct Identity {
 impl Identity {
     fn encode(&self) -> String {
         let stopped = self.stopped.map_or_else(|| "no".to_owned(), |position| position.to_string());
-        let Self { cluster, id, place, wall_ms, .. } = self;
+        let place = self.place.map_or_else(|| BACKUP.to_owned(), |place| place.to_string());
+        let Self { cluster, id, used_at, wall_ms, .. } = self;
         let text = format!(
-            "{TITLE}{FORMAT}\ncluster {cluster}\nid {:016x}\nplace {place}\nstopped {stopped}\nwritten {wall_ms}\n",
+            "{TITLE}{FORMAT}\ncluster {cluster}\nid {:016x}\nplace {place}\nused-at {used_at}\nstopped {stopped}\n\
+             written {wall_ms}\n",
             id.get()
         );
         let checksum = xxh3_64(text.as_bytes());
@@ -67,7 +72,11 @@ impl Identity {
         Ok(Self {
             cluster: field("cluster")?.to_owned(),
             id: ReplicaId::new(u64::from_str_radix(field("id")?, 16).map_err(|_| damaged("no id"))?),
-            place: field("place")?.to_owned(),
+            place: match field("place")? {
+                BACKUP => None,
+                place => Some(place.parse().map_err(|()| damaged("no place"))?),
+            },
+            used_at: field("used-at")?.to_owned(),
             stopped: field("stopped")?.parse().ok(),
             wall_ms: field("written")?.parse().unwrap_or(0),
         })
@@ -119,14 +128,9 @@ impl Lock {
         if directory.join(LOCK).exists() { Self::take(directory).map(Some) } else { Ok(None) }
     }
 
-    /// What tells this directory from a copy of it: the machine, and when and as what the lock's file was made. A copy
-    /// is another file. Left are images of whole disks, which only the cluster can tell apart.
-    pub(super) fn place(&self) -> String {
-        let machine = std::fs::read("/etc/machine-id").map_or(0, |id| xxh3_64(&id));
-        let found = self.file.metadata().ok();
-        let inode = found.as_ref().map_or(0, MetadataExt::ino);
-        let born = found.and_then(|it| it.created().ok()).and_then(|it| it.duration_since(UNIX_EPOCH).ok());
-        format!("{machine:016x}-{inode:x}-{:x}", born.map_or(0, |it| it.as_nanos()))
+    /// Where the directory is.
+    pub(super) fn place(&self) -> Place {
+        Place::of(&self.file)
     }
 }
 
@@ -141,14 +145,15 @@ mod tests {
         let mut identity = Identity {
             cluster: "a cluster".into(),
             id: ReplicaId::new(0xABC),
-            place: "here".into(),
+            place: Some(Place::default()),
+            used_at: "a machine:/some/where".into(),
             stopped: Some(7),
             wall_ms: 12,
         };
         assert_eq!(Identity::read(directory.path()).unwrap(), None);
         identity.write(directory.path(), &SystemFiles).unwrap();
         assert_eq!(Identity::read(directory.path()).unwrap(), Some(identity.clone()));
-        identity.stopped = None;
+        (identity.stopped, identity.place) = (None, None);
         identity.write(directory.path(), &SystemFiles).unwrap();
         assert_eq!(Identity::read(directory.path()).unwrap(), Some(identity));
         let path = directory.path().join(FILE);
@@ -167,9 +172,13 @@ mod tests {
         assert!(matches!(Lock::take(directory.path()), Err(StorageError::Locked { .. })));
         let place = lock.place();
         drop(lock);
-        assert_eq!(Lock::take(directory.path()).unwrap().place(), place);
-        let copy = tempfile::tempdir().unwrap();
-        std::fs::copy(directory.path().join(LOCK), copy.path().join(LOCK)).unwrap();
-        assert_ne!(Lock::take(copy.path()).unwrap().place(), place);
+        assert!(Lock::take(directory.path()).unwrap().place().is(&place));
+        // Clocks of file systems tick every few milliseconds.
+        let another_tick = (0..1_000_000).any(|_| {
+            let copy = tempfile::tempdir().unwrap();
+            std::fs::copy(directory.path().join(LOCK), copy.path().join(LOCK)).unwrap();
+            !Lock::take(copy.path()).unwrap().place().is(&place)
+        });
+        assert!(another_tick);
     }
 }

@@ -4,9 +4,10 @@
 //! ([`cahoots_gossip::store`]'s transfers of one bucket). They lie in a log of checksummed frames (`log`); loading
 //! (`scan`, `load`) puts them through the same door as a peer's would be. Nothing here knows what they mean.
 //!
-//! A replica id is used again only after a clean stop of the same directory in the same place (`identity`): then
-//! everything it ever told or acknowledged is there. In all other cases the data is loaded and a fresh id is taken; what
-//! the old one had told others comes back from them, as from any peer that is gone.
+//! A replica id is used again only after a clean stop of the same directory in the same place (`identity`, `place`): then
+//! everything it ever told or acknowledged is there. After a kill the data is loaded and a fresh id is taken; what the old
+//! one had told others comes back from them, as from any peer that is gone. A directory found at another place is
+//! refused: only a person knows whether it was moved or copied.
 //!
 //! The layout of the files is documented in `docs/storage-format.md`.
 
@@ -18,7 +19,10 @@ mod frame;
 mod identity;
 mod load;
 mod log;
+mod place;
 mod scan;
+#[cfg(test)]
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -42,6 +46,7 @@ pub use writer::{Source, Taken};
 use identity::{Identity, Lock};
 #[doc(hidden)]
 pub use log::{Log, Sizes, Start, Sync};
+pub use place::Place;
 use writer::{Writer, wall_ms};
 
 /// When what was written is made to survive a failure of the machine.
@@ -77,7 +82,7 @@ pub struct Options {
     pub cluster: String,
     /// What the cluster has agreed to hold.
     pub limits: Limits,
-    /// Do not use the id again whatever the directory says.
+    /// Do not use the id again whatever the directory says, and take it although it may be a copy.
     pub new_id: bool,
     /// Load what can be read of a damaged log.
     pub repair: bool,
@@ -91,6 +96,7 @@ pub struct Opened {
     lock: Lock,
     start: Start,
     discard: Vec<PathBuf>,
+    last_wall_ms: u64,
     /// What was loaded.
     pub store: Store,
     /// What was found out on the way.
@@ -130,6 +136,13 @@ pub fn open(options: Options, files: Arc<dyn Files>, progress: &Progress) -> Res
             ours: options.cluster.clone(),
         });
     }
+    let place = lock.place();
+    if let Some(known) = known.as_ref().filter(|_| !options.new_id)
+        && let Some(made_at) = known.place.filter(|made_at| !place.is(made_at))
+    {
+        let used_at = known.used_at.clone();
+        return Err(StorageError::Copied { path: directory.clone(), used_at, made_at, found_at: place });
+    }
     let stopped = known.as_ref().and_then(|known| known.stopped);
     let scan = scan::scan(directory, stopped, options.repair, progress)?;
     let mut store = load::load(&scan, options.limits.clone(), progress)?;
@@ -140,10 +153,8 @@ pub fn open(options: Options, files: Arc<dyn Files>, progress: &Progress) -> Res
     let (resume, because) = match &known {
         Some(_) if options.new_id => (None, Some("that was asked for")),
         Some(_) if scan.repaired.is_some() => (None, Some("the log is damaged")),
+        Some(known) if known.place.is_none() => (None, Some("the directory is a backup")),
         Some(known) if known.stopped != Some(last) => (None, Some("it was not stopped cleanly")),
-        Some(known) if known.place != lock.place() => {
-            (None, Some("the directory was moved or copied, and the original may be in use"))
-        }
         Some(known) => (Some(known.id), None),
         None if scan.stretch.is_some() => (None, Some("the directory does not say whose data it is")),
         None => (None, None),
@@ -157,15 +168,16 @@ pub fn open(options: Options, files: Arc<dyn Files>, progress: &Progress) -> Res
         gap,
         sizes: Sizes::default(),
     };
+    let last_wall_ms = known.map_or(0, |known| known.wall_ms.max(store.clock().wall_ms()));
     let report = Report {
         resume,
         new_id_because: because,
         log_bytes: start.segments.iter().map(|(_, _, bytes)| bytes).sum(),
         dropped_bytes: scan.stretch.as_ref().map_or(0, |stretch| stretch.dropped),
-        clock_back_ms: known.map_or(0, |known| known.wall_ms.max(store.clock().wall_ms()).saturating_sub(wall_ms())),
+        clock_back_ms: last_wall_ms.saturating_sub(wall_ms()),
         repaired: scan.repaired,
     };
-    Ok(Opened { options, files, lock, start, discard: scan.discard, store, report })
+    Ok(Opened { options, files, lock, start, discard: scan.discard, last_wall_ms, store, report })
 }
 
 /// What a directory that nobody uses holds.
@@ -219,9 +231,15 @@ impl Opened {
     /// # Errors
     /// The directory cannot be written to; `id` must not mint anything then.
     pub fn begin(self, id: ReplicaId) -> Result<(Store, Ready), StorageError> {
-        let Self { options, files, lock, start, discard, store, .. } = self;
-        let identity =
-            Identity { cluster: options.cluster, id, place: lock.place(), stopped: None, wall_ms: wall_ms() };
+        let Self { options, files, lock, start, discard, last_wall_ms, store, .. } = self;
+        let identity = Identity {
+            cluster: options.cluster,
+            id,
+            place: Some(lock.place()),
+            used_at: place::described(&options.directory),
+            stopped: None,
+            wall_ms: wall_ms(),
+        };
         identity.write(&options.directory, &*files)?;
         // Latest first: what is left after an interruption is still behind a place where the log ends.
         for path in discard.iter().rev() {
@@ -229,7 +247,7 @@ impl Opened {
         }
         let log = Log::open(&options.directory, Arc::clone(&files), start)?;
         files.sync_directory(&options.directory).map_err(StorageError::io("sync", &options.directory))?;
-        Ok((store, Ready { directory: options.directory, files, lock, identity, log }))
+        Ok((store, Ready { directory: options.directory, files, lock, identity, log, last_wall_ms }))
     }
 }
 
@@ -241,6 +259,7 @@ pub struct Ready {
     lock: Lock,
     identity: Identity,
     log: Log,
+    last_wall_ms: u64,
 }
 
 /// What is on disk.
@@ -341,6 +360,8 @@ pub struct Storage {
     files: Arc<dyn Files>,
     identity: Identity,
     policy: AppendFsync,
+    /// What the machine's clock had shown when the directory was last used.
+    last_wall_ms: u64,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Held until nothing is written any more.
     _lock: Lock,
@@ -403,6 +424,7 @@ impl Ready {
             files: self.files,
             identity: self.identity,
             policy,
+            last_wall_ms: self.last_wall_ms,
             thread: Mutex::new(Some(thread)),
             _lock: self.lock,
         })
@@ -470,7 +492,7 @@ impl Storage {
         let (done, result) = oneshot::channel();
         self.order(Order::Backup(to.clone(), done));
         result.await.unwrap_or_else(|_| Err("storage is closed".into()))?;
-        let identity = Identity { place: "a copy".into(), stopped: None, wall_ms: wall_ms(), ..self.identity.clone() };
+        let identity = Identity { place: None, stopped: None, wall_ms: wall_ms(), ..self.identity.clone() };
         identity.write(&to, &*self.files).map_err(|error| error.to_string())?;
         Ok(to)
     }
@@ -479,6 +501,12 @@ impl Storage {
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.shared.durable.borrow().failing
+    }
+
+    /// By how many milliseconds the machine's clock is still behind what it was when the directory was last used.
+    #[must_use]
+    pub fn clock_behind_ms(&self) -> u64 {
+        self.last_wall_ms.saturating_sub(wall_ms())
     }
 
     /// How things are.

@@ -9,7 +9,7 @@ use cahoots_gossip::engine::{Now, Record, Replica, ReplicaConfig};
 use cahoots_gossip::store::{Applied, BUCKETS, Class, Store};
 use cahoots_gossip::{Dot, Limits, ReplicaId};
 
-use super::faults::{Fault, FaultyFiles};
+use super::faults::{Fault, FaultyFiles, When};
 use super::files::SystemFiles;
 use super::log::{Log, Sizes, Start};
 use super::scan::{Progress, scan};
@@ -218,7 +218,7 @@ fn whatever_fails_nothing_promised_is_lost_and_writing_goes_on_behind_a_gap() {
         let nth = 50 + world.random.below(1_000);
         let mut log = open_small(directory.path(), &FaultyFiles::default());
         drop(log);
-        let files = FaultyFiles::failing(fault, if fault == Fault::Create { 5 } else { nth });
+        let files = FaultyFiles::failing(fault, When::Every(if fault == Fault::Create { 5 } else { nth }));
         log = open_small(directory.path(), &files);
         for step in 0..world.random.below(500) {
             if world.drive(&mut log).is_err() {
@@ -314,7 +314,7 @@ impl Source for Shelf {
     fn kept(&mut self, _: &VersionVector) {}
 }
 
-fn options(directory: &Path) -> Options {
+pub(super) fn options(directory: &Path) -> Options {
     Options {
         directory: directory.to_owned(),
         cluster: "test".into(),
@@ -374,25 +374,59 @@ fn an_id_is_continued_after_a_clean_stop_and_after_nothing_else() {
     let seq = shelf.set("a", "2");
     assert_eq!(wait_for(&storage, seq).seq, seq);
     // Killed: what was promised is there, the id is not used again.
-    std::mem::forget(storage.thread.lock().unwrap().take());
-    let copy = tempfile::tempdir().unwrap();
-    copy_directory(directory.path(), copy.path());
-    let (shelf, storage, report) = start(copy.path(), system(), AppendFsync::No).unwrap();
-    assert_eq!((report.resume, shelf.get("a")), (None, Some("2".into())));
-    assert_eq!(report.new_id_because, Some("it was not stopped cleanly"));
-    shelf.set("a", "3");
+    let saved = tempfile::tempdir().unwrap();
+    copy_directory(directory.path(), saved.path());
     storage.close().unwrap();
     drop(storage);
-
-    // A copy of a directory that was stopped cleanly is another place.
-    let second = tempfile::tempdir().unwrap();
-    copy_directory(copy.path(), second.path());
-    let (shelf, _, report) = start(second.path(), system(), AppendFsync::No).unwrap();
-    assert_eq!((report.resume, shelf.get("a")), (None, Some("3".into())));
-    assert!(report.new_id_because.unwrap().contains("copied"));
-    let mut asked = options(copy.path());
+    std::fs::remove_file(saved.path().join("lock")).unwrap();
+    copy_directory(saved.path(), directory.path());
+    let (shelf, storage, report) = start(directory.path(), system(), AppendFsync::No).unwrap();
+    assert_eq!((report.resume, shelf.get("a")), (None, Some("2".into())));
+    assert_eq!(report.new_id_because, Some("it was not stopped cleanly"));
+    storage.close().unwrap();
+    drop(storage);
+    let mut asked = options(directory.path());
     asked.new_id = true;
     assert_eq!(open(asked, system(), &Progress::default()).unwrap().report.resume, None);
+}
+
+#[test]
+fn a_copy_is_refused_with_what_was_seen_and_taken_under_a_new_id_when_asked_and_a_moved_directory_is_no_copy() {
+    let directory = tempfile::tempdir().unwrap();
+    let (shelf, storage, _) = start(directory.path(), Arc::new(SystemFiles), AppendFsync::Always).unwrap();
+    let id = shelf.0.lock().unwrap().id();
+    let seq = shelf.set("a", "1");
+    assert_eq!(wait_for(&storage, seq).seq, seq);
+    let (of_running, of_stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    copy_directory(directory.path(), of_running.path());
+    storage.close().unwrap();
+    drop(storage);
+    copy_directory(directory.path(), of_stopped.path());
+    let before = directory.path().display().to_string();
+    for copy in [&of_running, &of_stopped] {
+        for _ in 0..2 {
+            let error = start(copy.path(), Arc::new(SystemFiles), AppendFsync::No).map(drop).unwrap_err();
+            assert!(matches!(error, StorageError::Copied { .. }));
+            let text = error.to_string();
+            assert!(text.contains(&copy.path().display().to_string()) && text.contains(&before), "{text}");
+            assert!(text.contains("--new-id"), "{text}");
+        }
+        let mut asked = options(copy.path());
+        asked.new_id = true;
+        let opened = open(asked, Arc::new(SystemFiles), &Progress::default()).unwrap();
+        assert_eq!((opened.report.resume, opened.store.len()), (None, 1));
+        let (store, ready) = opened.begin(B).unwrap();
+        let storage = ready.start(Shelf::new(store, B), AppendFsync::No).unwrap();
+        storage.close().unwrap();
+        drop(storage);
+        let (_, _, report) = start(copy.path(), Arc::new(SystemFiles), AppendFsync::No).unwrap();
+        assert_eq!(report.resume, Some(B), "from then on it is at home");
+    }
+    let moved = of_stopped.path().join("moved");
+    std::fs::rename(directory.path(), &moved).unwrap();
+    let (_, _, report) = start(&moved, Arc::new(SystemFiles), AppendFsync::No).unwrap();
+    assert_eq!(report.resume, Some(id));
+    std::fs::create_dir(directory.path()).unwrap(); // for whoever removes it
 }
 
 fn copy_directory(from: &Path, to: &Path) {
@@ -406,7 +440,7 @@ fn copy_directory(from: &Path, to: &Path) {
 fn a_disk_that_fails_is_told_of_keeps_no_promise_and_is_complete_again_once_it_works() {
     for fault in [Fault::Write, Fault::Torn, Fault::Sync] {
         let directory = tempfile::tempdir().unwrap();
-        let files = FaultyFiles::failing(fault, 1_000_000);
+        let files = FaultyFiles::failing(fault, When::Every(1_000_000));
         let (shelf, storage, _) = start(directory.path(), Arc::new(files.clone()), AppendFsync::Always).unwrap();
         let seq = shelf.set("kept", "1");
         assert_eq!(wait_for(&storage, seq).seq, seq);
@@ -514,8 +548,11 @@ fn a_backup_taken_while_writing_is_the_state_of_one_moment() {
         }
     }
     storage.close().unwrap();
-    let (copy, _, report) = start(&backup, Arc::new(SystemFiles), AppendFsync::No).unwrap();
-    assert_eq!(report.resume, None);
+    // A backup may be anywhere: it says that it is one.
+    let elsewhere = tempfile::tempdir().unwrap();
+    copy_directory(&backup, elsewhere.path());
+    let (copy, _, report) = start(elsewhere.path(), Arc::new(SystemFiles), AppendFsync::No).unwrap();
+    assert_eq!((report.resume, report.new_id_because), (None, Some("the directory is a backup")));
     assert_eq!((copy.get("first").as_deref(), copy.get("second").as_deref()), (Some("1000"), Some("1000")));
 }
 
@@ -534,7 +571,10 @@ fn directories_that_cannot_be_used_are_refused_with_their_name() {
     let missing = directory.path().join("not/there");
     let error = open(options(&missing), Arc::new(SystemFiles), &Progress::default()).unwrap_err().to_string();
     assert!(error.contains("not/there"), "{error}");
-    for (number, files) in [(1, FaultyFiles::failing(Fault::Create, 1)), (2, FaultyFiles::failing(Fault::Rename, 1))] {
+    for (number, files) in [
+        (1, FaultyFiles::failing(Fault::Create, When::Every(1))),
+        (2, FaultyFiles::failing(Fault::Rename, When::Every(1))),
+    ] {
         let error = start(directory.path(), Arc::new(files), AppendFsync::No).map(drop).unwrap_err().to_string();
         assert!(error.contains("identity"), "{number}: {error}");
     }

@@ -33,8 +33,8 @@ const IMAGES_BYTES_PRESSED: i64 = 4 << 20;
 const RATE_PRESSED: u64 = 2;
 /// Images rest this many times as long as they took.
 const IMAGES_REST: u32 = 3;
-/// How long writing rests after it failed, at first and at most.
-const RETRY: Duration = Duration::from_millis(500);
+/// How long writing rests after it failed, at first and at most. Tests fail it a thousand times.
+const RETRY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 500 });
 const RETRY_MOST: Duration = Duration::from_secs(10);
 
 /// Where what is to be written comes from.

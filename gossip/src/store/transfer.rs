@@ -394,6 +394,20 @@ pub(super) fn low_half(fingerprint: Fingerprint) -> u64 {
     fingerprint.get() as u64
 }
 
+/// Shows the contents in a transfer, whole ones and those of differences.
+pub(super) fn each_content(
+    bytes: &[u8],
+    limits: &Limits,
+    mut show: impl FnMut(&Content<'_>),
+) -> Result<(), TransferError> {
+    for state in decode(bytes, limits)?.1 {
+        if let Form::Whole(content) | Form::Difference(Difference { content, .. }) = &state.form {
+            show(content);
+        }
+    }
+    Ok(())
+}
+
 fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, Vec<BucketState<'a>>), TransferError> {
     let (header, mut rest) = postcard::take_from_bytes::<Header>(bytes).map_err(|_| TransferError::Malformed)?;
     let mut states: Vec<BucketState<'a>> = Vec::new();

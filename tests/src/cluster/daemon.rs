@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -25,6 +25,8 @@ pub struct Setup {
     pub seeds: Vec<SocketAddr>,
     /// Further flags.
     pub flags: Vec<String>,
+    /// A command and its arguments that run the daemon, in surroundings of its own.
+    pub within: Vec<String>,
 }
 
 impl Setup {
@@ -38,13 +40,48 @@ impl Setup {
             advertise: None,
             seeds: Vec::new(),
             flags: Vec::new(),
+            within: Vec::new(),
         }
+    }
+
+    /// The command that runs it.
+    fn serve(&self) -> Command {
+        let plain = command();
+        let mut serve = match self.within.split_first() {
+            None => plain,
+            Some((program, arguments)) => {
+                let mut within = Command::new(program);
+                within.args(arguments).arg(plain.get_program());
+                for (name, _) in plain.get_envs() {
+                    within.env_remove(name);
+                }
+                within
+            }
+        };
+        serve.arg("serve").arg("--node").arg(&self.node).arg("--socket").arg(self.socket());
+        serve.arg("--listen").arg(self.listen.to_string());
+        if let Some(advertise) = self.advertise {
+            serve.arg("--advertise").arg(advertise.to_string());
+        }
+        for seed in &self.seeds {
+            serve.arg("--seed").arg(seed.to_string());
+        }
+        let log = File::options().create(true).append(true).open(self.log()).expect("a log");
+        serve.args(&self.flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        serve
     }
 
     /// Where its clients connect.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.directory.join(format!("{}.sock", self.node))
+    }
+
+    /// Keeps its data in this directory.
+    #[must_use]
+    pub fn stored(mut self, data: &Path) -> Self {
+        self.flags.extend(["--data-dir".to_owned(), data.to_string_lossy().into_owned()]);
+        self
     }
 
     /// Where its log is.
@@ -69,17 +106,7 @@ impl Daemon {
     /// If it does not start; shows its log.
     #[must_use]
     pub fn start(setup: Setup) -> Self {
-        let log = File::options().create(true).append(true).open(setup.log()).expect("a log");
-        let mut serve = command();
-        serve.arg("serve").arg("--node").arg(&setup.node).arg("--socket").arg(setup.socket());
-        serve.arg("--listen").arg(setup.listen.to_string());
-        if let Some(advertise) = setup.advertise {
-            serve.arg("--advertise").arg(advertise.to_string());
-        }
-        for seed in &setup.seeds {
-            serve.arg("--seed").arg(seed.to_string());
-        }
-        let child = serve.args(&setup.flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn();
+        let child = setup.serve().spawn();
         let mut daemon = Self { child: child.expect("the binary runs"), setup };
         let stdout = daemon.child.stdout.take().expect("it is piped");
         let mut first = String::new();
@@ -94,6 +121,22 @@ impl Daemon {
         let Value::Text(listen) = daemon.status().at("listen").clone() else { panic!("it listens nowhere") };
         daemon.setup.listen = String::from_utf8_lossy(&listen).parse().expect("an address");
         daemon
+    }
+
+    /// Starts a daemon that is to end by itself; its exit code, and what its log says.
+    ///
+    /// # Panics
+    /// If it goes on.
+    #[must_use]
+    pub fn start_in_vain(setup: Setup) -> (Option<i32>, String) {
+        let before = std::fs::read_to_string(setup.log()).map_or(0, |log| log.len());
+        let child = setup.serve().spawn().expect("the binary runs");
+        let mut daemon = Self { child, setup };
+        let status = until(&format!("{} ends", daemon.setup.node), || {
+            daemon.child.try_wait().expect("the process is ours").ok_or_else(|| "it runs".to_owned())
+        });
+        let log = std::fs::read_to_string(daemon.setup.log()).unwrap_or_default();
+        (status.code(), log[before..].to_owned())
     }
 
     /// A new connection.

@@ -43,6 +43,16 @@ impl Group {
         })
     }
 
+    /// Daemons with data directories, `a.data` and so on in [`Group::directory`], and these flags.
+    #[must_use]
+    pub fn start_stored(size: usize, flags: &[&str]) -> Self {
+        Self::with_flags(size, None, |directory, name| {
+            let data = directory.join(format!("{name}.data")).to_string_lossy().into_owned();
+            let own = ["--data-dir".to_owned(), data];
+            own.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned())).collect()
+        })
+    }
+
     fn with(size: usize, seed: Option<u64>) -> Self {
         Self::with_flags(size, seed, |_, _| Vec::new())
     }
@@ -87,6 +97,11 @@ impl Group {
     /// Puts one in its place.
     pub fn put(&mut self, number: usize, daemon: Daemon) {
         self.daemons[number] = Some(daemon);
+    }
+
+    /// Adds one that was started apart.
+    pub fn push(&mut self, daemon: Daemon) {
+        self.daemons.push(Some(daemon));
     }
 
     /// Connections to all that run.

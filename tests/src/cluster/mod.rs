@@ -9,6 +9,7 @@ mod daemon;
 mod group;
 mod patience;
 mod relay;
+mod small_disk;
 
 pub use binary::{binary, command};
 pub use client::{Client, Value};
@@ -16,3 +17,4 @@ pub use daemon::{Daemon, Setup};
 pub use group::Group;
 pub use patience::{PATIENCE, until};
 pub use relay::{Faults, Relay};
+pub use small_disk::SmallDisk;

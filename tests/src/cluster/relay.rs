@@ -133,24 +133,33 @@ impl Relay {
         self.set(Faults { cut: pairs.collect(), ..Faults::default() });
     }
 
-    /// Listens to every event from now on, in a cluster of this name without a key.
+    /// Listens to every event from now on, in a cluster of this name without a key, and can be shown disks.
     ///
     /// # Panics
     /// If a thread of the relay panicked.
     pub fn listen(&self, cluster: &str) {
-        let listener = Listener::new(cluster, None);
+        let listener = Listener::thorough(cluster);
         self.shared.state.lock().expect("no thread panicked").listener = Some(listener);
     }
 
-    /// How many different events were heard so far, and the dots that name two.
+    /// Compares what a data directory holds with everything heard and read so far.
+    ///
+    /// # Panics
+    /// If a thread of the relay panicked, nobody listens, or the directory cannot be read.
+    pub fn read_disk(&self, directory: &std::path::Path) {
+        let mut state = self.shared.state.lock().expect("no thread panicked");
+        crate::disk_log::hear(directory, state.listener.as_mut().expect("somebody listens"));
+    }
+
+    /// How many different events were heard or read so far, how many cells in transfers, and the dots that name two events.
     ///
     /// # Panics
     /// If a thread of the relay panicked, or nobody listens.
     #[must_use]
-    pub fn heard(&self) -> (u64, Vec<Dot>) {
+    pub fn heard(&self) -> (u64, u64, Vec<Dot>) {
         let state = self.shared.state.lock().expect("no thread panicked");
         let listener = state.listener.as_ref().expect("somebody listens");
-        (listener.events(), listener.forks.clone())
+        (listener.events(), listener.transferred(), listener.forks.clone())
     }
 
     /// What was done so far.
