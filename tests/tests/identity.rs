@@ -225,6 +225,33 @@ fn two_copies_that_cannot_see_each_other_are_found_out_by_what_a_third_hears_fro
 }
 
 #[test]
+fn who_gets_two_events_under_one_dot_tells_their_origin() {
+    // Original and copy both pass for genuine, each while the other cannot be seen, and write as much.
+    let mut world = cluster(3);
+    run(&mut world, 0, "k", Action::Set("1".into()));
+    world.advance(SECOND);
+    world.sync(0);
+    world.crash(1);
+    world.copy_disk(0, 1);
+    world.detector().delay = (1_000 * SECOND, 1_000 * SECOND); // membership notices nothing in this test
+    world.split(&[0]);
+    world.resume(1, Start::Honest);
+    world.introduce();
+    world.advance(2 * SECOND);
+    assert!(!world.process(1).engine.on_probation(), "the third host knew of nothing more");
+    world.mend();
+    world.introduce();
+    world.advance(2 * SECOND);
+    run(&mut world, 1, "copy", Action::Set("1".into()));
+    world.advance(10_000);
+    run(&mut world, 0, "original", Action::Set("1".into()));
+    world.advance(10_000);
+    assert!(world.has_noticed(0), "{}", world.describe());
+    world.detector().delay = (1_000, 50_000);
+    world.heal(&[]);
+}
+
+#[test]
 fn a_peer_that_was_away_while_a_lying_disk_was_believed_tells_later_and_all_agree_again() {
     let mut world = cluster(3);
     run(&mut world, 0, "count", Action::Add(1));
