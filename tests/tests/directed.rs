@@ -393,7 +393,8 @@ fn an_event_is_applied_in_all_its_buckets_or_in_none() {
 
 #[test]
 fn a_state_read_while_a_window_is_open_holds_all_that_was_done_in_it() {
-    // A sealed cell is replaced in a window that is still open: left out, it would be missing and yet covered.
+    // Open cells replace sealed ones at once: a state that did not seal first would hold cells of an event that its
+    // version vector does not have.
     let mut t = Tale::new(2);
     t.set('a', "k", "1");
     t.incr('a', "n", 1);
@@ -409,8 +410,8 @@ fn a_state_read_while_a_window_is_open_holds_all_that_was_done_in_it() {
 
 #[test]
 fn a_digest_taken_while_a_window_is_open_speaks_of_what_is_in_it() {
-    // The sealed cell that an open one replaces is in no fingerprint any more: a digest that did not seal first would
-    // show another state under the same version vector.
+    // A cell is in the fingerprint as soon as it is written, and in the version vector once its window is sealed: a
+    // digest that did not seal first would show another state under the same version vector.
     let mut store = Store::new(ReplicaId::new(1), Limits::default(), 1_000);
     let set = |store: &mut Store, value: &[u8]| store.write(0, 0, |w| w.set(b"k", value)).expect("within the limits");
     set(&mut store, b"1");

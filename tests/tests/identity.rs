@@ -242,8 +242,8 @@ fn who_gets_two_events_under_one_dot_tells_their_origin() {
     world.mend();
     world.introduce();
     world.advance(2 * SECOND);
+    // At one instant: had the original written nothing yet when the copy's event is acknowledged, that would tell it.
     run(&mut world, 1, "copy", Action::Set("1".into()));
-    world.advance(10_000);
     run(&mut world, 0, "original", Action::Set("1".into()));
     world.advance(10_000);
     assert!(world.has_noticed(0), "{}", world.describe());

@@ -36,18 +36,15 @@ fn count(dot: Dot, path: &Path<'_>, clock: Hlc, birth: u64, total: i128) -> Carr
 /// It is no event that a replica would apply.
 pub fn cells_of_event(event: Dot, body: &[u8], limits: &Limits) -> Result<Vec<CarriedCell>, EventError> {
     let body = Body::decode(body, event, limits)?;
-    let at = |behind: u64| Hlc::new(body.clock.get() - behind);
     let path = |key, class, name| Class::from_code(class).map(|class| Path::new(key, class, name));
     let mut cells = Vec::new();
     for key in body.parts.iter().flat_map(|part| &part.keys) {
         for change in &key.changes {
             cells.extend(match *change {
-                Change::Assign { class, name, clock_behind, value } => {
-                    path(key.key.0, class, name.0).map(|path| register(event, &path, at(clock_behind), value.0))
-                }
-                Change::Count { class, name, clock_behind, birth, total } => {
-                    path(key.key.0, class, name.0).map(|path| count(event, &path, at(clock_behind), birth, total))
-                }
+                Change::Assign { class, name, clock_after, value } => path(key.key.0, class, name.0)
+                    .map(|path| register(event, &path, body.clock_of(clock_after), value.0)),
+                Change::Count { class, name, clock_after, birth, total } => path(key.key.0, class, name.0)
+                    .map(|path| count(event, &path, body.clock_of(clock_after), birth, total)),
                 _ => None,
             });
         }
