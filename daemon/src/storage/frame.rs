@@ -260,8 +260,8 @@ mod tests {
         assert_eq!(SegmentHeader::decode(&bytes[..40]), Ok(None));
         bytes[20] ^= 1;
         assert_eq!(SegmentHeader::decode(&bytes), Ok(None));
-        bytes[8] = 2;
-        assert_eq!(SegmentHeader::decode(&bytes), Err(2));
+        bytes[8] = 9;
+        assert_eq!(SegmentHeader::decode(&bytes), Err(9));
     }
 
     #[test]

@@ -161,8 +161,8 @@ mod tests {
         std::fs::write(&path, text.replace("stopped no", "stopped 9")).unwrap();
         let error = Identity::read(directory.path()).unwrap_err().to_string();
         assert!(error.contains("identity") && error.contains("checksum"), "{error}");
-        std::fs::write(&path, text.replace("format 1", "format 2")).unwrap();
-        assert!(matches!(Identity::read(directory.path()), Err(StorageError::Version { found: 2, .. })));
+        std::fs::write(&path, text.replace(&format!("format {FORMAT}"), "format 99")).unwrap();
+        assert!(matches!(Identity::read(directory.path()), Err(StorageError::Version { found: 99, .. })));
     }
 
     #[test]
