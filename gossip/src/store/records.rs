@@ -1,10 +1,11 @@
-//! A table of named records, packed: names and contents lie one after the other in one block of memory, and the table
-//! itself holds 4 bytes for each.
+//! A table of named records, packed: names and contents lie one after the other in a few segments of memory, and the
+//! table itself holds 4 bytes for each.
 //!
 //! An allocation of its own for each of a million small things costs more than the things: the allocator's header and
 //! rounding, a pointer and a length in the table, a cache miss for each of them. Here a record is as long as what is in
 //! it, and is overwritten where it lies when its length stays. What is freed is used again by records of the same size;
-//! when more than half of the block is free, the rest is moved together.
+//! when more than half is free, the rest is moved together. Segments are of one size and stay where they are: one block
+//! that grew by being moved left half as much again behind, in holes between the blocks of other tables.
 
 use hashbrown::HashTable;
 
@@ -13,13 +14,16 @@ use crate::bytes::same;
 
 /// Records begin at multiples of this many bytes, so that 32 bits reach 16 GiB.
 const UNIT: usize = 4;
-/// A block smaller than this is never moved together.
+/// Records lie in segments of so many bytes, and none across two of them.
+const SEGMENT_BYTES: usize = 8 << 10;
+const SEGMENT_UNITS: usize = SEGMENT_BYTES / UNIT;
+/// A record longer than this has segments of its own.
+const SHARED_BYTES_MAX: usize = SEGMENT_BYTES / 8;
+/// Fewer bytes, or fewer empty segments, are never moved together.
 const COMPACT_BYTES_MIN: usize = 4 << 10;
-/// Records longer than this are not looked for when there is room to find: their room is had back when all is moved
-/// together.
-const FREE_BYTES_MAX: usize = 2 << 10;
-/// A block that is full grows by one part in this many.
-const GROWTH: usize = 4;
+const COMPACT_EMPTY_MIN: usize = 64;
+/// A segment that is not complete grows by one part in this many.
+const GROWTH: usize = 2;
 
 /// Names with what is recorded under them.
 #[derive(Clone, Default)]
@@ -52,8 +56,9 @@ impl Records {
     /// Loads what is there into the caches. What it returns depends on that, and means nothing.
     pub(super) fn touch(&self, likely: u32) -> usize {
         const CACHE_LINE: usize = 64;
-        let at = likely as usize * UNIT;
-        [at, at + CACHE_LINE].iter().map(|at| self.block.bytes.get(*at).copied().map_or(0, usize::from)).sum()
+        let (segment, from) = place_of(likely);
+        let segment = &self.block.segments[segment];
+        [from, from + CACHE_LINE].iter().map(|at| segment.get(*at).copied().map_or(0, usize::from)).sum()
     }
 
     /// What is recorded there.
@@ -117,7 +122,7 @@ impl Records {
 
     /// Bytes of memory taken.
     pub(super) fn memory(&self) -> usize {
-        self.table.allocation_size() + self.block.bytes.capacity() + self.block.free.capacity() * size_of::<u32>()
+        self.table.allocation_size() + self.block.memory()
     }
 
     /// Bytes that what was found takes, its part of the table included.
@@ -127,11 +132,10 @@ impl Records {
     }
 
     fn compact(&mut self) {
-        if self.block.free_bytes <= self.block.bytes.len() / 2 || self.block.bytes.len() < COMPACT_BYTES_MIN {
+        if !self.block.is_mostly_free() {
             return;
         }
         let mut block = Block::default();
-        block.bytes.reserve_exact(self.block.bytes.len() - self.block.free_bytes);
         for at in &mut self.table {
             let (name, content) = self.block.record(*at);
             *at = block.allot(name, content);
@@ -149,19 +153,38 @@ impl std::fmt::Debug for Records {
 /// Room for records. Each says how long it is: two lengths as varints, the name, the content.
 #[derive(Clone, Default)]
 struct Block {
-    bytes: Vec<u8>,
+    segments: Vec<Vec<u8>>,
+    /// The segment that new records are appended to, once there is one.
+    open: Option<usize>,
+    /// Bytes in all segments.
+    bytes: usize,
     /// The first free piece of each size in units; a free piece begins with the position of the next.
     free: Vec<u32>,
     free_bytes: usize,
+    /// Segments that hold nothing, and whose numbers are not used again.
+    empty: usize,
 }
 
 /// No piece. No record begins there, since a record is at least a unit long.
 const NONE: u32 = u32::MAX;
 
+/// The segment in which a record begins, and where in it.
+#[inline]
+fn place_of(at: u32) -> (usize, usize) {
+    let at = at as usize;
+    (at / SEGMENT_UNITS, at % SEGMENT_UNITS * UNIT)
+}
+
+fn position_of(segment: usize, from: usize) -> u32 {
+    let at = segment * SEGMENT_UNITS + from / UNIT;
+    u32::try_from(at).ok().filter(|at| *at != NONE).expect("16 GiB of records in one table")
+}
+
 impl Block {
     #[inline]
     fn record(&self, at: u32) -> (&[u8], &[u8]) {
-        let mut bytes = &self.bytes[at as usize * UNIT..];
+        let (segment, from) = place_of(at);
+        let mut bytes = &self.segments[segment][from..];
         let (name_len, content_len) = match *bytes {
             [name_len @ ..0x80, content_len @ ..0x80, ref rest @ ..] => {
                 bytes = rest;
@@ -183,47 +206,85 @@ impl Block {
         let size = size_of_record(name.len(), content.len());
         let at = match self.free.get(size / UNIT).copied().filter(|at| *at != NONE) {
             Some(at) => {
-                let from = at as usize * UNIT;
-                let next: [u8; UNIT] = self.bytes[from..from + UNIT].try_into().expect("a unit");
+                let (segment, from) = place_of(at);
+                let next: [u8; UNIT] = self.segments[segment][from..from + UNIT].try_into().expect("a unit");
                 self.free[size / UNIT] = u32::from_le_bytes(next);
                 self.free_bytes -= size;
                 at
             }
-            None => {
-                let at = self.bytes.len();
-                if at + size > self.bytes.capacity() {
-                    self.bytes.reserve_exact(size.max(at / GROWTH));
-                }
-                self.bytes.resize(at + size, 0);
-                u32::try_from(at / UNIT).ok().filter(|at| *at != NONE).expect("16 GiB of records in one table")
-            }
+            None if size > SHARED_BYTES_MAX => self.allot_alone(size),
+            None => self.append(size),
         };
         self.write(at, name, content);
         at
     }
 
+    /// Segments for one long record: all of it in the first, the others there for their numbers.
+    fn allot_alone(&mut self, size: usize) -> u32 {
+        let segment = self.segments.len();
+        self.segments.push(vec![0; size]);
+        self.segments.resize(segment + size.div_ceil(SEGMENT_BYTES), Vec::new());
+        self.bytes += size;
+        position_of(segment, 0)
+    }
+
+    /// Room at the end of the open segment, or in a new one.
+    fn append(&mut self, size: usize) -> u32 {
+        let number = match self.open {
+            Some(open) if self.segments[open].len() + size <= SEGMENT_BYTES => open,
+            _ => {
+                self.segments.push(Vec::new());
+                self.segments.len() - 1
+            }
+        };
+        self.open = Some(number);
+        let segment = &mut self.segments[number];
+        let from = segment.len();
+        if from + size > segment.capacity() {
+            segment.reserve_exact(size.max(from / GROWTH).min(SEGMENT_BYTES - from));
+        }
+        segment.resize(from + size, 0);
+        self.bytes += size;
+        position_of(number, from)
+    }
+
     fn release(&mut self, at: u32) {
         let (name, content) = self.record(at);
         let size = size_of_record(name.len(), content.len());
-        self.free_bytes += size;
-        if size > FREE_BYTES_MAX {
+        let (segment, from) = place_of(at);
+        if size > SHARED_BYTES_MAX {
+            self.segments[segment] = Vec::new();
+            self.bytes -= size;
+            self.empty += size.div_ceil(SEGMENT_BYTES);
             return;
         }
+        self.free_bytes += size;
         if self.free.len() <= size / UNIT {
             self.free.resize(size / UNIT + 1, NONE);
         }
-        let from = at as usize * UNIT;
-        self.bytes[from..from + UNIT].copy_from_slice(&self.free[size / UNIT].to_le_bytes());
+        self.segments[segment][from..from + UNIT].copy_from_slice(&self.free[size / UNIT].to_le_bytes());
         self.free[size / UNIT] = at;
     }
 
     fn write(&mut self, at: u32, name: &[u8], content: &[u8]) {
-        let mut at = at as usize * UNIT;
-        at += varint::write_len(name.len(), &mut self.bytes[at..]);
-        at += varint::write_len(content.len(), &mut self.bytes[at..]);
-        self.bytes[at..at + name.len()].copy_from_slice(name);
+        let (segment, from) = place_of(at);
+        let bytes = &mut self.segments[segment][from..];
+        let mut at = varint::write_len(name.len(), bytes);
+        at += varint::write_len(content.len(), &mut bytes[at..]);
+        bytes[at..at + name.len()].copy_from_slice(name);
         at += name.len();
-        self.bytes[at..at + content.len()].copy_from_slice(content);
+        bytes[at..at + content.len()].copy_from_slice(content);
+    }
+
+    /// Whether moving the records together would have back more than it leaves.
+    fn is_mostly_free(&self) -> bool {
+        let is_free = self.free_bytes > self.bytes / 2 && self.bytes >= COMPACT_BYTES_MIN;
+        is_free || self.empty > self.segments.len() / 2 && self.empty >= COMPACT_EMPTY_MIN
+    }
+
+    fn memory(&self) -> usize {
+        let segments = self.segments.iter().map(Vec::capacity).sum::<usize>();
+        segments + self.segments.capacity() * size_of::<Vec<u8>>() + self.free.capacity() * size_of::<u32>()
     }
 }
 
@@ -251,7 +312,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_table_of_records_holds_what_a_map_holds(
-            steps in prop::collection::vec((any::<bool>(), 0..40_u16, 0..5_usize, 0..400_usize), 0..400)
+            steps in prop::collection::vec((any::<bool>(), 0..40_u16, 0..5_usize, prop_oneof![9 => 0..400_usize, 1 => 0..100_000_usize]), 0..400)
         ) {
             let (mut records, mut known) = (Records::default(), HashMap::new());
             for (removes, name, pad, len) in steps {
@@ -265,13 +326,26 @@ mod tests {
                 }
                 prop_assert_eq!(records.len(), known.len());
                 let live: usize = known.iter().map(|(name, it)| size_of_record(name.len(), it.len())).sum();
-                prop_assert_eq!(records.block.bytes.len() - records.block.free_bytes, live);
+                prop_assert_eq!(records.block.bytes - records.block.free_bytes, live);
+                let all: usize = records.block.segments.iter().map(Vec::len).sum();
+                prop_assert_eq!(records.block.bytes, all);
             }
             prop_assert!(known.iter().all(|(name, it)| records.get(hash_of(name), name) == Some(it)));
             let all: HashMap<Vec<u8>, Vec<u8>> =
                 records.iter().map(|(name, it)| (name.to_vec(), it.to_vec())).collect();
             prop_assert_eq!(all, known);
         }
+    }
+
+    #[test]
+    fn long_records_that_change_their_length_again_and_again_use_up_no_numbers() {
+        let mut records = Records::default();
+        for round in 0..2_000 {
+            put(&mut records, b"long", &vec![1; 40_000 + round % 7 * 1_000]);
+            put(&mut records, b"short", b"1");
+        }
+        assert!(records.block.segments.len() <= 2 * COMPACT_EMPTY_MIN, "{}", records.block.segments.len());
+        assert!(records.memory() < 100_000);
     }
 
     #[test]
@@ -283,7 +357,7 @@ mod tests {
             }
         }
         let live: usize = records.iter().map(|(name, it)| size_of_record(name.len(), it.len())).sum();
-        assert!(records.block.bytes.capacity() <= live * 3, "{} for {live}", records.block.bytes.capacity());
+        assert!(records.block.memory() <= live * 3, "{} for {live}", records.block.memory());
         for number in 0..1_000_u32 {
             assert!(records.remove(hash_of(&number.to_le_bytes()), &number.to_le_bytes()));
         }
