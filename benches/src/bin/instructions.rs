@@ -259,7 +259,7 @@ fn write(operation: Operation) -> Work {
     Box::new(move || write_all(&mut store, &keys, operation))
 }
 
-/// Another replica applies what [`write`] seals.
+/// Another replica applies what `write` seals.
 fn apply(operation: Operation) -> Work {
     let (mut origin, before, keys) = written(operation);
     write_all(&mut origin, &keys, operation);
