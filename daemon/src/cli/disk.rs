@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::server::Server;
-use crate::storage::{self, AppendFsync, Opened, Options, StorageError, SystemFiles};
+use crate::storage::{self, AppendFsync, Opened, Options, StorageError, SystemFiles, Waker};
 use cahoots_gossip::Limits;
 use cahoots_gossip::driver::{Member, MemberState, Node};
 
@@ -76,10 +76,14 @@ impl Disk {
             Some(why) => info!(%id, why, "going on under a new replica id"),
             None => info!(%id, resumed = report.resume.is_some(), "replica id"),
         }
-        let storage = ready.start(node.clone(), self.policy)?;
-        let waker = storage.waker();
-        node.on_records(move || waker.wake());
+        // Records are kept from the first moment. But who writes them comes after the data: a bucket must not be imaged
+        // before it is there.
+        let waker = Arc::new(OnceLock::new());
+        let late = Arc::clone(&waker);
+        node.on_records(move || late.get().into_iter().for_each(Waker::wake));
         node.wake(Some((store, id)));
+        let storage = ready.start(node.clone(), self.policy)?;
+        waker.get_or_init(|| storage.waker()).wake();
         server.durability.directory_read();
         if report.resume.is_some() {
             self.confirm_id(node).await;
