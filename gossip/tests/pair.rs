@@ -146,6 +146,27 @@ fn a_value_larger_than_a_datagram_arrives_whole() {
     pair.assert_equal();
 }
 
+/// The place in a large event that is being sent says nothing of the event that follows it.
+#[test]
+fn a_large_event_that_the_log_drops_half_sent_does_not_cut_the_next_one() {
+    let mut config = ReplicaConfig::default();
+    config.log_bytes_max = 10_000;
+    let mut pair = Pair::new(&config);
+    pair.settle();
+    let mut write = |text: &str, most: usize| {
+        pair.set(0, "large", text.as_bytes());
+        pair.now.mono += 1_000;
+        pair.replicas[0].handle_timeout(pair.now);
+        std::iter::from_fn(|| pair.replicas[0].poll_transmit(pair.now)).take(most).count()
+    };
+    assert_eq!(write(&"a".repeat(8_000), 5), 5, "half of its chunks have left");
+    assert_eq!(write(&"b".repeat(8_000), 5), 0, "the peer lags below the log");
+    assert_eq!(write(&"c".repeat(3_000), 1), 1);
+    pair.run(30_000_000);
+    assert_eq!(pair.text(1, "large"), Some("c".repeat(3_000)));
+    pair.assert_equal();
+}
+
 #[test]
 fn a_lost_tail_is_noticed_and_asked_for() {
     let mut pair = Pair::new(&ReplicaConfig::default());

@@ -148,8 +148,7 @@ impl Peer {
 
     /// Drops everything queued: the peer is gone for now, and asks for what it lacks when it is back.
     pub(super) fn drop_queues(&mut self, sealed_seq: u64) {
-        self.sent = sealed_seq;
-        self.sent_chunks = 0;
+        self.go_on_after(sealed_seq);
         self.flight.clear();
         self.flight_bytes = 0;
         self.sample = None;
@@ -211,10 +210,15 @@ impl Peer {
         }
     }
 
-    /// Notes that own event `seq` left for it.
-    pub(super) fn note_sent(&mut self, now: u64, seq: u64, bytes: usize) {
+    /// The next own event to be sent is the one after `seq`, from its beginning.
+    pub(super) fn go_on_after(&mut self, seq: u64) {
         self.sent = seq;
         self.sent_chunks = 0;
+    }
+
+    /// Notes that own event `seq` left for it.
+    pub(super) fn note_sent(&mut self, now: u64, seq: u64, bytes: usize) {
+        self.go_on_after(seq);
         self.flight.push_back((seq, bytes));
         self.flight_bytes += bytes;
         if self.tail_tries == 0 {
@@ -229,8 +233,7 @@ impl Peer {
     /// which is `unknown_us` while no round trip was measured.
     pub(super) fn expect(&mut self, at: u64, now: u64, seq: u64, unknown_us: u64) {
         if self.sent < seq {
-            self.sent = seq;
-            self.sent_chunks = 0;
+            self.go_on_after(seq);
             if self.acked < seq && self.tail_due.is_none() {
                 let rto = if self.smoothed_us.is_some() { self.rto_us() } else { unknown_us };
                 self.tail_due = Some(now.max(at + rto));

@@ -189,7 +189,7 @@ impl Peer {
             let event = Dot::new(me, self.sent + 1);
             let Some(body) = log.get(event) else {
                 // It lags below the log. It will notice, and catch up by buckets.
-                self.sent = upto;
+                self.go_on_after(upto);
                 return;
             };
             if body.len() <= self.single_bytes_max(payload) {
