@@ -45,7 +45,8 @@ pub fn datagrams(data: &[u8]) {
         replica.handle_timeout(now);
         for _ in 0..64 {
             let Some(transmit) = replica.poll_transmit(now) else { break };
-            assert!(transmit.datagram.len() <= replica.config().datagram_bytes_max);
+            let bytes_max = replica.config().datagram_bytes_max;
+            assert!(transmit.datagrams().all(|datagram| datagram.len() <= bytes_max));
         }
     }
     assert!(replica.fingerprints_are_exact());
@@ -91,7 +92,7 @@ pub fn stream(data: &[u8]) {
     let _ = replica.serve(NOW, PEER, data);
     let mut envelope = Envelope::new(&replica.config().cluster, None, PEER, 0);
     let floor = Message::BelowFloor { origin: ReplicaId::new(3), floor: 9 };
-    let payload = [Message::head(PEER, ME), floor.encode()].concat();
+    let payload = [&Message::head(PEER, ME)[..], &floor.encode()].concat();
     let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     replica.handle_datagram(NOW, from, &envelope.wrap(Kind::Engine, &payload)).expect("well formed");
     let next = u16::try_from(BUCKETS).expect("BUCKETS fits 16 bits");

@@ -51,7 +51,9 @@ impl World {
         replica.write(self.now, 0, |w| w.set(format!("key{}", number % 50).as_bytes(), b"v")).expect("admitted");
         while let Some(transmit) = replica.poll_transmit(self.now) {
             let index = usize::from(transmit.to.port() - 1000);
-            self.stay[index].handle_datagram(self.now, place, &transmit.datagram).expect("accepted");
+            for datagram in transmit.datagrams() {
+                self.stay[index].handle_datagram(self.now, place, datagram).expect("accepted");
+            }
         }
         self.run(1_000);
         for &index in told {
@@ -72,9 +74,9 @@ impl World {
             }
             for (from, transmit) in sent {
                 let to = usize::from(transmit.to.port() - 1000);
-                if to < 2 && self.open {
-                    self.sent = (self.sent.0 + transmit.datagram.len(), self.sent.1 + 1);
-                    self.stay[to].handle_datagram(self.now, addr(from), &transmit.datagram).expect("accepted");
+                for datagram in transmit.datagrams().filter(|_| to < 2 && self.open) {
+                    self.sent = (self.sent.0 + datagram.len(), self.sent.1 + 1);
+                    self.stay[to].handle_datagram(self.now, addr(from), datagram).expect("accepted");
                 }
             }
         }

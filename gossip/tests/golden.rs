@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use cahoots_gossip::engine::{Now, Replica, ReplicaConfig};
+use cahoots_gossip::engine::{Now, Replica, ReplicaConfig, Transmit};
 use cahoots_gossip::store::{BUCKETS, Class, Store};
 use cahoots_gossip::wire::ClusterKey;
 use cahoots_gossip::{Dot, Limits, ReplicaId, Zone};
@@ -44,6 +44,14 @@ fn stores() -> (Store, Store) {
         w.insert(b"tags", Class::Set, b"new", b"").expect("admitted");
     });
     (a, b)
+}
+
+/// Appends datagrams, each behind its length.
+fn record(transmit: &Transmit, stream: &mut Vec<u8>) {
+    for datagram in transmit.datagrams() {
+        stream.extend(u16::try_from(datagram.len()).expect("short").to_le_bytes());
+        stream.extend(datagram);
+    }
 }
 
 #[test]
@@ -149,8 +157,7 @@ fn datagrams_keep_their_bytes_with_and_without_a_key() {
         for step in 0..4_u8 {
             a.write(now, 0, |w| w.set(b"key", &vec![step; usize::from(step) * 700])).expect("admitted");
             while let Some(transmit) = a.poll_transmit(now) {
-                stream.extend(u16::try_from(transmit.datagram.len()).expect("short").to_le_bytes());
-                stream.extend(transmit.datagram);
+                record(&transmit, &mut stream);
             }
             now.mono += 400_000;
             now.wall += 400;
@@ -182,7 +189,9 @@ fn trees_and_version_vectors_that_do_not_fit_a_message_keep_their_bytes() {
         let value = vec![b'v'; if index == 0 { 10 } else { 2_000 }];
         writer.write(now, 0, |w| w.set(format!("{other}").as_bytes(), &value)).expect("admitted");
         while let Some(transmit) = writer.poll_transmit(now) {
-            pair[index].handle_datagram(now, addr(there), &transmit.datagram).expect("accepted");
+            for datagram in transmit.datagrams() {
+                pair[index].handle_datagram(now, addr(there), datagram).expect("accepted");
+            }
         }
         pair[index].peer_gone(there);
     }
@@ -194,9 +203,10 @@ fn trees_and_version_vectors_that_do_not_fit_a_message_keep_their_bytes() {
         for (from, to) in [(0, 1), (1, 0)] {
             let source = addr(pair[from].id());
             while let Some(transmit) = pair[from].poll_transmit(now) {
-                stream.extend(u16::try_from(transmit.datagram.len()).expect("short").to_le_bytes());
-                stream.extend(&transmit.datagram);
-                pair[to].handle_datagram(now, source, &transmit.datagram).expect("accepted");
+                record(&transmit, &mut stream);
+                for datagram in transmit.datagrams() {
+                    pair[to].handle_datagram(now, source, datagram).expect("accepted");
+                }
             }
         }
         now.mono += 50_000;
@@ -227,9 +237,10 @@ fn questions_and_answers_about_disks_keep_their_bytes() {
         for (from, to) in [(0, 1), (1, 0)] {
             let source = addr(pair[from].id());
             while let Some(transmit) = pair[from].poll_transmit(now) {
-                stream.extend(u16::try_from(transmit.datagram.len()).expect("short").to_le_bytes());
-                stream.extend(&transmit.datagram);
-                pair[to].handle_datagram(now, source, &transmit.datagram).expect("accepted");
+                record(&transmit, &mut stream);
+                for datagram in transmit.datagrams() {
+                    pair[to].handle_datagram(now, source, datagram).expect("accepted");
+                }
             }
         }
         now.mono += 50_000;

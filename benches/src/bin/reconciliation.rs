@@ -155,8 +155,8 @@ impl Pair {
                 answers.push((from, ask.number, answer));
             }
             while let Some(transmit) = self.replicas[from].poll_transmit(self.now) {
-                self.cost.datagrams += transmit.datagram.len();
-                datagrams.push((from, transmit.datagram));
+                self.cost.datagrams += transmit.bytes.len();
+                datagrams.extend(transmit.datagrams().map(|datagram| (from, datagram.to_vec())));
             }
         }
         let any = !answers.is_empty() || !datagrams.is_empty();

@@ -139,14 +139,16 @@ impl Cluster {
     fn pump(&mut self, host: usize) {
         let now = self.clocks();
         while let Some(transmit) = self.replicas[host].poll_transmit(now) {
-            self.sent.0 += 1;
-            self.sent.1 += transmit.datagram.len() as u64;
-            if self.random.percent(self.loss) {
-                continue;
-            }
             let to = host_at(transmit.to);
-            let delay = self.network.delay(&self.places[host], &self.places[to], &mut self.random);
-            self.appoint(self.now + delay, Due::Datagram { from: host, to, bytes: transmit.datagram });
+            for datagram in transmit.datagrams() {
+                self.sent.0 += 1;
+                self.sent.1 += datagram.len() as u64;
+                if self.random.percent(self.loss) {
+                    continue;
+                }
+                let delay = self.network.delay(&self.places[host], &self.places[to], &mut self.random);
+                self.appoint(self.now + delay, Due::Datagram { from: host, to, bytes: datagram.to_vec() });
+            }
         }
         let due = self.replicas[host].poll_timeout().max(self.now + 1);
         if due < self.armed[host] {

@@ -237,7 +237,7 @@ impl Connection {
 
     fn execute(&mut self, input: &mut [u8]) -> (usize, Stop) {
         let Self { node, session, server, parser, output, .. } = self;
-        let (done, pressed) = node.with(|replica, now| {
+        let (done, pressed) = node.run(|replica, now| {
             let done = Exec::new(replica, now, session, server, output).run(parser, input);
             let presses = server.durability.storage().is_some_and(Storage::presses);
             (done, presses || replica.records_press())

@@ -27,8 +27,8 @@ use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::timer::Timer;
 use super::transport::Inbound;
 use super::waiters::{Waiters, Waiting};
-use crate::engine::{Ask, Event, Now, Readiness, ReadyReason, Replica, Transmit};
-use crate::store::{Change, Writer};
+use crate::engine::{Ask, Event, Now, RUN_MAX, Readiness, ReadyReason, Replica, Transmit};
+use crate::store::Change;
 
 /// Between two looks at due timers while the socket is full, in microseconds.
 const BLOCKED_PAUSE_US: u64 = 1_000;
@@ -38,6 +38,8 @@ pub(super) struct Core {
     pub(super) replica: Replica,
     /// What the timer is set to, in the engine's microseconds.
     armed: Option<u64>,
+    /// The replica's id, as everybody has been told.
+    told_id: ReplicaId,
     /// There while somebody listens.
     changes: Option<broadcast::Sender<Change>>,
     /// Somebody waits for events the peers have not been asked about.
@@ -49,14 +51,15 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// Whether what was just written can wait for the timer: it is set to the end of the open window or before, nothing
-    /// that was sealed waits to leave, and nobody listens.
+    /// Whether what was just read and written gives nobody anything to do now: nobody listens, and the timer is set to the
+    /// end of the open window or before, if there is one; what was sealed since makes no run of datagrams yet.
     fn may_rest(&self, now: Now) -> bool {
-        let window_ends = self.replica.flush_due();
+        let is_armed = |ends| self.armed.is_some_and(|armed| armed > now.mono && armed <= ends);
+        let (sealed, window_ends) = (self.replica.store().sealed_len(), self.replica.flush_due());
         self.changes.is_none()
             && !self.hurry
-            && self.armed.is_some_and(|armed| armed > now.mono && window_ends.is_some_and(|ends| armed <= ends))
-            && !self.replica.has_sealed()
+            && self.told_id == self.replica.id()
+            && window_ends.map_or(sealed == 0, |ends| sealed < RUN_MAX && is_armed(ends))
     }
 }
 
@@ -112,7 +115,8 @@ impl Shared {
     pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> (Self, mpsc::Receiver<Ask>) {
         let (asks, receiver) = mpsc::channel(ASKS_MAX);
         let id = watch::Sender::new(replica.id());
-        let core = Core { replica, armed: None, changes: None, hurry: false, hurried: 0, guards: Guards::new() };
+        let (told_id, guards) = (replica.id(), Guards::new());
+        let core = Core { replica, armed: None, told_id, changes: None, hurry: false, hurried: 0, guards };
         let shared = Self {
             core: Mutex::new(core),
             endpoint: RwLock::new(Some(Arc::new(endpoint))),
@@ -159,12 +163,12 @@ impl Shared {
         result
     }
 
-    /// Runs one group of writes. One that goes into a flush window which is open already gives nobody anything to do
+    /// Runs reads and groups of writes. What goes into a flush window which is open already gives nobody anything to do
     /// before that window ends, for which the timer is set: it costs no look at timers and sockets.
-    pub(super) fn write<R>(&self, bytes: usize, f: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+    pub(super) fn run<R>(&self, f: impl FnOnce(&mut Replica, Now) -> R) -> R {
         let mut core = self.core();
         let now = self.clock.now();
-        let result = core.replica.write(now, bytes, f);
+        let result = f(&mut core.replica, now);
         if !core.may_rest(now) {
             let turn = self.turn(&mut core, now);
             drop(core);
@@ -229,10 +233,11 @@ impl Shared {
 
     /// Sees to what follows if the replica has another id than before.
     fn note_id(&self, core: &mut Core, now: Now) {
-        let (old, id) = (self.id(), core.replica.id());
+        let (old, id) = (core.told_id, core.replica.id());
         if old == id {
             return;
         }
+        core.told_id = id;
         tracing::warn!(%old, %id, "this replica goes on under a new id");
         // Positions are of the old id: who waits for them is told that nobody is known to have them.
         self.waiters.dismiss(|_| 0);
@@ -263,7 +268,8 @@ impl Shared {
                 replica.keep_records();
             }
             replica.record_changes(core.changes.is_some());
-            self.id.send_replace(replica.id());
+            core.told_id = replica.id();
+            self.id.send_replace(core.told_id);
             core.replica = replica;
         }
         if let Some(timeout) = join_timeout {
@@ -375,8 +381,9 @@ impl Shared {
         self.tally.send_blocked.add(1);
         let mut unsent = self.unsent();
         let room = UNSENT_MAX.saturating_sub(unsent.len());
-        self.tally.datagrams_dropped.add(queue.len().saturating_sub(room));
-        unsent.extend(queue.drain(..).take(room));
+        unsent.extend(queue.drain(..room.min(queue.len())));
+        self.tally.datagrams_dropped.add(queue.iter().map(|run| run.datagrams().len()).sum());
+        queue.clear();
         drop(unsent);
         self.blocked.store(true, Ordering::Release);
         self.wake.notify_one();
@@ -484,7 +491,7 @@ mod tests {
     }
 
     fn transmits(to: SocketAddr, count: usize) -> VecDeque<Transmit> {
-        (0..count).map(|_| Transmit { to, datagram: vec![0; 10] }).collect()
+        (0..count).map(|_| Transmit { to, bytes: vec![0; 10], datagram_bytes: 10 }).collect()
     }
 
     /// Before tokio has polled a new socket once, it counts as full: a full socket without having to fill one.

@@ -18,7 +18,7 @@
 //!
 //! | what | bound | past it |
 //! | --- | --- | --- |
-//! | datagrams waiting for the socket to become writable | [`UNSENT_MAX`] | not taken from the engine, which keeps the state and sends again |
+//! | runs of datagrams waiting for the socket to become writable | [`UNSENT_MAX`] | not taken from the engine, which keeps the state and sends again |
 //! | membership messages waiting for chitchat | [`MEMBERSHIP_INBOX_MAX`] | the new one is dropped and counted; chitchat repeats itself |
 //! | changes a subscriber has not read | [`CHANGES_MAX`] | the oldest are dropped, the subscriber reads [`Change::Lost`](crate::store::Change::Lost) |
 //! | answers to own requests under way | [`NodeConfig::bulk_bytes_max`] | the stream is not read on until there is room |
@@ -47,6 +47,7 @@ mod presence;
 mod pump;
 mod roster;
 mod seeds;
+mod segments;
 mod socket;
 mod timer;
 mod transport;

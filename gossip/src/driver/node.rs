@@ -248,13 +248,21 @@ impl Node {
         f(&self.shared().core().replica)
     }
 
-    /// Runs one group of writes: what [`Replica::write`] does, at less cost than by way of [`with`](Self::with). `bytes`
-    /// estimates the keys and values written, 0 if unknown.
+    /// Runs reads and groups of writes ([`Replica::write`]), nothing else, at less cost than by way of
+    /// [`with`](Self::with): mostly the end of the flush window sees to what follows.
+    ///
+    /// # Panics
+    /// As [`with`](Self::with).
+    pub fn run<R>(&self, f: impl FnOnce(&mut Replica, Now) -> R) -> R {
+        self.shared().run(f)
+    }
+
+    /// Runs one group of writes, as [`run`](Self::run) does. `bytes` estimates the keys and values written, 0 if unknown.
     ///
     /// # Panics
     /// As [`with`](Self::with).
     pub fn write<R>(&self, bytes: usize, f: impl FnOnce(&mut Writer<'_>) -> R) -> R {
-        self.shared().write(bytes, f)
+        self.run(|replica, now| replica.write(now, bytes, f))
     }
 
     /// Waits until `peers` live peers have applied everything written at this node so far, at most for `timeout`;

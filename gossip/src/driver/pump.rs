@@ -6,13 +6,13 @@ use super::core::Shared;
 use super::socket::{Endpoint, Inbox};
 use crate::engine::{Event, ReadyReason, Received};
 
-/// Datagrams taken from the engine in one step. A step holds the engine's lock, so this bounds what a reader waits
+/// Runs of datagrams taken from the engine in one step. A step holds the engine's lock, so this bounds what a reader waits
 /// behind it; what is left is taken in the next one.
-pub(super) const BURST_MAX: usize = 64;
+pub(super) const BURST_MAX: usize = 8;
 
-/// Datagrams that wait for a full socket to become writable. While any does, none are taken from the engine, so this is
+/// Runs of datagrams that wait for a full socket to become writable. While any does, none are taken from the engine, so this is
 /// reached only by bursts that were already under way in other threads; what does not fit is dropped and counted.
-pub const UNSENT_MAX: usize = 1024;
+pub const UNSENT_MAX: usize = 128;
 
 /// Runs until the task is aborted.
 pub(super) async fn pump(shared: Arc<Shared>, endpoint: Arc<Endpoint>) {

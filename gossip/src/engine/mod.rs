@@ -72,10 +72,13 @@ pub use receive::Received;
 pub use reconcile::Ask;
 pub use record::{Record, Records};
 pub use status::{Counters, Event, PeerStatus, Status};
-pub use transmit::Transmit;
+
+pub use transmit::{RUN_MAX, Transmit};
 
 /// Events queued for the driver; beyond this the oldest are dropped.
 const EVENTS_MAX: usize = 1024;
+/// Least time between two flush windows while nobody waits for them, in microseconds.
+const ALONE_GAP_US: u64 = 10_000;
 
 /// One replica: its copy of the key space, and the protocol that keeps it equal to the others'.
 #[derive(Debug)]
@@ -222,10 +225,16 @@ impl Replica {
     pub fn write<R>(&mut self, now: Now, bytes: usize, operations: impl FnOnce(&mut Writer<'_>) -> R) -> R {
         let result = self.store.write(now.wall, bytes, operations);
         if self.store.has_open_window() && self.flush_due.is_none() {
-            let earliest = self.flushed_at.map_or(0, |at| at + self.config.flush_gap_us);
+            let gap = if self.is_awaited() { self.config.flush_gap_us } else { ALONE_GAP_US };
+            let earliest = self.flushed_at.map_or(0, |at| at + gap);
             self.flush_due = Some(now.mono.max(earliest));
         }
         result
+    }
+
+    /// Whether somebody waits for what is written here: a peer, or a disk.
+    fn is_awaited(&self) -> bool {
+        self.peers.live() > 0 || self.records.is_some()
     }
 
     /// The seq of the event that carries all own writes so far, an open one included; 0 before the first.
@@ -238,12 +247,6 @@ impl Replica {
     #[must_use]
     pub fn flush_due(&self) -> Option<u64> {
         self.flush_due
-    }
-
-    /// Whether sealed events wait for [`Replica::poll_transmit`] to take them.
-    #[must_use]
-    pub fn has_sealed(&self) -> bool {
-        self.store.has_sealed()
     }
 
     /// Seals the open window now.
@@ -310,6 +313,7 @@ impl Replica {
         if changed {
             self.membership_changed();
         }
+        self.flush_due = self.flush_due.map(|due| due.min(now.mono + self.config.flush_gap_us));
         if self.expect_account(now, id) {
             return;
         }

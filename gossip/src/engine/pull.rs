@@ -200,7 +200,7 @@ mod tests {
 
     fn hear(replica: &mut Replica, peer: u64, message: &Message<'_>) {
         let sender = ReplicaId::new(peer);
-        let payload = [Message::head(sender, ME), message.encode()].concat();
+        let payload = [&Message::head(sender, ME)[..], &message.encode()].concat();
         let datagram = Envelope::new(&replica.config().cluster, None, sender, 0).wrap(Kind::Engine, &payload);
         replica.handle_datagram(Now::default(), addr(peer), &datagram).expect("well formed");
     }
@@ -213,7 +213,8 @@ mod tests {
 
     fn sent_to(replica: &mut Replica, peer: u64) -> Vec<Vec<u8>> {
         let all = std::iter::from_fn(|| replica.poll_transmit(Now::default()));
-        all.filter(|it| it.to == addr(peer)).map(|it| it.datagram).collect()
+        let to_peer = all.filter(|it| it.to == addr(peer));
+        to_peer.flat_map(|it| it.datagrams().map(<[u8]>::to_vec).collect::<Vec<_>>()).collect()
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Replica {
     fn receive(&mut self, now: Now, _from: SocketAddr, datagram: &[u8]) -> Result<Received, Refusal> {
         let (kind, payload) = self.envelope.unwrap(datagram)?;
         if kind == Kind::Membership {
-            return Ok(Received::Membership(payload));
+            return Ok(Received::Membership(payload.into_owned()));
         }
         let ((sender, receiver), messages) = Message::decode_all(&payload).ok_or(Refusal::Malformed)?;
         if receiver != self.id() {

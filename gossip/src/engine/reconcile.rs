@@ -379,7 +379,7 @@ mod tests {
             let (me, peer) = (id(index), id(1 - index));
             replicas[index].peer_up(now, peer, addr(1 - index), crate::Zone::default());
             let event = Message::Event { origin: FAR, seq: 1, body: Bytes(body) };
-            let payload = [Message::head(peer, me), event.encode()].concat();
+            let payload = [&Message::head(peer, me)[..], &event.encode()].concat();
             let datagram = Envelope::new(&config.cluster, None, peer, 0).wrap(Kind::Engine, &payload);
             replicas[index].handle_datagram(now, addr(1 - index), &datagram).expect("well formed");
         }
@@ -395,8 +395,9 @@ mod tests {
                     replicas[from].handle_answer(now, ask.number, Some(&answer));
                 }
                 while let Some(transmit) = replicas[from].poll_transmit(now) {
-                    let handled = replicas[1 - from].handle_datagram(now, addr(from), &transmit.datagram);
-                    handled.expect("well formed");
+                    for datagram in transmit.datagrams() {
+                        replicas[1 - from].handle_datagram(now, addr(from), datagram).expect("well formed");
+                    }
                 }
                 told.extend(std::iter::from_fn(|| replicas[from].poll_event()));
             }

@@ -2,7 +2,8 @@
 //!
 //! A datagram is self-contained: whole messages to its end, mostly whole events. Own events go to every live peer (in
 //! a large cluster to some, see `relay`) once, in order, as far as the flight bound allows; what was asked for goes
-//! beside them. Peers have turns, a datagram each. Where a rate is configured, datagrams that carry data wait for it.
+//! beside them. Peers have turns, a run of datagrams each. Where a rate is configured, datagrams that carry data wait for
+//! it.
 
 use std::net::SocketAddr;
 
@@ -12,20 +13,31 @@ use super::assembly::{CHUNK_BYTES, EAGER_CHUNKS, chunk_count, chunk_of};
 use super::config::{Now, ReplicaConfig};
 use super::peer::Peer;
 use super::{Counters, Event, Log, Replica};
-use crate::bytes::Bytes;
-use crate::wire::{Envelope, Kind, Message};
+use crate::bytes::{Bytes, append};
+use crate::wire::{Envelope, HEAD_BYTES, Kind, Message};
 
-/// A datagram to send.
+/// A run of datagrams to send to one peer: all of one length but the last, which may be shorter. So a kernel that
+/// segments takes them in one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// Where to.
     pub to: SocketAddr,
-    /// Its bytes.
-    pub datagram: Vec<u8>,
+    /// Their bytes, one behind the other.
+    pub bytes: Vec<u8>,
+    /// The length of each, the last excepted.
+    pub datagram_bytes: usize,
 }
 
-/// The ids of sender and receiver at the head of a payload.
-const HEAD_BYTES: usize = 16;
+impl Transmit {
+    /// The datagrams, in order.
+    pub fn datagrams(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.bytes.chunks(self.datagram_bytes)
+    }
+}
+
+/// Datagrams in a run at most. More would save little, and make the other peers wait.
+pub const RUN_MAX: usize = 16;
+
 /// Kept free for an acknowledgement: tag and seq.
 const ACK_BYTES: usize = 11;
 /// Tag, seq and flag of the question how far a peer is.
@@ -45,6 +57,12 @@ struct Payload {
 }
 
 impl Payload {
+    fn new(sender: ReplicaId, receiver: ReplicaId, bytes_max: usize) -> Self {
+        let mut bytes = Vec::with_capacity(bytes_max);
+        bytes.extend_from_slice(&Message::head(sender, receiver));
+        Self { bytes, bytes_max }
+    }
+
     fn is_empty(&self) -> bool {
         self.bytes.len() == HEAD_BYTES
     }
@@ -54,13 +72,12 @@ impl Payload {
     }
 
     fn push(&mut self, message: &Message<'_>) {
-        let bytes = std::mem::take(&mut self.bytes);
-        self.bytes = postcard::to_extend(message, bytes).expect("a message is plain data");
+        append(message, &mut self.bytes);
     }
 }
 
 impl Replica {
-    /// The next datagram to send, if any. To be called until there is none.
+    /// The next datagrams to send, if any. To be called until there are none.
     pub fn poll_transmit(&mut self, now: Now) -> Option<Transmit> {
         if self.conflicted {
             return None;
@@ -70,42 +87,68 @@ impl Replica {
         }
         self.log_sealed();
         self.spread(now);
-        let me = self.id();
         let upto = self.store.certain_seq();
         self.peers.settle(now.mono, upto);
         self.paced_until = None;
         for id in self.peers.with_output(self.served) {
-            let ready_at = self.pace.ready_at().max(self.peers.get(&id).map_or(0, |peer| peer.pace.ready_at()));
-            let paced = ready_at > now.mono;
-            if paced {
-                self.paced_until = Some(self.paced_until.map_or(ready_at, |known| known.min(ready_at)));
+            if let Some(transmit) = self.run(now, id) {
+                self.served = id;
+                return Some(transmit);
             }
-            let payload = Payload {
-                bytes: Message::head(me, id),
-                bytes_max: self.config.datagram_bytes_max - self.envelope.overhead_bytes(),
-            };
-            let Some((to, payload)) = self.fill(now, id, payload, !paced) else { continue };
-            let datagram = self.envelope.wrap(Kind::Engine, &payload);
-            self.counters.datagrams_sent += 1;
-            self.counters.bytes_sent += datagram.len() as u64;
-            self.pace.charge(now.mono, self.config.send_bytes_per_second, datagram.len());
-            if let Some(peer) = self.peers.get_mut(&id) {
-                peer.pace.charge(now.mono, self.config.send_bytes_per_second_peer, datagram.len());
-            }
-            self.served = id;
-            debug_assert!(datagram.len() <= self.config.datagram_bytes_max);
-            return Some(Transmit { to, datagram });
         }
         None
     }
 
-    fn fill(&mut self, now: Now, id: ReplicaId, mut payload: Payload, data: bool) -> Option<(SocketAddr, Vec<u8>)> {
+    /// What there is for one peer, as far as a run goes.
+    fn run(&mut self, now: Now, id: ReplicaId) -> Option<Transmit> {
+        let datagram_bytes = self.config.datagram_bytes_max;
+        let payload_bytes_max = datagram_bytes - self.envelope.overhead_bytes();
+        let to = self.peers.get(&id)?.addr;
+        let mut bytes = Vec::new();
+        let mut last: Option<Vec<u8>> = None;
+        for _ in 0..RUN_MAX {
+            let ready_at = self.pace.ready_at().max(self.peers.get(&id)?.pace.ready_at());
+            let paced = ready_at > now.mono;
+            if paced {
+                self.paced_until = Some(self.paced_until.map_or(ready_at, |known| known.min(ready_at)));
+            }
+            let Some(payload) = self.fill(now, id, payload_bytes_max, !paced) else { break };
+            self.charge(now, id, payload.len() + self.envelope.overhead_bytes());
+            if let Some(mut full) = last.replace(payload) {
+                self.charge(now, id, payload_bytes_max - full.len());
+                Message::pad(&mut full, payload_bytes_max);
+                self.wrap(&full, &mut bytes);
+            }
+        }
+        self.wrap(&last?, &mut bytes);
+        Some(Transmit { to, bytes, datagram_bytes })
+    }
+
+    fn wrap(&mut self, payload: &[u8], bytes: &mut Vec<u8>) {
+        let length = payload.len() + self.envelope.overhead_bytes();
+        debug_assert!(length <= self.config.datagram_bytes_max);
+        bytes.reserve(length);
+        self.envelope.wrap_behind(bytes, Kind::Engine, payload);
+        self.counters.datagrams_sent += 1;
+        self.counters.bytes_sent += length as u64;
+    }
+
+    fn charge(&mut self, now: Now, id: ReplicaId, bytes: usize) {
+        self.pace.charge(now.mono, self.config.send_bytes_per_second, bytes);
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.pace.charge(now.mono, self.config.send_bytes_per_second_peer, bytes);
+        }
+    }
+
+    /// The next payload for one peer, with or without `data`.
+    fn fill(&mut self, now: Now, id: ReplicaId, bytes_max: usize, data: bool) -> Option<Vec<u8>> {
         let me = self.id();
         let applied = self.store.version_vector().get(id);
         let upto = self.store.certain_seq();
         let flight_max = self.config.flight_bytes_max;
         let relayed = self.relays();
         let peer = self.peers.get_mut(&id)?;
+        let mut payload = Payload::new(me, id, bytes_max);
         payload.bytes_max -= ACK_BYTES;
         while let Some(message) = peer.control.pop_front_if(|message| payload.fits(message.len())) {
             payload.bytes.extend_from_slice(&message);
@@ -128,7 +171,7 @@ impl Replica {
             payload.push(&Message::Ack { upto: applied });
             peer.note_ack_sent();
         }
-        (!payload.is_empty()).then_some((peer.addr, payload.bytes))
+        (!payload.is_empty()).then_some(payload.bytes)
     }
 
     /// Asks peers whose acknowledgement is overdue how far they are.

@@ -190,10 +190,10 @@ impl Store {
         self.window.is_some()
     }
 
-    /// Whether sealed local events wait to be taken by [`Store::poll_sealed`].
+    /// How many sealed local events wait to be taken by [`Store::poll_sealed`].
     #[must_use]
-    pub fn has_sealed(&self) -> bool {
-        !self.sealed.is_empty()
+    pub fn sealed_len(&self) -> usize {
+        self.sealed.len()
     }
 
     /// Whether event `dot` is applied in the bucket of `key`; of the own events, sealed ones.

@@ -9,6 +9,8 @@
 //! nonce is the sender's replica id, a counter, and a number drawn at random for each start, so it never repeats under
 //! one key. Datagrams may be replayed: every message of the engine is idempotent.
 
+use std::borrow::Cow;
+
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -17,7 +19,7 @@ use cahoots_crdt::ReplicaId;
 
 const MAGIC: [u8; 4] = *b"\xCAhts";
 /// Raised with every change of the layout here or of the messages inside.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const FLAG_SEALED: u8 = 1;
 const HEADER_BYTES: usize = 14;
 const CHECKSUM_BYTES: usize = 8;
@@ -116,16 +118,24 @@ impl Envelope {
     #[must_use]
     pub fn wrap(&mut self, kind: Kind, payload: &[u8]) -> Vec<u8> {
         let mut datagram = Vec::with_capacity(payload.len() + self.overhead_bytes());
-        datagram.extend_from_slice(&MAGIC);
-        datagram.extend_from_slice(&[VERSION, if self.cipher.is_some() { FLAG_SEALED } else { 0 }]);
-        datagram.extend_from_slice(&self.cluster.to_le_bytes());
+        self.wrap_behind(&mut datagram, kind, payload);
+        datagram
+    }
+
+    /// Appends the datagram that carries `payload` to what is in `bytes`.
+    pub(crate) fn wrap_behind(&mut self, bytes: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
+        let start = bytes.len();
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&[VERSION, if self.cipher.is_some() { FLAG_SEALED } else { 0 }]);
+        bytes.extend_from_slice(&self.cluster.to_le_bytes());
         let Some(cipher) = &self.cipher else {
-            datagram.extend_from_slice(&[0; CHECKSUM_BYTES]);
-            datagram.push(kind as u8);
-            datagram.extend_from_slice(payload);
-            let sum = xxh3_64_with_seed(&datagram[HEADER_BYTES + CHECKSUM_BYTES..], self.cluster);
-            datagram[HEADER_BYTES..HEADER_BYTES + CHECKSUM_BYTES].copy_from_slice(&sum.to_le_bytes());
-            return datagram;
+            bytes.extend_from_slice(&[0; CHECKSUM_BYTES]);
+            bytes.push(kind as u8);
+            bytes.extend_from_slice(payload);
+            let (header, plain) = bytes[start..].split_at_mut(HEADER_BYTES + CHECKSUM_BYTES);
+            let sum = xxh3_64_with_seed(plain, self.cluster);
+            header[HEADER_BYTES..].copy_from_slice(&sum.to_le_bytes());
+            return;
         };
         let mut nonce = [0; NONCE_BYTES];
         nonce[..8].copy_from_slice(&self.sender.get().to_le_bytes());
@@ -133,18 +143,17 @@ impl Envelope {
         nonce[16..].copy_from_slice(&self.salt.to_le_bytes());
         self.counter += 1;
         let plain = [&[kind as u8], payload].concat();
-        let sealed = cipher.encrypt(&XNonce::from(nonce), Payload { msg: &plain, aad: &datagram });
+        let sealed = cipher.encrypt(&XNonce::from(nonce), Payload { msg: &plain, aad: &bytes[start..] });
         let sealed = sealed.expect("a datagram is far below the cipher's limit");
-        datagram.extend_from_slice(&nonce);
-        datagram.extend_from_slice(&sealed);
-        datagram
+        bytes.extend_from_slice(&nonce);
+        bytes.extend_from_slice(&sealed);
     }
 
     /// The payload of a datagram, and for whom it is.
     ///
     /// # Errors
     /// It is not of this cluster, version and key, or not as it was sent.
-    pub fn unwrap(&self, datagram: &[u8]) -> Result<(Kind, Vec<u8>), Refusal> {
+    pub fn unwrap<'a>(&self, datagram: &'a [u8]) -> Result<(Kind, Cow<'a, [u8]>), Refusal> {
         let (header, rest) = datagram.split_at_checked(HEADER_BYTES).ok_or(Refusal::Foreign)?;
         if header[..4] != MAGIC {
             return Err(Refusal::Foreign);
@@ -158,26 +167,28 @@ impl Envelope {
         if header[5] != if self.cipher.is_some() { FLAG_SEALED } else { 0 } {
             return Err(Refusal::KeyMismatch);
         }
-        let plain = match &self.cipher {
-            None => {
-                let (sum, plain) = rest.split_at_checked(CHECKSUM_BYTES).ok_or(Refusal::Foreign)?;
-                if xxh3_64_with_seed(plain, self.cluster).to_le_bytes() != sum {
-                    return Err(Refusal::Corrupt);
-                }
-                plain.to_vec()
+        let Some(cipher) = &self.cipher else {
+            let (sum, plain) = rest.split_at_checked(CHECKSUM_BYTES).ok_or(Refusal::Foreign)?;
+            if xxh3_64_with_seed(plain, self.cluster).to_le_bytes() != sum {
+                return Err(Refusal::Corrupt);
             }
-            Some(cipher) => {
-                let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(Refusal::Foreign)?;
-                let payload = Payload { msg: sealed, aad: header };
-                cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| Refusal::Corrupt)?
-            }
+            let (kind, payload) = plain.split_first().ok_or(Refusal::Malformed)?;
+            return Ok((kind_of(*kind)?, Cow::Borrowed(payload)));
         };
-        let kind = match plain.first() {
-            Some(0) => Kind::Membership,
-            Some(1) => Kind::Engine,
-            _ => return Err(Refusal::Malformed),
-        };
-        Ok((kind, plain[1..].to_vec()))
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(Refusal::Foreign)?;
+        let sealed = Payload { msg: sealed, aad: header };
+        let mut plain = cipher.decrypt(&XNonce::from(*nonce), sealed).map_err(|_| Refusal::Corrupt)?;
+        let kind = kind_of(*plain.first().ok_or(Refusal::Malformed)?)?;
+        plain.remove(0);
+        Ok((kind, Cow::Owned(plain)))
+    }
+}
+
+fn kind_of(code: u8) -> Result<Kind, Refusal> {
+    match code {
+        0 => Ok(Kind::Membership),
+        1 => Ok(Kind::Engine),
+        _ => Err(Refusal::Malformed),
     }
 }
 
@@ -202,7 +213,7 @@ mod tests {
             let mut envelope = envelope("c", key);
             let datagram = envelope.wrap(Kind::Engine, b"payload");
             assert_eq!(datagram.len(), 7 + envelope.overhead_bytes());
-            assert_eq!(envelope.unwrap(&datagram), Ok((Kind::Engine, b"payload".to_vec())));
+            assert_eq!(envelope.unwrap(&datagram), Ok((Kind::Engine, b"payload"[..].into())));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The engine's messages.
 //!
-//! A payload is the sender's id, the receiver's, and then messages to its end, each by postcard. All of them are
-//! idempotent and none depends on another having arrived. The receiver is named because an address outlives a replica:
+//! A payload is the sender's id, the receiver's, and then messages to its end, each by postcard; perhaps padding behind
+//! them. All of them are idempotent and none depends on another having arrived. The receiver is named because an address outlives a replica:
 //! what was meant for the one before must not be taken by the one that came after.
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,13 @@ use cahoots_crdt::{Dot, ReplicaId};
 
 use crate::bytes::Bytes;
 use crate::store::Fingerprint;
+
+/// The ids of sender and receiver at the head of a payload.
+pub(crate) const HEAD_BYTES: usize = 16;
+
+/// Begins the padding of a payload, in the place of a message: zeros to the end. So the datagrams of a run are of one
+/// length, and a kernel takes them all at once.
+const PADDING: u8 = 0x7F;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Message<'a> {
@@ -87,15 +94,28 @@ impl<'a> Message<'a> {
     }
 
     /// The head of a payload from `sender` to `receiver`.
-    pub(crate) fn head(sender: ReplicaId, receiver: ReplicaId) -> Vec<u8> {
-        postcard::to_allocvec(&(sender, receiver)).expect("ids are plain data")
+    pub(crate) fn head(sender: ReplicaId, receiver: ReplicaId) -> [u8; HEAD_BYTES] {
+        let mut head = [0; HEAD_BYTES];
+        postcard::to_slice(&(sender, receiver), &mut head).expect("ids are of one length");
+        head
+    }
+
+    /// Pads a payload to `length`, if it is shorter.
+    pub(crate) fn pad(payload: &mut Vec<u8>, length: usize) {
+        if payload.len() < length {
+            payload.push(PADDING);
+            payload.resize(length, 0);
+        }
     }
 
     /// Splits a payload into sender, receiver and messages; `None` if it is malformed anywhere.
     pub(crate) fn decode_all(payload: &'a [u8]) -> Option<((ReplicaId, ReplicaId), Vec<Self>)> {
         let (head, mut rest) = postcard::take_from_bytes(payload).ok()?;
         let mut messages = Vec::new();
-        while !rest.is_empty() {
+        while let Some((first, zeros)) = rest.split_first() {
+            if *first == PADDING {
+                return zeros.iter().all(|byte| *byte == 0).then_some((head, messages));
+            }
             let (message, tail) = postcard::take_from_bytes(rest).ok()?;
             messages.push(message);
             rest = tail;

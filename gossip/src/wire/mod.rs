@@ -8,5 +8,5 @@ mod message;
 pub use bulk::REQUEST_BYTES_MAX;
 pub(crate) use bulk::{Answer, Fingerprints, Request};
 pub use envelope::{ClusterKey, Envelope, Kind, Refusal};
-pub(crate) use message::Message;
 pub use message::{Carried, carried};
+pub(crate) use message::{HEAD_BYTES, Message};

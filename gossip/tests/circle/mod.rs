@@ -124,8 +124,10 @@ impl Circle {
         for (from, transmit) in sent {
             let to = usize::from(transmit.to.port() - 1000);
             if let Some(replica) = &mut self.replicas[to] {
-                // One that does not know the sender yet refuses.
-                let _ = replica.handle_datagram(self.now, addr(from), &transmit.datagram);
+                for datagram in transmit.datagrams() {
+                    // One that does not know the sender yet refuses.
+                    let _ = replica.handle_datagram(self.now, addr(from), datagram);
+                }
             }
         }
         any

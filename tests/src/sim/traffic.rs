@@ -56,15 +56,17 @@ impl World {
         for sent in 0.. {
             assert!(sent < TRANSMITS_AT_ONCE, "host {host} does not stop sending");
             let Some(transmit) = self.process_mut(host).engine.poll_transmit(now) else { break };
-            assert!(transmit.datagram.len() <= limit, "a datagram of {} bytes, limit {limit}", transmit.datagram.len());
-            self.listener.hear(&transmit.datagram);
-            assert!(
-                self.doubtful || self.listener.forks.is_empty(),
-                "host {host} sends another event under a dot in use"
-            );
-            self.tally.longest_datagram = self.tally.longest_datagram.max(transmit.datagram.len());
             let to = self.hosts.iter().position(|host| host.address == transmit.to).expect("it knows hosts only");
-            self.network.send(self.now, host, to, source, transmit.to, &transmit.datagram);
+            for datagram in transmit.datagrams() {
+                assert!(datagram.len() <= limit, "a datagram of {} bytes, limit {limit}", datagram.len());
+                self.listener.hear(datagram);
+                assert!(
+                    self.doubtful || self.listener.forks.is_empty(),
+                    "host {host} sends another event under a dot in use"
+                );
+                self.tally.longest_datagram = self.tally.longest_datagram.max(datagram.len());
+                self.network.send(self.now, host, to, source, transmit.to, datagram);
+            }
         }
         while let Some(ask) = self.process_mut(host).engine.poll_ask() {
             self.open_stream(host, ask);
