@@ -2,19 +2,26 @@
 //!
 //! An answer is read from the store in one piece, given out and forgotten: nothing is kept for whoever asks, and it
 //! costs nothing if the stream breaks. What is given out in a second may be bounded, in total and for each peer.
+//!
+//! A bucket travels whole, so an answer is as long as the largest bucket. Whoever carries answers says how long one may be
+//! at the moment; a bucket that is longer is not read at all, and is asked for again a little later.
 
 use cahoots_crdt::ReplicaId;
 
 use super::{Now, Replica};
 use crate::bytes::Bytes;
 use crate::store::Sketch;
-use crate::wire::{Answer, Refusal, Request};
+use crate::wire::{ANSWER_BYTES_MAX, Answer, Refusal, Request};
 
 /// How far answers may run ahead of the bound, in microseconds: a second's worth at once after a second of silence.
 const BURST_US: u64 = 1_000_000;
 
 /// When to ask again a replica whose id is in doubt, in milliseconds: a few round trips settle that.
 const DOUBT_MS: u32 = 200;
+
+/// When to ask again for a bucket that is too long at the moment, in milliseconds. So long the asker is held up with
+/// others, too; it asks for those first.
+const LONG_MS: u32 = 200;
 
 /// A bound on bytes given out per second (a leaky bucket): the time from which the next answer is within it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +44,22 @@ impl Replica {
     /// # Errors
     /// Its sender is no peer, or it is malformed; counted, and nothing was touched.
     pub fn serve(&mut self, now: Now, from: ReplicaId, body: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let answer = self.answer(now, from, body);
+        self.serve_within(now, from, body, usize::MAX)
+    }
+
+    /// The same, with no bucket in it that takes more than about `long_bytes`: whoever asks for one is told that this is
+    /// no time for it.
+    ///
+    /// # Errors
+    /// As [`Replica::serve`]; or the bucket is longer than any answer can be.
+    pub fn serve_within(
+        &mut self,
+        now: Now,
+        from: ReplicaId,
+        body: &[u8],
+        long_bytes: usize,
+    ) -> Result<Vec<u8>, Refusal> {
+        let answer = self.answer(now, from, body, long_bytes);
         match &answer {
             Ok(_) => self.counters.asks_answered += 1,
             Err(refusal) => *self.counters.refused.entry(*refusal).or_default() += 1,
@@ -45,7 +67,7 @@ impl Replica {
         answer
     }
 
-    fn answer(&mut self, now: Now, from: ReplicaId, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    fn answer(&mut self, now: Now, from: ReplicaId, body: &[u8], long_bytes: usize) -> Result<Vec<u8>, Refusal> {
         let peer = self.peers.get(&from).ok_or(Refusal::UnknownPeer)?;
         let request = Request::decode(body)?;
         if self.store.is_doubted() {
@@ -57,9 +79,17 @@ impl Replica {
             let after_ms = u32::try_from((free_at - now.mono).div_ceil(1_000)).unwrap_or(u32::MAX);
             return Ok(Answer::Busy { after_ms }.encode());
         }
+        let bytes_max = long_bytes.min(ANSWER_BYTES_MAX);
         let answer = match request {
-            Request::Buckets { first, fingerprints, whole } => self.answer_buckets(first, &fingerprints.0, whole),
-            Request::Differences(sketch) => self.answer_differences(&sketch),
+            Request::Buckets { first, fingerprints, whole } => {
+                self.answer_buckets(first, &fingerprints.0, whole, bytes_max)
+            }
+            Request::Differences(sketch) => self.answer_differences(&sketch, bytes_max),
+        };
+        // What a bucket takes here is about what it takes in an answer.
+        let Some(answer) = answer.filter(|answer| answer.len() <= bytes_max) else {
+            let for_ever = long_bytes >= ANSWER_BYTES_MAX;
+            return if for_ever { Err(Refusal::TooLong) } else { Ok(Answer::Busy { after_ms: LONG_MS }.encode()) };
         };
         self.counters.bytes_answered += answer.len() as u64;
         self.allowance.spend(now.mono, answer.len(), self.config.serve_bytes_per_second);
@@ -69,21 +99,30 @@ impl Replica {
         Ok(answer)
     }
 
-    fn answer_buckets(&mut self, first: u16, fingerprints: &[u64], whole: bool) -> Vec<u8> {
+    /// `None` if the first bucket is too long.
+    fn answer_buckets(
+        &mut self,
+        first: u16,
+        fingerprints: &[u64],
+        whole: bool,
+        long_bytes: usize,
+    ) -> Option<Vec<u8>> {
         let whole_bytes_max = if whole { usize::MAX } else { self.config.refine_bytes_min };
-        let bytes_max = self.config.transfer_bytes;
-        let (transfer, next) = self.store.encode_transfer(first.into(), fingerprints, bytes_max, whole_bytes_max);
+        let (first, bytes_max) = (usize::from(first), self.config.transfer_bytes);
+        let (transfer, next) =
+            self.store.encode_transfer_within(first, fingerprints, bytes_max, whole_bytes_max, long_bytes);
         self.log_sealed();
-        let next = u16::try_from(next).expect("BUCKETS fits 16 bits");
-        Answer::Buckets { next, transfer: Bytes(&transfer) }.encode()
+        let held = u16::try_from(next).expect("BUCKETS fits 16 bits");
+        (next > first).then(|| Answer::Buckets { next: held, transfer: Bytes(&transfer) }.encode())
     }
 
-    fn answer_differences(&mut self, sketch: &Sketch) -> Vec<u8> {
-        let differences = self.store.encode_differences(sketch, self.config.transfer_bytes);
+    /// The same.
+    fn answer_differences(&mut self, sketch: &Sketch, long_bytes: usize) -> Option<Vec<u8>> {
+        let differences = self.store.encode_differences_within(sketch, self.config.transfer_bytes, long_bytes);
         self.log_sealed();
-        let Some((transfer, count)) = differences else { return Answer::Undecoded.encode() };
-        let count = u16::try_from(count).expect("BUCKETS fits 16 bits");
-        Answer::Differences { count, transfer: Bytes(&transfer) }.encode()
+        let Some((transfer, count)) = differences else { return Some(Answer::Undecoded.encode()) };
+        let held = u16::try_from(count).expect("BUCKETS fits 16 bits");
+        (count > 0).then(|| Answer::Differences { count: held, transfer: Bytes(&transfer) }.encode())
     }
 }
 

@@ -118,6 +118,18 @@ impl Store {
         bytes_max: usize,
         whole_bytes_max: usize,
     ) -> (Vec<u8>, usize) {
+        self.encode_transfer_within(first, theirs, bytes_max, whole_bytes_max, usize::MAX)
+    }
+
+    /// The same, ending before a bucket that would be sent whole and takes more than about `long_bytes`.
+    pub(crate) fn encode_transfer_within(
+        &mut self,
+        first: usize,
+        theirs: &[u64],
+        bytes_max: usize,
+        whole_bytes_max: usize,
+        long_bytes: usize,
+    ) -> (Vec<u8>, usize) {
         let mut bytes = self.begin_transfer();
         let mut next = first;
         for theirs in theirs.iter().take(BUCKETS.saturating_sub(first)) {
@@ -127,6 +139,8 @@ impl Store {
                 Form::Equal { fingerprint: fingerprint.to_le_bytes() }
             } else if *theirs != low_half(Fingerprint::default()) && bucket.has_more_than(whole_bytes_max) {
                 Form::Differs { keys: u32::try_from(bucket.keys.len()).unwrap_or(u32::MAX) }
+            } else if bucket.is_longer_than(long_bytes) {
+                break;
             } else {
                 Form::Whole(content_of(bucket, bucket.keys.iter()))
             };
@@ -142,11 +156,26 @@ impl Store {
     /// What the other replica's sketch shows to be different, of as many of its buckets as fit `bytes_max`, one at least:
     /// the transfer, and how many buckets are in it. `None` if the sketch has too few symbols to tell. Seals the window.
     pub fn encode_differences(&mut self, sketch: &Sketch, bytes_max: usize) -> Option<(Vec<u8>, usize)> {
+        self.encode_differences_within(sketch, bytes_max, usize::MAX)
+    }
+
+    /// The same, ending before a bucket that takes more than about `long_bytes`: what differs may be all of it, for a key
+    /// is sent with everything under it.
+    pub(crate) fn encode_differences_within(
+        &mut self,
+        sketch: &Sketch,
+        bytes_max: usize,
+        long_bytes: usize,
+    ) -> Option<(Vec<u8>, usize)> {
         let mut bytes = self.begin_transfer();
         let differences = self.differences(sketch)?;
         let mut count = 0;
-        for (index, difference) in differences {
-            self.add_bucket(&mut bytes, index, Form::Difference(difference));
+        for found in differences {
+            let (index, bucket) = (found.index, &self.buckets[found.index]);
+            if bucket.is_longer_than(long_bytes) {
+                break;
+            }
+            self.add_bucket(&mut bytes, index, Form::Difference(found.read(bucket)));
             count += 1;
             if bytes.len() >= bytes_max {
                 break;

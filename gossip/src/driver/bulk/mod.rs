@@ -13,6 +13,9 @@
 //!
 //! Everything a stranger or a hostile member can make this side hold is bounded by the constants here: connections,
 //! streams of each, bytes of requests, bytes in QUIC's own buffers, answers under way, and time without progress.
+//!
+//! An answer is as long as the longest bucket, which may be one collection of a client's. One beyond
+//! [`NodeConfig::bulk_bytes_max`] is *long*: each side of a node has one of them at a time, and it must move faster.
 
 mod client;
 mod identity;
@@ -51,6 +54,9 @@ const STREAM_WINDOW_BYTES: u32 = 2 << 20;
 /// A stream that moves by less than this within the patience stands still: whoever sends or takes a byte at a time would
 /// keep for hours what others wait for. At five seconds 800 bytes a second, which any link carries.
 const STRIDE_BYTES: usize = 4 << 10;
+/// The same of a long answer, as a part of the bound beyond which answers are long: it has one place to itself, for which
+/// others wait. At five seconds and 256 MiB 840 kB a second; one of 4 GiB has its place for an hour and a half at most.
+const LONG_STRIDE_PART: usize = 64;
 /// Bytes of who asks whom.
 const HEAD_BYTES: usize = 16;
 /// How long the end of the last connection and of the socket may take.
@@ -66,27 +72,38 @@ enum Reset {
     Refused = 2,
     /// It did not come, or was longer than any is.
     Malformed = 3,
+    /// A bucket that was asked for is longer than an answer can be.
+    TooLong = 4,
 }
 
 /// How long a stream still may take for its next stride.
 struct Strides {
     patience: Duration,
+    /// Bytes of one.
+    stride: usize,
     /// Bytes by which it had moved when the present stride began.
     moved: usize,
     deadline: Instant,
 }
 
 impl Strides {
-    fn begin(patience: Duration) -> Self {
-        Self { patience, moved: 0, deadline: Instant::now() + patience }
+    fn begin(patience: Duration, stride: usize) -> Self {
+        Self { patience, stride, moved: 0, deadline: Instant::now() + patience }
     }
 
-    /// It has moved by so many bytes in all.
-    fn note(&mut self, moved: usize) {
-        if moved - self.moved >= STRIDE_BYTES {
+    /// It has moved by so many bytes in all; says whether that makes another stride.
+    fn note(&mut self, moved: usize) -> bool {
+        let is_stride = moved - self.moved >= self.stride;
+        if is_stride {
             (self.moved, self.deadline) = (moved, Instant::now() + self.patience);
         }
+        is_stride
     }
+}
+
+/// By how much an answer must move within the patience, where those beyond `bytes_max` are long.
+fn long_stride(bytes_max: usize) -> usize {
+    (bytes_max / LONG_STRIDE_PART).max(STRIDE_BYTES)
 }
 
 /// The QUIC endpoint of a node.
