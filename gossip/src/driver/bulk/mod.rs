@@ -19,6 +19,7 @@
 
 mod client;
 mod identity;
+mod nowhere;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use super::core::Shared;
 use super::socket;
 use crate::engine::Ask;
 use identity::Identity;
+use nowhere::Nowhere;
 
 /// Requests on their way from the engine to their streams. It has a handful under way at most.
 pub(super) const ASKS_MAX: usize = 64;
@@ -59,8 +61,8 @@ const STRIDE_BYTES: usize = 4 << 10;
 const LONG_STRIDE_PART: usize = 64;
 /// Bytes of who asks whom.
 const HEAD_BYTES: usize = 16;
-/// How long the end of the last connection and of the socket may take.
-const CLOSE_TIME: Duration = Duration::from_secs(2);
+/// How long the end of the last connection may take before the port is taken from it, and that of the socket then.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// Why a stream was reset.
 #[derive(Clone, Copy)]
@@ -161,9 +163,12 @@ impl Bulk {
     /// Waits, within a bound, until the peers have been told and the port is free. Nobody else may hold the endpoint.
     pub(super) async fn freed(self) {
         let Self { endpoint, socket, .. } = self;
+        if tokio::time::timeout(CLOSE_TIME, endpoint.wait_idle()).await.is_err() {
+            // It keeps the socket before, too, until something comes by the new one.
+            (0..2).for_each(|_| endpoint.rebind_abstract(Arc::new(Nowhere)).expect("it has an address"));
+        }
+        drop(endpoint);
         let freed = async {
-            endpoint.wait_idle().await;
-            drop(endpoint);
             while socket.strong_count() > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await; // quinn's own tasks end in their own time
             }
