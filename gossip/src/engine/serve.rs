@@ -100,13 +100,7 @@ impl Replica {
     }
 
     /// `None` if the first bucket is too long.
-    fn answer_buckets(
-        &mut self,
-        first: u16,
-        fingerprints: &[u64],
-        whole: bool,
-        long_bytes: usize,
-    ) -> Option<Vec<u8>> {
+    fn answer_buckets(&mut self, first: u16, fingerprints: &[u64], whole: bool, long_bytes: usize) -> Option<Vec<u8>> {
         let whole_bytes_max = if whole { usize::MAX } else { self.config.refine_bytes_min };
         let (first, bytes_max) = (usize::from(first), self.config.transfer_bytes);
         let (transfer, next) =

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 
 use super::{
-    ANSWERS_MAX, CONNECTIONS_MAX, CONNECTIONS_UNPROVEN_MAX, HEAD_BYTES, NodeConfig, Reset, STRIDE_BYTES, Shared, Strides,
-    long_stride,
+    ANSWERS_MAX, CONNECTIONS_MAX, CONNECTIONS_UNPROVEN_MAX, HEAD_BYTES, NodeConfig, Reset, STRIDE_BYTES, Shared,
+    Strides, long_stride,
 };
 use crate::driver::counters::Throttle;
 use crate::wire::{REQUEST_BYTES_MAX, Refusal};

@@ -9,7 +9,7 @@ use quinn::{Connection, EndpointConfig, TokioRuntime};
 
 use super::identity::{Identity, SERVER_NAME};
 use super::transport;
-use crate::driver::{Changes, Node, NodeConfig};
+use crate::driver::{Changes, Counters, Node, NodeConfig};
 use crate::wire::{Answer, ClusterKey};
 
 const KEYS: usize = 2_000;
@@ -43,6 +43,16 @@ fn fill(node: &Node) {
             replica.flush(now);
         });
     }
+}
+
+/// Waits until a node has counted this, which it may do a moment after others have seen it done.
+async fn counts(node: &Node, what: &str, is_counted: impl Fn(&Counters) -> bool) {
+    let counted = async {
+        while !is_counted(&node.counters()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(what, counted).await;
 }
 
 async fn has_all_keys(node: &Node) {
@@ -87,7 +97,7 @@ async fn joins_beside<F: Future<Output = ()> + Send>(hostile: impl Fn(Connection
     fill(&good);
     let joiner = Node::start(config("joiner", &[&bad, &good])).await.unwrap();
     has_all_keys(&joiner).await;
-    assert!(good.counters().bulk_answered > 0);
+    counts(&good, "an answer", |it| it.bulk_answered > 0).await;
     task.abort();
 }
 
@@ -164,12 +174,7 @@ async fn is_given_up_at(length: u32, part: &'static [u8]) {
         }
     });
     let joiner = Node::start(config("joiner", &[&bad])).await.unwrap();
-    let given_up = async {
-        while joiner.counters().bulk_failed == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    within("the end of patience", given_up).await;
+    counts(&joiner, "the end of patience", |it| it.bulk_failed > 0).await;
 }
 
 /// The peer answers as its engine does, and stops half way through one of two until the other is put off.
@@ -242,9 +247,7 @@ async fn a_long_bucket_is_put_off_while_another_is_given_out_and_those_before_it
     let none = within("an answer", ask(next).await.read_to_end(1 << 20)).await.unwrap();
     assert!(matches!(Answer::decode(&none[4..]), Ok(Answer::Busy { .. })));
     drop(long); // its place is free once this side has heard that nobody takes it
-    let again = async {
-        while ask(next).await.read_to_end(1 << 20).await.is_ok() {}
-    };
+    let again = async { while ask(next).await.read_to_end(1 << 20).await.is_ok() {} };
     within("the long one", again).await;
 }
 
@@ -295,13 +298,7 @@ async fn whoever_has_another_key_gets_nothing() {
         Err(error) => error,
     };
     assert!(matches!(error, quinn::ConnectionError::ConnectionClosed(_)), "{error}");
-    // A stranger may know that it is refused before the server has counted it.
-    let all_counted = async {
-        while keyed.counters().bulk_connections_refused < 4 {
-            tokio::task::yield_now().await;
-        }
-    };
-    within("the count of those refused", all_counted).await;
+    counts(&keyed, "the refusals", |it| it.bulk_connections_refused >= 4).await;
     let counters = keyed.counters();
     assert_eq!((counters.bulk_connections_accepted, counters.bulk_answered), (0, 0));
     assert_eq!(counters.bulk_connections_refused, 4);
