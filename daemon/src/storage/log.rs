@@ -245,7 +245,7 @@ impl Log {
         let segment = self.segments.back_mut().expect("just made if there was none");
         if !written {
             self.buffer = Vec::new();
-            let long = std::io::Error::new(std::io::ErrorKind::FileTooLarge, "a bucket has grown beyond 4 GiB");
+            let long = io::Error::new(io::ErrorKind::FileTooLarge, "a bucket has grown beyond 4 GiB");
             return Err(StorageError::io("write", &segment.path)(long));
         }
         let output = self.output.as_ref().expect("a segment is open while a log is");

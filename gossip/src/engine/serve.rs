@@ -10,7 +10,7 @@ use cahoots_crdt::ReplicaId;
 
 use super::{Now, Replica};
 use crate::bytes::Bytes;
-use crate::store::Sketch;
+use crate::store::{Sketch, Snapshot};
 use crate::wire::{ANSWER_BYTES_MAX, Answer, Refusal, Request};
 
 /// How far answers may run ahead of the bound, in microseconds: a second's worth at once after a second of silence.
@@ -38,28 +38,123 @@ impl Allowance {
     }
 }
 
+/// What is answered to a peer.
+#[derive(Clone, Debug)]
+pub enum Served {
+    /// This.
+    Whole(Vec<u8>),
+    /// What this says, after a while.
+    Apart(Box<Reading>),
+}
+
+impl Served {
+    /// What it is, read now if it was not yet.
+    ///
+    /// # Errors
+    /// It is longer than any answer can be.
+    pub fn bytes(self) -> Result<Vec<u8>, Refusal> {
+        match self {
+            Self::Whole(bytes) if bytes.len() <= ANSWER_BYTES_MAX => Ok(bytes),
+            Self::Whole(_) => Err(Refusal::TooLong),
+            Self::Apart(reading) => reading.read(),
+        }
+    }
+
+    fn bytes_about(&self) -> usize {
+        match self {
+            Self::Whole(bytes) => bytes.len(),
+            Self::Apart(reading) => reading.snapshot.memory(),
+        }
+    }
+}
+
+/// A copy of a bucket, to be written as an answer. Needs nothing of the replica any more.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    next: u16,
+    snapshot: Snapshot,
+}
+
+impl Reading {
+    /// The answer. O(the bucket): a second for every 400 MB.
+    ///
+    /// # Errors
+    /// It is longer than any answer can be.
+    pub fn read(self) -> Result<Vec<u8>, Refusal> {
+        let Self { next, snapshot } = self;
+        let transfer = snapshot.encode();
+        drop(snapshot);
+        let answer = Answer::Buckets { next, transfer: Bytes(&transfer) }.encode();
+        if answer.len() <= ANSWER_BYTES_MAX { Ok(answer) } else { Err(Refusal::TooLong) }
+    }
+}
+
 impl Replica {
     /// The answer to what `from` asks. Seals the window.
     ///
     /// # Errors
     /// Its sender is no peer, or it is malformed; counted, and nothing was touched.
     pub fn serve(&mut self, now: Now, from: ReplicaId, body: &[u8]) -> Result<Vec<u8>, Refusal> {
-        self.serve_within(now, from, body, usize::MAX)
+        self.serve_short(now, from, body, usize::MAX)
     }
 
     /// The same, with no bucket in it that takes more than about `long_bytes`: whoever asks for one is told that this is
     /// no time for it.
     ///
     /// # Errors
-    /// As [`Replica::serve`]; or the bucket is longer than any answer can be.
-    pub fn serve_within(
+    /// As [`Replica::serve`].
+    pub fn serve_short(
         &mut self,
         now: Now,
         from: ReplicaId,
         body: &[u8],
         long_bytes: usize,
     ) -> Result<Vec<u8>, Refusal> {
-        let answer = self.answer(now, from, body, long_bytes);
+        let bytes_max = long_bytes.min(ANSWER_BYTES_MAX);
+        self.serve_counted(now, from, body, |replica, request| {
+            // What a bucket takes here is about what it takes in an answer.
+            match replica.read(request, bytes_max).filter(|answer| answer.len() <= bytes_max) {
+                Some(answer) => Ok(Served::Whole(answer)),
+                None if bytes_max == ANSWER_BYTES_MAX => Err(Refusal::TooLong),
+                None => Ok(Served::Whole(Answer::Busy { after_ms: LONG_MS }.encode())),
+            }
+        })
+        .and_then(Served::bytes)
+    }
+
+    /// The same, where this is the time for one: it is copied, to be written elsewhere while this replica goes on.
+    ///
+    /// # Errors
+    /// As [`Replica::serve`].
+    pub fn serve_long(&mut self, now: Now, from: ReplicaId, body: &[u8], long_bytes: usize) -> Result<Served, Refusal> {
+        self.serve_counted(now, from, body, |replica, request| {
+            if let Some(answer) = replica.read(request, long_bytes.min(ANSWER_BYTES_MAX)) {
+                return Ok(Served::Whole(answer));
+            }
+            match request {
+                Request::Buckets { first, .. } if replica.store.is_longer((*first).into(), ANSWER_BYTES_MAX) => {
+                    Err(Refusal::TooLong)
+                }
+                Request::Buckets { first, .. } => {
+                    let snapshot = replica.store.snapshot((*first).into());
+                    replica.log_sealed();
+                    Ok(Served::Apart(Box::new(Reading { next: first + 1, snapshot })))
+                }
+                Request::Differences(_) => {
+                    replica.read(request, ANSWER_BYTES_MAX).map(Served::Whole).ok_or(Refusal::TooLong)
+                }
+            }
+        })
+    }
+
+    fn serve_counted(
+        &mut self,
+        now: Now,
+        from: ReplicaId,
+        body: &[u8],
+        answer: impl FnOnce(&mut Self, &Request) -> Result<Served, Refusal>,
+    ) -> Result<Served, Refusal> {
+        let answer = self.answer(now, from, body, answer);
         match &answer {
             Ok(_) => self.counters.asks_answered += 1,
             Err(refusal) => *self.counters.refused.entry(*refusal).or_default() += 1,
@@ -67,39 +162,44 @@ impl Replica {
         answer
     }
 
-    fn answer(&mut self, now: Now, from: ReplicaId, body: &[u8], long_bytes: usize) -> Result<Vec<u8>, Refusal> {
+    fn answer(
+        &mut self,
+        now: Now,
+        from: ReplicaId,
+        body: &[u8],
+        answer: impl FnOnce(&mut Self, &Request) -> Result<Served, Refusal>,
+    ) -> Result<Served, Refusal> {
         let peer = self.peers.get(&from).ok_or(Refusal::UnknownPeer)?;
         let request = Request::decode(body)?;
         if self.store.is_doubted() {
             // What is here under the own id may have to be moved to another first.
-            return Ok(Answer::Busy { after_ms: DOUBT_MS }.encode());
+            return Ok(Served::Whole(Answer::Busy { after_ms: DOUBT_MS }.encode()));
         }
         let free_at = self.allowance.free_at.max(peer.allowance.free_at);
         if free_at > now.mono {
             let after_ms = u32::try_from((free_at - now.mono).div_ceil(1_000)).unwrap_or(u32::MAX);
-            return Ok(Answer::Busy { after_ms }.encode());
+            return Ok(Served::Whole(Answer::Busy { after_ms }.encode()));
         }
-        let bytes_max = long_bytes.min(ANSWER_BYTES_MAX);
-        let answer = match request {
-            Request::Buckets { first, fingerprints, whole } => {
-                self.answer_buckets(first, &fingerprints.0, whole, bytes_max)
-            }
-            Request::Differences(sketch) => self.answer_differences(&sketch, bytes_max),
-        };
-        // What a bucket takes here is about what it takes in an answer.
-        let Some(answer) = answer.filter(|answer| answer.len() <= bytes_max) else {
-            let for_ever = long_bytes >= ANSWER_BYTES_MAX;
-            return if for_ever { Err(Refusal::TooLong) } else { Ok(Answer::Busy { after_ms: LONG_MS }.encode()) };
-        };
-        self.counters.bytes_answered += answer.len() as u64;
-        self.allowance.spend(now.mono, answer.len(), self.config.serve_bytes_per_second);
+        let answer = answer(self, &request)?;
+        let bytes = answer.bytes_about();
+        self.counters.bytes_answered += bytes as u64;
+        self.allowance.spend(now.mono, bytes, self.config.serve_bytes_per_second);
         if let Some(peer) = self.peers.get_mut(&from) {
-            peer.allowance.spend(now.mono, answer.len(), self.config.serve_bytes_per_second_each);
+            peer.allowance.spend(now.mono, bytes, self.config.serve_bytes_per_second_each);
         }
         Ok(answer)
     }
 
-    /// `None` if the first bucket is too long.
+    /// `None` if the first bucket takes more than about `long_bytes`.
+    fn read(&mut self, request: &Request, long_bytes: usize) -> Option<Vec<u8>> {
+        match request {
+            Request::Buckets { first, fingerprints, whole } => {
+                self.answer_buckets(*first, &fingerprints.0, *whole, long_bytes)
+            }
+            Request::Differences(sketch) => self.answer_differences(sketch, long_bytes),
+        }
+    }
+
     fn answer_buckets(&mut self, first: u16, fingerprints: &[u64], whole: bool, long_bytes: usize) -> Option<Vec<u8>> {
         let whole_bytes_max = if whole { usize::MAX } else { self.config.refine_bytes_min };
         let (first, bytes_max) = (usize::from(first), self.config.transfer_bytes);
@@ -110,7 +210,6 @@ impl Replica {
         (next > first).then(|| Answer::Buckets { next: held, transfer: Bytes(&transfer) }.encode())
     }
 
-    /// The same.
     fn answer_differences(&mut self, sketch: &Sketch, long_bytes: usize) -> Option<Vec<u8>> {
         let differences = self.store.encode_differences_within(sketch, self.config.transfer_bytes, long_bytes);
         self.log_sealed();

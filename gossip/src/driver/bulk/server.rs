@@ -6,7 +6,7 @@ use std::time::Duration;
 use cahoots_crdt::ReplicaId;
 use quinn::{Endpoint, Incoming, RecvStream, SendStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{timeout, timeout_at};
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     Strides, long_stride,
 };
 use crate::driver::counters::Throttle;
+use crate::engine::Served;
 use crate::wire::{REQUEST_BYTES_MAX, Refusal};
 
 pub(super) struct Answerer {
@@ -78,7 +79,7 @@ impl Answerer {
         let request = timeout(self.patience, receive.read_to_end(HEAD_BYTES + REQUEST_BYTES_MAX)).await;
         let _turn = self.answers.acquire().await.expect("nobody closes it");
         let answer = match request {
-            Ok(Ok(request)) => self.make_answer(&request),
+            Ok(Ok(request)) => self.make_answer(&request).await,
             _ => Err(Reset::Malformed),
         };
         match answer {
@@ -104,30 +105,42 @@ impl Answerer {
         }
     }
 
-    fn make_answer(&self, request: &[u8]) -> Result<Answer<'_>, Reset> {
+    async fn make_answer(&self, request: &[u8]) -> Result<Answer<'_>, Reset> {
         let (head, body) = request.split_first_chunk::<HEAD_BYTES>().ok_or(Reset::Malformed)?;
         let (asker, receiver) = head.split_at(HEAD_BYTES / 2);
         let id = |bytes: &[u8]| ReplicaId::new(u64::from_be_bytes(bytes.try_into().expect("half of the head")));
         if id(receiver) != self.shared.id() {
             return Err(Reset::OtherReplica);
         }
-        let answer = self.shared.drive(|replica, now| {
+        let served = self.shared.drive(|replica, now| {
             // Nobody else looks meanwhile, so that whoever needs no such place keeps it from nobody.
-            let long = self.long.try_acquire().ok();
-            let bytes_max = if long.is_some() { usize::MAX } else { self.bytes_max };
-            let bytes = replica.serve_within(now, id(asker), body, bytes_max)?;
-            let long = long.filter(|_| bytes.len() > self.bytes_max);
-            Ok(Answer { length: u32::try_from(bytes.len()).map_err(|_| Refusal::TooLong)?, bytes, long })
+            let Ok(long) = self.long.try_acquire() else {
+                let bytes = replica.serve_short(now, id(asker), body, self.bytes_max)?;
+                return Ok((Served::Whole(bytes), None));
+            };
+            let served = replica.serve_long(now, id(asker), body, self.bytes_max)?;
+            let is_long = !matches!(&served, Served::Whole(bytes) if bytes.len() <= self.bytes_max);
+            Ok((served, is_long.then_some(long)))
         });
-        answer.map_err(|refusal| match refusal {
-            Refusal::TooLong => {
-                if let Some(suppressed) = self.complaint.pass() {
-                    tracing::error!(suppressed, "a bucket has grown too long for any peer to fetch it: {refusal}");
-                }
-                Reset::TooLong
-            }
-            _ => Reset::Refused,
-        })
+        let (served, long) = served.map_err(|refusal| self.refuse(refusal))?;
+        let bytes = match served {
+            Served::Whole(_) => served.bytes(),
+            // It takes seconds, of a thread that nothing else waits for.
+            Served::Apart(_) => spawn_blocking(|| served.bytes()).await.map_err(|_| Reset::Refused)?,
+        };
+        let bytes = bytes.map_err(|refusal| self.refuse(refusal))?;
+        let length = u32::try_from(bytes.len()).map_err(|_| self.refuse(Refusal::TooLong))?;
+        Ok(Answer { length, bytes, long })
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Reset {
+        if refusal != Refusal::TooLong {
+            return Reset::Refused;
+        }
+        if let Some(suppressed) = self.complaint.pass() {
+            tracing::error!(suppressed, "a bucket has grown too long for any peer to fetch it: {refusal}");
+        }
+        Reset::TooLong
     }
 
     /// Whether all of it was taken.
