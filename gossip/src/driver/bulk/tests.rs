@@ -238,14 +238,16 @@ async fn a_long_bucket_is_put_off_while_another_is_given_out_and_those_before_it
         send.finish().unwrap();
         receive
     };
-    let mut long = ask(0).await;
+    let before = within("an answer", ask(0).await.read_to_end(1 << 20)).await.unwrap();
+    let Ok(Answer::Buckets { next, .. }) = Answer::decode(&before[4..]) else { panic!("those before it") };
+    let mut long = ask(next).await;
     let mut length = [0; 4];
     within("its beginning", long.read_exact(&mut length)).await.unwrap();
     assert!(u32::from_le_bytes(length) > 8 << 20);
-    let before = within("an answer", ask(0).await.read_to_end(1 << 20)).await.unwrap();
-    let Ok(Answer::Buckets { next, .. }) = Answer::decode(&before[4..]) else { panic!("those before it") };
     let none = within("an answer", ask(next).await.read_to_end(1 << 20)).await.unwrap();
     assert!(matches!(Answer::decode(&none[4..]), Ok(Answer::Busy { .. })));
+    let again = within("an answer", ask(0).await.read_to_end(1 << 20)).await.unwrap();
+    assert_eq!(again, before);
     drop(long); // its place is free once this side has heard that nobody takes it
     let again = async { while ask(next).await.read_to_end(1 << 20).await.is_ok() {} };
     within("the long one", again).await;
