@@ -3,7 +3,7 @@ mod driver_cluster;
 
 use std::time::{Duration, Instant};
 
-use cahoots_gossip::driver::{NodeFailure, PeerRefusal};
+use cahoots_gossip::driver::NodeFailure;
 use cahoots_gossip::engine::{Readiness, ReadyReason};
 use driver_cluster::*;
 
@@ -76,13 +76,7 @@ async fn of_two_nodes_with_one_id_the_younger_stops_and_the_older_goes_on() {
     let failure = within("the failure", clone.failed()).await;
     assert_eq!(failure, NodeFailure::IdentityConflict { id: a.id(), name: "a".into(), addr: a.local_addr() });
     // The older one has noticed too, and lives on.
-    let refused = |members: &[cahoots_gossip::driver::Member]| {
-        members.iter().any(|it| {
-            it.name == "clone" && it.state == cahoots_gossip::driver::MemberState::Refused(PeerRefusal::OwnId)
-        })
-    };
-    let noticed = a.counters().members_refused > 0 || refused(&a.members());
-    assert!(noticed, "{:?}", a.members());
+    counts(&a, "the refusal of the clone", |it| it.members_refused > 0).await;
     set(&a, "key", "still here");
     reads(&c, "key", "still here").await;
     assert!(tokio::time::timeout(Duration::ZERO, a.failed()).await.is_err());

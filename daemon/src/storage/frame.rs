@@ -83,7 +83,8 @@ pub(super) struct Frame<'a> {
     pub(super) payload: &'a [u8],
 }
 
-/// Appends a frame to `out`, its payload written by `payload`.
+/// Appends a frame to `out`, its payload written by `payload`; says whether that can be: its length is told in 32 bits.
+#[must_use]
 pub(super) fn write_frame(
     out: &mut Vec<u8>,
     salt: u64,
@@ -91,7 +92,7 @@ pub(super) fn write_frame(
     position: u64,
     synced: u64,
     payload: impl FnOnce(&mut Vec<u8>),
-) {
+) -> bool {
     let start = out.len();
     out.extend_from_slice(&FRAME_MAGIC);
     out.extend_from_slice(&[kind as u8, 0]);
@@ -100,10 +101,14 @@ pub(super) fn write_frame(
     out.extend_from_slice(&synced.to_le_bytes());
     out.extend_from_slice(&[0; 8]);
     payload(out);
-    let length = u32::try_from(out.len() - start - FRAME_HEADER_BYTES).expect("limits keep frames below 4 GiB");
+    let Ok(length) = u32::try_from(out.len() - start - FRAME_HEADER_BYTES) else {
+        out.truncate(start);
+        return false;
+    };
     out[start + 4..start + 8].copy_from_slice(&length.to_le_bytes());
     let checksum = checksum(&out[start..], salt);
     out[start + 24..start + 32].copy_from_slice(&checksum.to_le_bytes());
+    true
 }
 
 fn checksum(frame: &[u8], salt: u64) -> u64 {
@@ -162,7 +167,7 @@ pub(super) fn write_record(out: &mut Vec<u8>, record: &Record) {
             bytes
         }
     };
-    let length = u32::try_from(bytes.len()).expect("limits keep records below 4 GiB");
+    let length = u32::try_from(bytes.len()).expect("events are limited, and answers of peers are no longer");
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(bytes);
 }
@@ -221,7 +226,7 @@ mod tests {
 
     fn frame(position: u64, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        write_frame(&mut bytes, 7, Kind::Records, position, 3, |out| out.extend_from_slice(payload));
+        assert!(write_frame(&mut bytes, 7, Kind::Records, position, 3, |out| out.extend_from_slice(payload)));
         bytes
     }
 

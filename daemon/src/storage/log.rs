@@ -240,9 +240,14 @@ impl Log {
         }
         let (salt, position) = (self.salt, self.position + 1);
         self.buffer.clear();
-        write_frame(&mut self.buffer, salt, kind, position, self.synced, payload);
+        let written = write_frame(&mut self.buffer, salt, kind, position, self.synced, payload);
         let bytes = self.buffer.len() as u64;
         let segment = self.segments.back_mut().expect("just made if there was none");
+        if !written {
+            self.buffer = Vec::new();
+            let long = io::Error::new(io::ErrorKind::FileTooLarge, "a bucket has grown beyond 4 GiB");
+            return Err(StorageError::io("write", &segment.path)(long));
+        }
         let output = self.output.as_ref().expect("a segment is open while a log is");
         segment.bytes += bytes;
         output.append(&self.buffer).map_err(StorageError::io("write", &segment.path))?;

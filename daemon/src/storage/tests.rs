@@ -495,6 +495,52 @@ fn a_disk_that_falls_behind_is_told_of_and_everything_is_written_anew() {
     assert_eq!((report.resume, shelf.0.lock().unwrap().store().len()), (Some(A), 200));
 }
 
+/// A shelf that counts the bytes of images taken from it.
+struct Counting(Shelf, Arc<std::sync::atomic::AtomicU64>);
+
+impl Source for Counting {
+    fn take(&mut self) -> Taken {
+        self.0.take()
+    }
+
+    fn image(&mut self, bucket: usize) -> Vec<u8> {
+        let image = self.0.image(bucket);
+        self.1.fetch_add(image.len() as u64, Ordering::Relaxed);
+        image
+    }
+
+    fn kept(&mut self, _: &VersionVector) {}
+}
+
+/// Its image alone makes the log too long, and until that is on disk nothing that is before it can go: whoever writes
+/// images for as long as the log is too long fills the disk with them.
+#[test]
+fn a_collection_that_is_nearly_all_of_the_data_is_not_written_again_and_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = open(options(directory.path()), Arc::new(SystemFiles), &Progress::default()).unwrap();
+    let (store, ready) = opened.begin(A).unwrap();
+    let (shelf, images) = (Shelf::new(store, A), Arc::default());
+    let storage = ready.start(Counting(shelf.clone(), Arc::clone(&images)), AppendFsync::EverySec).unwrap();
+    let (fields, field_bytes) = (96, 1 << 20);
+    for field in 0..fields {
+        let position = {
+            let mut replica = shelf.0.lock().unwrap();
+            let name = format!("field {field}");
+            let value = vec![b'v'; field_bytes];
+            let class = Class::Hash;
+            replica.write(NOW, 0, |writer| writer.insert(b"huge", class, name.as_bytes(), &value)).unwrap();
+            replica.flush(NOW);
+            replica.position()
+        };
+        if field % 16 == 15 {
+            wait_for(&storage, position);
+        }
+    }
+    storage.close().unwrap();
+    let (images, records) = (images.load(Ordering::Relaxed), (fields * field_bytes) as u64);
+    assert!(images <= 4 * records, "{images} bytes of images for {records} of records");
+}
+
 #[test]
 fn what_is_moved_to_a_new_id_is_written_anew_and_nothing_is_left_of_the_old_one() {
     let directory = tempfile::tempdir().unwrap();

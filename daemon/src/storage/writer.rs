@@ -253,6 +253,9 @@ impl<S: Source> Writer<S> {
         self.images_due = if rate == Some(0) { 0 } else { self.images_due + due };
         let mut left = match rate {
             Some(_) => self.images_due.min(IMAGES_BYTES.max(due)),
+            // An image may be as long as all the rest. Until it is on disk the log stays too long, and more images make it
+            // longer: what was written beyond what was due is paid off by records first.
+            None if self.images_due < 0 && !self.log.is_rebuilding() => self.images_due,
             None => self.images_due.max(IMAGES_BYTES_PRESSED),
         };
         let begun = Instant::now();

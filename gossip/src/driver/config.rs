@@ -36,8 +36,10 @@ pub struct NodeConfig {
     /// The address peers reach that port at. Default: the IP of `advertise`, or of `bulk_listen` if it has one of its own,
     /// and the bound port. Port 0 stands for the bound port.
     pub bulk_advertise: Option<SocketAddr>,
-    /// Bytes of answers to own requests under way at once, and so of the largest: a bucket, a thousandth of all data,
-    /// travels in one. Default 256 MiB. Memory is taken for what is on its way, 1 MiB in the usual case.
+    /// Bytes of answers to own requests under way at once: a bucket, a thousandth of all data, travels in one. Default
+    /// 256 MiB. Memory is taken for what is on its way, 1 MiB in the usual case. A bucket that is longer, as one huge
+    /// collection makes it, travels beside these, one at a time, and takes as much memory again as it is long; beyond
+    /// 4 GiB it cannot.
     pub bulk_bytes_max: usize,
     /// Time after which a stream on which nothing moves counts as broken. Default 5 s.
     pub bulk_patience: Duration,

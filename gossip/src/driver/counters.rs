@@ -89,6 +89,10 @@ counters! {
     bulk_broken,
     /// Bytes of the answers given.
     bulk_bytes_sent,
+    /// Long answers begun to be given.
+    bulk_long_answers,
+    /// Long answers of peers that were put off, because another was under way.
+    bulk_long_deferred,
 }
 
 /// Lets a repeated complaint through once per interval and counts the rest.

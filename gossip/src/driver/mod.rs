@@ -22,6 +22,7 @@
 //! | membership messages waiting for chitchat | [`MEMBERSHIP_INBOX_MAX`] | the new one is dropped and counted; chitchat repeats itself |
 //! | changes a subscriber has not read | [`CHANGES_MAX`] | the oldest are dropped, the subscriber reads [`Change::Lost`](crate::store::Change::Lost) |
 //! | answers to own requests under way | [`NodeConfig::bulk_bytes_max`] | the stream is not read on until there is room |
+//! | answers longer than that, each way | one, of 4 GiB, in memory as far as it has come | put off; beyond 4 GiB refused, counted and logged |
 //! | connections, streams, requests and answers of others | constants in `bulk` | refused, or not read on |
 //! | members that went down and may come back | [`DOWN_MAX`] | the one longest away is forgotten; it comes back through its own seeds |
 //!

@@ -44,9 +44,10 @@ fn feed(shared: &Shared, inbox: &Inbox) {
                 Err(_) => refused += 1,
             }
         }
+        // Before anybody sees what came with them.
+        shared.tally.datagrams_refused.add(refused);
         membership
     });
-    shared.tally.datagrams_refused.add(refused);
     if membership.is_empty() {
         return;
     }

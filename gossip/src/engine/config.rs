@@ -50,7 +50,8 @@ pub struct ReplicaConfig {
     /// round of membership, in which whoever was told of one of them is told of all.
     pub join_settle_us: u64,
     /// While a disk is told what was applied: bytes of it that wait to be taken. Default 64 MiB, some seconds of a
-    /// replica at full load; beyond it they are dropped, and images of all buckets are taken anew.
+    /// replica at full load; beyond it they are dropped, and images of all buckets are taken anew. The longest record is
+    /// not counted: it may be a bucket of any length.
     pub records_bytes_max: usize,
     /// A bucket that differs from a peer's is sent to it whole if it has no more than about so many bytes, and otherwise
     /// what it differs in, at the price of a round trip and of 12 bytes a symbol. Default 2 KiB.

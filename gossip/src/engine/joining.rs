@@ -152,6 +152,8 @@ pub(super) struct Joining {
     /// The most that was ever here of what was to be here, and since when.
     best: u128,
     progress_at: u64,
+    /// The most bytes of one answer that have come since.
+    best_bytes: u64,
     reviewed_at: u64,
     /// Who is waited for has changed since.
     stale: bool,
@@ -168,6 +170,7 @@ impl Joining {
             changed_at: now,
             best: 0,
             progress_at: now,
+            best_bytes: 0,
             reviewed_at: now,
             stale: false,
         }
@@ -252,6 +255,13 @@ impl Joining {
         [ask, settled].into_iter().flatten().fold(self.gives_up_at(), u64::min)
     }
 
+    /// So many bytes of an answer have come. One that breaks off and begins anew is progress only where it comes further.
+    pub(super) fn note_bytes(&mut self, now: u64, bytes: u64) {
+        if bytes > self.best_bytes {
+            (self.best_bytes, self.progress_at) = (bytes, now);
+        }
+    }
+
     /// When it serves although nothing more has come; a timeout may be for ever.
     fn gives_up_at(&self) -> u64 {
         self.progress_at.saturating_add(self.timeout_us)
@@ -279,7 +289,7 @@ impl Joining {
         }
         let reached = self.reached(here, ahead);
         if reached > self.best {
-            (self.best, self.progress_at) = (reached, now);
+            (self.best, self.progress_at, self.best_bytes) = (reached, now, 0);
         }
         if now < self.gives_up_at() {
             return None;
@@ -404,6 +414,22 @@ mod tests {
 
     fn says<const N: usize>(joining: &mut Joining, peer: ReplicaId, entries: [(ReplicaId, u64); N]) {
         joining.heard(peer, &ALL, entries.into_iter());
+    }
+
+    #[test]
+    fn an_answer_that_comes_further_than_any_before_is_progress_and_one_that_breaks_off_again_and_again_is_not() {
+        let mut it = joining();
+        it.peer_up(0, A);
+        says(&mut it, A, [(A, 10)]);
+        for second in 1..60 {
+            it.note_bytes(second * 1_000_000, second * 100);
+            assert_eq!(it.review(second * 1_000_000, ME, &vv([]), 0), None);
+        }
+        let end = 59_000_000 + TIMEOUT;
+        for again in 0..100 {
+            it.note_bytes(end - 1, again * 50);
+        }
+        assert_eq!(it.review(end, ME, &vv([]), 0), Some(ReadyReason::Unfinished { percent: 0 }));
     }
 
     #[test]

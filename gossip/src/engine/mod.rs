@@ -71,6 +71,7 @@ pub use queues::Queue;
 pub use receive::Received;
 pub use reconcile::Ask;
 pub use record::{Record, Records};
+pub use serve::{Reading, Served};
 pub use status::{Counters, Event, PeerStatus, Status};
 
 pub use transmit::{RUN_MAX, Transmit};

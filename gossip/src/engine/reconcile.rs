@@ -123,7 +123,7 @@ impl Replica {
                 self.counters.asks_busy += 1;
                 let wait = (u64::from(after_ms) * 1_000).min(BUSY_MOST_US);
                 it.sources.entry(peer).or_default().free_at = now.mono + wait;
-                it.left.put_back(batch);
+                it.left.put_off(batch);
             }
             (Some(_), batch) => {
                 it.left.put_back(batch);
@@ -131,11 +131,21 @@ impl Replica {
             }
             (None, batch) => {
                 self.counters.asks_failed += 1;
-                it.left.put_back(batch);
+                it.left.put_off(batch);
                 it.strike(peer, 1);
             }
         }
         self.ask_on(now);
+    }
+
+    /// Of the answer to request `number`, which is a long one, so many bytes are here: no reason to lose patience. Whoever
+    /// carries it sees to it that it moves at a pace that is worth the wait.
+    pub fn handle_progress(&mut self, now: Now, number: u64, bytes: usize) {
+        let Some(it) = self.reconciliation.as_mut().filter(|it| it.under_way.contains_key(&number)) else { return };
+        it.progress_at = now.mono;
+        if let Some(joining) = &mut self.joining {
+            joining.note_bytes(now.mono, bytes as u64);
+        }
     }
 
     /// Begins a pass: `lead` has `target` in every bucket, or differs in a way that only its buckets show. Nothing

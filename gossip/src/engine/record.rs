@@ -45,13 +45,16 @@ pub struct Records {
     /// was taken in time, and some records are gone; or events were moved to a new id.
     pub lost: bool,
     bytes: usize,
+    /// Of the longest of them.
+    longest: usize,
 }
 
 impl Records {
     fn push(&mut self, record: Record, bytes_max: usize) {
         self.bytes += record.cost();
+        self.longest = self.longest.max(record.cost());
         self.list.push_back(record);
-        if self.bytes > bytes_max {
+        if self.bytes - self.longest > bytes_max {
             self.lose();
         }
     }
@@ -98,9 +101,9 @@ impl Replica {
         }
     }
 
-    /// Bytes that wait for the disk.
+    /// Bytes that wait for the disk, beside the longest record.
     pub(super) fn records_bytes(&self) -> usize {
-        self.records.as_ref().map_or(0, |records| records.bytes)
+        self.records.as_ref().map_or(0, |records| records.bytes - records.longest)
     }
 
     pub(super) fn record(&mut self, record: impl FnOnce() -> Record) {
@@ -118,13 +121,26 @@ mod tests {
     fn records_that_are_not_taken_in_time_are_dropped_and_the_loss_is_told() {
         let record = || Record::Transfer(vec![0; 100].into());
         let mut records = Records::default();
-        for _ in 0..3 {
+        for _ in 0..4 {
             records.push(record(), 3 * record().cost());
         }
-        assert_eq!((records.list.len(), records.lost), (3, false));
+        assert_eq!((records.list.len(), records.lost), (4, false), "three beside one");
         records.push(record(), 3 * record().cost());
         assert_eq!((records.list.len(), records.lost), (0, true));
         records.push(record(), 3 * record().cost());
         assert_eq!((records.list.len(), records.lost), (1, true), "what follows is kept for the images to come");
+    }
+
+    /// A bucket is as long as a client makes it. Else all images would be taken anew for it, its own one among them.
+    #[test]
+    fn one_record_beyond_all_bounds_is_kept_beside_the_others() {
+        let record = |bytes| Record::Transfer(vec![0; bytes].into());
+        let mut records = Records::default();
+        for bytes in [10, 5_000, 10] {
+            records.push(record(bytes), 200);
+        }
+        assert_eq!((records.list.len(), records.lost), (3, false));
+        records.push(record(4_000), 200);
+        assert!(records.lost);
     }
 }

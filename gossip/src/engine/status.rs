@@ -194,7 +194,7 @@ counters! {
     differences_undecoded,
     /// Requests of peers answered on streams, those put off included.
     asks_answered,
-    /// Bytes of the answers that were not put off.
+    /// Bytes of the answers that were not put off; of one that is written later, what its bucket takes in memory.
     bytes_answered,
     /// Events and transfers refused because they break a rule.
     rejected,

@@ -71,10 +71,10 @@ struct Cut {
 }
 
 impl Cut {
-    /// `None` if there is nothing to cut.
+    /// `None` if there is nothing to cut, or nothing to cut it into.
     fn new(range: &RangeInclusive<ReplicaId>, parts: usize) -> Option<Self> {
         let (first, last) = (range.start().get(), range.end().get());
-        let width = last.checked_sub(first)? / u64::try_from(parts).ok().filter(|it| *it > 0)? + 1;
+        let width = last.checked_sub(first)? / u64::try_from(parts).ok().filter(|it| *it > 1)? + 1;
         Some(Self { first, last, width })
     }
 
@@ -258,6 +258,20 @@ impl Replica {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// No replica cuts so; of a message that does, every id would lie in a part of no width.
+    #[test]
+    fn sums_of_all_ids_in_one_part_are_not_compared() {
+        let now = Now { mono: 0, wall: 1_700_000_000_000 };
+        let mut replica = Replica::new(crate::engine::ReplicaConfig::default(), ReplicaId::new(1), now);
+        let peer = ReplicaId::new(2);
+        replica.peer_up(now, peer, std::net::SocketAddr::from(([127, 0, 0, 1], 2)), crate::Zone::default());
+        replica.write(now, 0, |w| w.set(b"key", b"value")).expect("admitted");
+        for sums in [&[][..], &[7], &[7; PARTS + 1]] {
+            replica.on_ranges(peer, &ALL, sums);
+            assert_eq!(replica.counters.versions_sent + replica.counters.ranges_sent, 0);
+        }
+    }
 
     #[test]
     fn a_range_is_cut_so_that_every_id_is_in_one_part() {

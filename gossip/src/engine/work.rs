@@ -70,6 +70,9 @@ pub(super) struct Work {
     whole: BTreeSet<usize>,
     /// Buckets in a run to ask for: what an answer has been seen to hold, and some more.
     span: usize,
+    /// Where the next request begins, if there is something left from there on: behind what could not be had a moment ago,
+    /// lest one bucket hold up all behind it.
+    from: usize,
     /// Bytes that an answer holds: a sketch of more than that is sent in vain.
     answer_bytes: f64,
     estimate: Estimate,
@@ -84,6 +87,7 @@ impl Work {
             differing: BTreeMap::new(),
             whole: BTreeSet::new(),
             span: SPAN_FIRST,
+            from: 0,
             answer_bytes: answer_bytes as f64,
             estimate: Estimate::default(),
             stale_left: BUCKETS,
@@ -100,20 +104,20 @@ impl Work {
 
     /// The next buckets to ask for. Comparing comes first: the more is compared, the better is the estimate.
     pub(super) fn take(&mut self) -> Option<Batch> {
-        if let Some(run) = take_run(&mut self.compare, self.span) {
+        if let Some(run) = take_run(&mut self.compare, self.from, self.span) {
             return Some(Batch::Run { run, whole: false });
         }
         if let Some(batch) = self.take_differing() {
             return Some(batch);
         }
-        take_run(&mut self.whole, self.span).map(|run| Batch::Run { run, whole: true })
+        take_run(&mut self.whole, self.from, self.span).map(|run| Batch::Run { run, whole: true })
     }
 
     fn take_differing(&mut self) -> Option<Batch> {
         while !self.differing.is_empty() {
             let (mut buckets, mut keys, mut theirs, mut items) = (Vec::new(), 0, 0, 0.0);
-            while let Some(next) = self.differing.first_entry() {
-                let (bucket, it) = (*next.key(), *next.get());
+            let from = if self.differing.range(self.from..).next().is_some() { self.from } else { 0 };
+            while let Some((&bucket, &it)) = self.differing.range(from..).next() {
                 keys += it.theirs.max(it.ours);
                 let more = items + self.estimate.of(&it);
                 let too_many = keys > SKETCH_KEYS_MAX || Sketch::symbols_for(more).is_none();
@@ -121,7 +125,7 @@ impl Work {
                 if !buckets.is_empty() && (too_many || too_large) {
                     break;
                 }
-                next.remove();
+                self.differing.remove(&bucket);
                 theirs += it.theirs;
                 items = more;
                 buckets.push((bucket, it));
@@ -143,6 +147,15 @@ impl Work {
             Batch::Run { run, whole: true } => self.whole.extend(run),
             Batch::Differing { buckets, .. } => self.differing.extend(buckets),
         }
+    }
+
+    /// The same, where asking at once would most likely bring no more: what comes behind them is asked for first.
+    pub(super) fn put_off(&mut self, batch: Batch) {
+        self.from = 1 + match &batch {
+            Batch::Run { run, .. } => run.start,
+            Batch::Differing { buckets, .. } => buckets.first().map_or(0, |(bucket, _)| *bucket),
+        };
+        self.put_back(batch);
     }
 
     /// The answer to a run: so many of its buckets were in it, of which so many were equal, some were not any more, and
@@ -210,8 +223,10 @@ impl Work {
     }
 }
 
-fn take_run(buckets: &mut BTreeSet<usize>, span: usize) -> Option<Range<usize>> {
-    let first = buckets.pop_first()?;
+/// Up to `span` buckets in a row: the first from `from` on, or else the first.
+fn take_run(buckets: &mut BTreeSet<usize>, from: usize, span: usize) -> Option<Range<usize>> {
+    let first = *buckets.range(from..).next().or_else(|| buckets.first())?;
+    buckets.remove(&first);
     let mut run = first..first + 1;
     while run.len() < span && buckets.remove(&run.end) {
         run.end += 1;
@@ -338,6 +353,27 @@ mod tests {
         }
         assert!(matches!(work.take(), Some(Batch::Run { whole: true, .. })));
         assert!(work.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_had_now_is_asked_for_again_after_all_the_others() {
+        let first_of = |batch: Batch| match batch {
+            Batch::Run { run, .. } => run.start,
+            Batch::Differing { buckets, .. } => buckets[0].0,
+        };
+        let mut work = Work::new([3, 5, 9], 128 << 10);
+        let batch = work.take().unwrap();
+        work.put_off(batch);
+        let asked: Vec<usize> = std::iter::from_fn(|| work.take().map(first_of)).collect();
+        assert_eq!(asked, [5, 9, 3]);
+
+        let mut work = Work::new(0..10, 1);
+        let run = work.take().unwrap();
+        work.compared(run, 10, 0, &[], [3, 5, 9].map(|bucket| (bucket, Differing::new(1_000, 1_000))));
+        let batch = work.take().unwrap();
+        work.put_off(batch);
+        let asked: Vec<usize> = std::iter::from_fn(|| work.take().map(first_of)).collect();
+        assert_eq!(asked, [5, 9, 3]);
     }
 
     #[test]

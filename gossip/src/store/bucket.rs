@@ -59,12 +59,20 @@ impl Bucket {
 
     /// Whether the cells take more than about so many bytes in a transfer. O(`bytes`).
     pub(super) fn has_more_than(&self, bytes: usize) -> bool {
+        if bytes == usize::MAX {
+            return false;
+        }
         let elements = self.keys.iter().flat_map(|(key, entry)| entry.elements(key, 0));
         let mut sum = 0;
         elements.map(|(path, element)| path.key.len() + path.name.len() + element.bytes()).any(|bytes_of_one| {
             sum += bytes_of_one;
             sum > bytes
         })
+    }
+
+    /// Whether it takes more than `bytes` in memory, and so about as much in a transfer. O(keys with tables).
+    pub(super) fn is_longer_than(&self, bytes: usize) -> bool {
+        bytes < usize::MAX && self.keys.memory() > bytes
     }
 
     /// `frontier - named - the origin's own previous + this event`.

@@ -65,7 +65,7 @@ pub fn cells_of_transfer(bytes: &[u8], limits: &Limits) -> Result<Vec<CarriedCel
 }
 
 fn cells_of_key(key: &KeyState<'_>, cells: &mut Vec<CarriedCell>) {
-    for element in &key.elements {
+    for element in key.elements.as_read() {
         let Some(class) = Class::from_code(element.class) else { continue };
         let path = Path::new(key.key.0, class, element.name.0);
         cells.extend(element.registers.iter().map(|(dot, clock, value)| register(*dot, &path, *clock, value.0)));

@@ -1,6 +1,7 @@
 //! What a bucket holds, as it travels: cells by key, baselines, the frontier.
 
 use hashbrown::HashTable;
+use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -8,7 +9,7 @@ use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
 use super::ballot::{self, BallotError};
 use super::bucket::{Bucket, bucket_of, place_of};
-use super::cell::{Class, Count, Element, Path, Register, hash_of, mix};
+use super::cell::{Class, Count, Element, Register, hash_of, mix};
 use super::entry::Entry;
 use super::transfer::TransferError;
 use crate::bytes::Bytes;
@@ -42,7 +43,45 @@ pub(super) struct BaselineState<'a> {
 pub(super) struct KeyState<'a> {
     #[serde(borrow)]
     pub(super) key: Bytes<'a>,
-    pub(super) elements: Few<ElementState<'a>>,
+    pub(super) elements: Elements<'a>,
+}
+
+/// What lies under a key: as it was read, or as it is written, without a list of it being made first. There may be millions
+/// of them.
+pub(super) enum Elements<'a> {
+    Read(Few<ElementState<'a>>),
+    Of(Entry<'a>),
+}
+
+impl<'a> Elements<'a> {
+    /// Those that were read.
+    pub(super) fn as_read(&self) -> &[ElementState<'a>] {
+        match self {
+            Self::Read(elements) => elements,
+            Self::Of(_) => &[],
+        }
+    }
+}
+
+impl Serialize for Elements<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Read(elements) => elements.serialize(serializer),
+            Self::Of(entry) => {
+                let mut list = serializer.serialize_seq(Some(entry.count()))?;
+                for (class, name, element) in entry.iter() {
+                    list.serialize_element(&state_of(class, name, &element))?;
+                }
+                list.end()
+            }
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Few::deserialize(deserializer).map(Self::Read)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -67,17 +106,14 @@ pub(super) fn content_of<'a>(bucket: &'a Bucket, keys: impl Iterator<Item = (&'a
         total: it.baseline.total,
         reset: it.baseline.reset,
     });
-    let keys = keys.map(|(key, entry)| KeyState {
-        key: Bytes(key),
-        elements: entry.elements(key, 0).map(|(path, element)| state_of(path, &element)).collect(),
-    });
+    let keys = keys.map(|(key, entry)| KeyState { key: Bytes(key), elements: Elements::Of(entry) });
     Content { frontier: bucket.frontier.iter().collect(), baselines: baselines.collect(), keys: keys.collect() }
 }
 
-fn state_of<'a>(path: Path<'a>, element: &Element<'a>) -> ElementState<'a> {
+fn state_of<'a>(class: Class, name: &'a [u8], element: &Element<'a>) -> ElementState<'a> {
     ElementState {
-        class: path.class as u8,
-        name: Bytes(path.name),
+        class: class as u8,
+        name: Bytes(name),
         registers: element.value.iter().map(|(dot, it)| (dot, it.clock, Bytes(it.value))).collect(),
         counts: element.counts.iter().map(|(dot, it)| (dot, it.clock, it.birth, it.total)).collect(),
     }
@@ -149,6 +185,10 @@ pub(super) fn check(
         if it.birth == 0 || it.birth > it.seen {
             return Err(TransferError::Illegal("reset of an impossible slot"));
         }
+        // A reset names what it observed, so whoever has applied it has that, too.
+        if !vv.covers(it.reset) || !vv.covers(Dot::new(it.owner, it.seen)) {
+            return Err(TransferError::Illegal("baseline before its event"));
+        }
     }
     let mut keys: HashTable<&[u8]> = HashTable::with_capacity(content.keys.len());
     let mut names: HashTable<(u8, &[u8])> = HashTable::new();
@@ -159,12 +199,13 @@ pub(super) fn check(
         }
         keys.insert_unique(place_of(hash), key.key.0, |key| place_of(hash_of(key)));
         names.clear();
-        for element in &key.elements {
+        let elements = key.elements.as_read();
+        for element in elements {
             let class = place(element.class, element.name.0)?;
             if class.holds_ballots() {
                 check_ballots(class, element)?;
             }
-            if key.elements.len() > 1 {
+            if elements.len() > 1 {
                 let place = (element.class, element.name.0);
                 let hash = |(class, name): &(u8, &[u8])| mix(hash_of(name), u64::from(*class));
                 if names.find(hash(&place), |known| *known == place).is_some() {
@@ -207,6 +248,7 @@ fn check_ballots(class: Class, element: &ElementState<'_>) -> Result<(), Transfe
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::baseline::Baseline;
     use crate::store::{BUCKETS, Store};
 
     const WALL: u64 = 1_700_000_000_000;
@@ -227,5 +269,34 @@ mod tests {
             assert_eq!(refused, Err(TransferError::Illegal("cell later than its sender's clock")));
             assert!(to.is_empty() && to.join_transfer(&sound, WALL).is_ok());
         }
+    }
+
+    /// Else it would take from an owner what that one is still to add, for ever.
+    #[test]
+    fn a_baseline_of_what_its_sender_has_not_seen_is_refused() {
+        let [mut owner, mut other] = [1, 2].map(|id| Store::new(ReplicaId::new(id), Limits::default(), 1_024));
+        owner.write(WALL, 0, |w| w.add(b"key", 5)).expect("admitted");
+        let transfer = |from: &mut Store, to: &mut Store| {
+            let theirs = to.bucket_fingerprints(0, BUCKETS);
+            from.encode_transfer(0, &theirs, usize::MAX, usize::MAX).0
+        };
+        let first = transfer(&mut owner, &mut other);
+        other.join_transfer(&first, WALL).expect("sound");
+        assert!(other.write(WALL, 0, |w| w.delete(b"key")).expect("admitted"));
+        other.seal();
+        let sound = transfer(&mut other, &mut owner);
+        let path = crate::store::cell::Path::new(b"key", Class::Text, b"");
+        let (me, bucket) = (other.id, bucket_of(path.key_hash));
+        for (seen, reset) in [(1 << 40, 1), (2, 1 << 40)] {
+            let mut forger = other.clone();
+            let forged = Baseline { owner: owner.id, birth: 1, seen, total: 5, reset: Dot::new(me, reset) };
+            assert!(forger.buckets[bucket].baselines.merge(&path, forged));
+            let forged = transfer(&mut forger, &mut owner);
+            let refused = owner.join_transfer(&forged, WALL);
+            assert_eq!(refused, Err(TransferError::Illegal("baseline before its event")));
+        }
+        assert_eq!(owner.view(b"key").map(|it| it.text().map(|it| it.into_owned())), Some(Some(b"5".to_vec())));
+        owner.join_transfer(&sound, WALL).expect("sound");
+        assert!(owner.is_empty());
     }
 }

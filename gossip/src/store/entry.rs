@@ -29,6 +29,14 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// How many elements there are. O(1) of many.
+    pub(super) fn count(self) -> usize {
+        match self {
+            Self::Few(_, packed) => packed.count(),
+            Self::Many(tables) => tables.0.iter().map(|(_, table)| table.len()).sum(),
+        }
+    }
+
     /// The element of this class and name; an empty one if there is none.
     pub(super) fn element(self, class: Class, name: &[u8]) -> Element<'a> {
         let found = match self {

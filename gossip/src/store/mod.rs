@@ -63,6 +63,7 @@ pub use event::EventError;
 pub use fingerprint::Fingerprint;
 pub use identity::Renamed;
 pub use memory::KeyMemory;
+pub(crate) use transfer::Snapshot;
 pub use transfer::{Joined, TransferError};
 pub use view::{NotCounted, View};
 pub use warm::WARM_KEYS_MAX;

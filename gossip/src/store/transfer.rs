@@ -71,6 +71,8 @@ pub struct Joined {
     pub items: usize,
     /// Buckets that were equal and had their version vector raised.
     pub equal: usize,
+    /// Buckets of which the sender has seen less than is here: there is nothing to join.
+    pub known: usize,
     /// Buckets no longer what they were when the transfer was asked for: to be asked for again.
     pub stale: Vec<usize>,
     /// Buckets that differ, with how many keys the sender has there.
@@ -101,7 +103,49 @@ pub enum TransferError {
     },
 }
 
+/// One bucket as it was at a moment, to be written as a transfer while the store goes on changing: copying it takes a
+/// small part of the time that writing it takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    header: Vec<u8>,
+    index: usize,
+    ahead: VersionVector,
+    bucket: Bucket,
+}
+
+impl Snapshot {
+    /// Bytes that it takes, and about as many in a transfer. O(keys with tables).
+    pub(crate) fn memory(&self) -> usize {
+        self.bucket.keys.memory()
+    }
+
+    /// The transfer. O(the bucket).
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.header.clone();
+        let form = Form::Whole(content_of(&self.bucket, self.bucket.keys.iter()));
+        append_bucket(self.index, self.ahead.clone(), form, &mut bytes);
+        bytes
+    }
+}
+
+fn append_bucket(index: usize, ahead: VersionVector, form: Form<'_>, bytes: &mut Vec<u8>) {
+    let bucket = u16::try_from(index).expect("BUCKETS fits 16 bits");
+    append(&BucketState { bucket, ahead, form }, bytes);
+}
+
 impl Store {
+    /// Whether a bucket takes more than `bytes`.
+    pub(crate) fn is_longer(&self, index: usize, bytes: usize) -> bool {
+        self.buckets[index].is_longer_than(bytes)
+    }
+
+    /// Copies one bucket. Seals the window. O(the bucket).
+    pub(crate) fn snapshot(&mut self, index: usize) -> Snapshot {
+        let header = self.begin_transfer();
+        let ahead = self.ahead.get(&index).cloned().unwrap_or_default();
+        Snapshot { header, index, ahead, bucket: self.buckets[index].clone() }
+    }
+
     /// The low halves of the fingerprints of buckets `first..last`, for asking for a transfer. Seals the window.
     pub fn bucket_fingerprints(&mut self, first: usize, last: usize) -> Vec<u64> {
         self.seal();
@@ -118,6 +162,18 @@ impl Store {
         bytes_max: usize,
         whole_bytes_max: usize,
     ) -> (Vec<u8>, usize) {
+        self.encode_transfer_within(first, theirs, bytes_max, whole_bytes_max, usize::MAX)
+    }
+
+    /// The same, ending before a bucket that would be sent whole and takes more than about `long_bytes`.
+    pub(crate) fn encode_transfer_within(
+        &mut self,
+        first: usize,
+        theirs: &[u64],
+        bytes_max: usize,
+        whole_bytes_max: usize,
+        long_bytes: usize,
+    ) -> (Vec<u8>, usize) {
         let mut bytes = self.begin_transfer();
         let mut next = first;
         for theirs in theirs.iter().take(BUCKETS.saturating_sub(first)) {
@@ -127,6 +183,8 @@ impl Store {
                 Form::Equal { fingerprint: fingerprint.to_le_bytes() }
             } else if *theirs != low_half(Fingerprint::default()) && bucket.has_more_than(whole_bytes_max) {
                 Form::Differs { keys: u32::try_from(bucket.keys.len()).unwrap_or(u32::MAX) }
+            } else if bucket.is_longer_than(long_bytes) {
+                break;
             } else {
                 Form::Whole(content_of(bucket, bucket.keys.iter()))
             };
@@ -142,11 +200,26 @@ impl Store {
     /// What the other replica's sketch shows to be different, of as many of its buckets as fit `bytes_max`, one at least:
     /// the transfer, and how many buckets are in it. `None` if the sketch has too few symbols to tell. Seals the window.
     pub fn encode_differences(&mut self, sketch: &Sketch, bytes_max: usize) -> Option<(Vec<u8>, usize)> {
+        self.encode_differences_within(sketch, bytes_max, usize::MAX)
+    }
+
+    /// The same, ending before a bucket that takes more than about `long_bytes`: what differs may be all of it, for a key
+    /// is sent with everything under it.
+    pub(crate) fn encode_differences_within(
+        &mut self,
+        sketch: &Sketch,
+        bytes_max: usize,
+        long_bytes: usize,
+    ) -> Option<(Vec<u8>, usize)> {
         let mut bytes = self.begin_transfer();
         let differences = self.differences(sketch)?;
         let mut count = 0;
-        for (index, difference) in differences {
-            self.add_bucket(&mut bytes, index, Form::Difference(difference));
+        for found in differences {
+            let (index, bucket) = (found.index, &self.buckets[found.index]);
+            if bucket.is_longer_than(long_bytes) {
+                break;
+            }
+            self.add_bucket(&mut bytes, index, Form::Difference(found.read(bucket)));
             count += 1;
             if bytes.len() >= bytes_max {
                 break;
@@ -170,9 +243,7 @@ impl Store {
     }
 
     fn add_bucket(&self, bytes: &mut Vec<u8>, index: usize, form: Form<'_>) {
-        let bucket = u16::try_from(index).expect("BUCKETS fits 16 bits");
-        let ahead = self.ahead.get(&index).cloned().unwrap_or_default();
-        append(&BucketState { bucket, ahead, form }, bytes);
+        append_bucket(index, self.ahead.get(&index).cloned().unwrap_or_default(), form, bytes);
     }
 
     /// Joins a transfer: every bucket in it at once, or none if it is refused. Seals the window.
@@ -194,9 +265,16 @@ impl Store {
             let index = usize::from(state.bucket);
             let mut their_vv = header.vv.clone();
             their_vv.merge(&state.ahead);
+            let my_vv = self.bucket_vv(index);
             match state.form {
                 Form::Differs { keys } => {
                     joined.differing.push((index, usize::try_from(keys).unwrap_or(usize::MAX)));
+                    continue;
+                }
+                // The join of a state with what it came from is that state. At equal vectors it is looked at all the same:
+                // if the states differ then, something is wrong, and this mends it.
+                Form::Whole(_) | Form::Difference(_) if my_vv.dominates(&their_vv) && my_vv != their_vv => {
+                    joined.known += 1;
                     continue;
                 }
                 Form::Equal { fingerprint }
@@ -244,7 +322,7 @@ impl Store {
         bucket.keys.reserve(content.keys.len());
         let mut joining = Joining { keys: &mut bucket.keys, draft: &mut self.draft, my_vv, their_vv };
         for state in content.keys {
-            if joining.join_key(state.key.0, &state.elements) {
+            if joining.join_key(state.key.0, state.elements.as_read()) {
                 changes.push(state.key.0);
             }
         }

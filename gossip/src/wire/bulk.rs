@@ -15,6 +15,9 @@ const VERSION: u8 = 2;
 /// Bytes of a request at most: the longest of fingerprints of every bucket, with room to spare.
 pub const REQUEST_BYTES_MAX: usize = 256 << 10;
 
+/// Bytes of an answer at most: what 32 bits before it on a stream can say.
+pub const ANSWER_BYTES_MAX: usize = u32::MAX as usize;
+
 /// What a replica asks of a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Request {

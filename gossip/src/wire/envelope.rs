@@ -87,6 +87,9 @@ pub enum Refusal {
     /// Sent by a replica that membership has not announced.
     #[error("sender is no known peer")]
     UnknownPeer,
+    /// A request whose answer would be longer than any can be.
+    #[error("the answer would be longer than any can be")]
+    TooLong,
 }
 
 /// Wraps and unwraps the datagrams of one replica.

@@ -5,7 +5,7 @@ mod bulk;
 mod envelope;
 mod message;
 
-pub use bulk::REQUEST_BYTES_MAX;
+pub use bulk::{ANSWER_BYTES_MAX, REQUEST_BYTES_MAX};
 pub(crate) use bulk::{Answer, Fingerprints, Request};
 pub use envelope::{ClusterKey, Envelope, Kind, Refusal};
 pub use message::{Carried, carried};

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cahoots_gossip::driver::{Changes, Member, MemberState, Node, NodeConfig};
+use cahoots_gossip::driver::{Changes, Counters, Member, MemberState, Node, NodeConfig};
 
 /// When to give up on something that has to happen.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
@@ -54,6 +54,16 @@ pub(crate) fn live_peers(members: &[Member]) -> usize {
 /// Waits until a node has exactly this many live peers.
 pub(crate) async fn has_peers(node: &Node, count: usize) {
     within("the number of live peers", node.members_when(|members| live_peers(members) == count)).await;
+}
+
+/// Waits until a node has counted this: what one task has done, and others have seen, it may count a moment later.
+pub(crate) async fn counts(node: &Node, what: &str, is_counted: impl Fn(&Counters) -> bool) {
+    let counted = async {
+        while !is_counted(&node.counters()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(what, counted).await;
 }
 
 /// Waits until a member stands like this.

@@ -6,13 +6,15 @@
 use std::collections::BTreeMap;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::engine::Ask;
+use cahoots_gossip::engine::{Ask, Served};
 
 use super::World;
 use super::detector::Appointment;
 
 /// Virtual microseconds after which an asker gives up.
 const STREAM_MICROS_MAX: u64 = 3_000_000;
+/// Buckets of more than so many bytes are long ones for some of those who answer: put off, or copied first.
+const LONG_BYTES: usize = 500;
 /// Between two looks whether a stopped process goes on.
 const PAUSE_MICROS: u64 = 100_000;
 
@@ -78,7 +80,12 @@ impl World {
                 }
                 let (body, breaks) = (stream.body.clone(), stream.breaks);
                 let now = self.read_clocks(to);
-                let answer = self.process_mut(to).engine.serve(now, asker, &body);
+                let engine = &mut self.process_mut(to).engine;
+                let answer = match id % 4 {
+                    0 => engine.serve_short(now, asker, &body, LONG_BYTES),
+                    1 => engine.serve_long(now, asker, &body, LONG_BYTES).and_then(Served::bytes),
+                    _ => engine.serve(now, asker, &body),
+                };
                 self.pump(to); // serving seals the window
                 let bytes = answer.as_ref().map_or(0, Vec::len);
                 let arrives = self.network.stream_delay(self.now, to, from, bytes);

@@ -13,15 +13,19 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::identity::SERVER_NAME;
-use super::{HEAD_BYTES, NodeConfig, Shared, Strides};
+use super::{HEAD_BYTES, NodeConfig, STRIDE_BYTES, Shared, Strides, long_stride};
 use crate::driver::counters::Throttle;
 use crate::engine::Ask;
+use crate::wire::Answer;
 
 /// What a unit of the memory for answers stands for.
 const UNIT_BYTES: usize = 1 << 10;
 
 /// Memory taken for an answer at first; then as much again as is filled.
 const ROOM_BYTES_LEAST: usize = 256 << 10;
+
+/// The same for a long one, which takes so much at a time at most.
+const ROOM_BYTES_MOST: usize = 16 << 20;
 
 /// The connection to a peer, made by whoever needs it first.
 type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
@@ -34,6 +38,8 @@ pub(super) struct Carrier {
     /// Of all answers under way together, in units.
     memory: Semaphore,
     bytes_max: usize,
+    /// Of the one answer that is longer than that, whose memory is its own.
+    long: Semaphore,
     connections: Mutex<BTreeMap<ReplicaId, Slot>>,
     complaint: Throttle,
 }
@@ -55,8 +61,10 @@ enum Failure {
     Closed(#[from] quinn::ClosedStream),
     #[error("nothing came for too long")]
     Silence(#[from] tokio::time::error::Elapsed),
-    #[error("its answer of {bytes} bytes is above the bound of {max}")]
-    TooLong { bytes: usize, max: usize },
+    #[error("there is no memory for {bytes} bytes of an answer")]
+    NoMemory { bytes: usize },
+    #[error("another long answer is under way")]
+    OneIsLong,
 }
 
 impl Carrier {
@@ -67,6 +75,7 @@ impl Carrier {
             patience: config.bulk_patience,
             memory: Semaphore::new(units(config.bulk_bytes_max)),
             bytes_max: config.bulk_bytes_max,
+            long: Semaphore::new(1),
             connections: Mutex::default(),
             complaint: Throttle::default(),
         }
@@ -75,10 +84,16 @@ impl Carrier {
     async fn carry(&self, ask: Ask) {
         let tally = &self.shared.tally;
         tally.bulk_asked.add(1);
-        let answer = match self.fetch(ask.peer, &ask.body).await {
+        let answer = match self.fetch(&ask).await {
             Ok(answer) => {
                 tally.bulk_bytes_received.add(answer.len());
                 Some(answer)
+            }
+            Err(Failure::OneIsLong) => {
+                tally.bulk_long_deferred.add(1);
+                // The peer has forgotten the answer by now. Asked at once, it would make it again in vain.
+                let _free = self.long.acquire().await.expect("nobody closes it");
+                Some(Answer::Busy { after_ms: 0 }.encode())
             }
             Err(failure) => {
                 tally.bulk_failed.add(1);
@@ -91,7 +106,9 @@ impl Carrier {
         self.shared.drive(|replica, now| replica.handle_answer(now, ask.number, answer.as_deref()));
     }
 
-    async fn fetch(&self, peer: ReplicaId, request: &[u8]) -> Result<Vec<u8>, Failure> {
+    async fn fetch(&self, ask: &Ask) -> Result<Vec<u8>, Failure> {
+        let Ask { number, peer, body: request } = ask;
+        let (number, peer) = (*number, *peer);
         let (mut send, mut receive) = timeout(self.patience, async {
             let connection = self.connection(peer).await?;
             Ok::<_, Failure>(connection.open_bi().await?)
@@ -109,21 +126,29 @@ impl Carrier {
         let mut length = [0; 4];
         timeout(self.patience, receive.read_exact(&mut length)).await??;
         let bytes = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
-        if bytes > self.bytes_max {
-            return Err(Failure::TooLong { bytes, max: self.bytes_max });
-        }
+        let long = match bytes > self.bytes_max {
+            true => Some(self.long.try_acquire().map_err(|_| Failure::OneIsLong)?),
+            false => None,
+        };
         // Memory is taken as it is filled: a length alone is no more than a claim.
         let mut rooms = Vec::new();
         let (mut answer, mut filled) = (Vec::new(), 0);
-        let mut strides = Strides::begin(self.patience);
+        let stride = if long.is_some() { long_stride(self.bytes_max) } else { STRIDE_BYTES };
+        let mut strides = Strides::begin(self.patience, stride);
+        let mut told = Strides::begin(self.patience, long_stride(self.bytes_max));
         while filled < bytes {
             if filled == answer.len() {
-                let more = (bytes - filled).min(filled.max(ROOM_BYTES_LEAST));
-                let units = u32::try_from(units(more)).expect("a 32-bit length has fewer units");
-                let room = timeout(self.patience, self.memory.acquire_many(units)).await?;
-                rooms.push(room.expect("nobody closes it"));
+                let mut more = (bytes - filled).min(filled.max(ROOM_BYTES_LEAST));
+                if long.is_some() {
+                    more = more.min(ROOM_BYTES_MOST);
+                } else {
+                    let units = u32::try_from(units(more)).expect("a 32-bit length has fewer units");
+                    let room = timeout(self.patience, self.memory.acquire_many(units)).await?;
+                    rooms.push(room.expect("nobody closes it"));
+                    strides.deadline = Instant::now() + self.patience;
+                }
+                answer.try_reserve(more).map_err(|_| Failure::NoMemory { bytes: filled + more })?;
                 answer.resize(filled + more, 0);
-                strides.deadline = Instant::now() + self.patience;
             }
             let read = timeout_at(strides.deadline, receive.read(&mut answer[filled..])).await?;
             match read.map_err(quinn::ReadExactError::ReadError)? {
@@ -131,6 +156,9 @@ impl Carrier {
                 None => return Err(quinn::ReadExactError::FinishedEarly(filled).into()),
             }
             strides.note(filled);
+            if told.note(filled) {
+                self.shared.drive(|replica, now| replica.handle_progress(now, number, filled));
+            }
         }
         Ok(answer)
     }

@@ -13,9 +13,13 @@
 //!
 //! Everything a stranger or a hostile member can make this side hold is bounded by the constants here: connections,
 //! streams of each, bytes of requests, bytes in QUIC's own buffers, answers under way, and time without progress.
+//!
+//! An answer is as long as the longest bucket, which may be one collection of a client's. One beyond
+//! [`NodeConfig::bulk_bytes_max`] is *long*: each side of a node has one of them at a time, and it must move faster.
 
 mod client;
 mod identity;
+mod nowhere;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -33,6 +37,7 @@ use super::core::Shared;
 use super::socket;
 use crate::engine::Ask;
 use identity::Identity;
+use nowhere::Nowhere;
 
 /// Requests on their way from the engine to their streams. It has a handful under way at most.
 pub(super) const ASKS_MAX: usize = 64;
@@ -51,10 +56,13 @@ const STREAM_WINDOW_BYTES: u32 = 2 << 20;
 /// A stream that moves by less than this within the patience stands still: whoever sends or takes a byte at a time would
 /// keep for hours what others wait for. At five seconds 800 bytes a second, which any link carries.
 const STRIDE_BYTES: usize = 4 << 10;
+/// The same of a long answer, as a part of the bound beyond which answers are long: it has one place to itself, for which
+/// others wait. At five seconds and 256 MiB 840 kB a second; one of 4 GiB has its place for an hour and a half at most.
+const LONG_STRIDE_PART: usize = 64;
 /// Bytes of who asks whom.
 const HEAD_BYTES: usize = 16;
-/// How long the end of the last connection and of the socket may take.
-const CLOSE_TIME: Duration = Duration::from_secs(2);
+/// How long the end of the last connection may take before the port is taken from it, and that of the socket then.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// Why a stream was reset.
 #[derive(Clone, Copy)]
@@ -66,27 +74,38 @@ enum Reset {
     Refused = 2,
     /// It did not come, or was longer than any is.
     Malformed = 3,
+    /// A bucket that was asked for is longer than an answer can be.
+    TooLong = 4,
 }
 
 /// How long a stream still may take for its next stride.
 struct Strides {
     patience: Duration,
+    /// Bytes of one.
+    stride: usize,
     /// Bytes by which it had moved when the present stride began.
     moved: usize,
     deadline: Instant,
 }
 
 impl Strides {
-    fn begin(patience: Duration) -> Self {
-        Self { patience, moved: 0, deadline: Instant::now() + patience }
+    fn begin(patience: Duration, stride: usize) -> Self {
+        Self { patience, stride, moved: 0, deadline: Instant::now() + patience }
     }
 
-    /// It has moved by so many bytes in all.
-    fn note(&mut self, moved: usize) {
-        if moved - self.moved >= STRIDE_BYTES {
+    /// It has moved by so many bytes in all; says whether that makes another stride.
+    fn note(&mut self, moved: usize) -> bool {
+        let is_stride = moved - self.moved >= self.stride;
+        if is_stride {
             (self.moved, self.deadline) = (moved, Instant::now() + self.patience);
         }
+        is_stride
     }
+}
+
+/// By how much an answer must move within the patience, where those beyond `bytes_max` are long.
+fn long_stride(bytes_max: usize) -> usize {
+    (bytes_max / LONG_STRIDE_PART).max(STRIDE_BYTES)
 }
 
 /// The QUIC endpoint of a node.
@@ -144,9 +163,12 @@ impl Bulk {
     /// Waits, within a bound, until the peers have been told and the port is free. Nobody else may hold the endpoint.
     pub(super) async fn freed(self) {
         let Self { endpoint, socket, .. } = self;
+        if tokio::time::timeout(CLOSE_TIME, endpoint.wait_idle()).await.is_err() {
+            // It keeps the socket before, too, until something comes by the new one.
+            (0..2).for_each(|_| endpoint.rebind_abstract(Arc::new(Nowhere)).expect("it has an address"));
+        }
+        drop(endpoint);
         let freed = async {
-            endpoint.wait_idle().await;
-            drop(endpoint);
             while socket.strong_count() > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await; // quinn's own tasks end in their own time
             }

@@ -9,8 +9,8 @@ use quinn::{Connection, EndpointConfig, TokioRuntime};
 
 use super::identity::{Identity, SERVER_NAME};
 use super::transport;
-use crate::driver::{Changes, Node, NodeConfig};
-use crate::wire::ClusterKey;
+use crate::driver::{Changes, Counters, Node, NodeConfig};
+use crate::wire::{Answer, ClusterKey};
 
 const KEYS: usize = 2_000;
 /// When to give up on something that has to happen.
@@ -43,6 +43,16 @@ fn fill(node: &Node) {
             replica.flush(now);
         });
     }
+}
+
+/// Waits until a node has counted this, which it may do a moment after others have seen it done.
+async fn counts(node: &Node, what: &str, is_counted: impl Fn(&Counters) -> bool) {
+    let counted = async {
+        while !is_counted(&node.counters()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(what, counted).await;
 }
 
 async fn has_all_keys(node: &Node) {
@@ -87,7 +97,7 @@ async fn joins_beside<F: Future<Output = ()> + Send>(hostile: impl Fn(Connection
     fill(&good);
     let joiner = Node::start(config("joiner", &[&bad, &good])).await.unwrap();
     has_all_keys(&joiner).await;
-    assert!(good.counters().bulk_answered > 0);
+    counts(&good, "an answer", |it| it.bulk_answered > 0).await;
     task.abort();
 }
 
@@ -134,31 +144,113 @@ async fn a_peer_that_answers_nonsense_or_claims_gigabytes_holds_up_nobody() {
 /// It never stands still for long, and claims all the memory there is for answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_answers_a_byte_at_a_time_is_given_up() {
+    let all = config("", &[]).bulk_bytes_max;
+    is_given_up_at(all.try_into().unwrap(), &[1]).await;
+}
+
+/// It claims the one place for a long answer, and moves as fast as would do for another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_claims_gigabytes_and_trickles_is_given_up() {
+    is_given_up_at(u32::MAX, &[1; super::STRIDE_BYTES]).await;
+}
+
+/// A peer whose answers are said to be of `length`, and come so much at a time, three times in the patience.
+async fn is_given_up_at(length: u32, part: &'static [u8]) {
     let fake = endpoint("cahoots", None);
     let mut bad = config("bad", &[]);
     bad.bulk_advertise = Some(fake.local_addr().unwrap());
     let bad = Node::start(bad).await.unwrap();
     fill(&bad);
-    let all = u32::try_from(config("", &[]).bulk_bytes_max).unwrap();
     tokio::spawn(async move {
         let connection = fake.accept().await.unwrap().await.expect("a member connects");
         while let Ok((mut send, _receive)) = connection.accept_bi().await {
             tokio::spawn(async move {
-                let mut alive = send.write_all(&all.to_le_bytes()).await.is_ok();
+                let mut alive = send.write_all(&length.to_le_bytes()).await.is_ok();
                 while alive {
                     tokio::time::sleep(PATIENCE / 3).await;
-                    alive = send.write_all(&[1]).await.is_ok();
+                    alive = send.write_all(part).await.is_ok();
                 }
             });
         }
     });
     let joiner = Node::start(config("joiner", &[&bad])).await.unwrap();
-    let given_up = async {
-        while joiner.counters().bulk_failed == 0 {
-            tokio::task::yield_now().await;
+    counts(&joiner, "the end of patience", |it| it.bulk_failed > 0).await;
+}
+
+/// The peer answers as its engine does, and stops half way through one of two until the other is put off.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_long_answers_one_waits_until_the_other_is_here() {
+    let fake = endpoint("cahoots", None);
+    let mut full = config("full", &[]);
+    full.bulk_advertise = Some(fake.local_addr().unwrap());
+    full.replica.transfer_bytes = 1; // a bucket in each
+    let full = Arc::new(Node::start(full).await.unwrap());
+    fill(&full);
+    let mut config = config("joiner", &[&full]);
+    config.bulk_bytes_max = 10; // no answer is short
+    config.bulk_patience = BOUND;
+    let joiner = Arc::new(Node::start(config).await.unwrap());
+    let (engine, asker) = (Arc::clone(&full), Arc::clone(&joiner));
+    let task = tokio::spawn(async move {
+        let connection = fake.accept().await.unwrap().await.expect("a member connects");
+        let mut number = 0;
+        while let Ok((mut send, mut receive)) = connection.accept_bi().await {
+            let (engine, asker) = (Arc::clone(&engine), Arc::clone(&asker));
+            number += 1; // the first one is by itself: all buckets are asked for
+            tokio::spawn(async move {
+                let request = receive.read_to_end(1 << 20).await.unwrap();
+                let answer = engine.with(|replica, now| replica.serve(now, asker.id(), &request[16..])).unwrap();
+                let (half, rest) = answer.split_at(answer.len() / 2);
+                let _ = send.write_all(&u32::try_from(answer.len()).unwrap().to_le_bytes()).await;
+                let _ = send.write_all(half).await;
+                while (2..4).contains(&number) && asker.counters().bulk_long_deferred == 0 {
+                    tokio::task::yield_now().await;
+                }
+                let _ = send.write_all(rest).await; // the other one has been stopped
+                let _ = send.finish();
+            });
         }
+    });
+    has_all_keys(&joiner).await;
+    assert_eq!(joiner.counters().bulk_failed, 0);
+    task.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_bucket_is_put_off_while_another_is_given_out_and_those_before_it_are_not() {
+    let mut config = config("node", &[]);
+    config.bulk_bytes_max = 1 << 20;
+    let node = Node::start(config).await.unwrap();
+    let asker = crate::ReplicaId::new(9);
+    node.with(|replica, now| {
+        // More than the buffers of both sides take in.
+        replica.write(now, 0, |w| w.set(b"large", &vec![1; 8 << 20])).expect("within the limits");
+        replica.peer_up(now, asker, loopback(), crate::Zone::default());
+    });
+    let client = endpoint("cahoots", None);
+    let connection = client.connect(node.bulk_addr(), SERVER_NAME).unwrap().await.unwrap();
+    let ask = async |first: u16| {
+        let fingerprints = crate::wire::Fingerprints(vec![1; crate::store::BUCKETS - usize::from(first)]);
+        let request = crate::wire::Request::Buckets { first, fingerprints, whole: true };
+        let (mut send, receive) = connection.open_bi().await.unwrap();
+        let head = [asker.get().to_be_bytes(), node.id().get().to_be_bytes()].concat();
+        send.write_all(&[head, request.encode()].concat()).await.unwrap();
+        send.finish().unwrap();
+        receive
     };
-    within("the end of patience", given_up).await;
+    let before = within("an answer", ask(0).await.read_to_end(1 << 20)).await.unwrap();
+    let Ok(Answer::Buckets { next, .. }) = Answer::decode(&before[4..]) else { panic!("those before it") };
+    let mut long = ask(next).await;
+    let mut length = [0; 4];
+    within("its beginning", long.read_exact(&mut length)).await.unwrap();
+    assert!(u32::from_le_bytes(length) > 8 << 20);
+    let none = within("an answer", ask(next).await.read_to_end(1 << 20)).await.unwrap();
+    assert!(matches!(Answer::decode(&none[4..]), Ok(Answer::Busy { .. })));
+    let again = within("an answer", ask(0).await.read_to_end(1 << 20)).await.unwrap();
+    assert_eq!(again, before);
+    drop(long); // its place is free once this side has heard that nobody takes it
+    let again = async { while ask(next).await.read_to_end(1 << 20).await.is_ok() {} };
+    within("the long one", again).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,6 +300,7 @@ async fn whoever_has_another_key_gets_nothing() {
         Err(error) => error,
     };
     assert!(matches!(error, quinn::ConnectionError::ConnectionClosed(_)), "{error}");
+    counts(&keyed, "the refusals", |it| it.bulk_connections_refused >= 4).await;
     let counters = keyed.counters();
     assert_eq!((counters.bulk_connections_accepted, counters.bulk_answered), (0, 0));
     assert_eq!(counters.bulk_connections_refused, 4);
@@ -243,7 +336,25 @@ async fn a_shutdown_frees_both_ports() {
     let client = endpoint("cahoots", None);
     let connection = client.connect(node.bulk_addr(), SERVER_NAME).unwrap().await.unwrap();
     let address = node.bulk_addr();
+    // Before its side of the handshake is done, too, it can only say that there was an error.
+    counts(&node, "the connection", |it| it.bulk_connections_accepted == 1).await;
     node.shutdown(Duration::from_secs(1)).await;
     std::net::UdpSocket::bind(address).expect("the port is free when shutdown returns");
-    assert!(matches!(connection.closed().await, quinn::ConnectionError::ApplicationClosed(_)), "and peers are told");
+    let error = within("the end", connection.closed()).await;
+    assert!(matches!(error, quinn::ConnectionError::ApplicationClosed(_)), "peers are told: {error:?}");
+}
+
+/// Such a connection is drained for three seconds: nothing is known of how far away its other end is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_frees_the_port_also_while_somebody_is_half_way_through_a_handshake() {
+    let node = Node::start(config("node", &[])).await.unwrap();
+    let (address, client) = (node.bulk_addr(), endpoint("cahoots", None));
+    let relay = tokio::net::UdpSocket::bind(loopback()).await.unwrap();
+    let _connecting = client.connect(relay.local_addr().unwrap(), SERVER_NAME).unwrap();
+    let mut hello = [0; 2_000];
+    let (length, _) = within("the first datagram", relay.recv_from(&mut hello)).await.unwrap();
+    relay.send_to(&hello[..length], address).await.unwrap();
+    within("an answer, which goes no further", relay.recv_from(&mut hello)).await.unwrap();
+    within("the end", node.shutdown(Duration::from_secs(1))).await;
+    std::net::UdpSocket::bind(address).expect("the port is free when shutdown returns");
 }
