@@ -242,7 +242,8 @@ impl Connection {
             let presses = server.durability.storage().is_some_and(Storage::presses);
             (done, presses || replica.records_press())
         });
-        self.pressed = pressed;
+        // Whoever only reads is in no way of the disk.
+        self.pressed = std::mem::take(&mut self.session.wrote) && pressed;
         done
     }
 

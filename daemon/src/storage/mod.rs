@@ -320,6 +320,20 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            thread: OnceLock::new(),
+            sleeping: AtomicBool::new(false),
+            orders: Mutex::default(),
+            durable: watch::Sender::default(),
+            status: Mutex::new(StorageStatus { saved_at: wall_ms() / 1000, ..StorageStatus::default() }),
+            taken: Notify::new(),
+            ended: AtomicBool::new(false),
+            presses: AtomicBool::new(false),
+        }
+    }
+
     /// Cheap when the thread is awake.
     fn wake(&self) {
         if self.sleeping.swap(false, Ordering::SeqCst)
@@ -390,18 +404,7 @@ impl Ready {
     /// # Errors
     /// No thread can be started.
     pub fn start(self, source: impl Source + 'static, policy: AppendFsync) -> Result<Storage, StorageError> {
-        let status = StorageStatus { saved_at: wall_ms() / 1000, ..StorageStatus::default() };
-        let shared = Arc::new(Shared {
-            directory: self.directory,
-            thread: OnceLock::new(),
-            sleeping: AtomicBool::new(false),
-            orders: Mutex::default(),
-            durable: watch::Sender::default(),
-            status: Mutex::new(status),
-            taken: Notify::new(),
-            ended: AtomicBool::new(false),
-            presses: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(self.directory));
         let directory = shared.directory.clone();
         let no_thread = |source| StorageError::io("start a thread for", &directory)(source);
         let writer = Writer::new(source, self.log, policy, Arc::clone(&shared)).map_err(&no_thread)?;

@@ -200,12 +200,40 @@ fn overwritten_data_leaves_the_log_and_what_remains_loads() {
             log.synced(job.position).unwrap();
         }
         if step > 500 {
-            most = most.max(log.bytes() * 10 / log.live_bytes().max(SMALL.log_bytes_min / 3));
+            most = most.max(log.bytes() * 10 / log.live_bytes().max(SMALL.log_bytes_min / 2));
         }
     }
     world.promised = log.position();
     assert!(most <= 30, "the log grew to {most} tenths of the data");
     world.check(directory.path());
+}
+
+#[test]
+fn a_young_log_brings_images_without_holding_anybody_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut world = World::new(11);
+    let mut log = open_small(directory.path(), &FaultyFiles::default());
+    while log.images_wanted() == Some(0) {
+        log.append_records(&world.step()).unwrap();
+    }
+    assert!(log.bytes() >= SMALL.log_bytes_min);
+    assert_eq!((log.images_wanted(), log.is_long()), (Some(1), false), "nothing is known of the data yet");
+    while log.images_wanted().is_some() {
+        log.append_records(&world.step()).unwrap();
+    }
+    assert!(!log.is_long() && log.bytes() > SMALL.log_bytes_min * 25 / 17);
+    while !log.is_long() {
+        log.append_records(&world.step()).unwrap();
+    }
+    // Images alone make it no shorter; on disk they do.
+    for bucket in 0..BUCKETS {
+        log.append_image(bucket, &world.store.bucket_image(bucket)).unwrap();
+    }
+    assert!(log.is_long());
+    let job = log.to_sync().unwrap();
+    job.run().unwrap();
+    log.synced(job.position).unwrap();
+    assert!(!log.is_long() && log.unsynced_bytes() == 0);
 }
 
 #[test]
