@@ -585,6 +585,21 @@ fn a_backup_taken_while_writing_is_the_state_of_one_moment() {
 }
 
 #[test]
+fn a_copy_without_an_identity_is_no_backup_and_said_to_have_failed() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = FaultyFiles::failing(Fault::Rename, When::Once(2)); // the first was its own identity
+    let (_, storage, _) = start(directory.path(), Arc::new(files), AppendFsync::EverySec).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    assert!(!storage.status().save_failed);
+    let error = runtime.block_on(storage.backup()).unwrap_err();
+    assert!(error.contains("identity"), "{error}");
+    assert!(storage.status().save_failed);
+    runtime.block_on(storage.backup()).unwrap();
+    assert!(!storage.status().save_failed);
+    storage.close().unwrap();
+}
+
+#[test]
 fn directories_that_cannot_be_used_are_refused_with_their_name() {
     let directory = tempfile::tempdir().unwrap();
     let (_, storage, _) = start(directory.path(), Arc::new(SystemFiles), AppendFsync::No).unwrap();

@@ -370,11 +370,7 @@ impl<S: Source> Writer<S> {
         }
         self.finish()?;
         for (to, done) in std::mem::take(&mut self.waiting_backups) {
-            let result = self.backup(&to);
-            if let Ok(()) = &result {
-                self.shared.saved();
-            }
-            let _ = done.send(result.map_err(|error| text_of(&error)));
+            let _ = done.send(self.backup(&to).map_err(|error| text_of(&error)));
         }
         Ok(())
     }
