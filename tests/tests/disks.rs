@@ -207,7 +207,7 @@ fn on_a_full_disk_memory_goes_on_and_says_so_and_everything_is_kept_once_there_i
         }
         let error = info(&daemon, "storage_error");
         assert!(error.contains("No space left") && error.contains("data/log-"), "it names the file: {error}");
-        let Value::Error(refusal) = daemon.client().words("SAVE") else { panic!("there is no space for a copy") };
+        let Value::Error(refusal) = daemon.client().call(&[b"SAVE"]) else { panic!("there is no space for a copy") };
         assert!(refusal.contains("No space left"), "{refusal}");
         assert_eq!(info(&daemon, "rdb_last_bgsave_status"), "err");
         let status = daemon.status();
