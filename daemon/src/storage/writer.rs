@@ -37,6 +37,8 @@ const IMAGES_BYTES_PRESSED_MOST: i64 = 16 << 20;
 const RATE_PRESSED: u64 = 2;
 /// Images rest this many times as long as they took.
 const IMAGES_REST: u32 = 3;
+/// And no longer than this: syncs are due every second, however little of the machine this thread gets.
+const IMAGES_REST_MOST: Duration = Duration::from_millis(100);
 /// How long writing rests after it failed, at first and at most. Tests fail it a thousand times.
 const RETRY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 500 });
 const RETRY_MOST: Duration = Duration::from_secs(10);
@@ -204,7 +206,7 @@ impl<S: Source> Writer<S> {
             Ok(_) if self.log.images_wanted().is_none() || self.policy == AppendFsync::Always => {
                 Rest::For(if idle { LINGER } else { Duration::ZERO })
             }
-            Ok(spent) => Rest::For(LINGER.max(spent * IMAGES_REST)),
+            Ok(spent) => Rest::For(rest_after(spent)),
             Err(error) => {
                 self.fail(&error);
                 Rest::For(LINGER)
@@ -405,6 +407,11 @@ impl<S: Source> Writer<S> {
         status.synced = self.log.synced_position();
         status.rebuilding = self.log.is_rebuilding();
     }
+}
+
+/// How long to rest after so much time was spent on images.
+fn rest_after(spent: Duration) -> Duration {
+    (spent * IMAGES_REST).clamp(LINGER, IMAGES_REST_MOST)
 }
 
 fn signed(bytes: u64) -> i64 {

@@ -107,3 +107,9 @@ fn images_that_are_overdue_do_not_keep_records_waiting() {
     let written = writer.log.live_bytes();
     assert!((16 << 20..18 << 20).contains(&written), "{written} of {BUCKETS} images");
 }
+
+#[test]
+fn images_that_took_long_do_not_delay_the_next_sync_by_much() {
+    let rests = [0, 10, 5_000].map(|ms| rest_after(Duration::from_millis(ms)).as_millis());
+    assert_eq!(rests, [2, 30, 100]);
+}
