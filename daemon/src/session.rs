@@ -34,6 +34,8 @@ pub struct Session {
     pub written: Option<Dot>,
     /// Where it is present, until it goes.
     pub present: BTreeMap<Box<[u8]>, PresenceGuard>,
+    /// Whether any of the commands read last wrote: the connection takes it back.
+    pub wrote: bool,
     /// What it asked last.
     pub last_command: Option<&'static Command>,
 }
@@ -54,6 +56,7 @@ impl Session {
             replies: Replies::default(),
             written: None,
             present: BTreeMap::new(),
+            wrote: false,
             last_command: None,
         }
     }

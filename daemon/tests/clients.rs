@@ -3,6 +3,7 @@
 mod process;
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
@@ -71,6 +72,20 @@ fn a_client_that_never_reads_is_bounded_and_cut_and_the_others_notice_nothing() 
     assert!(grown < 16 << 20, "grew by {grown} bytes");
     deaf.set_nonblocking(false).expect("a flag");
     assert!(closed(&mut deaf));
+}
+
+#[test]
+fn a_client_that_sends_all_it_has_before_it_reads_gets_every_reply_also_after_its_last_word() {
+    let (_directory, daemon) = limited("output-pause-bytes = 65536");
+    let mut client = daemon.client();
+    client.call(&[b"SET", &b"k"[..], &[b'x'; 1000]]);
+    // More than the socket takes, and much more to answer.
+    let (count, ask) = (30_000, frame(&["GET", "k"]));
+    client.stream().write_all(&ask.repeat(count)).expect("the daemon reads on");
+    client.stream().shutdown(Shutdown::Write).expect("an end");
+    for _ in 0..count {
+        assert_eq!(client.receive().text().len(), 1000);
+    }
 }
 
 #[test]

@@ -101,6 +101,8 @@ fn every_type_and_any_bytes_survive_export_and_import_by_node_and_by_directory()
     let data = directory.path().join("from.data").to_string_lossy().into_owned();
     let (code, of_directory, _) = run(&["export", &data], b"");
     assert_eq!((code, items(&of_directory)), (Some(0), items(&stream)));
+    assert!(stream.starts_with(r#"{"cahoots-export":1,"cluster":"cahoots","#), "{stream:.100}");
+    assert_eq!(of_directory.lines().next(), stream.lines().next(), "both say of which cluster it is");
     let from = Daemon::start(setup);
     let (code, _, errors) = run(&["export", &data], b"");
     assert_ne!(code, Some(0));

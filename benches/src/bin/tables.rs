@@ -1,7 +1,8 @@
 //! Writes the tables of `docs/performance.md`: runs benchmarks and puts what each prints between its marks.
 //!
 //! `cargo run --release -p cahoots-benches --bin tables [name ...]`, all of them without names. A table stands between
-//! `<!-- name -->` and `<!-- end -->`; everything else in the file is left as it is.
+//! `<!-- name -->` and `<!-- end -->`; everything else in the file is left as it is. Its name is that of the benchmark, and
+//! the words it is given, if any: `"durability space"`.
 
 use std::process::{Command, ExitCode};
 
@@ -18,7 +19,9 @@ fn main() -> ExitCode {
     for name in if chosen.is_empty() { known } else { chosen } {
         eprintln!("{name} ...");
         let mut run = Command::new(env!("CARGO"));
-        run.args(["run", "--quiet", "--release", "-p", "cahoots-benches", "--bin", &name]).current_dir(&root);
+        let mut words = name.split(' ');
+        run.args(["run", "--quiet", "--release", "-p", "cahoots-benches", "--bin"]).args(words.next()).arg("--");
+        run.args(words).current_dir(&root);
         let output = run.stderr(std::process::Stdio::inherit()).output().expect("cargo runs");
         if !output.status.success() {
             eprintln!("{name} failed: {}", output.status);

@@ -28,6 +28,7 @@ pub(super) fn check(directory: &Path, json: bool) -> CliResult {
             "cluster": contents.cluster,
             "id": contents.id.map(|id| id.to_string()),
             "stopped_cleanly": contents.stopped_cleanly,
+            "backup": contents.is_backup,
             "segments": contents.segments,
             "log_bytes": contents.log_bytes,
             "dropped_bytes": contents.dropped_bytes,
@@ -37,11 +38,16 @@ pub(super) fn check(directory: &Path, json: bool) -> CliResult {
         });
         print(&format!("{report:#}\n"));
     } else {
-        let stop = if contents.stopped_cleanly { "stopped with everything in it" } else { "not stopped cleanly" };
+        let verdict = if exact { "sound" } else { "NOT SOUND, its fingerprints are not those of its data" };
+        let stop = match (contents.is_backup, contents.stopped_cleanly) {
+            (true, _) => "a backup",
+            (false, true) => "stopped with everything in it",
+            (false, false) => "not stopped cleanly",
+        };
         let id = contents.id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
         let cluster = contents.cluster.as_deref().unwrap_or("unknown");
         print(&format!(
-            "sound: {} keys, {} segments, {} bytes, last position {}\n\
+            "{verdict}: {} keys, {} segments, {} bytes, last position {}\n\
              cluster {cluster}, last used by replica {id}, {stop}\n",
             contents.store.len(),
             contents.segments,

@@ -98,7 +98,12 @@ fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error
         Reply::Error(error) => return Err(error.into()),
         _ => 0,
     };
-    writer.begin(None, total)?;
+    let status = client.call(&[b"CAHOOTS", b"STATUS"])?.array()?;
+    let cluster = status.chunks_exact(2).find_map(|pair| match pair {
+        [Reply::Bulk(Some(name)), Reply::Bulk(Some(cluster))] if name == b"cluster" => Some(cluster),
+        _ => None,
+    });
+    writer.begin(cluster.map(|name| String::from_utf8_lossy(name)).as_deref(), total)?;
     let mut cursor = b"0".to_vec();
     loop {
         let page = client.call(&[b"SCAN", &cursor, b"COUNT", BATCH.to_string().as_bytes()])?.array()?;

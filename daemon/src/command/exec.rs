@@ -247,6 +247,7 @@ impl<'a> Exec<'a> {
         self.settle_identity();
         let result = self.replica.write(self.now, bytes, write);
         self.session.written = Some(Dot::new(self.replica.id(), self.replica.position()));
+        self.session.wrote = true;
         result
     }
 

@@ -119,6 +119,7 @@ fn persistence(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
     let status = storage.status();
     lines!(text,
         "rdb_last_save_time": status.saved_at,
+        "rdb_last_bgsave_status": if status.save_failed { "err" } else { "ok" },
         "aof_enabled": 1,
         "aof_last_write_status": if status.failing.is_none() { "ok" } else { "err" },
         "aof_current_size": status.log_bytes,

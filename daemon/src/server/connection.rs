@@ -242,7 +242,8 @@ impl Connection {
             let presses = server.durability.storage().is_some_and(Storage::presses);
             (done, presses || replica.records_press())
         });
-        self.pressed = pressed;
+        // Whoever only reads is in no way of the disk.
+        self.pressed = std::mem::take(&mut self.session.wrote) && pressed;
         done
     }
 
@@ -276,7 +277,7 @@ impl Connection {
             let written = match self.socket.try_write(rest)? {
                 Some(written) => written,
                 None => {
-                    let write = self.socket.write_when_writable(rest);
+                    let write = self.write_and_read();
                     tokio::time::timeout(stall, write).await.map_err(|_| End::Stalled(stall))??
                 }
             };
@@ -292,6 +293,35 @@ impl Connection {
             lock(&self.scratch).give_back(buffer);
         }
         Ok(())
+    }
+
+    /// Waits until the client takes some of the replies. What it sends meanwhile is kept, for it may be one that sends all
+    /// it has before it reads.
+    async fn write_and_read(&mut self) -> Result<usize, End> {
+        self.socket.await_room(true)?;
+        let output = std::mem::take(&mut self.output);
+        let mut reads = true;
+        let written = poll_fn(|context| {
+            loop {
+                if let Poll::Ready(written) = self.socket.poll_write(context, &output[self.output_at..]) {
+                    return Poll::Ready(Ok::<_, End>(written?));
+                }
+                let room = self.input.len() - self.input_at + READ_BYTES <= self.server.limits.query_bytes_max;
+                if !(reads && room) {
+                    return Poll::Pending;
+                }
+                match ready!(self.poll_keep(context)) {
+                    Ok(()) => self.input_ready = true,
+                    // It may still read. That nothing more comes is found again after the replies.
+                    Err(End::Closed) => reads = false,
+                    Err(end) => return Poll::Ready(Err(end)),
+                }
+            }
+        });
+        let written = written.await;
+        self.output = output;
+        self.socket.await_room(false)?;
+        written
     }
 
     /// Answers what the replica alone cannot. Everything before it has been sent.

@@ -97,12 +97,16 @@ mod tests {
     }
 
     fn ask(server: &Server, words: &str) -> String {
+        ask_in(&mut Session::new(1, "a", "b"), server, words)
+    }
+
+    fn ask_in(session: &mut Session, server: &Server, words: &str) -> String {
         let now = Now { mono: 0, wall: 1 };
         let mut replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), now);
-        let (mut session, mut out) = (Session::new(1, "a", "b"), Vec::new());
+        let mut out = Vec::new();
         let mut line = format!("{words}\r\n").into_bytes();
         let mut parser = Parser::new(server.limits.frame);
-        Exec::new(&mut replica, now, &mut session, server, &mut out).run(&mut parser, &mut line);
+        Exec::new(&mut replica, now, session, server, &mut out).run(&mut parser, &mut line);
         String::from_utf8(out).unwrap()
     }
 
@@ -125,5 +129,15 @@ mod tests {
         let memory = server(Durability::default());
         assert_eq!(ask(&memory, "PING"), "+PONG\r\n");
         assert!(ask(&memory, "INFO persistence").contains("loading:0"));
+    }
+
+    #[test]
+    fn only_clients_that_write_are_held_up_by_the_disk() {
+        let server = server(Durability::default());
+        let mut session = Session::new(1, "a", "b");
+        for (words, wrote) in [("GET a", false), ("SET a 1", true), ("EXISTS a", false), ("SADD s x", true)] {
+            ask_in(&mut session, &server, words);
+            assert_eq!(std::mem::take(&mut session.wrote), wrote, "{words}");
+        }
     }
 }

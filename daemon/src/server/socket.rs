@@ -61,15 +61,23 @@ impl Socket {
         }
     }
 
-    /// Waits until the socket takes bytes again, and writes.
-    pub(super) async fn write_when_writable(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.listen_for(Interest::READABLE | Interest::WRITABLE)?;
-        let written = self
-            .file()?
-            .async_io(Interest::WRITABLE, |file| Ok(rustix::net::send(file, bytes, SendFlags::NOSIGNAL)?))
-            .await;
-        self.listen_for(Interest::READABLE)?;
-        written
+    /// Writes once the socket takes bytes again. Only after [`Socket::await_room`].
+    pub(super) fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let file = self.file()?;
+        loop {
+            let mut guard = ready!(file.poll_write_ready(context))?;
+            let written = guard.try_io(|file| Ok(rustix::net::send(file, bytes, SendFlags::NOSIGNAL)?));
+            match written {
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(written) => return Poll::Ready(written),
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    /// Whether to be told when the socket takes bytes, too.
+    pub(super) fn await_room(&mut self, awaited: bool) -> io::Result<()> {
+        self.listen_for(if awaited { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE })
     }
 
     /// Registers anew. What is readable or writable already is reported again, so nothing is missed.

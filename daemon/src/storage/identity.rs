@@ -116,16 +116,26 @@ impl Lock {
         let path: PathBuf = directory.join(LOCK);
         let opened = File::options().create(true).write(true).truncate(false).open(&path);
         let file = opened.map_err(StorageError::io("open", &path))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(StorageError::Locked { path: directory.to_owned() }),
-            Err(error) => Err(StorageError::io("lock", &path)(error.into())),
+        Self::locked(file, FlockOperation::NonBlockingLockExclusive, directory)
+    }
+
+    /// Takes the directory to read it, as others may who only read, too. Changes nothing, so that the disk may be one that
+    /// cannot be written to any more. Nothing if nobody has used the directory yet.
+    pub(super) fn take_to_read(directory: &Path) -> Result<Option<Self>, StorageError> {
+        let path = directory.join(LOCK);
+        match File::open(&path) {
+            Ok(file) => Self::locked(file, FlockOperation::NonBlockingLockShared, directory).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StorageError::io("open", &path)(error)),
         }
     }
 
-    /// As [`Lock::take`], without leaving anything in a directory that nobody has used yet.
-    pub(super) fn take_if_there(directory: &Path) -> Result<Option<Self>, StorageError> {
-        if directory.join(LOCK).exists() { Self::take(directory).map(Some) } else { Ok(None) }
+    fn locked(file: File, operation: FlockOperation, directory: &Path) -> Result<Self, StorageError> {
+        match flock(&file, operation) {
+            Ok(()) => Ok(Self { file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(StorageError::Locked { path: directory.to_owned() }),
+            Err(error) => Err(StorageError::io("lock", &directory.join(LOCK))(error.into())),
+        }
     }
 
     /// Where the directory is.
@@ -170,8 +180,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let lock = Lock::take(directory.path()).unwrap();
         assert!(matches!(Lock::take(directory.path()), Err(StorageError::Locked { .. })));
+        assert!(matches!(Lock::take_to_read(directory.path()), Err(StorageError::Locked { .. })));
         let place = lock.place();
         drop(lock);
+        let readers = [Lock::take_to_read(directory.path()), Lock::take_to_read(directory.path())];
+        assert!(readers.iter().all(|it| matches!(it, Ok(Some(_)))), "any number may read");
+        assert!(matches!(Lock::take(directory.path()), Err(StorageError::Locked { .. })));
+        drop(readers);
         assert!(Lock::take(directory.path()).unwrap().place().is(&place));
         // Clocks of file systems tick every few milliseconds.
         let another_tick = (0..1_000_000).any(|_| {

@@ -93,6 +93,7 @@ pub struct Log {
     gap: Option<u64>,
     /// Files written to since they were last synced, the current one last.
     unsynced: Vec<Arc<dyn Output>>,
+    unsynced_bytes: u64,
     buffer: Vec<u8>,
     sizes: Sizes,
 }
@@ -137,6 +138,7 @@ impl Log {
             images,
             gap: None,
             unsynced: Vec::new(),
+            unsynced_bytes: 0,
             buffer: Vec::new(),
             sizes: start.sizes,
         };
@@ -175,18 +177,35 @@ impl Log {
 
     /// How many bytes of images are worth writing per byte of records; `None` for as many as can be.
     pub fn images_wanted(&self) -> Option<u64> {
-        let (bytes, live) = (self.bytes(), self.live_bytes());
-        if self.segments.len() as u64 > SEGMENTS_MAX + bytes / self.sizes.segment_bytes {
+        if self.segments.len() as u64 > SEGMENTS_MAX + self.bytes() / self.sizes.segment_bytes {
             return None; // many starts and little data
         }
-        let at_least = |tenths: u64| bytes > self.sizes.log_bytes_min.max(live * tenths / 10);
-        if self.gap.is_some() || at_least(25) {
+        if self.gap.is_some() || self.is_beyond(25) {
             None
-        } else if at_least(21) {
+        } else if self.is_beyond(21) {
             Some(2)
         } else {
-            Some(u64::from(at_least(17)))
+            Some(u64::from(self.is_beyond(17)))
         }
+    }
+
+    /// Whether nothing should be written before something is dropped, or the log takes three times the data: images
+    /// replace what is before them only once they are on disk, and a slow one takes its time.
+    pub fn is_long(&self) -> bool {
+        self.gap.is_none() && self.is_beyond(27)
+    }
+
+    /// Whether the log takes more than so many tenths of the data. Images begin at 17, and of a small log at its least size.
+    fn is_beyond(&self, tenths: u64) -> bool {
+        // While a log is young, most buckets have no image: those that have one stand for them.
+        let imaged = self.images.iter().filter(|image| image.position > 0).count().max(1) as u64;
+        let data = self.live_bytes() * BUCKETS as u64 / imaged;
+        self.bytes() > (self.sizes.log_bytes_min * tenths / 17).max(data * tenths / 10)
+    }
+
+    /// Bytes written since [`Log::to_sync`] was asked last.
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.unsynced_bytes
     }
 
     /// Appends records; returns how many bytes that took.
@@ -255,6 +274,7 @@ impl Log {
             self.unsynced.push(Arc::clone(output));
         }
         self.position = position;
+        self.unsynced_bytes += bytes;
         if self.buffer.capacity() > 4 * FRAME_BYTES {
             self.buffer = Vec::new();
         }
@@ -303,6 +323,7 @@ impl Log {
         if self.synced == self.position {
             return None;
         }
+        self.unsynced_bytes = 0;
         Some(Sync { outputs: std::mem::take(&mut self.unsynced), position: self.position })
     }
 

@@ -189,6 +189,8 @@ pub struct Contents {
     pub id: Option<ReplicaId>,
     /// Whether that one stopped with everything in it.
     pub stopped_cleanly: bool,
+    /// Whether it is a copy made by [`Storage::backup`].
+    pub is_backup: bool,
     /// Segments of the log and their bytes.
     pub segments: usize,
     /// Bytes of those.
@@ -206,7 +208,7 @@ pub struct Contents {
 /// # Errors
 /// See [`StorageError`].
 pub fn read(directory: &Path, limits: Limits, progress: &Progress) -> Result<Contents, StorageError> {
-    let _lock = Lock::take_if_there(directory)?;
+    let _lock = Lock::take_to_read(directory)?;
     let known = Identity::read(directory)?;
     let stopped = known.as_ref().and_then(|known| known.stopped);
     let scan = scan::scan(directory, stopped, false, progress)?;
@@ -216,6 +218,7 @@ pub fn read(directory: &Path, limits: Limits, progress: &Progress) -> Result<Con
         cluster: known.as_ref().map(|known| known.cluster.clone()),
         id: known.as_ref().map(|known| known.id),
         stopped_cleanly: stopped == Some(position),
+        is_backup: known.is_some_and(|known| known.place.is_none()),
         segments: load::segments_of(&scan).count(),
         log_bytes: load::segments_of(&scan).map(|(_, _, bytes)| bytes).sum(),
         dropped_bytes: scan.stretch.as_ref().map_or(0, |stretch| stretch.dropped),
@@ -290,6 +293,8 @@ pub struct StorageStatus {
     pub failing: Option<String>,
     /// When a backup was last finished, in seconds since 1970; the start if none was.
     pub saved_at: u64,
+    /// The last backup that was asked for was not made.
+    pub save_failed: bool,
 }
 
 enum Order {
@@ -320,6 +325,20 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            thread: OnceLock::new(),
+            sleeping: AtomicBool::new(false),
+            orders: Mutex::default(),
+            durable: watch::Sender::default(),
+            status: Mutex::new(StorageStatus { saved_at: wall_ms() / 1000, ..StorageStatus::default() }),
+            taken: Notify::new(),
+            ended: AtomicBool::new(false),
+            presses: AtomicBool::new(false),
+        }
+    }
+
     /// Cheap when the thread is awake.
     fn wake(&self) {
         if self.sleeping.swap(false, Ordering::SeqCst)
@@ -349,8 +368,12 @@ impl Shared {
         self.durable.send_replace(durable);
     }
 
-    fn saved(&self) {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).saved_at = wall_ms() / 1000;
+    fn note_backup(&self, made: bool) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.save_failed = !made;
+        if made {
+            status.saved_at = wall_ms() / 1000;
+        }
     }
 }
 
@@ -390,18 +413,7 @@ impl Ready {
     /// # Errors
     /// No thread can be started.
     pub fn start(self, source: impl Source + 'static, policy: AppendFsync) -> Result<Storage, StorageError> {
-        let status = StorageStatus { saved_at: wall_ms() / 1000, ..StorageStatus::default() };
-        let shared = Arc::new(Shared {
-            directory: self.directory,
-            thread: OnceLock::new(),
-            sleeping: AtomicBool::new(false),
-            orders: Mutex::default(),
-            durable: watch::Sender::default(),
-            status: Mutex::new(status),
-            taken: Notify::new(),
-            ended: AtomicBool::new(false),
-            presses: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(self.directory));
         let directory = shared.directory.clone();
         let no_thread = |source| StorageError::io("start a thread for", &directory)(source);
         let writer = Writer::new(source, self.log, policy, Arc::clone(&shared)).map_err(&no_thread)?;
@@ -482,6 +494,12 @@ impl Storage {
     /// # Errors
     /// Why there is none.
     pub async fn backup(&self) -> Result<PathBuf, String> {
+        let result = self.copy().await;
+        self.shared.note_backup(result.is_ok());
+        result
+    }
+
+    async fn copy(&self) -> Result<PathBuf, String> {
         let parent = self.shared.directory.join("backup");
         self.files.create_directory(&parent).map_err(|error| format!("cannot make {parent:?}: {error}"))?;
         let mut number = wall_ms();

@@ -200,12 +200,40 @@ fn overwritten_data_leaves_the_log_and_what_remains_loads() {
             log.synced(job.position).unwrap();
         }
         if step > 500 {
-            most = most.max(log.bytes() * 10 / log.live_bytes().max(SMALL.log_bytes_min / 3));
+            most = most.max(log.bytes() * 10 / log.live_bytes().max(SMALL.log_bytes_min / 2));
         }
     }
     world.promised = log.position();
     assert!(most <= 30, "the log grew to {most} tenths of the data");
     world.check(directory.path());
+}
+
+#[test]
+fn a_young_log_brings_images_without_holding_anybody_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut world = World::new(11);
+    let mut log = open_small(directory.path(), &FaultyFiles::default());
+    while log.images_wanted() == Some(0) {
+        log.append_records(&world.step()).unwrap();
+    }
+    assert!(log.bytes() >= SMALL.log_bytes_min);
+    assert_eq!((log.images_wanted(), log.is_long()), (Some(1), false), "nothing is known of the data yet");
+    while log.images_wanted().is_some() {
+        log.append_records(&world.step()).unwrap();
+    }
+    assert!(!log.is_long() && log.bytes() > SMALL.log_bytes_min * 25 / 17);
+    while !log.is_long() {
+        log.append_records(&world.step()).unwrap();
+    }
+    // Images alone make it no shorter; on disk they do.
+    for bucket in 0..BUCKETS {
+        log.append_image(bucket, &world.store.bucket_image(bucket)).unwrap();
+    }
+    assert!(log.is_long());
+    let job = log.to_sync().unwrap();
+    job.run().unwrap();
+    log.synced(job.position).unwrap();
+    assert!(!log.is_long() && log.unsynced_bytes() == 0);
 }
 
 #[test]
@@ -600,6 +628,21 @@ fn a_backup_taken_while_writing_is_the_state_of_one_moment() {
     let (copy, _, report) = start(elsewhere.path(), Arc::new(SystemFiles), AppendFsync::No).unwrap();
     assert_eq!((report.resume, report.new_id_because), (None, Some("the directory is a backup")));
     assert_eq!((copy.get("first").as_deref(), copy.get("second").as_deref()), (Some("1000"), Some("1000")));
+}
+
+#[test]
+fn a_copy_without_an_identity_is_no_backup_and_said_to_have_failed() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = FaultyFiles::failing(Fault::Rename, When::Once(2)); // the first was its own identity
+    let (_, storage, _) = start(directory.path(), Arc::new(files), AppendFsync::EverySec).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    assert!(!storage.status().save_failed);
+    let error = runtime.block_on(storage.backup()).unwrap_err();
+    assert!(error.contains("identity"), "{error}");
+    assert!(storage.status().save_failed);
+    runtime.block_on(storage.backup()).unwrap();
+    assert!(!storage.status().save_failed);
+    storage.close().unwrap();
 }
 
 #[test]

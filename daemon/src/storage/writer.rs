@@ -25,14 +25,20 @@ use super::{AppendFsync, Closed, Durable, Order, Shared};
 const LINGER: Duration = Duration::from_millis(2);
 /// Between two syncs under `everysec`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// So much that is not on disk is synced before its time: a disk that is kept busy is not late all at once.
+const SYNC_BYTES: u64 = 64 << 20;
 /// Images written between two looks at the records, in bytes, unless there were more records: a few milliseconds.
 const IMAGES_BYTES: i64 = 512 << 10;
 /// The least while the log is too long for its data. Clients wait meanwhile, so that it becomes no longer.
 const IMAGES_BYTES_PRESSED: i64 = 4 << 20;
+/// The most then, however much is due: none of it replaces anything before it is synced, between two looks.
+const IMAGES_BYTES_PRESSED_MOST: i64 = 16 << 20;
 /// How many bytes of images a byte of records brings then.
 const RATE_PRESSED: u64 = 2;
 /// Images rest this many times as long as they took.
 const IMAGES_REST: u32 = 3;
+/// And no longer than this: syncs are due every second, however little of the machine this thread gets.
+const IMAGES_REST_MOST: Duration = Duration::from_millis(100);
 /// How long writing rests after it failed, at first and at most. Tests fail it a thousand times.
 const RETRY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 500 });
 const RETRY_MOST: Duration = Duration::from_secs(10);
@@ -200,7 +206,7 @@ impl<S: Source> Writer<S> {
             Ok(_) if self.log.images_wanted().is_none() || self.policy == AppendFsync::Always => {
                 Rest::For(if idle { LINGER } else { Duration::ZERO })
             }
-            Ok(spent) => Rest::For(LINGER.max(spent * IMAGES_REST)),
+            Ok(spent) => Rest::For(rest_after(spent)),
             Err(error) => {
                 self.fail(&error);
                 Rest::For(LINGER)
@@ -256,7 +262,7 @@ impl<S: Source> Writer<S> {
             // An image may be as long as all the rest. Until it is on disk the log stays too long, and more images make it
             // longer: what was written beyond what was due is paid off by records first.
             None if self.images_due < 0 && !self.log.is_rebuilding() => self.images_due,
-            None => self.images_due.max(IMAGES_BYTES_PRESSED),
+            None => self.images_due.clamp(IMAGES_BYTES_PRESSED, IMAGES_BYTES_PRESSED_MOST.max(due)),
         };
         let begun = Instant::now();
         if left <= 0 || (self.log.is_rebuilding() && !self.log.next_image_is_due()) {
@@ -274,14 +280,18 @@ impl<S: Source> Writer<S> {
             let bytes = self.log.append_records(&taken.records.list)?;
             self.written = (taken.seq, taken.versions);
             let written = self.log.append_image(bucket, &image)?;
-            let change = signed(bytes * rate.unwrap_or(RATE_PRESSED)) - signed(written);
-            self.images_due += change;
-            left += if rate.is_none() { change } else { -signed(written) };
+            self.images_due += signed(bytes * rate.unwrap_or(RATE_PRESSED)) - signed(written);
+            left -= signed(written);
         }
         Ok(begun.elapsed())
     }
 
     fn sync(&mut self) -> Result<(), StorageError> {
+        if self.log.is_long() {
+            // What waits meanwhile waits in memory, within its bound; clients that write wait, too.
+            self.shared.presses.store(true, Ordering::SeqCst);
+            self.finish()?;
+        }
         if self.under_way.is_some() {
             match self.results.try_recv() {
                 Ok(result) => self.synced(result)?,
@@ -294,7 +304,9 @@ impl<S: Source> Writer<S> {
         }
         let due = match self.policy {
             AppendFsync::Always => true,
-            AppendFsync::EverySec => self.sync_wanted || self.synced_at.elapsed() >= SYNC_INTERVAL,
+            AppendFsync::EverySec => {
+                self.sync_wanted || self.synced_at.elapsed() >= SYNC_INTERVAL || self.log.unsynced_bytes() >= SYNC_BYTES
+            }
             // Space comes back only for what is on disk.
             AppendFsync::No => self.sync_wanted || self.log.images_wanted() != Some(0),
         };
@@ -363,11 +375,7 @@ impl<S: Source> Writer<S> {
         }
         self.finish()?;
         for (to, done) in std::mem::take(&mut self.waiting_backups) {
-            let result = self.backup(&to);
-            if let Ok(()) = &result {
-                self.shared.saved();
-            }
-            let _ = done.send(result.map_err(|error| text_of(&error)));
+            let _ = done.send(self.backup(&to).map_err(|error| text_of(&error)));
         }
         Ok(())
     }
@@ -404,6 +412,11 @@ impl<S: Source> Writer<S> {
     }
 }
 
+/// How long to rest after so much time was spent on images.
+fn rest_after(spent: Duration) -> Duration {
+    (spent * IMAGES_REST).clamp(LINGER, IMAGES_REST_MOST)
+}
+
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
@@ -428,3 +441,7 @@ pub(super) fn wall_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

@@ -1,0 +1,115 @@
+//! The thread that writes, one round at a time, over records and images that mean nothing.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use cahoots_gossip::Dot;
+use cahoots_gossip::engine::Record;
+use cahoots_gossip::store::BUCKETS;
+
+use super::super::faults::FaultyFiles;
+use super::super::log::{Sizes, Start};
+use super::*;
+
+const A: ReplicaId = ReplicaId::new(1);
+const SMALL: Sizes = Sizes { segment_bytes: 20_000, log_bytes_min: 100_000 };
+
+/// What a test has applied, and what it saw when the disk had some of it.
+#[derive(Clone)]
+struct Pile {
+    waiting: Arc<Mutex<VecDeque<Record>>>,
+    seq: u64,
+    image_bytes: usize,
+    shared: Arc<Shared>,
+    kept_while_pressed: Arc<Mutex<u64>>,
+}
+
+impl Pile {
+    fn apply(&self, bytes: usize) {
+        let record = Record::Event(Dot::new(A, 1), vec![7; bytes].into());
+        self.waiting.lock().unwrap().push_back(record);
+    }
+}
+
+impl Source for Pile {
+    fn take(&mut self) -> Taken {
+        self.seq += 1;
+        let mut records = Records::default();
+        records.list = std::mem::take(&mut *self.waiting.lock().unwrap());
+        Taken { records, id: A, seq: self.seq, versions: VersionVector::new() }
+    }
+
+    fn image(&mut self, _: usize) -> Vec<u8> {
+        vec![7; self.image_bytes]
+    }
+
+    fn kept(&mut self, _: &VersionVector) {
+        *self.kept_while_pressed.lock().unwrap() += u64::from(self.shared.presses.load(Ordering::SeqCst));
+    }
+}
+
+/// A writer under `everysec` for which no second ever passes.
+fn writer(directory: &std::path::Path, sizes: Sizes, image_bytes: usize) -> (Writer<Pile>, Pile) {
+    let log = Log::open(directory, Arc::new(FaultyFiles::default()), Start { sizes, ..Start::default() }).unwrap();
+    let shared = Arc::new(Shared::new(directory.to_owned()));
+    let pile = Pile {
+        waiting: Arc::default(),
+        seq: 0,
+        image_bytes,
+        shared: Arc::clone(&shared),
+        kept_while_pressed: Arc::default(),
+    };
+    let mut writer = Writer::new(pile.clone(), log, AppendFsync::EverySec, shared).unwrap();
+    writer.synced_at += Duration::from_secs(3600);
+    (writer, pile)
+}
+
+#[test]
+fn whoever_writes_waits_for_the_disk_before_the_log_takes_three_times_the_data() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut writer, pile) = writer(directory.path(), SMALL, 100);
+    let (mut most, mut waited) = (0, 0);
+    for _ in 0..300 {
+        pile.apply(10_000);
+        let _ = writer.round();
+        let data = writer.log.live_bytes().max(SMALL.log_bytes_min * 10 / 17);
+        if !writer.log.next_image_is_due() {
+            most = most.max(writer.log.bytes() * 100 / data);
+        }
+        waited += u64::from(writer.log.synced_position() == writer.log.position());
+    }
+    assert!((200..300).contains(&most), "{most} % of the data");
+    assert!(waited > 0 && *pile.kept_while_pressed.lock().unwrap() > 0);
+    assert!(!pile.shared.presses.load(Ordering::SeqCst), "and goes on");
+}
+
+#[test]
+fn a_disk_that_is_kept_busy_is_given_its_work_before_the_second_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let young = Sizes { log_bytes_min: u64::MAX / 30, ..Sizes::default() };
+    let (mut writer, pile) = writer(directory.path(), young, 100);
+    let most = usize::try_from(SYNC_BYTES).unwrap();
+    pile.apply(most - 1_000);
+    let _ = writer.round();
+    assert!(writer.under_way.is_none() && writer.log.synced_position() == 0);
+    pile.apply(1_000);
+    let _ = writer.round();
+    assert!(writer.under_way.is_some());
+}
+
+#[test]
+fn images_that_are_overdue_do_not_keep_records_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut writer, _) = writer(directory.path(), SMALL, 1 << 20);
+    writer.log.begin_gap().unwrap();
+    writer.images_due = 1 << 30;
+    writer.write_images(0).unwrap();
+    let written = writer.log.live_bytes();
+    assert!((16 << 20..18 << 20).contains(&written), "{written} of {BUCKETS} images");
+}
+
+#[test]
+fn images_that_took_long_do_not_delay_the_next_sync_by_much() {
+    let rests = [0, 10, 5_000].map(|ms| rest_after(Duration::from_millis(ms)).as_millis());
+    assert_eq!(rests, [2, 30, 100]);
+}
