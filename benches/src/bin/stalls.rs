@@ -154,7 +154,7 @@ fn join(setup: Setup) -> Daemon {
     let daemon = Daemon::start(setup);
     daemon.await_peers(3);
     until("it has all keys", || match daemon.ask("DBSIZE") {
-        Value::Integer(keys) if keys == KEYS as i64 => Ok(()),
+        Value::Integer(keys) if usize::try_from(keys) == Ok(KEYS) => Ok(()),
         other => Err(format!("{other:?}")),
     });
     daemon

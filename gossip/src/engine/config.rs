@@ -34,7 +34,7 @@ pub struct ReplicaConfig {
     pub flush_gap_us: u64,
     /// Time between two digests, in microseconds. Default one second: 100 bytes a second when idle.
     pub gossip_interval_us: u64,
-    /// Bytes of recent events kept for peers that lag. Default 16 MiB; beyond it the oldest go, and who needs
+    /// Bytes of recent events kept for peers that lag. Default 8 MiB; beyond it the oldest go, and who needs
     /// them catches up by buckets.
     pub log_bytes_max: usize,
     /// Own events in flight to one peer, in bytes. Default 256 KiB: a loopback or LAN round trip at a gigabyte a
@@ -97,7 +97,7 @@ impl Default for ReplicaConfig {
             datagram_bytes_max: 1200,
             flush_gap_us: 200,
             gossip_interval_us: 1_000_000,
-            log_bytes_max: 16 << 20,
+            log_bytes_max: 8 << 20,
             flight_bytes_max: 256 << 10,
             held_bytes_max: 64 << 20,
             assembly_bytes_max: 128 << 20,
