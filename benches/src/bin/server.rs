@@ -6,7 +6,6 @@
 //! seconds are those of every process of that side, from /proc.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use cahoots_benches::load::{Side, knows, median, run};
 use cahoots_benches::redis::Redis;
@@ -23,19 +22,37 @@ const ROUNDS: usize = 5;
 fn main() {
     let rounds = std::env::args().nth(1).map_or(ROUNDS, |it| it.parse().expect("a number of rounds"));
     let directory = tempfile::tempdir().expect("a temporary directory");
-    {
+    let alone = {
         let cahoots = Group::start(1);
         let redis = Redis::start(directory.path(), "alone", None);
         println!("### (a) One daemon alone, one Redis server alone\n");
-        compare(rounds, &side_of(&cahoots), &Side { socket: redis.socket.clone(), processes: vec![redis.pid()] });
-    }
+        compare(rounds, &side_of(&cahoots), &Side { socket: redis.socket.clone(), processes: vec![redis.pid()] })
+    };
     let cahoots = Group::start(3);
     let primary = Redis::start(directory.path(), "primary", None);
     let replicas = ["first", "second"].map(|name| Redis::start(directory.path(), name, Some(&primary)));
     primary.await_replicas(2);
     let processes = [&primary, &replicas[0], &replicas[1]].map(Redis::pid).to_vec();
     println!("\n### (b) Three daemons that replicate, a Redis primary with two replicas\n");
-    compare(rounds, &side_of(&cahoots), &Side { socket: primary.socket.clone(), processes });
+    let together = compare(rounds, &side_of(&cahoots), &Side { socket: primary.socket.clone(), processes });
+    let tax = [0, 1].map(|side| {
+        let writes =
+            |(load, speeds): (&Load, &[f64; 2])| (load.0 != "get").then(|| (load.1, speeds[side] / alone[load][side]));
+        means(together.iter().filter_map(writes))
+    });
+    println!("\nOf what writes reach in (a) they reach in (b): cahoots {}; Redis {}.", tax[0], tax[1]);
+}
+
+/// A command, its pipeline and how many clients.
+type Load = (&'static str, u32, u32);
+
+/// Geometric means by pipeline.
+fn means(values: impl Iterator<Item = (u32, f64)>) -> String {
+    let mut by_pipeline: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    values.for_each(|(pipeline, value)| by_pipeline.entry(pipeline).or_default().push(value));
+    let mean = |values: &[f64]| (values.iter().map(|it| it.ln()).sum::<f64>() / values.len() as f64).exp();
+    let told = by_pipeline.iter().map(|(pipeline, values)| format!("pipeline {pipeline}: {:.2}", mean(values)));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 fn side_of(cluster: &Group) -> Side {
@@ -43,10 +60,10 @@ fn side_of(cluster: &Group) -> Side {
     Side { socket: cluster[0].setup.socket(), processes }
 }
 
-fn compare(rounds: usize, ours: &Side, theirs: &Side) {
-    let known: Vec<&str> = COMMANDS.into_iter().filter(|name| knows(&ours.socket, name)).collect();
-    let mut summary = String::new();
-    let mut ratios: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+/// Prints a table; what was reached on either side, a second.
+fn compare(rounds: usize, ours: &Side, theirs: &Side) -> BTreeMap<Load, [f64; 2]> {
+    let known: Vec<&'static str> = COMMANDS.into_iter().filter(|name| knows(&ours.socket, name)).collect();
+    let (mut reached, mut speeds, mut waits) = (BTreeMap::new(), Vec::new(), Vec::new());
     println!(
         "| command | pipeline | clients | cahoots /s | Redis /s | ratio | p50 ms | Redis | p99 ms | Redis | CPU s/M | Redis |"
     );
@@ -60,7 +77,9 @@ fn compare(rounds: usize, ours: &Side, theirs: &Side) {
             }
             let [mine, others] = [median(&mine), median(&others)];
             let ratio = mine.per_second / others.per_second;
-            ratios.entry(pipeline).or_default().push(ratio);
+            speeds.push((pipeline, ratio));
+            waits.push((pipeline, mine.p99_ms / others.p99_ms));
+            reached.insert((*name, pipeline, clients), [mine.per_second, others.per_second]);
             println!(
                 "| {} | {pipeline} | {clients} | {:.0} | {:.0} | {ratio:.2} | {:.3} | {:.3} | {:.3} | {:.3} | {:.2} | {:.2} |",
                 name.to_uppercase(),
@@ -75,13 +94,13 @@ fn compare(rounds: usize, ours: &Side, theirs: &Side) {
             );
         }
     }
-    for (pipeline, ratios) in ratios {
-        let mean = (ratios.iter().map(|it| it.ln()).sum::<f64>() / ratios.len() as f64).exp();
-        let _ = write!(summary, "{}pipeline {pipeline}: {mean:.2}", if summary.is_empty() { "" } else { ", " });
-    }
-    println!("\nGeometric mean of the ratios over commands and numbers of clients: {summary}.");
+    let (speeds, waits) = (means(speeds.into_iter()), means(waits.into_iter()));
+    println!(
+        "\nGeometric mean of the ratios over commands and numbers of clients: {speeds}; of those of p99: {waits}."
+    );
     let unknown: Vec<&str> = COMMANDS.into_iter().filter(|name| !known.contains(name)).collect();
     if !unknown.is_empty() {
         println!("Not compared, for cahoots has no such command: {}.", unknown.join(", ").to_uppercase());
     }
+    reached
 }

@@ -185,10 +185,6 @@ pub(super) fn check(
         if it.birth == 0 || it.birth > it.seen {
             return Err(TransferError::Illegal("reset of an impossible slot"));
         }
-        // A reset names what it observed, so whoever has applied it has that, too.
-        if !vv.covers(it.reset) || !vv.covers(Dot::new(it.owner, it.seen)) {
-            return Err(TransferError::Illegal("baseline before its event"));
-        }
     }
     let mut keys: HashTable<&[u8]> = HashTable::with_capacity(content.keys.len());
     let mut names: HashTable<(u8, &[u8])> = HashTable::new();
@@ -248,7 +244,6 @@ fn check_ballots(class: Class, element: &ElementState<'_>) -> Result<(), Transfe
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::baseline::Baseline;
     use crate::store::{BUCKETS, Store};
 
     const WALL: u64 = 1_700_000_000_000;
@@ -269,34 +264,5 @@ mod tests {
             assert_eq!(refused, Err(TransferError::Illegal("cell later than its sender's clock")));
             assert!(to.is_empty() && to.join_transfer(&sound, WALL).is_ok());
         }
-    }
-
-    /// Else it would take from an owner what that one is still to add, for ever.
-    #[test]
-    fn a_baseline_of_what_its_sender_has_not_seen_is_refused() {
-        let [mut owner, mut other] = [1, 2].map(|id| Store::new(ReplicaId::new(id), Limits::default(), 1_024));
-        owner.write(WALL, 0, |w| w.add(b"key", 5)).expect("admitted");
-        let transfer = |from: &mut Store, to: &mut Store| {
-            let theirs = to.bucket_fingerprints(0, BUCKETS);
-            from.encode_transfer(0, &theirs, usize::MAX, usize::MAX).0
-        };
-        let first = transfer(&mut owner, &mut other);
-        other.join_transfer(&first, WALL).expect("sound");
-        assert!(other.write(WALL, 0, |w| w.delete(b"key")).expect("admitted"));
-        other.seal();
-        let sound = transfer(&mut other, &mut owner);
-        let path = crate::store::cell::Path::new(b"key", Class::Text, b"");
-        let (me, bucket) = (other.id, bucket_of(path.key_hash));
-        for (seen, reset) in [(1 << 40, 1), (2, 1 << 40)] {
-            let mut forger = other.clone();
-            let forged = Baseline { owner: owner.id, birth: 1, seen, total: 5, reset: Dot::new(me, reset) };
-            assert!(forger.buckets[bucket].baselines.merge(&path, forged));
-            let forged = transfer(&mut forger, &mut owner);
-            let refused = owner.join_transfer(&forged, WALL);
-            assert_eq!(refused, Err(TransferError::Illegal("baseline before its event")));
-        }
-        assert_eq!(owner.view(b"key").map(|it| it.text().map(|it| it.into_owned())), Some(Some(b"5".to_vec())));
-        owner.join_transfer(&sound, WALL).expect("sound");
-        assert!(owner.is_empty());
     }
 }
