@@ -31,7 +31,8 @@ pub enum Applied {
         /// How far its clock is ahead of the wall.
         ahead_ms: u64,
     },
-    /// It carries this replica's own id and a seq never minted here: the id is in use twice.
+    /// It carries, or names, this replica's own id and a seq that nobody was told of: the id is in use twice, or was used
+    /// by a process whose disk has lost some.
     OwnId,
 }
 
@@ -57,6 +58,9 @@ impl Store {
         let known = self.vv.get(event.replica);
         if event.seq <= known {
             return Ok(Applied::Known);
+        }
+        if body.dependencies(event.replica).any(|(_, dot)| dot.replica == self.id && dot.seq > self.certain_seq()) {
+            return Ok(Applied::OwnId); // what is provisional here under that dot is another event than the one it names
         }
         let missing = self.missing(event, &body);
         if !missing.is_empty() {

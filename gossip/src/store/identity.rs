@@ -375,8 +375,42 @@ fn move_element(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Applied, Missing};
 
     const ME: ReplicaId = ReplicaId::new(1);
+    const WALL: u64 = 1_700_000_000_000;
+
+    /// Else what is provisional would count as what is named, and be removed in its place.
+    #[test]
+    fn an_event_that_names_an_own_one_which_the_disk_has_lost_tells_so_and_touches_nothing() {
+        let [mut before, mut other] = [1, 2].map(|id| Store::new(ReplicaId::new(id), Limits::default(), 1_024));
+        let write = |store: &mut Store, key: &[u8]| {
+            store.write(WALL, 0, |w| w.add(key, 1)).expect("admitted");
+            store.seal();
+            store.poll_sealed().expect("sealed")
+        };
+        let first = write(&mut before, b"first");
+        let mut restored = before.clone();
+        let second = write(&mut before, b"key");
+        for sealed in [first, second] {
+            let event = Dot::new(before.id, sealed.seq);
+            assert_eq!(other.apply(event, &sealed.body, WALL), Ok(Applied::Now));
+        }
+        assert_eq!(other.write(WALL, 0, |w| w.delete(b"key")), Ok(true));
+        other.seal();
+        let deletion = other.poll_sealed().expect("sealed");
+
+        restored.doubt();
+        write(&mut restored, b"key");
+        let event = Dot::new(other.id, deletion.seq);
+        assert_eq!(restored.apply(event, &deletion.body, WALL), Ok(Applied::OwnId));
+        let moved = restored.rename(ReplicaId::new(3));
+        assert_eq!((moved.kept, moved.moved), (1, 1));
+        let lost = Missing { bucket: bucket_of(hash_of(b"key")), dot: Dot::new(before.id, 2) };
+        let Ok(Applied::Waits(missing)) = restored.apply(event, &deletion.body, WALL) else { panic!("it must wait") };
+        assert!(missing.iter().all(|it| *it == lost), "{missing:?}");
+        assert_eq!(restored.view(b"key").expect("it is there").count(), Ok(1));
+    }
 
     #[test]
     fn a_doubt_that_has_become_too_expensive_is_given_up() {
