@@ -212,7 +212,7 @@ async fn of_two_long_answers_one_waits_until_the_other_is_here() {
         }
     });
     has_all_keys(&joiner).await;
-    assert_eq!(joiner.counters().bulk_failed, 0);
+    assert!(joiner.counters().bulk_long_deferred > 0);
     task.abort();
 }
 
