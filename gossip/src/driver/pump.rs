@@ -10,8 +10,8 @@ use crate::engine::{Event, ReadyReason, Received};
 /// behind it; what is left is taken in the next one.
 pub(super) const BURST_MAX: usize = 8;
 
-/// Runs of datagrams that wait for a full socket to become writable. While any does, none are taken from the engine, so this is
-/// reached only by bursts that were already under way in other threads; what does not fit is dropped and counted.
+/// Runs of datagrams that wait for a full socket to become writable. While any does, none are taken from the engine, so
+/// this is reached only by bursts that were already under way in other threads; what does not fit is dropped and counted.
 pub const UNSENT_MAX: usize = 128;
 
 /// Runs until the task is aborted.

@@ -73,7 +73,6 @@ pub use reconcile::Ask;
 pub use record::{Record, Records};
 pub use serve::{Reading, Served};
 pub use status::{Counters, Event, PeerStatus, Status};
-
 pub use transmit::{RUN_MAX, Transmit};
 
 /// Events queued for the driver; beyond this the oldest are dropped.

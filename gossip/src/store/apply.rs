@@ -3,7 +3,7 @@
 //! An event is one unit: decoded whole, checked, held back until all it names is applied here, and then applied in
 //! every bucket that does not have it yet. Cost: the size of the event plus the cells it removes.
 
-use cahoots_crdt::{Dot, Observed, VersionVector};
+use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
 use super::baseline::Baseline;
 use super::bucket::{Bucket, put_count, put_register, remove_cells};
@@ -59,10 +59,10 @@ impl Store {
         if event.seq <= known {
             return Ok(Applied::Known);
         }
-        if body.dependencies(event.replica).any(|(_, dot)| dot.replica == self.id && dot.seq > self.certain_seq()) {
-            return Ok(Applied::OwnId); // what is provisional here under that dot is another event than the one it names
-        }
         let missing = self.missing(event, &body);
+        if missing.iter().any(|it| it.dot.replica == self.id) {
+            return Ok(Applied::OwnId);
+        }
         if !missing.is_empty() {
             return Ok(Applied::Waits(missing));
         }
@@ -110,9 +110,15 @@ impl Store {
         let named = body
             .dependencies(event.replica)
             .filter(|(bucket, _)| self.seen(*bucket, event.replica) < event.seq)
-            .filter(|(bucket, dot)| self.seen(*bucket, dot.replica) < dot.seq)
+            .filter(|(bucket, dot)| self.known(*bucket, dot.replica) < dot.seq)
             .map(|(bucket, dot)| Missing { bucket, dot });
         gap.into_iter().chain(named).collect()
+    }
+
+    /// How far what others name of `replica` is here. What is provisional under a dot of the own id is another event than
+    /// the one that they name.
+    fn known(&self, bucket: usize, replica: ReplicaId) -> u64 {
+        if replica == self.id { self.certain_seq() } else { self.seen(bucket, replica) }
     }
 
     fn apply_part(&mut self, index: usize, event: Dot, part: &Part<'_>, body: &Body<'_>) {

@@ -216,28 +216,38 @@ async fn of_two_long_answers_one_waits_until_the_other_is_here() {
     task.abort();
 }
 
+/// Who asks in the tests that look at single answers.
+const ASKER: crate::ReplicaId = crate::ReplicaId::new(9);
+
+/// A node with a bucket of more than the buffers of both sides take in, and a connection to it.
+async fn with_a_large_bucket(config: NodeConfig) -> (Node, quinn::Endpoint, Connection) {
+    let node = Node::start(config).await.unwrap();
+    node.with(|replica, now| {
+        replica.write(now, 0, |w| w.set(b"large", &vec![1; 8 << 20])).expect("within the limits");
+        replica.peer_up(now, ASKER, loopback(), crate::Zone::default());
+    });
+    let client = endpoint("cahoots", None);
+    let connection = client.connect(node.bulk_addr(), SERVER_NAME).unwrap().await.unwrap();
+    (node, client, connection)
+}
+
+/// Asks for the buckets from `first` on, whole.
+async fn ask_from(connection: &Connection, node: &Node, first: u16) -> quinn::RecvStream {
+    let fingerprints = crate::wire::Fingerprints(vec![1; crate::store::BUCKETS - usize::from(first)]);
+    let request = crate::wire::Request::Buckets { first, fingerprints, whole: true };
+    let (mut send, receive) = connection.open_bi().await.unwrap();
+    let head = [ASKER.get().to_be_bytes(), node.id().get().to_be_bytes()].concat();
+    send.write_all(&[head, request.encode()].concat()).await.unwrap();
+    send.finish().unwrap();
+    receive
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_bucket_is_put_off_while_another_is_given_out_and_those_before_it_are_not() {
     let mut config = config("node", &[]);
     config.bulk_bytes_max = 1 << 20;
-    let node = Node::start(config).await.unwrap();
-    let asker = crate::ReplicaId::new(9);
-    node.with(|replica, now| {
-        // More than the buffers of both sides take in.
-        replica.write(now, 0, |w| w.set(b"large", &vec![1; 8 << 20])).expect("within the limits");
-        replica.peer_up(now, asker, loopback(), crate::Zone::default());
-    });
-    let client = endpoint("cahoots", None);
-    let connection = client.connect(node.bulk_addr(), SERVER_NAME).unwrap().await.unwrap();
-    let ask = async |first: u16| {
-        let fingerprints = crate::wire::Fingerprints(vec![1; crate::store::BUCKETS - usize::from(first)]);
-        let request = crate::wire::Request::Buckets { first, fingerprints, whole: true };
-        let (mut send, receive) = connection.open_bi().await.unwrap();
-        let head = [asker.get().to_be_bytes(), node.id().get().to_be_bytes()].concat();
-        send.write_all(&[head, request.encode()].concat()).await.unwrap();
-        send.finish().unwrap();
-        receive
-    };
+    let (node, _client, connection) = with_a_large_bucket(config).await;
+    let ask = async |first: u16| ask_from(&connection, &node, first).await;
     let before = within("an answer", ask(0).await.read_to_end(1 << 20)).await.unwrap();
     let Ok(Answer::Buckets { next, .. }) = Answer::decode(&before[4..]) else { panic!("those before it") };
     let mut long = ask(next).await;
@@ -255,21 +265,8 @@ async fn a_long_bucket_is_put_off_while_another_is_given_out_and_those_before_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_takes_an_answer_a_few_bytes_at_a_time_is_given_up() {
-    let node = Node::start(config("node", &[])).await.unwrap();
-    let asker = crate::ReplicaId::new(9);
-    node.with(|replica, now| {
-        // More than the buffers of both sides take in.
-        replica.write(now, 0, |w| w.set(b"large", &vec![1; 8 << 20])).expect("within the limits");
-        replica.peer_up(now, asker, loopback(), crate::Zone::default());
-    });
-    let client = endpoint("cahoots", None);
-    let connection = client.connect(node.bulk_addr(), SERVER_NAME).unwrap().await.unwrap();
-    let (mut send, mut receive) = connection.open_bi().await.unwrap();
-    let fingerprints = crate::wire::Fingerprints(vec![1; crate::store::BUCKETS]);
-    let request = crate::wire::Request::Buckets { first: 0, fingerprints, whole: true };
-    let head = [asker.get().to_be_bytes(), node.id().get().to_be_bytes()].concat();
-    send.write_all(&[head, request.encode()].concat()).await.unwrap();
-    send.finish().unwrap();
+    let (node, _client, connection) = with_a_large_bucket(config("node", &[])).await;
+    let mut receive = ask_from(&connection, &node, 0).await;
     let given_up = async {
         let mut bytes = [0; 10];
         while node.counters().bulk_broken == 0 {
