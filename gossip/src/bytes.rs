@@ -3,9 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 /// A name, a value or an encoded part, borrowed from the bytes it came in and written as one run of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Bytes<'a>(#[serde(borrow)] pub(crate) &'a [u8]);
+
+impl PartialEq for Bytes<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        same(self.0, other.0)
+    }
+}
 
 impl Serialize for Bytes<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -5,13 +5,12 @@
 
 use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
+use super::Store;
 use super::baseline::Baseline;
 use super::bucket::{Bucket, put_count, put_register, remove_cells};
 use super::cell::{Class, Count, Dots, Path, Register, hash_of};
-use super::event::{Body, Change, EventError, KeyChanges, Part};
+use super::event::{Body, Change, EventError, Foreign, Part};
 use super::keys::Draft;
-use super::warm::WARM_KEYS_MAX;
-use super::{Store, bucket_of};
 use crate::Hlc;
 
 /// Milliseconds by which stamps may run ahead of those seen while walls stand behind: 65 million events.
@@ -69,11 +68,10 @@ impl Store {
         if let Some(ahead_ms) = self.too_early(body.clock, wall_ms) {
             return Ok(Applied::Early { ahead_ms });
         }
-        self.warm_for(&body);
+        self.warm_places(&body.places);
         for part in &body.parts {
-            let index = usize::from(part.bucket);
-            if self.seen(index, event.replica) < event.seq {
-                self.apply_part(index, event, part, &body);
+            if self.seen(part.bucket, event.replica) < event.seq {
+                self.apply_part(event, part, &body);
             }
         }
         self.vv.raise(event.replica, event.seq);
@@ -91,27 +89,13 @@ impl Store {
         (is_news && ahead_ms > self.limits.clock_ahead_ms_max).then_some(ahead_ms)
     }
 
-    /// Looks ahead for the first keys of an event.
-    fn warm_for(&self, body: &Body<'_>) {
-        let mut wanted: [(&[u8], &[u8]); WARM_KEYS_MAX] = [(b"", b""); WARM_KEYS_MAX];
-        let keys = body.parts.iter().flat_map(|part| &part.keys);
-        let places = keys.flat_map(|key| key.changes.iter().map(|change| (key.key.0, change.name())));
-        let mut count = 0;
-        for (wanted, place) in wanted.iter_mut().zip(places) {
-            *wanted = place;
-            count += 1;
-        }
-        self.warm(&wanted[..count]);
-    }
-
     fn missing(&self, event: Dot, body: &Body<'_>) -> Vec<Missing> {
         let previous = Dot::new(event.replica, event.seq - 1);
         let gap = (!self.vv.covers(previous)).then_some(Missing { bucket: 0, dot: previous });
-        let named = body
-            .dependencies(event.replica)
-            .filter(|(bucket, _)| self.seen(*bucket, event.replica) < event.seq)
-            .filter(|(bucket, dot)| self.known(*bucket, dot.replica) < dot.seq)
-            .map(|(bucket, dot)| Missing { bucket, dot });
+        let named = body.dependencies.iter().map(|(bucket, dot)| Missing { bucket: *bucket, dot: *dot });
+        let named = named
+            .filter(|it| self.seen(it.bucket, event.replica) < event.seq)
+            .filter(|it| self.known(it.bucket, it.dot.replica) < it.dot.seq);
         gap.into_iter().chain(named).collect()
     }
 
@@ -121,10 +105,10 @@ impl Store {
         if replica == self.id { self.certain_seq() } else { self.seen(bucket, replica) }
     }
 
-    fn apply_part(&mut self, index: usize, event: Dot, part: &Part<'_>, body: &Body<'_>) {
-        let bucket = &mut self.buckets[index];
+    fn apply_part(&mut self, event: Dot, part: &Part<'_>, body: &Body<'_>) {
+        let bucket = &mut self.buckets[part.bucket];
         let mut target = Target { bucket, draft: &mut self.draft, event, body };
-        if let Some(context) = &part.cleared {
+        if let Some(context) = part.cleared {
             let context = Context::new(event, context);
             let keys: Vec<Box<[u8]>> = target.bucket.keys.iter().map(|(key, _)| key.into()).collect();
             for key in keys {
@@ -132,42 +116,42 @@ impl Store {
                 self.changes.push(&key);
             }
         }
-        for KeyChanges { key, changes } in &part.keys {
-            let at = (hash_of(key.0), key.0);
-            let mut rest = &changes[..];
-            while let [first, behind @ ..] = rest {
-                rest = match behind {
-                    [second, behind @ ..] if target.replace(first, second, at) => behind,
-                    _ => {
-                        target.apply(first, at);
-                        behind
+        for key in body.keys_of(part) {
+            let at = (key.key_hash, key.key);
+            let mut changes = key.changes();
+            let mut next = changes.next();
+            while let Some(first) = next {
+                next = match changes.next() {
+                    Some(second) if target.replace(&first, &second, at) => changes.next(),
+                    second => {
+                        target.apply(&first, at);
+                        second
                     }
                 };
             }
-            self.changes.push(key.0);
+            self.changes.push(key.key);
         }
-        let named: Dots = part.names.iter().copied().collect();
+        let named: Dots = part.names.iter().collect();
         bucket.advance_frontier(Some(&named), event);
-        debug_assert_eq!(part.keys.iter().find(|key| bucket_of(hash_of(key.key.0)) != index), None);
     }
 }
 
 /// What a part of an event is applied to.
-struct Target<'a> {
+struct Target<'a, 'b> {
     bucket: &'a mut Bucket,
     draft: &'a mut Draft,
     event: Dot,
-    body: &'a Body<'a>,
+    body: &'a Body<'b>,
 }
 
-impl Target<'_> {
+impl Target<'_, '_> {
     fn apply(&mut self, change: &Change<'_>, (hash, key): (u64, &[u8])) {
         let event = self.event;
         let place = |code: u8, name| Path::within(hash, key, Class::from_code(code).expect("checked"), name);
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *self.bucket;
         match *change {
-            Change::Delete { ref context } => self.delete(hash, key, &Context::new(event, context)),
-            Change::Remove { class, name, ref context } => {
+            Change::Delete { context } => self.delete(hash, key, &Context::new(event, context)),
+            Change::Remove { class, name, context } => {
                 let path = place(class, name.0);
                 let (at, mut element) = keys.look(&path);
                 if !element.is_empty() {
@@ -177,11 +161,11 @@ impl Target<'_> {
                     keys.commit(at, &path, self.draft);
                 }
             }
-            Change::Discard { class, ref ballots } => {
+            Change::Discard { class, ballots } => {
                 let path = place(class, b"");
                 let (at, mut element) = keys.look(&path);
                 if !element.is_empty() {
-                    remove_cells(&path, &mut element, baselines, fingerprint, |dot| ballots.contains(&dot));
+                    remove_cells(&path, &mut element, baselines, fingerprint, |dot| ballots.iter().any(|it| it == dot));
                     keys.draft(at, &path, element, self.draft);
                     keys.commit(at, &path, self.draft);
                 }
@@ -216,8 +200,8 @@ impl Target<'_> {
         let path = Path::within(hash, key, Class::from_code(class).expect("checked"), name.0);
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *self.bucket;
         let at = keys.find(hash, key);
-        let context = match first {
-            Change::Remove { class: of, name: removed, context } if (*of, *removed) == (class, name) => context,
+        let context = match *first {
+            Change::Remove { class: of, name: removed, context } if (of, removed) == (class, name) => context,
             Change::Delete { context } if path.class == Class::Text && at.is_none_or(|at| keys.at(at).is_text()) => {
                 context
             }
@@ -248,7 +232,7 @@ struct Context {
 }
 
 impl Context {
-    fn new(event: Dot, foreign: &[Dot]) -> Self {
+    fn new(event: Dot, foreign: Foreign<'_>) -> Self {
         Self { event, foreign: foreign.iter().map(|dot| (dot.replica, dot.seq)).collect() }
     }
 }

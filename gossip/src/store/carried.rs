@@ -38,12 +38,13 @@ pub fn cells_of_event(event: Dot, body: &[u8], limits: &Limits) -> Result<Vec<Ca
     let body = Body::decode(body, event, limits)?;
     let path = |key, class, name| Class::from_code(class).map(|class| Path::new(key, class, name));
     let mut cells = Vec::new();
-    for key in body.parts.iter().flat_map(|part| &part.keys) {
-        for change in &key.changes {
-            cells.extend(match *change {
-                Change::Assign { class, name, clock_after, value } => path(key.key.0, class, name.0)
-                    .map(|path| register(event, &path, body.clock_of(clock_after), value.0)),
-                Change::Count { class, name, clock_after, birth, total } => path(key.key.0, class, name.0)
+    for key in body.keys() {
+        for change in key.changes() {
+            cells.extend(match change {
+                Change::Assign { class, name, clock_after, value } => {
+                    path(key.key, class, name.0).map(|path| register(event, &path, body.clock_of(clock_after), value.0))
+                }
+                Change::Count { class, name, clock_after, birth, total } => path(key.key, class, name.0)
                     .map(|path| count(event, &path, body.clock_of(clock_after), birth, total)),
                 _ => None,
             });

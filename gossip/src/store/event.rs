@@ -6,9 +6,10 @@
 //!
 //! A window writes its changes down one by one as they are made, and puts the rest around them when it is sealed.
 //!
-//! Decoding checks everything that can be checked without the store, so that what is applied is well-formed.
+//! Decoding checks everything that can be checked without the store, so that what is applied is well-formed. It notes
+//! where the changes of each key are; they are read again when they are asked for, which costs less than a list of them.
 
-use serde::Deserialize;
+use std::ops::Range;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
@@ -16,83 +17,103 @@ use super::ballot::BallotError;
 use super::bucket::{BUCKETS, bucket_of};
 use super::cell::{Class, hash_of};
 use super::varint;
-use crate::bytes::{Bytes, append};
+use crate::bytes::{Bytes, append, same};
 use crate::{Hlc, Limits};
 
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Body<'a> {
     /// The highest clock in the event.
     pub(super) clock: Hlc,
     /// How far that is after the first; cells carry how far theirs is after the first.
-    pub(super) span: u64,
-    #[serde(borrow)]
+    span: u64,
+    /// In the order of their buckets.
     pub(super) parts: Vec<Part<'a>>,
+    /// Those of all parts.
+    keys: Vec<KeyChanges<'a>>,
+    /// Every dot that the event refers to outside its origin, with the bucket it refers to it in.
+    pub(super) dependencies: Vec<(usize, Dot)>,
+    /// The elements that are changed: the hash of the key, and the name. Some more than once.
+    pub(super) places: Vec<(u64, &'a [u8])>,
 }
 
 /// What an event does in one bucket.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Part<'a> {
-    pub(super) bucket: u16,
+    pub(super) bucket: usize,
     /// The bucket's frontier when the operations ran, the origin's own dot left out.
-    pub(super) names: Vec<Dot>,
+    pub(super) names: Foreign<'a>,
     /// Supersedes everything in the bucket that it covers.
-    pub(super) cleared: Option<Vec<Dot>>,
-    #[serde(borrow)]
-    pub(super) keys: Vec<KeyChanges<'a>>,
+    pub(super) cleared: Option<Foreign<'a>>,
+    keys: Range<usize>,
 }
 
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug)]
 pub(super) struct KeyChanges<'a> {
-    #[serde(borrow)]
-    pub(super) key: Bytes<'a>,
-    pub(super) changes: Vec<Change<'a>>,
+    pub(super) key: &'a [u8],
+    pub(super) key_hash: u64,
+    /// How many changes there are.
+    pub(super) count: usize,
+    encoded: &'a [u8],
+}
+
+/// A few dots of others: as they were encoded, or as they will be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Foreign<'a> {
+    Encoded(usize, &'a [u8]),
+    Of(&'a [Dot]),
 }
 
 /// One change under a key. Within an event, changes that supersede come before those that write.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change<'a> {
     /// Supersedes everything under the key that `context` covers.
-    Delete { context: Vec<Dot> },
+    Delete { context: Foreign<'a> },
     /// The same for one element.
-    Remove {
-        class: u8,
-        #[serde(borrow)]
-        name: Bytes<'a>,
-        context: Vec<Dot>,
-    },
+    Remove { class: u8, name: Bytes<'a>, context: Foreign<'a> },
     /// A reset of a foreign counter slot; the reset's dot is the event's.
-    Reset {
-        class: u8,
-        #[serde(borrow)]
-        name: Bytes<'a>,
-        owner: ReplicaId,
-        birth: u64,
-        seen: u64,
-        total: i128,
-    },
+    Reset { class: u8, name: Bytes<'a>, owner: ReplicaId, birth: u64, seen: u64, total: i128 },
     /// Writes the origin's register.
-    Assign {
-        class: u8,
-        #[serde(borrow)]
-        name: Bytes<'a>,
-        clock_after: u64,
-        #[serde(borrow)]
-        value: Bytes<'a>,
-    },
+    Assign { class: u8, name: Bytes<'a>, clock_after: u64, value: Bytes<'a> },
     /// Writes the origin's counter slot.
-    Count {
-        class: u8,
-        #[serde(borrow)]
-        name: Bytes<'a>,
-        clock_after: u64,
-        birth: u64,
-        total: i128,
-    },
+    Count { class: u8, name: Bytes<'a>, clock_after: u64, birth: u64, total: i128 },
     /// Removes ballots of others, exactly these: unlike in a context, nothing of the origin's own is implied.
-    Discard { class: u8, ballots: Vec<Dot> },
+    Discard { class: u8, ballots: Foreign<'a> },
 }
 
-impl Change<'_> {
+impl<'a> Foreign<'a> {
+    pub(super) fn iter(self) -> impl Iterator<Item = Dot> + 'a {
+        let ((len, encoded), dots) = match self {
+            Self::Encoded(len, encoded) => ((len, encoded), &[][..]),
+            Self::Of(dots) => ((0, &[][..]), dots),
+        };
+        let mut reader = Reader(encoded);
+        (0..len).map(move |_| reader.dot().expect("it was checked")).chain(dots.iter().copied())
+    }
+
+    fn len(self) -> usize {
+        match self {
+            Self::Encoded(len, _) => len,
+            Self::Of(dots) => dots.len(),
+        }
+    }
+}
+
+impl PartialEq for Foreign<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Foreign<'_> {}
+
+impl<'a> KeyChanges<'a> {
+    pub(super) fn changes(&self) -> impl Iterator<Item = Change<'a>> {
+        let mut reader = Reader(self.encoded);
+        (0..self.count).map(move |_| reader.change().expect("it was checked"))
+    }
+}
+
+impl<'a> Change<'a> {
     /// Appends it in postcard's encoding: the number of the variant, then the fields.
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
         let mut place = |variant: u8, class: u8, name: &Bytes<'_>| {
@@ -102,15 +123,15 @@ impl Change<'_> {
         match self {
             Self::Delete { context } => {
                 bytes.push(0);
-                put_dots(context, bytes);
+                put_dots(*context, bytes);
             }
             Self::Remove { class, name, context } => {
                 place(1, *class, name);
-                put_dots(context, bytes);
+                put_dots(*context, bytes);
             }
             Self::Discard { class, ballots } => {
                 bytes.extend_from_slice(&[5, *class]);
-                put_dots(ballots, bytes);
+                put_dots(*ballots, bytes);
             }
             Self::Reset { class, name, owner, birth, seen, total } => {
                 place(2, *class, name);
@@ -133,27 +154,20 @@ impl Change<'_> {
         }
     }
 
-    fn place(&self) -> Option<(u8, &[u8])> {
-        match self {
+    fn place(&self) -> Option<(u8, &'a [u8])> {
+        match *self {
             Self::Delete { .. } => None,
-            Self::Discard { class, .. } => Some((*class, b"")),
+            Self::Discard { class, .. } => Some((class, b"")),
             Self::Remove { class, name, .. }
             | Self::Reset { class, name, .. }
             | Self::Assign { class, name, .. }
-            | Self::Count { class, name, .. } => Some((*class, name.0)),
+            | Self::Count { class, name, .. } => Some((class, name.0)),
         }
     }
 
     /// The name of the element it is about; empty where there is none.
-    pub(super) fn name(&self) -> &[u8] {
+    fn name(&self) -> &'a [u8] {
         self.place().map_or(b"", |(_, name)| name)
-    }
-
-    fn context(&self) -> &[Dot] {
-        match self {
-            Self::Delete { context } | Self::Remove { context, .. } | Self::Discard { ballots: context, .. } => context,
-            _ => &[],
-        }
     }
 }
 
@@ -173,57 +187,190 @@ pub enum EventError {
 }
 
 impl<'a> Body<'a> {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        encode_head(self.clock, Hlc::new(self.clock.get() - self.span), self.parts.len(), &mut bytes);
-        for Part { bucket, names, cleared, keys } in &self.parts {
-            begin_part(usize::from(*bucket), names, cleared.as_deref(), keys.len(), &mut bytes);
-            for KeyChanges { key, changes } in keys {
-                begin_key(key.0, changes.len(), &mut bytes);
-                changes.iter().for_each(|change| change.encode(&mut bytes));
+    /// Reads the body of event `dot`. O(size of the event).
+    pub(super) fn decode(bytes: &'a [u8], dot: Dot, limits: &Limits) -> Result<Self, EventError> {
+        let mut reader = Reader(bytes);
+        let (clock, span) = (Hlc::new(reader.number()?), reader.number()?);
+        if dot.seq == 0 {
+            return Err(EventError::Illegal("seq counts from 1"));
+        }
+        if span > clock.get() {
+            return Err(EventError::Illegal("clock before time"));
+        }
+        let count = reader.len()?;
+        // Most parts are of one key, and all of that is in one element.
+        let room = count.min(BUCKETS);
+        let (parts, keys) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        let mut body = Self { clock, span, parts, keys, dependencies: Vec::new(), places: Vec::with_capacity(room) };
+        for _ in 0..count {
+            body.take_part(&mut reader, dot, limits)?;
+        }
+        if reader.0.is_empty() { Ok(body) } else { Err(EventError::Malformed) }
+    }
+
+    fn take_part(&mut self, reader: &mut Reader<'a>, dot: Dot, limits: &Limits) -> Result<(), EventError> {
+        let bucket = reader.len()?;
+        if bucket >= BUCKETS {
+            return Err(EventError::Illegal("no such bucket"));
+        }
+        if self.parts.last().is_some_and(|last| last.bucket >= bucket) {
+            return Err(EventError::Illegal("buckets out of order"));
+        }
+        let names = reader.dots()?;
+        let cleared = match reader.byte()? {
+            0 => None,
+            1 => Some(reader.dots()?),
+            _ => return Err(EventError::Malformed),
+        };
+        names.iter().chain(cleared.iter().flat_map(|it| it.iter())).for_each(|it| self.note(bucket, dot, it));
+        let from = self.keys.len();
+        for _ in 0..reader.len()? {
+            self.take_key(reader, bucket, dot, limits)?;
+        }
+        self.parts.push(Part { bucket, names, cleared, keys: from..self.keys.len() });
+        Ok(())
+    }
+
+    fn take_key(
+        &mut self,
+        reader: &mut Reader<'a>,
+        bucket: usize,
+        dot: Dot,
+        limits: &Limits,
+    ) -> Result<(), EventError> {
+        let key = reader.bytes()?.0;
+        let key_hash = hash_of(key);
+        if key.len() > limits.name_bytes_max {
+            return Err(EventError::TooLong);
+        }
+        if bucket_of(key_hash) != bucket {
+            return Err(EventError::Illegal("key outside its bucket"));
+        }
+        let count = reader.len()?;
+        let encoded = reader.0;
+        for _ in 0..count {
+            let change = reader.change()?;
+            check_change(&change, dot, limits, self.span)?;
+            let (context, reset) = match change {
+                Change::Delete { context } | Change::Remove { context, .. } => (context, None),
+                Change::Discard { ballots, .. } => (ballots, None),
+                Change::Reset { owner, seen, .. } => (Foreign::Of(&[]), Some(Dot::new(owner, seen))),
+                Change::Assign { .. } | Change::Count { .. } => (Foreign::Of(&[]), None),
+            };
+            context.iter().chain(reset).for_each(|it| self.note(bucket, dot, it));
+            let place = (key_hash, change.name());
+            // What is superseded, and what takes its place, mostly are in one.
+            if self.places.last().is_none_or(|last| last.0 != key_hash || !same(last.1, place.1)) {
+                self.places.push(place);
             }
         }
-        bytes
+        self.keys.push(KeyChanges { key, key_hash, count, encoded });
+        Ok(())
+    }
+
+    fn note(&mut self, bucket: usize, event: Dot, named: Dot) {
+        if named.replica != event.replica {
+            self.dependencies.push((bucket, named));
+        }
+    }
+
+    /// The keys of all parts.
+    pub(super) fn keys(&self) -> &[KeyChanges<'a>] {
+        &self.keys
+    }
+
+    pub(super) fn keys_of(&self, part: &Part<'_>) -> &[KeyChanges<'a>] {
+        &self.keys[part.keys.clone()]
+    }
+
+    /// No clock in the event is before it.
+    pub(super) fn since(&self) -> Hlc {
+        Hlc::new(self.clock.get() - self.span)
     }
 
     /// The clock of a cell.
     pub(super) fn clock_of(&self, clock_after: u64) -> Hlc {
-        Hlc::new(self.clock.get() - self.span + clock_after)
+        Hlc::new(self.since().get() + clock_after)
     }
+}
 
-    /// Reads the body of event `dot`. O(size of the event).
-    pub(super) fn decode(bytes: &'a [u8], dot: Dot, limits: &Limits) -> Result<Self, EventError> {
-        let (body, rest) = postcard::take_from_bytes::<Self>(bytes).map_err(|_| EventError::Malformed)?;
-        if !rest.is_empty() {
-            return Err(EventError::Malformed);
-        }
-        if dot.seq == 0 {
-            return Err(EventError::Illegal("seq counts from 1"));
-        }
-        if !body.parts.is_sorted_by(|a, b| a.bucket < b.bucket) {
-            return Err(EventError::Illegal("buckets out of order"));
-        }
-        if body.span > body.clock.get() {
-            return Err(EventError::Illegal("clock before time"));
-        }
-        body.parts.iter().try_for_each(|part| part.check(dot, limits, body.span))?;
-        Ok(body)
-    }
+/// What is left of the bytes of a body. Each method takes one thing from the front, if it is there.
+struct Reader<'a>(&'a [u8]);
 
-    /// Every dot that the event refers to outside its origin, with the bucket it refers to it in.
-    pub(super) fn dependencies(&self, origin: ReplicaId) -> impl Iterator<Item = (usize, Dot)> + '_ {
-        self.parts.iter().flat_map(move |part| {
-            let cleared = part.cleared.iter().flatten().copied();
-            let changes = part.keys.iter().flat_map(|key| &key.changes).flat_map(|change| {
-                let reset = match change {
-                    Change::Reset { owner, seen, .. } => Some(Dot::new(*owner, *seen)),
-                    _ => None,
-                };
-                change.context().iter().copied().chain(reset)
-            });
-            let all = part.names.iter().copied().chain(cleared).chain(changes);
-            all.filter(move |dot| dot.replica != origin).map(|dot| (usize::from(part.bucket), dot))
+impl<'a> Reader<'a> {
+    fn change(&mut self) -> Result<Change<'a>, EventError> {
+        Ok(match self.byte()? {
+            0 => Change::Delete { context: self.dots()? },
+            1 => Change::Remove { class: self.byte()?, name: self.bytes()?, context: self.dots()? },
+            2 => Change::Reset {
+                class: self.byte()?,
+                name: self.bytes()?,
+                owner: self.replica()?,
+                birth: self.number()?,
+                seen: self.number()?,
+                total: self.wide()?,
+            },
+            3 => Change::Assign {
+                class: self.byte()?,
+                name: self.bytes()?,
+                clock_after: self.number()?,
+                value: self.bytes()?,
+            },
+            4 => Change::Count {
+                class: self.byte()?,
+                name: self.bytes()?,
+                clock_after: self.number()?,
+                birth: self.number()?,
+                total: self.wide()?,
+            },
+            5 => Change::Discard { class: self.byte()?, ballots: self.dots()? },
+            _ => return Err(EventError::Malformed),
         })
+    }
+
+    fn dots(&mut self) -> Result<Foreign<'a>, EventError> {
+        let len = self.len()?;
+        let encoded = self.0;
+        for _ in 0..len {
+            self.dot()?;
+        }
+        Ok(Foreign::Encoded(len, encoded))
+    }
+
+    fn dot(&mut self) -> Result<Dot, EventError> {
+        Ok(Dot::new(self.replica()?, self.number()?))
+    }
+
+    fn replica(&mut self) -> Result<ReplicaId, EventError> {
+        let (id, rest) = self.0.split_first_chunk().ok_or(EventError::Malformed)?;
+        self.0 = rest;
+        Ok(ReplicaId::new(u64::from_be_bytes(*id)))
+    }
+
+    fn bytes(&mut self) -> Result<Bytes<'a>, EventError> {
+        let len = self.len()?;
+        let (bytes, rest) = self.0.split_at_checked(len).ok_or(EventError::Malformed)?;
+        self.0 = rest;
+        Ok(Bytes(bytes))
+    }
+
+    fn byte(&mut self) -> Result<u8, EventError> {
+        let (byte, rest) = self.0.split_first().ok_or(EventError::Malformed)?;
+        self.0 = rest;
+        Ok(*byte)
+    }
+
+    /// Lists and runs of bytes begin with how many there are.
+    fn len(&mut self) -> Result<usize, EventError> {
+        self.number().and_then(|len| usize::try_from(len).map_err(|_| EventError::Malformed))
+    }
+
+    fn number(&mut self) -> Result<u64, EventError> {
+        varint::read(&mut self.0).ok_or(EventError::Malformed)
+    }
+
+    fn wide(&mut self) -> Result<i128, EventError> {
+        varint::read_wide(&mut self.0).ok_or(EventError::Malformed)
     }
 }
 
@@ -237,9 +384,9 @@ pub(super) fn encode_head(clock: Hlc, since: Hlc, parts: usize, bytes: &mut Vec<
 /// Begins a part: `keys` keys follow.
 pub(super) fn begin_part(bucket: usize, names: &[Dot], cleared: Option<&[Dot]>, keys: usize, bytes: &mut Vec<u8>) {
     varint::put_len(bucket, bytes);
-    put_dots(names, bytes);
+    put_dots(Foreign::Of(names), bytes);
     bytes.push(u8::from(cleared.is_some()));
-    cleared.into_iter().for_each(|dots| put_dots(dots, bytes));
+    cleared.into_iter().for_each(|dots| put_dots(Foreign::Of(dots), bytes));
     varint::put_len(keys, bytes);
 }
 
@@ -250,33 +397,14 @@ pub(super) fn begin_key(key: &[u8], changes: usize, bytes: &mut Vec<u8>) {
     varint::put_len(changes, bytes);
 }
 
-fn put_dots(dots: &[Dot], bytes: &mut Vec<u8>) {
+fn put_dots(dots: Foreign<'_>, bytes: &mut Vec<u8>) {
     varint::put_len(dots.len(), bytes);
-    dots.iter().for_each(|dot| append(dot, bytes));
+    dots.iter().for_each(|dot| append(&dot, bytes));
 }
 
 fn put_bytes(run: Bytes<'_>, bytes: &mut Vec<u8>) {
     varint::put_len(run.0.len(), bytes);
     bytes.extend_from_slice(run.0);
-}
-
-impl Part<'_> {
-    fn check(&self, dot: Dot, limits: &Limits, span: u64) -> Result<(), EventError> {
-        let bucket = usize::from(self.bucket);
-        if bucket >= BUCKETS {
-            return Err(EventError::Illegal("no such bucket"));
-        }
-        for key in &self.keys {
-            if key.key.0.len() > limits.name_bytes_max {
-                return Err(EventError::TooLong);
-            }
-            if bucket_of(hash_of(key.key.0)) != bucket {
-                return Err(EventError::Illegal("key outside its bucket"));
-            }
-            key.changes.iter().try_for_each(|change| check_change(change, dot, limits, span))?;
-        }
-        Ok(())
-    }
 }
 
 /// Ballots are assigned and withdrawn, never counted on, and only theirs are discarded.
@@ -332,9 +460,13 @@ mod tests {
 
     use super::*;
 
-    fn dots() -> impl Strategy<Value = Vec<Dot>> {
+    fn dots() -> impl Strategy<Value = &'static [Dot]> {
         let dot = (any::<u64>(), any::<u64>()).prop_map(|(replica, seq)| Dot::new(ReplicaId::new(replica), seq));
-        prop::collection::vec(dot, 0..3)
+        prop::collection::vec(dot, 0..3).prop_map(|dots| &*dots.leak())
+    }
+
+    fn foreign() -> impl Strategy<Value = Foreign<'static>> {
+        dots().prop_map(Foreign::Of)
     }
 
     fn run() -> impl Strategy<Value = Bytes<'static>> {
@@ -345,9 +477,9 @@ mod tests {
         let numbers = || (any::<u64>(), 0..64_u32).prop_map(|(number, shift)| number >> shift);
         let totals = || (any::<i128>(), 0..128_u32).prop_map(|(total, shift)| total >> shift);
         prop_oneof![
-            dots().prop_map(|context| Change::Delete { context }),
-            (any::<u8>(), run(), dots()).prop_map(|(class, name, context)| Change::Remove { class, name, context }),
-            (any::<u8>(), dots()).prop_map(|(class, ballots)| Change::Discard { class, ballots }),
+            foreign().prop_map(|context| Change::Delete { context }),
+            (any::<u8>(), run(), foreign()).prop_map(|(class, name, context)| Change::Remove { class, name, context }),
+            (any::<u8>(), foreign()).prop_map(|(class, ballots)| Change::Discard { class, ballots }),
             (any::<u8>(), run(), numbers(), numbers(), numbers(), totals()).prop_map(
                 |(class, name, owner, birth, seen, total)| {
                     Change::Reset { class, name, owner: ReplicaId::new(owner), birth, seen, total }
@@ -365,25 +497,68 @@ mod tests {
         ]
     }
 
+    /// Changes that are legal under any key, in an event whose clocks span this much.
+    fn legal(span: u64) -> impl Strategy<Value = Vec<Change<'static>>> {
+        let assign = (0..=span, run()).prop_map(|(clock_after, value)| Change::Assign {
+            class: 0,
+            name: Bytes(b""),
+            clock_after,
+            value,
+        });
+        prop::collection::vec(prop_oneof![foreign().prop_map(|context| Change::Delete { context }), assign], 0..4)
+    }
+
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(
-            clock: u64,
-            back: u64,
-            parts in prop::collection::vec(
-                (0..1024_u16, dots(), prop::option::of(dots()), prop::collection::vec((run(), prop::collection::vec(change(), 0..4)), 0..3)),
-                0..3,
-            ),
+        fn a_change_that_is_encoded_is_decoded(change in change()) {
+            let mut bytes = Vec::new();
+            change.encode(&mut bytes);
+            let bytes: &'static [u8] = bytes.leak();
+            let mut reader = Reader(bytes);
+            prop_assert_eq!(reader.change(), Ok(change));
+            prop_assert!(reader.0.is_empty());
+            prop_assert!((0..bytes.len()).all(|len| Reader(&bytes[..len]).change().is_err()));
+        }
+
+        #[test]
+        fn a_body_that_is_encoded_is_decoded(
+            clock in 100..u64::MAX,
+            keys in prop::collection::btree_map(run().prop_map(|it| it.0), legal(100), 0..6),
+            names in dots(),
+            cleared in prop::option::of(dots()),
         ) {
-            let parts = parts.into_iter().map(|(bucket, names, cleared, keys)| {
-                let keys = keys.into_iter().map(|(key, changes)| KeyChanges { key, changes }).collect();
-                Part { bucket, names, cleared, keys }
-            });
-            let body = Body { clock: Hlc::new(clock), span: back.min(clock), parts: parts.collect() };
-            let bytes = body.encode();
-            let (decoded, rest) = postcard::take_from_bytes::<Body<'_>>(&bytes).unwrap();
-            prop_assert_eq!(decoded, body);
-            prop_assert!(rest.is_empty());
+            let event = Dot::new(ReplicaId::new(7), 3);
+            let mut buckets = std::collections::BTreeMap::<usize, Vec<_>>::new();
+            keys.iter().for_each(|it| buckets.entry(bucket_of(hash_of(it.0))).or_default().push(it));
+            let mut bytes = Vec::new();
+            encode_head(Hlc::new(clock), Hlc::new(clock - 100), buckets.len(), &mut bytes);
+            for (bucket, keys) in &buckets {
+                begin_part(*bucket, names, cleared, keys.len(), &mut bytes);
+                for (key, changes) in keys {
+                    begin_key(key, changes.len(), &mut bytes);
+                    changes.iter().for_each(|change| change.encode(&mut bytes));
+                }
+            }
+            let body = Body::decode(&bytes, event, &Limits::default()).unwrap();
+            prop_assert_eq!((body.clock, body.since()), (Hlc::new(clock), Hlc::new(clock - 100)));
+            prop_assert_eq!(body.parts.len(), buckets.len());
+            let mut dependencies = Vec::new();
+            for (part, (bucket, keys)) in body.parts.iter().zip(buckets) {
+                prop_assert_eq!(part.bucket, bucket);
+                prop_assert!(part.names == Foreign::Of(names));
+                prop_assert!(part.cleared == cleared.map(Foreign::Of));
+                let read: Vec<_> = body.keys_of(part).iter().map(|it| (it.key, it.changes().collect())).collect();
+                let contexts = keys.iter().flat_map(|(_, changes)| changes.iter()).flat_map(|change| match change {
+                    Change::Delete { context } => context.iter().collect(),
+                    _ => Vec::new(),
+                });
+                let all = names.iter().chain(cleared.into_iter().flatten()).copied().chain(contexts);
+                dependencies.extend(all.filter(|dot| dot.replica != event.replica).map(|dot| (bucket, dot)));
+                let written: Vec<_> = keys.into_iter().map(|(key, changes)| (*key, changes.clone())).collect();
+                prop_assert_eq!(read, written);
+            }
+            prop_assert_eq!(&body.dependencies, &dependencies);
+            prop_assert!((0..bytes.len()).all(|len| Body::decode(&bytes[..len], event, &Limits::default()).is_err()));
         }
     }
 }

@@ -20,7 +20,7 @@ use cahoots_crdt::{Dot, DotFun, ReplicaId};
 use super::baseline::{Baseline, Baselines};
 use super::bucket::bucket_of;
 use super::cell::{Class, Count, Element, Path, hash_of};
-use super::event::{Body, Change, KeyChanges, Part};
+use super::event::{Body, Change, Foreign, Part, begin_key, begin_part, encode_head};
 use super::window::{Before, Window};
 use super::{Sealed, Store};
 use crate::Limits;
@@ -187,11 +187,8 @@ impl Store {
             self.sealed.push_back(Sealed { seq, body });
         }
         for bytes in &bodies {
-            moving
-                .read(bytes, &self.limits)
-                .parts
-                .iter()
-                .for_each(|part| self.move_part(moving, part, &slots, &births));
+            let body = moving.read(bytes, &self.limits);
+            body.parts.iter().for_each(|part| self.move_part(moving, (&body, part), &slots, &births));
         }
         let mut touched = BTreeSet::new();
         for ((key, class, name), slot) in &slots {
@@ -202,7 +199,7 @@ impl Store {
             self.buckets[bucket_of(hash_of(key))].baselines.merge(&path, baseline);
         }
         for bytes in &bodies {
-            touched.extend(moving.read(bytes, &self.limits).parts.iter().map(|part| usize::from(part.bucket)));
+            touched.extend(moving.read(bytes, &self.limits).parts.iter().map(|part| part.bucket));
         }
         for index in touched {
             self.buckets[index].cells_fingerprint = self.buckets[index].cells_print();
@@ -211,12 +208,17 @@ impl Store {
     }
 
     /// Gives what one provisional event left in one bucket its new dots.
-    fn move_part(&mut self, moving: Moving, part: &Part<'_>, slots: &BTreeMap<Place, Slot>, births: &Births) {
-        let bucket = &mut self.buckets[usize::from(part.bucket)];
-        for KeyChanges { key, changes } in &part.keys {
-            let hash = hash_of(key.0);
-            for (class, name) in changes.iter().filter_map(written) {
-                let path = Path::within(hash, key.0, class, name);
+    fn move_part(
+        &mut self,
+        moving: Moving,
+        (body, part): (&Body<'_>, &Part<'_>),
+        slots: &BTreeMap<Place, Slot>,
+        births: &Births,
+    ) {
+        let bucket = &mut self.buckets[part.bucket];
+        for key in body.keys_of(part) {
+            for (class, name) in key.changes().filter_map(|change| written(&change)) {
+                let path = Path::within(key.key_hash, key.key, class, name);
                 let (at, mut element) = bucket.keys.look(&path);
                 if element.is_empty() {
                     continue;
@@ -227,7 +229,7 @@ impl Store {
                 bucket.keys.draft(at, &path, element, &mut self.draft);
                 bucket.keys.commit(at, &path, &self.draft);
             }
-            self.changes.push(key.0); // of assignments at one instant, the id decides
+            self.changes.push(key.key); // of assignments at one instant, the id decides
         }
         bucket.frontier = bucket.frontier.iter().map(|dot| moving.dot(dot)).collect();
         bucket.baselines.resets_mut().for_each(|reset| *reset = moving.dot(*reset));
@@ -248,40 +250,70 @@ impl Moving {
         births: &mut Births,
         limits: &Limits,
     ) -> Vec<u8> {
-        let resets = self.resets(seq, &self.read(bytes, limits), slots);
-        let mut body = self.read(bytes, limits);
-        for part in &mut body.parts {
-            if self.base > 0 {
-                let own = Dot::new(self.old, self.base);
-                part.names.push(own);
-                part.cleared.iter_mut().for_each(|context| context.push(own));
-                for change in part.keys.iter_mut().flat_map(|key| &mut key.changes) {
-                    if let Change::Delete { context } | Change::Remove { context, .. } = change {
-                        context.push(own);
-                    }
+        let body = self.read(bytes, limits);
+        let resets = self.resets(seq, &body, slots);
+        let own = (self.base > 0).then(|| Dot::new(self.old, self.base));
+        let with_own = |dots: Foreign<'_>| -> Vec<Dot> { dots.iter().chain(own).collect() };
+        let mut rewritten = Vec::new();
+        encode_head(body.clock, body.since(), body.parts.len(), &mut rewritten);
+        for part in &body.parts {
+            let keys = body.keys_of(part);
+            let is_here = |key: &[u8]| bucket_of(hash_of(key)) == part.bucket;
+            let only_reset: BTreeSet<&[u8]> = resets.iter().map(|((key, ..), ..)| &**key).collect();
+            let only_reset = only_reset.into_iter().filter(|key| is_here(key) && keys.iter().all(|it| it.key != *key));
+            let only_reset: Vec<_> = only_reset.collect();
+            let (names, cleared) = (with_own(part.names), part.cleared.map(with_own));
+            begin_part(part.bucket, &names, cleared.as_deref(), keys.len() + only_reset.len(), &mut rewritten);
+            for key in keys {
+                let reset = || resets_of(self.old, key.key, &resets);
+                begin_key(key.key, key.count + reset().count(), &mut rewritten);
+                let (writing, superseding): (Vec<_>, Vec<_>) = key.changes().partition(|it| written(it).is_some());
+                for change in superseding {
+                    let dots;
+                    let change = match change {
+                        Change::Delete { context } => {
+                            dots = with_own(context);
+                            Change::Delete { context: Foreign::Of(&dots) }
+                        }
+                        Change::Remove { class, name, context } => {
+                            dots = with_own(context);
+                            Change::Remove { class, name, context: Foreign::Of(&dots) }
+                        }
+                        other => other,
+                    };
+                    change.encode(&mut rewritten);
+                }
+                reset().for_each(|reset| reset.encode(&mut rewritten));
+                for change in writing {
+                    self.rebased(seq, key.key, change, slots, births).encode(&mut rewritten);
                 }
             }
-            for KeyChanges { key, changes } in &mut part.keys {
-                for change in changes {
-                    let Change::Count { class, name, birth, total, .. } = change else { continue };
-                    if *birth > self.base {
-                        *birth -= self.base;
-                        continue;
-                    }
-                    let class = Class::from_code(*class).expect("checked");
-                    let place = (key.0.into(), class, name.0.into());
-                    let slot = slots.get(&place).expect("a slot older than the doubt is noted when it is written");
-                    *total -= slot.count.total;
-                    *birth = *births.entry(place).or_insert(seq);
-                }
-            }
-            for reset in &resets {
-                if bucket_of(hash_of(&reset.0.0)) == usize::from(part.bucket) {
-                    add_reset(part, self.old, reset);
-                }
+            for key in only_reset {
+                begin_key(key, resets_of(self.old, key, &resets).count(), &mut rewritten);
+                resets_of(self.old, key, &resets).for_each(|reset| reset.encode(&mut rewritten));
             }
         }
-        body.encode()
+        rewritten
+    }
+
+    /// A change that writes, of a counter slot of the new id if the slot was in use before.
+    fn rebased<'a>(
+        self,
+        seq: u64,
+        key: &[u8],
+        change: Change<'a>,
+        slots: &BTreeMap<Place, Slot>,
+        births: &mut Births,
+    ) -> Change<'a> {
+        let Change::Count { class: code, name, clock_after, birth, total } = change else { return change };
+        let (birth, total) = if birth > self.base {
+            (birth - self.base, total)
+        } else {
+            let place = (key.into(), Class::from_code(code).expect("checked"), name.0.into());
+            let slot = slots.get(&place).expect("a slot older than the doubt is noted when it is written");
+            (*births.entry(place).or_insert(seq), total - slot.count.total)
+        };
+        Change::Count { class: code, name, clock_after, birth, total }
     }
 
     /// The slots of the old id that an event removed, noted as removed by it.
@@ -295,18 +327,18 @@ impl Moving {
         };
         for part in &body.parts {
             if part.cleared.is_some() {
-                let here = slots.iter_mut().filter(|(it, _)| bucket_of(hash_of(&it.0)) == usize::from(part.bucket));
+                let here = slots.iter_mut().filter(|(it, _)| bucket_of(hash_of(&it.0)) == part.bucket);
                 here.for_each(|(place, slot)| reset(place, slot));
             }
-            for KeyChanges { key, changes } in &part.keys {
-                for change in changes {
+            for key in body.keys_of(part) {
+                for change in key.changes() {
                     let is_removed = |place: &Place| match change {
                         Change::Delete { .. } => true,
-                        Change::Remove { class, name, .. } => place.1 as u8 == *class && *place.2 == *name.0,
+                        Change::Remove { class, name, .. } => place.1 as u8 == class && *place.2 == *name.0,
                         _ => false,
                     };
-                    let from: Place = (key.0.into(), Class::Text, Box::default());
-                    let under = slots.range_mut(from..).take_while(|(place, _)| *place.0 == *key.0);
+                    let from: Place = (key.key.into(), Class::Text, Box::default());
+                    let under = slots.range_mut(from..).take_while(|(place, _)| *place.0 == *key.key);
                     under.filter(|(place, _)| is_removed(place)).for_each(|(place, slot)| reset(place, slot));
                 }
             }
@@ -329,17 +361,16 @@ fn place_of(path: &Path<'_>) -> Place {
     (path.key.into(), path.class, path.name.into())
 }
 
-/// Puts a reset behind what the event removes and before what it writes.
-fn add_reset<'a>(part: &mut Part<'a>, owner: ReplicaId, ((key, class, name), dot, count): &'a (Place, Dot, Count)) {
-    let (birth, seen, total) = (count.birth, dot.seq, count.total);
-    let reset = Change::Reset { class: *class as u8, name: Bytes(name), owner, birth, seen, total };
-    match part.keys.iter_mut().find(|it| it.key.0 == &**key) {
-        Some(KeyChanges { changes, .. }) => {
-            let at = changes.iter().position(|change| written(change).is_some()).unwrap_or(changes.len());
-            changes.insert(at, reset);
-        }
-        None => part.keys.push(KeyChanges { key: Bytes(key), changes: vec![reset] }),
-    }
+/// The resets of slots under a key, as changes.
+fn resets_of<'a>(
+    owner: ReplicaId,
+    key: &'a [u8],
+    resets: &'a [(Place, Dot, Count)],
+) -> impl Iterator<Item = Change<'a>> {
+    resets.iter().filter(move |((it, ..), ..)| **it == *key).map(move |((_, class, name), dot, count)| {
+        let (birth, seen, total) = (count.birth, dot.seq, count.total);
+        Change::Reset { class: *class as u8, name: Bytes(name), owner, birth, seen, total }
+    })
 }
 
 fn move_element(

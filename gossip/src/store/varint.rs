@@ -1,5 +1,5 @@
-//! Integers of as many bytes as they need: seven bits to a byte, the lowest first, as in postcard. What is read here is
-//! what was written here and kept in memory, so there is nothing to check.
+//! Integers of as many bytes as they need: seven bits to a byte, the lowest first, as in postcard. What is taken is what
+//! was put here and kept in memory, so there is nothing to check; what is read may come from anywhere.
 
 /// Appends `value`.
 pub(super) fn put(value: u64, bytes: &mut Vec<u8>) {
@@ -20,6 +20,43 @@ pub(super) fn take(bytes: &mut &[u8]) -> u64 {
         value |= u64::from(byte & 0x7F) << shift;
         if byte < 0x80 {
             return value;
+        }
+        shift += 7;
+    }
+}
+
+/// Takes one from the front of bytes that may hold anything: `None` if there is none.
+#[inline]
+pub(super) fn read(bytes: &mut &[u8]) -> Option<u64> {
+    match **bytes {
+        [byte @ ..0x80, ref rest @ ..] => {
+            *bytes = rest;
+            Some(byte.into())
+        }
+        _ => u64::try_from(read_long(bytes, u64::BITS)?).ok(),
+    }
+}
+
+/// The same of a signed number of 128 bits.
+#[inline]
+pub(super) fn read_wide(bytes: &mut &[u8]) -> Option<i128> {
+    let value = read_long(bytes, u128::BITS)?;
+    Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+}
+
+/// Reads a number of so many bits at most.
+fn read_long(bytes: &mut &[u8], bits: u32) -> Option<u128> {
+    let (mut value, mut shift) = (0, 0);
+    loop {
+        let (byte, rest) = bytes.split_first()?;
+        let part = u128::from(byte & 0x7F);
+        if shift >= bits || part >> (bits - shift).min(7) > 0 {
+            return None;
+        }
+        value |= part << shift;
+        *bytes = rest;
+        if *byte < 0x80 {
+            return Some(value);
         }
         shift += 7;
     }
@@ -94,6 +131,16 @@ mod tests {
             prop_assert_eq!(take(&mut rest), value);
             prop_assert_eq!(take_signed(&mut rest), signed >> shift);
             prop_assert!(rest.is_empty());
+        }
+
+        #[test]
+        fn any_bytes_are_read_as_postcard_reads_them(bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0x80..=0xFF_u8], 0..22)) {
+            let mut rest = &bytes[..];
+            let number = read(&mut rest).map(|value| (value, rest));
+            prop_assert_eq!(number, postcard::take_from_bytes::<u64>(&bytes).ok());
+            let mut rest = &bytes[..];
+            let wide = read_wide(&mut rest).map(|value| (value, rest));
+            prop_assert_eq!(wide, postcard::take_from_bytes::<i128>(&bytes).ok());
         }
     }
 }

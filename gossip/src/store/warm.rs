@@ -20,13 +20,26 @@ pub const WARM_KEYS_MAX: usize = 32;
 impl Store {
     /// Looks ahead for keys, each with the name of the element that will be asked for if it is a collection.
     pub fn warm(&self, wanted: &[(&[u8], &[u8])]) {
-        let wanted = &wanted[..wanted.len().min(WARM_KEYS_MAX)];
+        let mut places = [(0, &b""[..]); WARM_KEYS_MAX];
+        for wanted in wanted.chunks(WARM_KEYS_MAX) {
+            for ((key, name), place) in wanted.iter().zip(&mut places) {
+                *place = (hash_of(key), name);
+            }
+            self.warm_group(&places[..wanted.len()]);
+        }
+    }
+
+    /// The same of keys of these hashes.
+    pub(super) fn warm_places(&self, places: &[(u64, &[u8])]) {
+        places.chunks(WARM_KEYS_MAX).for_each(|group| self.warm_group(group));
+    }
+
+    fn warm_group(&self, group: &[(u64, &[u8])]) {
         let mut likely = [None; WARM_KEYS_MAX];
         let mut sum = 0;
-        for ((key, _), likely) in wanted.iter().zip(&mut likely) {
-            let hash = hash_of(key);
-            let keys = &self.buckets[bucket_of(hash)].keys;
-            *likely = keys.likely(hash).map(|record| (keys, record));
+        for ((hash, _), likely) in group.iter().zip(&mut likely) {
+            let keys = &self.buckets[bucket_of(*hash)].keys;
+            *likely = keys.likely(*hash).map(|record| (keys, record));
         }
         let mut tables = [None; WARM_KEYS_MAX];
         for (likely, table) in likely.iter().zip(&mut tables) {
@@ -35,7 +48,7 @@ impl Store {
             *table = keys.likely_tables(record);
         }
         let mut elements = [None; WARM_KEYS_MAX];
-        for (((_, name), tables), element) in wanted.iter().zip(&tables).zip(&mut elements) {
+        for (((_, name), tables), element) in group.iter().zip(&tables).zip(&mut elements) {
             *element = tables.and_then(|tables| tables.likely(hash_of(name)));
         }
         for (part, record) in elements.into_iter().flatten() {

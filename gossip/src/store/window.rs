@@ -18,7 +18,7 @@ use cahoots_crdt::{Dot, ReplicaId};
 
 use super::bucket::bucket_of;
 use super::cell::{Class, Count, Dots, Path, Register};
-use super::event::{Change, begin_key, begin_part, encode_head};
+use super::event::{Change, Foreign, begin_key, begin_part, encode_head};
 use crate::Hlc;
 use crate::bytes::{Bytes, same};
 
@@ -114,16 +114,16 @@ impl Window {
 
     pub(super) fn delete(&mut self, key_hash: u64, key: &[u8], context: &Dots) {
         let path = Path::within(key_hash, key, Class::Text, b"");
-        self.push(&path, &Change::Delete { context: context.iter().collect() });
+        self.push(&path, &Change::Delete { context: Foreign::Of(context.as_slice()) });
     }
 
     pub(super) fn remove(&mut self, path: &Path<'_>, context: &Dots) {
         let (class, name) = (path.class as u8, Bytes(path.name));
-        self.push(path, &Change::Remove { class, name, context: context.iter().collect() });
+        self.push(path, &Change::Remove { class, name, context: Foreign::Of(context.as_slice()) });
     }
 
     pub(super) fn discard(&mut self, path: &Path<'_>, ballot: Dot) {
-        self.push(path, &Change::Discard { class: path.class as u8, ballots: vec![ballot] });
+        self.push(path, &Change::Discard { class: path.class as u8, ballots: Foreign::Of(&[ballot]) });
     }
 
     pub(super) fn reset(&mut self, path: &Path<'_>, observed: Dot, birth: u64, total: i128) {
