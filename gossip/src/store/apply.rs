@@ -7,9 +7,10 @@ use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
 use super::Store;
 use super::baseline::Baseline;
-use super::bucket::{Bucket, put_count, put_register, remove_cells};
+use super::bucket::{Bucket, put_count, remove_cells};
 use super::cell::{Class, Count, Dots, Path, Register, hash_of};
 use super::event::{Body, Change, EventError, Foreign, Part};
+use super::fingerprint::Fingerprint;
 use super::keys::Draft;
 use crate::Hlc;
 
@@ -118,17 +119,7 @@ impl Store {
         }
         for key in body.keys_of(part) {
             let at = (key.key_hash, key.key);
-            let mut changes = key.changes();
-            let mut next = changes.next();
-            while let Some(first) = next {
-                next = match changes.next() {
-                    Some(second) if target.replace(&first, &second, at) => changes.next(),
-                    second => {
-                        target.apply(&first, at);
-                        second
-                    }
-                };
-            }
+            key.changes().for_each(|change| target.apply(&change, at));
             self.changes.push(key.key);
         }
         let named: Dots = part.names.iter().collect();
@@ -174,11 +165,14 @@ impl Target<'_, '_> {
                 let baseline = Baseline { owner, birth, seen, total, reset: event };
                 self.bucket.merge_baseline(&place(class, name.0), baseline);
             }
-            Change::Assign { class, name, clock_after, value } => {
+            Change::Assign { class, name, context, clock_after, value } => {
                 let path = place(class, name.0);
                 let (at, mut element) = keys.look(&path);
+                let context = Context::new(event, context);
+                remove_cells(&path, &mut element, baselines, fingerprint, |dot| context.covers(dot));
                 let register = Register { clock: self.body.clock_of(clock_after), value: value.0 };
-                put_register(&path, &mut element, fingerprint, event, register);
+                fingerprint.add(Fingerprint::of_register(&path, event, &register));
+                element.value.insert(event, register);
                 keys.draft(at, &path, element, self.draft);
                 keys.commit(at, &path, self.draft);
             }
@@ -191,30 +185,6 @@ impl Target<'_, '_> {
                 keys.commit(at, &path, self.draft);
             }
         }
-    }
-
-    /// Applies two changes at once that make one assignment, as most do: what is superseded, and what takes its place.
-    /// Says whether they are such changes.
-    fn replace(&mut self, first: &Change<'_>, second: &Change<'_>, (hash, key): (u64, &[u8])) -> bool {
-        let Change::Assign { class, name, clock_after, value } = *second else { return false };
-        let path = Path::within(hash, key, Class::from_code(class).expect("checked"), name.0);
-        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *self.bucket;
-        let at = keys.find(hash, key);
-        let context = match *first {
-            Change::Remove { class: of, name: removed, context } if (of, removed) == (class, name) => context,
-            Change::Delete { context } if path.class == Class::Text && at.is_none_or(|at| keys.at(at).is_text()) => {
-                context
-            }
-            _ => return false,
-        };
-        let context = Context::new(self.event, context);
-        let mut element = at.map(|at| keys.at(at).element(path.class, path.name)).unwrap_or_default();
-        remove_cells(&path, &mut element, baselines, fingerprint, |dot| context.covers(dot));
-        let register = Register { clock: self.body.clock_of(clock_after), value: value.0 };
-        put_register(&path, &mut element, fingerprint, self.event, register);
-        keys.draft(at, &path, element, self.draft);
-        keys.commit(at, &path, self.draft);
-        true
     }
 
     fn delete(&mut self, hash: u64, key: &[u8], context: &Context) {

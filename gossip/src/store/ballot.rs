@@ -125,21 +125,16 @@ impl Writer<'_> {
         let Opened { window, event, clock } = opening.open(&path, frontier);
         let register = Register { clock, value: ballot };
         let (at, mut element) = keys.look(&path);
-        let mut replaces = false;
         element.value.retain(|dot, cell| {
             let own = dot.replica == event.replica;
             if own {
-                replaces |= dot != event;
                 cells_fingerprint.subtract(Fingerprint::of_register(&path, dot, cell));
             }
             !own
         });
-        if replaces {
-            // Its context is empty: what it takes is the own part that every context implies.
-            window.remove(&path, &Dots::default());
-        }
         cells_fingerprint.add(Fingerprint::of_register(&path, event, &register));
-        window.assign(&path, &register);
+        // Its context is empty: what it replaces is the own part that every context implies.
+        window.assign(&path, &register, &Dots::default());
         element.value.insert(event, register);
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, draft);
@@ -186,7 +181,8 @@ impl Writer<'_> {
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, draft);
         if ballot == event {
-            window.take_back(&path, Cell::Register);
+            // Of ballots it names none: each replaces its own replica's only.
+            window.take_back(&path, Cell::Register, &mut Dots::default());
         }
         note(window, &path);
         changes.push(key);

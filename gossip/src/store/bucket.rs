@@ -3,7 +3,7 @@
 use cahoots_crdt::{Dot, Observed, ReplicaId};
 
 use super::baseline::{Baseline, Baselines};
-use super::cell::{Count, Dots, Element, Path, Register, hash_of};
+use super::cell::{Count, Dots, Element, Path, hash_of};
 use super::entry::Entry;
 use super::fingerprint::Fingerprint;
 use super::keys::Keys;
@@ -145,25 +145,6 @@ pub(super) fn remove_cells(
         }
         !dead
     });
-}
-
-/// Puts a register cell, replacing the writer's own previous one.
-pub(super) fn put_register<'a>(
-    path: &Path<'_>,
-    element: &mut Element<'a>,
-    fingerprint: &mut Fingerprint,
-    dot: Dot,
-    register: Register<'a>,
-) {
-    element.value.retain(|old, cell| {
-        let replaced = old.replica == dot.replica;
-        if replaced {
-            fingerprint.subtract(Fingerprint::of_register(path, old, cell));
-        }
-        !replaced
-    });
-    fingerprint.add(Fingerprint::of_register(path, dot, &register));
-    element.value.insert(dot, register);
 }
 
 /// Puts a counter cell, replacing the owner's own previous one.

@@ -41,7 +41,7 @@ pub fn cells_of_event(event: Dot, body: &[u8], limits: &Limits) -> Result<Vec<Ca
     for key in body.keys() {
         for change in key.changes() {
             cells.extend(match change {
-                Change::Assign { class, name, clock_after, value } => {
+                Change::Assign { class, name, clock_after, value, .. } => {
                     path(key.key, class, name.0).map(|path| register(event, &path, body.clock_of(clock_after), value.0))
                 }
                 Change::Count { class, name, clock_after, birth, total } => path(key.key, class, name.0)

@@ -72,8 +72,8 @@ pub(super) enum Change<'a> {
     Remove { class: u8, name: Bytes<'a>, context: Foreign<'a> },
     /// A reset of a foreign counter slot; the reset's dot is the event's.
     Reset { class: u8, name: Bytes<'a>, owner: ReplicaId, birth: u64, seen: u64, total: i128 },
-    /// Writes the origin's register.
-    Assign { class: u8, name: Bytes<'a>, clock_after: u64, value: Bytes<'a> },
+    /// Writes the origin's register in place of everything at its element that `context` covers.
+    Assign { class: u8, name: Bytes<'a>, context: Foreign<'a>, clock_after: u64, value: Bytes<'a> },
     /// Writes the origin's counter slot.
     Count { class: u8, name: Bytes<'a>, clock_after: u64, birth: u64, total: i128 },
     /// Removes ballots of others, exactly these: unlike in a context, nothing of the origin's own is implied.
@@ -114,6 +114,11 @@ impl<'a> KeyChanges<'a> {
 }
 
 impl<'a> Change<'a> {
+    /// Reads what [`encode`](Self::encode) has written.
+    pub(super) fn decode(bytes: &'a [u8]) -> Self {
+        Reader(bytes).change().expect("it was encoded here")
+    }
+
     /// Appends it in postcard's encoding: the number of the variant, then the fields.
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
         let mut place = |variant: u8, class: u8, name: &Bytes<'_>| {
@@ -140,8 +145,9 @@ impl<'a> Change<'a> {
                 varint::put(*seen, bytes);
                 varint::put_wide(*total, bytes);
             }
-            Self::Assign { class, name, clock_after, value } => {
+            Self::Assign { class, name, context, clock_after, value } => {
                 place(3, *class, name);
+                put_dots(*context, bytes);
                 varint::put(*clock_after, bytes);
                 put_bytes(*value, bytes);
             }
@@ -253,9 +259,9 @@ impl<'a> Body<'a> {
             check_change(&change, dot, limits, self.span)?;
             let (context, reset) = match change {
                 Change::Delete { context } | Change::Remove { context, .. } => (context, None),
-                Change::Discard { ballots, .. } => (ballots, None),
+                Change::Assign { context, .. } | Change::Discard { ballots: context, .. } => (context, None),
                 Change::Reset { owner, seen, .. } => (Foreign::Of(&[]), Some(Dot::new(owner, seen))),
-                Change::Assign { .. } | Change::Count { .. } => (Foreign::Of(&[]), None),
+                Change::Count { .. } => (Foreign::Of(&[]), None),
             };
             context.iter().chain(reset).for_each(|it| self.note(bucket, dot, it));
             let place = (key_hash, change.name());
@@ -313,6 +319,7 @@ impl<'a> Reader<'a> {
             3 => Change::Assign {
                 class: self.byte()?,
                 name: self.bytes()?,
+                context: self.dots()?,
                 clock_after: self.number()?,
                 value: self.bytes()?,
             },
@@ -485,11 +492,8 @@ mod tests {
                     Change::Reset { class, name, owner: ReplicaId::new(owner), birth, seen, total }
                 }
             ),
-            (any::<u8>(), run(), numbers(), run()).prop_map(|(class, name, clock_after, value)| Change::Assign {
-                class,
-                name,
-                clock_after,
-                value
+            (any::<u8>(), run(), foreign(), numbers(), run()).prop_map(|(class, name, context, clock_after, value)| {
+                Change::Assign { class, name, context, clock_after, value }
             }),
             (any::<u8>(), run(), numbers(), numbers(), totals()).prop_map(
                 |(class, name, clock_after, birth, total)| Change::Count { class, name, clock_after, birth, total }
@@ -499,11 +503,8 @@ mod tests {
 
     /// Changes that are legal under any key, in an event whose clocks span this much.
     fn legal(span: u64) -> impl Strategy<Value = Vec<Change<'static>>> {
-        let assign = (0..=span, run()).prop_map(|(clock_after, value)| Change::Assign {
-            class: 0,
-            name: Bytes(b""),
-            clock_after,
-            value,
+        let assign = (foreign(), 0..=span, run()).prop_map(|(context, clock_after, value)| {
+            Change::Assign { class: 0, name: Bytes(b""), context, clock_after, value }
         });
         prop::collection::vec(prop_oneof![foreign().prop_map(|context| Change::Delete { context }), assign], 0..4)
     }
@@ -549,7 +550,7 @@ mod tests {
                 prop_assert!(part.cleared == cleared.map(Foreign::Of));
                 let read: Vec<_> = body.keys_of(part).iter().map(|it| (it.key, it.changes().collect())).collect();
                 let contexts = keys.iter().flat_map(|(_, changes)| changes.iter()).flat_map(|change| match change {
-                    Change::Delete { context } => context.iter().collect(),
+                    Change::Delete { context } | Change::Assign { context, .. } => context.iter().collect(),
                     _ => Vec::new(),
                 });
                 let all = names.iter().chain(cleared.into_iter().flatten()).copied().chain(contexts);

@@ -268,7 +268,7 @@ impl Moving {
                 let reset = || resets_of(self.old, key.key, &resets);
                 begin_key(key.key, key.count + reset().count(), &mut rewritten);
                 let (writing, superseding): (Vec<_>, Vec<_>) = key.changes().partition(|it| written(it).is_some());
-                for change in superseding {
+                let mut put = |change| {
                     let dots;
                     let change = match change {
                         Change::Delete { context } => {
@@ -279,14 +279,19 @@ impl Moving {
                             dots = with_own(context);
                             Change::Remove { class, name, context: Foreign::Of(&dots) }
                         }
+                        Change::Assign { class, name, context, clock_after, value } => {
+                            dots = with_own(context);
+                            Change::Assign { class, name, context: Foreign::Of(&dots), clock_after, value }
+                        }
+                        Change::Count { class, name, clock_after, birth, total } => {
+                            let (birth, total) = self.slot(seq, (key.key, class, name), (birth, total), slots, births);
+                            Change::Count { class, name, clock_after, birth, total }
+                        }
                         other => other,
                     };
                     change.encode(&mut rewritten);
-                }
-                reset().for_each(|reset| reset.encode(&mut rewritten));
-                for change in writing {
-                    self.rebased(seq, key.key, change, slots, births).encode(&mut rewritten);
-                }
+                };
+                superseding.into_iter().chain(reset()).chain(writing).for_each(&mut put);
             }
             for key in only_reset {
                 begin_key(key, resets_of(self.old, key, &resets).count(), &mut rewritten);
@@ -296,24 +301,21 @@ impl Moving {
         rewritten
     }
 
-    /// A change that writes, of a counter slot of the new id if the slot was in use before.
-    fn rebased<'a>(
+    /// The birth and total of a counter slot that event `seq` of the new id writes: what was added since, if it was in use before.
+    fn slot(
         self,
         seq: u64,
-        key: &[u8],
-        change: Change<'a>,
+        (key, class, name): (&[u8], u8, Bytes<'_>),
+        (birth, total): (u64, i128),
         slots: &BTreeMap<Place, Slot>,
         births: &mut Births,
-    ) -> Change<'a> {
-        let Change::Count { class: code, name, clock_after, birth, total } = change else { return change };
-        let (birth, total) = if birth > self.base {
-            (birth - self.base, total)
-        } else {
-            let place = (key.into(), Class::from_code(code).expect("checked"), name.0.into());
-            let slot = slots.get(&place).expect("a slot older than the doubt is noted when it is written");
-            (*births.entry(place).or_insert(seq), total - slot.count.total)
-        };
-        Change::Count { class: code, name, clock_after, birth, total }
+    ) -> (u64, i128) {
+        if birth > self.base {
+            return (birth - self.base, total);
+        }
+        let place = (key.into(), Class::from_code(class).expect("checked"), name.0.into());
+        let slot = slots.get(&place).expect("a slot older than the doubt is noted when it is written");
+        (*births.entry(place).or_insert(seq), total - slot.count.total)
     }
 
     /// The slots of the old id that an event removed, noted as removed by it.
@@ -334,7 +336,9 @@ impl Moving {
                 for change in key.changes() {
                     let is_removed = |place: &Place| match change {
                         Change::Delete { .. } => true,
-                        Change::Remove { class, name, .. } => place.1 as u8 == class && *place.2 == *name.0,
+                        Change::Remove { class, name, .. } | Change::Assign { class, name, .. } => {
+                            place.1 as u8 == class && *place.2 == *name.0
+                        }
                         _ => false,
                     };
                     let from: Place = (key.key.into(), Class::Text, Box::default());

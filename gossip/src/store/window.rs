@@ -131,18 +131,33 @@ impl Window {
         self.push(path, &Change::Reset { class, name, owner: observed.replica, birth, seen: observed.seq, total });
     }
 
-    /// The own register at a path becomes this one.
-    pub(super) fn assign(&mut self, path: &Path<'_>, register: &Register<'_>) {
-        let (class, name, value) = (path.class as u8, Bytes(path.name), Bytes(register.value));
-        let clock_after = register.clock.get() - self.since.get();
-        self.write(path, Cell::Register, &Change::Assign { class, name, clock_after, value });
+    /// The own register at a path becomes this one, in place of what `context` covers there.
+    pub(super) fn assign(&mut self, path: &Path<'_>, register: &Register<'_>, context: &Dots) {
+        let known = self.written(path, Cell::Register);
+        let all;
+        let context = match known {
+            Some(at) => {
+                all = self.superseded_by(at).chain(context.iter()).collect();
+                &all
+            }
+            None => context,
+        };
+        let change = Change::Assign {
+            class: path.class as u8,
+            name: Bytes(path.name),
+            context: Foreign::Of(context.as_slice()),
+            clock_after: register.clock.get() - self.since.get(),
+            value: Bytes(register.value),
+        };
+        self.write(known, path, Cell::Register, &change);
     }
 
     /// The own counter slot at a path becomes this one; `before` is the sealed one that it continues, if it is not open yet.
     pub(super) fn count(&mut self, path: &Path<'_>, count: &Count, before: Option<(Dot, Count)>) {
         let (class, name, birth, total) = (path.class as u8, Bytes(path.name), count.birth, count.total);
         let clock_after = count.clock.get() - self.since.get();
-        let at = self.write(path, Cell::Count, &Change::Count { class, name, clock_after, birth, total });
+        let change = Change::Count { class, name, clock_after, birth, total };
+        let at = self.write(self.written(path, Cell::Count), path, Cell::Count, &change);
         self.before.extend(before.map(|(dot, count)| (at, dot, count)));
     }
 
@@ -155,12 +170,27 @@ impl Window {
         self.before.push((at, before.0, before.1));
     }
 
-    /// A cell of this window was removed again.
-    pub(super) fn take_back(&mut self, path: &Path<'_>, cell: Cell) {
+    /// A cell of this window was removed again: what it had superseded is added to the context of the removal.
+    pub(super) fn take_back(&mut self, path: &Path<'_>, cell: Cell, context: &mut Dots) {
         let Self { noted, writes, bytes, .. } = self;
         if let Ok(found) = writes.find_entry(path.hash, |at| noted[*at].is_write(bytes, path, cell)) {
-            noted[found.remove().0].change = 0..0;
+            let at = found.remove().0;
+            self.superseded_by(at).for_each(|dot| context.raise(dot));
+            self.noted[at].change = 0..0;
         }
+    }
+
+    /// The change noted in this window that writes a cell at a path.
+    fn written(&self, path: &Path<'_>, cell: Cell) -> Option<usize> {
+        self.writes.find(path.hash, |at| self.noted[*at].is_write(&self.bytes, path, cell)).copied()
+    }
+
+    fn superseded_by(&self, at: usize) -> impl Iterator<Item = Dot> + '_ {
+        let context = match Change::decode(&self.bytes[self.noted[at].change.clone()]) {
+            Change::Assign { context, .. } => context,
+            _ => Foreign::Of(&[]),
+        };
+        context.iter()
     }
 
     pub(super) fn clear(&mut self, bucket: usize, context: &Dots) {
@@ -203,9 +233,7 @@ impl Window {
         noted.name = name..name + path.name.len();
     }
 
-    fn write(&mut self, path: &Path<'_>, cell: Cell, change: &Change<'_>) -> usize {
-        let Self { noted, writes, bytes, .. } = self;
-        let known = writes.find(path.hash, |at| noted[*at].is_write(bytes, path, cell)).copied();
+    fn write(&mut self, known: Option<usize>, path: &Path<'_>, cell: Cell, change: &Change<'_>) -> usize {
         if let Some(at) = known {
             self.rewrite(at, path, change);
             return at;

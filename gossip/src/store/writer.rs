@@ -140,23 +140,21 @@ impl Writer<'_> {
         let Opened { window, event, clock } = opening.open(&path, frontier);
         let register = Register { clock, value };
         let at = keys.find(path.key_hash, key);
-        if let Some(entry) = at.map(|at| keys.at(at)) {
-            let is_text = entry.is_text();
-            let text = if is_text { entry.element(Class::Text, b"") } else { Element::default() };
-            if let Some(open) = lone_open(&text, event) {
-                fingerprint.subtract(Fingerprint::of_register(&path, event, &open));
-            } else {
-                let mut context = Dots::default();
-                if is_text {
-                    supersede(&path, &text, (baselines, fingerprint, window), event, &mut context);
-                } else {
-                    supersede_entry(&path, entry, (baselines, fingerprint, window), event, &mut context);
-                }
-                window.delete(path.key_hash, key, &context);
+        let mut context = Dots::default();
+        match at.map(|at| keys.at(at)) {
+            Some(entry) if entry.is_text() => {
+                let text = entry.element(Class::Text, b"");
+                replace(&path, &text, (baselines, fingerprint, window), event, &mut context);
             }
+            Some(entry) => {
+                let mut whole = Dots::default();
+                supersede_entry(&path, entry, (baselines, fingerprint, window), event, &mut whole);
+                window.delete(path.key_hash, key, &whole);
+            }
+            None => {}
         }
         fingerprint.add(Fingerprint::of_register(&path, event, &register));
-        window.assign(&path, &register);
+        window.assign(&path, &register, &context);
         let element = Element { value: DotFun::of(event, register), ..Element::default() };
         Keys::draft_alone(&path, &element, draft);
         keys.commit(at, &path, draft);
@@ -228,16 +226,11 @@ impl Writer<'_> {
         let Opened { window, event, clock } = opening.open(&path, frontier);
         let register = Register { clock, value };
         let was_absent = element.is_empty();
-        if let Some(open) = lone_open(&element, event) {
-            fingerprint.subtract(Fingerprint::of_register(&path, event, &open));
-        } else if !was_absent {
-            let mut context = Dots::default();
-            supersede(&path, &element, (baselines, fingerprint, window), event, &mut context);
-            window.remove(&path, &context);
-        }
+        let mut context = Dots::default();
+        replace(&path, &element, (baselines, fingerprint, window), event, &mut context);
         drop(element);
         fingerprint.add(Fingerprint::of_register(&path, event, &register));
-        window.assign(&path, &register);
+        window.assign(&path, &register, &context);
         let element = Element { value: DotFun::of(event, register), ..Element::default() };
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, draft);
@@ -379,13 +372,20 @@ fn typed<'a>(keys: &'a Keys, path: &Path<'_>) -> Result<(Option<At>, Element<'a>
     }
 }
 
-/// The only cell of `element`, if it is a register written in the open window: assigning again needs no context,
-/// the first assignment left one.
-fn lone_open<'a>(element: &Element<'a>, event: Dot) -> Option<Register<'a>> {
-    if !element.counts.is_empty() || element.value.len() != 1 {
-        return None;
+/// Makes way for an assignment: as [`supersede`], unless the only cell is a register written in the open window. That
+/// one's change becomes the new one's.
+fn replace(
+    path: &Path<'_>,
+    element: &Element<'_>,
+    parts: (&mut Baselines, &mut Fingerprint, &mut Window),
+    event: Dot,
+    context: &mut Dots,
+) {
+    let open = element.value.get(event).filter(|_| element.counts.is_empty() && element.value.len() == 1);
+    match open {
+        Some(open) => parts.1.subtract(Fingerprint::of_register(path, event, open)),
+        None => supersede(path, element, parts, event, context),
     }
-    element.value.get(event).copied()
 }
 
 /// Notes that all cells of an element are removed as observed: raises `context` by the foreign ones, and leaves a
@@ -401,7 +401,7 @@ fn supersede(
     for (dot, register) in element.value.iter() {
         fingerprint.subtract(Fingerprint::of_register(path, dot, register));
         match dot {
-            open if open == event => window.take_back(path, Cell::Register),
+            open if open == event => window.take_back(path, Cell::Register, context),
             own if own.replica == me => {}
             foreign => context.raise(foreign),
         }
@@ -409,7 +409,7 @@ fn supersede(
     for (dot, count) in element.counts.iter() {
         fingerprint.subtract(Fingerprint::of_count(path, dot, count, baselines));
         match dot {
-            open if open == event => window.take_back(path, Cell::Count),
+            open if open == event => window.take_back(path, Cell::Count, context),
             own if own.replica == me => window.own_reset(path, (dot, *count)),
             foreign => {
                 context.raise(foreign);
