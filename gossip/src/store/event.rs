@@ -503,8 +503,12 @@ mod tests {
 
     /// Changes that are legal under any key, in an event whose clocks span this much.
     fn legal(span: u64) -> impl Strategy<Value = Vec<Change<'static>>> {
-        let assign = (foreign(), 0..=span, run()).prop_map(|(context, clock_after, value)| {
-            Change::Assign { class: 0, name: Bytes(b""), context, clock_after, value }
+        let assign = (foreign(), 0..=span, run()).prop_map(|(context, clock_after, value)| Change::Assign {
+            class: 0,
+            name: Bytes(b""),
+            context,
+            clock_after,
+            value,
         });
         prop::collection::vec(prop_oneof![foreign().prop_map(|context| Change::Delete { context }), assign], 0..4)
     }

@@ -283,6 +283,10 @@ impl Keys {
         if record.is_empty() {
             return self.remove(key_hash, key);
         }
+        let was = self.records.at(at.0)[0];
+        if was == record[0] && was != SEVERAL && was != TABLES {
+            return self.records.replace(at.0, key, record); // it stays of one class: of the same kind
+        }
         let (before, after) = (Kind::of(self.at(at)), Kind::of(self.entry(record)));
         if let Some(number) = self.tables_at(at) {
             self.tables.remove(number);

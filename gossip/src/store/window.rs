@@ -59,8 +59,10 @@ pub(super) struct Window {
     /// Keys, names and encoded changes.
     bytes: Vec<u8>,
     noted: Vec<Noted>,
-    /// The order in which they travel: hashes of keys, and what was noted under them.
+    /// The order in which they travel, of a window arranged: hashes of keys, and what was noted under them.
     order: Vec<(u64, usize)>,
+    /// The buckets that were touched, in their order, each with its part of `order`.
+    parts: Vec<(usize, Range<usize>)>,
     /// Own counter slots that were continued or removed: what was noted of it, and the cell before. Not sent: needed if
     /// the window is moved to another id.
     before: Vec<(usize, Dot, Count)>,
@@ -88,6 +90,7 @@ impl Window {
         self.bytes.clear();
         self.noted.clear();
         self.order.clear();
+        self.parts.clear();
         self.before.clear();
         self.names.clear();
         self.cleared.clear();
@@ -264,43 +267,46 @@ impl Window {
 
     /// Brings what was noted into the order of an event.
     pub(super) fn arrange(&mut self) {
-        self.order.extend(self.noted.iter().enumerate().map(|(at, noted)| (noted.key_hash, at)));
-        self.order.sort_unstable();
+        let Self { noted, order, parts, cleared, .. } = self;
+        order.extend(noted.iter().enumerate().map(|(at, noted)| (noted.key_hash, at)));
+        order.sort_unstable();
+        let mut from = 0;
+        for part in order.chunk_by(|a, b| bucket_of(a.0) == bucket_of(b.0)) {
+            parts.push((bucket_of(part[0].0), from..from + part.len()));
+            from += part.len();
+        }
+        for bucket in cleared.keys() {
+            if let Err(at) = parts.binary_search_by_key(bucket, |part| part.0) {
+                parts.insert(at, (*bucket, 0..0));
+            }
+        }
     }
 
     /// The buckets that were touched, in order, each with the foreign dots of its frontier. Of a window arranged.
     pub(super) fn buckets(&self) -> impl Iterator<Item = (usize, Option<&Dots>)> {
-        let mut noted = self.order.iter().map(|(key_hash, _)| bucket_of(*key_hash)).peekable();
-        let mut cleared = self.cleared.keys().copied().peekable();
-        std::iter::from_fn(move || {
-            let bucket = [noted.peek(), cleared.peek()].into_iter().flatten().copied().min()?;
-            while noted.next_if_eq(&bucket).is_some() {}
-            cleared.next_if_eq(&bucket);
-            Some((bucket, self.names.get(&bucket)))
-        })
+        self.parts.iter().map(|(bucket, _)| (*bucket, self.names.get(bucket)))
     }
 
     /// The event's body, as [`Body`](super::event::Body) reads it. Of a window arranged.
     pub(super) fn encode(&self, clock: Hlc) -> Vec<u8> {
         let mut body = Vec::with_capacity(self.size());
-        encode_head(clock, self.since, self.buckets().count(), &mut body);
-        let mut rest = &self.order[..];
-        for (bucket, names) in self.buckets() {
-            let cleared = self.cleared.get(&bucket);
-            let here;
-            (here, rest) =
-                rest.split_at(rest.iter().take_while(|(key_hash, _)| bucket_of(*key_hash) == bucket).count());
-            let sent = || here.iter().map(|(_, at)| &self.noted[*at]).filter(|noted| !noted.change.is_empty());
-            let is_same = |a: &&Noted, b: &&Noted| same(&self.bytes[a.key.clone()], &self.bytes[b.key.clone()]);
-            let keys = sent().zip(sent().skip(1)).filter(|(a, b)| !is_same(a, b)).count() + sent().take(1).count();
-            begin_part(bucket, names.map_or(&[], Dots::as_slice), cleared.map(Dots::as_slice), keys, &mut body);
-            let mut sent = sent().peekable();
-            while let Some(first) = sent.peek().copied() {
-                let changes = sent.clone().take_while(|it| is_same(it, &first)).count();
-                begin_key(&self.bytes[first.key.clone()], changes, &mut body);
-                for noted in sent.by_ref().take(changes) {
-                    body.extend_from_slice(&self.bytes[noted.change.clone()]);
-                }
+        encode_head(clock, self.since, self.parts.len(), &mut body);
+        let noted = |(_, at): &(u64, usize)| &self.noted[*at];
+        let is_sent = |it: &&Noted| !it.change.is_empty();
+        let is_same = |a: &_, b: &_| {
+            let (a, b): (&Noted, &Noted) = (noted(a), noted(b));
+            a.key_hash == b.key_hash && same(&self.bytes[a.key.clone()], &self.bytes[b.key.clone()])
+        };
+        for (bucket, part) in &self.parts {
+            let keys = self.order[part.clone()].chunk_by(is_same);
+            let keys = keys.filter(|key| key.iter().map(noted).any(|it| is_sent(&it)));
+            let (names, cleared) = (self.names.get(bucket), self.cleared.get(bucket));
+            let count = keys.clone().count();
+            begin_part(*bucket, names.map_or(&[], Dots::as_slice), cleared.map(Dots::as_slice), count, &mut body);
+            for key in keys {
+                let sent = key.iter().map(noted).filter(is_sent);
+                begin_key(&self.bytes[noted(&key[0]).key.clone()], sent.clone().count(), &mut body);
+                sent.for_each(|it| body.extend_from_slice(&self.bytes[it.change.clone()]));
             }
         }
         body
