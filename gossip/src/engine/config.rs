@@ -32,6 +32,9 @@ pub struct ReplicaConfig {
     /// Least time between two flush windows, in microseconds. Default 200: at most 5,000 events a second per
     /// replica, and a change waits no longer than a local round trip takes.
     pub flush_gap_us: u64,
+    /// The same under load: while windows fill a datagram before they would end. Default 500: what is done once a
+    /// run of datagrams, at both ends, is then done for more of them.
+    pub busy_flush_gap_us: u64,
     /// Time between two digests, in microseconds. Default one second: 100 bytes a second when idle.
     pub gossip_interval_us: u64,
     /// Bytes of recent events kept for peers that lag. Default 8 MiB; beyond it the oldest go, and who needs
@@ -96,6 +99,7 @@ impl Default for ReplicaConfig {
             limits: Limits::default(),
             datagram_bytes_max: 1200,
             flush_gap_us: 200,
+            busy_flush_gap_us: 500,
             gossip_interval_us: 1_000_000,
             log_bytes_max: 8 << 20,
             flight_bytes_max: 256 << 10,

@@ -128,6 +128,10 @@ pub struct Replica {
     /// When the open window is to be sealed.
     flush_due: Option<u64>,
     flushed_at: Option<u64>,
+    /// The own seq at that time.
+    flushed: u64,
+    /// Windows were full before they ended.
+    busy: bool,
     round_due: u64,
     rounds: u64,
     random: u64,
@@ -180,6 +184,8 @@ impl Replica {
             served: id,
             flush_due: None,
             flushed_at: None,
+            flushed: 0,
+            busy: false,
             round_due: now.mono + config.gossip_interval_us,
             rounds: 0,
             random: id.get(),
@@ -225,11 +231,19 @@ impl Replica {
     pub fn write<R>(&mut self, now: Now, bytes: usize, operations: impl FnOnce(&mut Writer<'_>) -> R) -> R {
         let result = self.store.write(now.wall, bytes, operations);
         if self.store.has_open_window() && self.flush_due.is_none() {
-            let gap = if self.is_awaited() { self.config.flush_gap_us } else { ALONE_GAP_US };
-            let earliest = self.flushed_at.map_or(0, |at| at + gap);
+            let earliest = self.flushed_at.map_or(0, |at| at + self.flush_gap_us());
             self.flush_due = Some(now.mono.max(earliest));
         }
         result
+    }
+
+    /// Least time from the last flush to the next.
+    fn flush_gap_us(&self) -> u64 {
+        match self.is_awaited() {
+            true if self.busy => self.config.busy_flush_gap_us,
+            true => self.config.flush_gap_us,
+            false => ALONE_GAP_US,
+        }
     }
 
     /// Whether somebody waits for what is written here: a peer, or a disk.
@@ -257,6 +271,9 @@ impl Replica {
         if self.store.has_open_window() {
             self.store.seal();
             self.flushed_at = Some(now.mono);
+            let seq = self.store.sealed_seq();
+            self.busy = seq > self.flushed + 1;
+            self.flushed = seq;
         }
         self.flush_due = None;
         self.log_sealed();
