@@ -1,8 +1,9 @@
 //! What one operation costs a Rust program that embeds a node, uncontended.
 //!
-//! `cargo run --release -p cahoots-benches --bin embedded`. Each figure is the mean of a batch of operations on one thread,
+//! `cargo run --release -p cahoots-benches --bin embedded [part of a name]`. Each figure is the mean of a batch of operations on one thread,
 //! flush windows, datagrams and timers included as they fall due; the best and the median of many batches. Once with no
-//! peer, once with a peer in the same process (which then has a thread of its own to apply what comes).
+//! peer, once with a peer in the same process (which then has a thread of its own to apply what comes). Then how the
+//! throughput grows when a second thread does the same to the same node.
 
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -14,6 +15,8 @@ const BATCHES: usize = 40;
 const OPERATIONS: u32 = 50_000;
 
 fn main() {
+    let wanted = std::env::args().nth(1).unwrap_or_default();
+    let wanted = || OPERATIONS_MEASURED.into_iter().filter(|(name, _)| name.contains(&wanted));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     println!("| operation | alone: best, median ns | with a peer: best, median ns |");
     println!("| --- | --- | --- |");
@@ -27,9 +30,15 @@ fn main() {
         first.members_when(met).await;
         second
     });
-    for (name, operation) in OPERATIONS_MEASURED {
+    for (name, operation) in wanted() {
         let [a, b] = [&alone, &first].map(|node| measure(&operation(node)));
         println!("| {name} | {:.0}, {:.0} | {:.0}, {:.0} |", a.0, a.1, b.0, b.1);
+    }
+    println!("\n| operation, alone | millions a second: one thread | two threads | ratio |");
+    println!("| --- | --- | --- | --- |");
+    for (name, operation) in wanted() {
+        let [one, two] = [1, 2].map(|threads| throughput(&alone, operation, threads));
+        println!("| {name} | {one:.2} | {two:.2} | {:.2} |", two / one);
     }
 }
 
@@ -68,6 +77,28 @@ const OPERATIONS_MEASURED: [Named; 7] = [
         Box::new(move |_| _ = black_box(map.add("visits", 1)))
     }),
 ];
+
+/// Millions of operations a second of so many threads that do the same: the median of a few runs.
+fn throughput(node: &Node, operation: fn(&Node) -> Operation, threads: u32) -> f64 {
+    const RUNS: usize = 5;
+    const OPERATIONS_EACH: u32 = 1_000_000;
+    let mut rates: Vec<f64> = (0..RUNS)
+        .map(|_| {
+            let begun = Instant::now();
+            std::thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| {
+                        let operation = operation(node);
+                        (0..OPERATIONS_EACH).for_each(&operation);
+                    });
+                }
+            });
+            f64::from(threads * OPERATIONS_EACH) / begun.elapsed().as_secs_f64() / 1e6
+        })
+        .collect();
+    rates.sort_by(f64::total_cmp);
+    rates[RUNS / 2]
+}
 
 /// The best and the median mean of a batch, in nanoseconds.
 fn measure(operation: &Operation) -> (f64, f64) {

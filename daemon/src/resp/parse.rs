@@ -178,13 +178,14 @@ impl Parser {
                     Some(b'*') => {}
                     Some(_) => return self.parse_inline(buffer),
                 }
-                let Some((count, next)) =
-                    self.line(buffer, ProtocolError::CountTooLong, ProtocolError::InvalidCount)?
-                else {
-                    return Ok(None);
+                let (count, next) = match short_count(buffer) {
+                    Some((count, next)) => (count, next),
+                    None => match self.line(buffer, ProtocolError::CountTooLong, ProtocolError::InvalidCount)? {
+                        // Zero and less is an empty frame, as for Redis.
+                        Some((count, next)) => (usize::try_from(count).unwrap_or(0), next),
+                        None => return Ok(None),
+                    },
                 };
-                // Zero and less is an empty frame, as for Redis.
-                let count = usize::try_from(count).unwrap_or(0);
                 if count > self.limits.args_max {
                     return Err(ProtocolError::InvalidCount);
                 }
@@ -322,13 +323,8 @@ impl Parser {
 /// The first arguments of the commands that follow in `buffer`, one list a command, as far as that can be seen at a
 /// glance: it ends at the first thing that is not quite ordinary, which is not for this to judge.
 pub fn glance<'a>(buffer: &'a [u8], args: &mut [&'a [u8]; GLANCE_ARGS]) -> Option<(usize, &'a [u8])> {
-    let (count, mut rest) = match buffer {
-        [b'*', count @ b'1'..=b'9', b'\r', b'\n', rest @ ..] => (usize::from(count - b'0'), rest),
-        [b'*', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', rest @ ..] => {
-            (usize::from(tens - b'0') * 10 + usize::from(ones - b'0'), rest)
-        }
-        _ => return None,
-    };
+    let (count, next) = short_count(buffer)?;
+    let mut rest = &buffer[next..];
     for at in 0..count {
         let (length, start) = short_length(rest, 0)?;
         let end = start + length;
@@ -342,6 +338,16 @@ pub fn glance<'a>(buffer: &'a [u8], args: &mut [&'a [u8]; GLANCE_ARGS]) -> Optio
 
 /// Arguments of one command that [`glance`] shows.
 pub const GLANCE_ARGS: usize = 24;
+
+/// The number on a line `*N` of one or two digits, and where the next line begins; `None` for everything else.
+fn short_count(buffer: &[u8]) -> Option<(usize, usize)> {
+    let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
+    match buffer {
+        [b'*', a @ b'1'..=b'9', b'\r', b'\n', ..] => Some((digit(*a), 4)),
+        [b'*', a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(*a) * 10 + digit(*b), 5)),
+        _ => None,
+    }
+}
 
 /// The length on a line `$N` of up to three digits at `at`, and where the value begins; `None` for everything else,
 /// which is not for this to judge.

@@ -40,6 +40,8 @@ impl<'a> Entry<'a> {
     /// The element of this class and name; an empty one if there is none.
     pub(super) fn element(self, class: Class, name: &[u8]) -> Element<'a> {
         let found = match self {
+            // There is one, without a name.
+            Self::Few(Some(of), mut packed) if of == class && !class.has_names() => packed.next().map(|(.., it)| it),
             Self::Few(_, mut packed) => {
                 packed.find(|(of, it, _)| *of == class && same(it, name)).map(|(.., element)| element)
             }

@@ -27,9 +27,12 @@ const FEW_BYTES_MAX: usize = 1 << 10;
 const SEVERAL: u8 = 0xFE;
 const TABLES: u8 = 0xFF;
 
-/// Where the record of a key is: good until keys are added or removed.
+/// Where the record of a key is, and how that begins: good until the key is written, or keys are added or removed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct At(usize);
+pub(super) struct At {
+    found: usize,
+    first: u8,
+}
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
@@ -77,7 +80,7 @@ impl Keys {
     }
 
     pub(super) fn get(&self, key_hash: u64, key: &[u8]) -> Option<Entry<'_>> {
-        self.find(key_hash, key).map(|at| self.at(at))
+        self.find(key_hash, key).map(|(_, entry)| entry)
     }
 
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], Entry<'_>)> {
@@ -91,18 +94,21 @@ impl Keys {
 
     /// The same, and where the key is.
     pub(super) fn look(&self, path: &Path<'_>) -> (Option<At>, Element<'_>) {
-        let at = self.find(path.key_hash, path.key);
-        (at, at.map_or_else(Element::default, |at| self.at(at).element(path.class, path.name)))
+        match self.find(path.key_hash, path.key) {
+            Some((at, entry)) => (Some(at), entry.element(path.class, path.name)),
+            None => (None, Element::default()),
+        }
     }
 
-    /// Where a key is. O(1).
-    pub(super) fn find(&self, key_hash: u64, key: &[u8]) -> Option<At> {
-        self.records.find(place_of(key_hash), key).map(At)
+    /// Where a key is, and what lies under it. O(1).
+    pub(super) fn find(&self, key_hash: u64, key: &[u8]) -> Option<(At, Entry<'_>)> {
+        let found = self.records.find(place_of(key_hash), key)?;
+        let record = self.records.at(found);
+        Some((At { found, first: record[0] }, entry_of(record, &self.tables)))
     }
 
-    /// What lies under the key there.
-    pub(super) fn at(&self, at: At) -> Entry<'_> {
-        self.entry(self.records.at(at.0))
+    fn at(&self, at: At) -> Entry<'_> {
+        self.entry(self.records.at(at.found))
     }
 
     /// Where the record of a key of this hash is, most likely.
@@ -130,7 +136,7 @@ impl Keys {
     #[expect(clippy::needless_pass_by_value, reason = "what it borrows of the keys must end before they change")]
     pub(super) fn draft(&self, at: Option<At>, path: &Path<'_>, element: Element<'_>, draft: &mut Draft) {
         // A text has no names: where all is text, there is one element.
-        if path.class == Class::Text && at.is_none_or(|at| self.at(at).is_text()) {
+        if path.class == Class::Text && at.is_none_or(|at| at.first == Class::Text as u8) {
             return Self::draft_alone(path, &element, draft);
         }
         let few = match at.map(|at| self.at(at)) {
@@ -219,8 +225,7 @@ impl Keys {
         draft: &mut Draft,
         mut change: impl FnMut(&Path<'_>, &mut Element<'_>),
     ) {
-        let Some(at) = self.find(key_hash, key) else { return };
-        let entry = self.at(at);
+        let Some((at, entry)) = self.find(key_hash, key) else { return };
         let changed = entry.elements(key, key_hash).map(|(path, mut element)| {
             change(&path, &mut element);
             (path, element)
@@ -243,8 +248,8 @@ impl Keys {
 
     /// Removes a key with all that lies under it.
     pub(super) fn remove(&mut self, key_hash: u64, key: &[u8]) {
-        let Some(at) = self.find(key_hash, key) else { return };
-        let before = Kind::of(self.at(at));
+        let Some((at, entry)) = self.find(key_hash, key) else { return };
+        let before = Kind::of(entry);
         if let Some(number) = self.tables_at(at) {
             self.tables.remove(number);
         }
@@ -260,7 +265,7 @@ impl Keys {
     /// Bytes of memory that one key takes. O(tables).
     pub(super) fn memory_of(&self, at: At) -> usize {
         let tables = self.tables_at(at).map_or(0, |number| self.tables[number].memory());
-        self.records.memory_of(at.0) + tables
+        self.records.memory_of(at.found) + tables
     }
 
     fn entry<'a>(&'a self, record: &'a [u8]) -> Entry<'a> {
@@ -268,8 +273,7 @@ impl Keys {
     }
 
     fn tables_at(&self, at: At) -> Option<usize> {
-        let record = self.records.at(at.0);
-        (record[0] == TABLES).then(|| number_of(&record[1..]))
+        (at.first == TABLES).then(|| number_of(&self.records.at(at.found)[1..]))
     }
 
     fn put_record(&mut self, at: Option<At>, key_hash: u64, key: &[u8], record: &[u8]) {
@@ -283,15 +287,14 @@ impl Keys {
         if record.is_empty() {
             return self.remove(key_hash, key);
         }
-        let was = self.records.at(at.0)[0];
-        if was == record[0] && was != SEVERAL && was != TABLES {
-            return self.records.replace(at.0, key, record); // it stays of one class: of the same kind
+        if at.first == record[0] && at.first != SEVERAL && at.first != TABLES {
+            return self.records.replace(at.found, key, record); // it stays of one class: of the same kind
         }
         let (before, after) = (Kind::of(self.at(at)), Kind::of(self.entry(record)));
         if let Some(number) = self.tables_at(at) {
             self.tables.remove(number);
         }
-        self.records.replace(at.0, key, record);
+        self.records.replace(at.found, key, record);
         self.count(key, before, after);
     }
 

@@ -19,8 +19,8 @@ impl Store {
     pub fn memory_of(&self, key: &[u8]) -> Option<KeyMemory> {
         let hash = hash_of(key);
         let Bucket { keys, .. } = &self.buckets[bucket_of(hash)];
-        let at = keys.find(hash, key)?;
-        let elements = keys.at(at).iter().map(|(_, name, element)| {
+        let (at, entry) = keys.find(hash, key)?;
+        let elements = entry.iter().map(|(_, name, element)| {
             let values: usize = element.value.iter().map(|(_, register)| register.value.len()).sum();
             name.len() + values + element.counts.len() * size_of::<i64>()
         });

@@ -40,6 +40,8 @@ struct Noted {
     /// The encoded change; empty if a later operation took it back.
     change: Range<usize>,
     writes: Option<Cell>,
+    /// Whether it is an assignment whose context names something.
+    supersedes: bool,
 }
 
 /// An own counter slot that a window has changed, as it was before.
@@ -138,7 +140,7 @@ impl Window {
     pub(super) fn assign(&mut self, path: &Path<'_>, register: &Register<'_>, context: &Dots) {
         let known = self.written(path, Cell::Register);
         let all;
-        let context = match known {
+        let context = match known.filter(|at| self.noted[*at].supersedes) {
             Some(at) => {
                 all = self.superseded_by(at).chain(context.iter()).collect();
                 &all
@@ -152,7 +154,8 @@ impl Window {
             clock_after: register.clock.get() - self.since.get(),
             value: Bytes(register.value),
         };
-        self.write(known, path, Cell::Register, &change);
+        let at = self.write(known, path, Cell::Register, &change);
+        self.noted[at].supersedes = !context.as_slice().is_empty();
     }
 
     /// The own counter slot at a path becomes this one; `before` is the sealed one that it continues, if it is not open yet.
@@ -178,7 +181,9 @@ impl Window {
         let Self { noted, writes, bytes, .. } = self;
         if let Ok(found) = writes.find_entry(path.hash, |at| noted[*at].is_write(bytes, path, cell)) {
             let at = found.remove().0;
-            self.superseded_by(at).for_each(|dot| context.raise(dot));
+            if self.noted[at].supersedes {
+                self.superseded_by(at).for_each(|dot| context.raise(dot));
+            }
             self.noted[at].change = 0..0;
         }
     }
@@ -188,12 +193,12 @@ impl Window {
         self.writes.find(path.hash, |at| self.noted[*at].is_write(&self.bytes, path, cell)).copied()
     }
 
+    /// The context of an assignment that has one.
     fn superseded_by(&self, at: usize) -> impl Iterator<Item = Dot> + '_ {
-        let context = match Change::decode(&self.bytes[self.noted[at].change.clone()]) {
-            Change::Assign { context, .. } => context,
-            _ => Foreign::Of(&[]),
-        };
-        context.iter()
+        match Change::decode(&self.bytes[self.noted[at].change.clone()]) {
+            Change::Assign { context, .. } => context.iter(),
+            _ => unreachable!("only assignments supersede"),
+        }
     }
 
     pub(super) fn clear(&mut self, bucket: usize, context: &Dots) {
@@ -216,7 +221,16 @@ impl Window {
             }
         };
         let Path { key_hash, class, hash: path_hash, .. } = *path;
-        self.noted.push(Noted { key_hash, path_hash, key, class, name: 0..0, change: 0..0, writes: None });
+        self.noted.push(Noted {
+            key_hash,
+            path_hash,
+            key,
+            class,
+            name: 0..0,
+            change: 0..0,
+            writes: None,
+            supersedes: false,
+        });
         self.noted.len() - 1
     }
 

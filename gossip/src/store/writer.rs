@@ -139,20 +139,21 @@ impl Writer<'_> {
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
         let Opened { window, event, clock } = opening.open(&path, frontier);
         let register = Register { clock, value };
-        let at = keys.find(path.key_hash, key);
+        let found = keys.find(path.key_hash, key);
         let mut context = Dots::default();
-        match at.map(|at| keys.at(at)) {
-            Some(entry) if entry.is_text() => {
+        match found {
+            Some((_, entry)) if entry.is_text() => {
                 let text = entry.element(Class::Text, b"");
                 replace(&path, &text, (baselines, fingerprint, window), event, &mut context);
             }
-            Some(entry) => {
+            Some((_, entry)) => {
                 let mut whole = Dots::default();
                 supersede_entry(&path, entry, (baselines, fingerprint, window), event, &mut whole);
                 window.delete(path.key_hash, key, &whole);
             }
             None => {}
         }
+        let at = found.map(|(at, _)| at);
         fingerprint.add(Fingerprint::of_register(&path, event, &register));
         window.assign(&path, &register, &context);
         let element = Element { value: DotFun::of(event, register), ..Element::default() };
@@ -364,8 +365,7 @@ impl<'a> Opening<'a> {
 
 /// As [`Keys::look`], if the key shows the type of `path` or does not exist.
 fn typed<'a>(keys: &'a Keys, path: &Path<'_>) -> Result<(Option<At>, Element<'a>), WriteError> {
-    let Some(at) = keys.find(path.key_hash, path.key) else { return Ok((None, Element::default())) };
-    let entry = keys.at(at);
+    let Some((at, entry)) = keys.find(path.key_hash, path.key) else { return Ok((None, Element::default())) };
     match entry.class() {
         class if class == path.class => Ok((Some(at), entry.element(path.class, path.name))),
         found => Err(WriteError::WrongType { found }),
