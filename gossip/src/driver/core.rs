@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use cahoots_crdt::ReplicaId;
@@ -29,6 +29,9 @@ use super::transport::Inbound;
 use super::waiters::{Waiters, Waiting};
 use crate::engine::{Ask, Event, Now, RUN_MAX, Readiness, ReadyReason, Replica, Transmit};
 use crate::store::Change;
+
+/// Why the engine's lock is not had any more.
+const BROKEN: &str = "a call into the engine panicked half way, and its state cannot be trusted any more";
 
 /// Between two looks at due timers while the socket is full, in microseconds.
 const BLOCKED_PAUSE_US: u64 = 1_000;
@@ -65,7 +68,7 @@ impl Core {
 
 /// Everything the tasks and handles of one node have in common.
 pub(super) struct Shared {
-    core: Mutex<Core>,
+    core: RwLock<Core>,
     /// Gone once the node has stopped.
     endpoint: RwLock<Option<Arc<Endpoint>>>,
     unsent: Mutex<VecDeque<Transmit>>,
@@ -118,7 +121,7 @@ impl Shared {
         let (told_id, guards) = (replica.id(), Guards::new());
         let core = Core { replica, armed: None, told_id, changes: None, hurry: false, hurried: 0, guards };
         let shared = Self {
-            core: Mutex::new(core),
+            core: RwLock::new(core),
             endpoint: RwLock::new(Some(Arc::new(endpoint))),
             unsent: Mutex::default(),
             blocked: AtomicBool::new(false),
@@ -141,9 +144,14 @@ impl Shared {
         (shared, receiver)
     }
 
-    /// The engine, for reading or for something that gives it nothing to do.
-    pub(super) fn core(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().expect("a call into the engine panicked half way, and its state cannot be trusted any more")
+    /// The engine, for something that gives it nothing to do.
+    pub(super) fn core(&self) -> RwLockWriteGuard<'_, Core> {
+        self.core.write().expect(BROKEN)
+    }
+
+    /// The engine, for reading: beside other readers.
+    pub(super) fn read<R>(&self, f: impl FnOnce(&Replica) -> R) -> R {
+        f(&self.core.read().expect(BROKEN).replica)
     }
 
     /// Gives the engine something to do, and sees to what follows from it.
@@ -463,7 +471,7 @@ impl Shared {
     pub(super) fn close(&self) {
         self.endpoint.write().unwrap_or_else(PoisonError::into_inner).take();
         // A program that panics inside the engine may still drop its node.
-        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut core = self.core.write().unwrap_or_else(PoisonError::into_inner);
         core.changes = None;
         let replica = &core.replica;
         self.waiters.dismiss(|seq| replica.acked_by(seq));

@@ -245,7 +245,7 @@ impl Node {
     /// # Panics
     /// As [`with`](Self::with).
     pub fn read<R>(&self, f: impl FnOnce(&Replica) -> R) -> R {
-        f(&self.shared().core().replica)
+        self.shared().read(f)
     }
 
     /// Runs reads and groups of writes ([`Replica::write`]), nothing else, at less cost than by way of
