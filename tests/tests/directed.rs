@@ -460,6 +460,38 @@ fn what_a_window_removes_and_writes_again_is_there() {
 }
 
 #[test]
+fn an_assignment_taken_back_leaves_removed_what_it_had_seen() {
+    let mut t = Tale::new(3);
+    t.sadd('a', "k", "x");
+    t.give('a', 'b');
+    t.sadd('b', "k", "x");
+    t.srem('b', "k", "x");
+    t.heal("k", &Shown::Nothing);
+}
+
+#[test]
+fn an_assignment_made_again_in_its_window_supersedes_what_the_first_one_did() {
+    let mut t = Tale::new(3);
+    t.set('a', "k", "1");
+    t.give('a', 'b');
+    t.set('b', "k", "2");
+    t.set('b', "k", "3");
+    t.heal("k", &Shown::text("3"));
+}
+
+#[test]
+fn an_assignment_made_again_supersedes_what_both_had_seen() {
+    let mut t = Tale::new(3);
+    t.sadd('a', "k", "x");
+    t.give('a', 'b');
+    t.sadd('b', "k", "x");
+    t.sadd('c', "k", "x");
+    t.give('c', 'b'); // B's window is still open
+    t.sadd('b', "k", "x");
+    t.heal("k", &Shown::set(["x"]));
+}
+
+#[test]
 fn an_increment_after_a_reset_counts_anew_wherever_the_reset_is_known() {
     let mut t = Tale::new(3);
     t.incr('a', "k", 10);
