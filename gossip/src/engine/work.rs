@@ -17,8 +17,8 @@ use crate::store::{BUCKETS, Sketch};
 /// Buckets compared by the first request: all, for 8 KiB of fingerprints. Of what an answer does not hold the next
 /// requests ask for less.
 const SPAN_FIRST: usize = BUCKETS;
-/// Keys in the buckets of one sketch: a few milliseconds of hashing, on both sides.
-const SKETCH_KEYS_MAX: usize = 32 << 10;
+/// Keys in the buckets of one sketch: a millisecond or two of hashing on both sides, during which nobody else is served.
+const SKETCH_KEYS_MAX: usize = 8 << 10;
 /// Bytes that an item is held to take in an answer before one has come.
 const ITEM_BYTES_FIRST: f64 = 64.0;
 /// Symbols up to which a sketch is never dearer than what it would save.
