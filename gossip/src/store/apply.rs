@@ -169,7 +169,8 @@ impl Target<'_, '_> {
                 let path = place(class, name.0);
                 let (at, mut element) = keys.look(&path);
                 let context = Context::new(event, context);
-                remove_cells(&path, &mut element, baselines, fingerprint, |dot| context.covers(dot));
+                // A hostile event may assign twice at one place.
+                remove_cells(&path, &mut element, baselines, fingerprint, |dot| dot == event || context.covers(dot));
                 let register = Register { clock: self.body.clock_of(clock_after), value: value.0 };
                 fingerprint.add(Fingerprint::of_register(&path, event, &register));
                 element.value.insert(event, register);

@@ -447,6 +447,36 @@ mod tests {
         assert_eq!(restored.view(b"key").expect("it is there").count(), Ok(1));
     }
 
+    /// Of the increments that the disk has lost, the assignment had seen none.
+    #[test]
+    fn an_assignment_that_is_moved_takes_of_an_own_counter_what_it_had_seen_and_no_more() {
+        let [mut before, mut other] = [1, 2].map(|id| Store::new(ReplicaId::new(id), Limits::default(), 1_024));
+        let seal = |store: &mut Store| {
+            store.seal();
+            let sealed = store.poll_sealed().expect("sealed");
+            (Dot::new(store.id, sealed.seq), sealed.body)
+        };
+        before.write(WALL, 0, |w| w.add(b"key", 3)).expect("admitted");
+        let first = seal(&mut before);
+        let mut restored = before.clone();
+        before.write(WALL, 0, |w| w.add(b"key", 2)).expect("admitted");
+        let lost = seal(&mut before);
+
+        restored.doubt();
+        restored.write(WALL, 0, |w| w.set(b"key", b"10")).expect("admitted");
+        restored.rename(ReplicaId::new(3));
+        let moved = seal(&mut restored);
+        assert_eq!(restored.apply(lost.0, &lost.1, WALL), Ok(Applied::Now));
+        for (event, body) in [first, lost, moved] {
+            assert_eq!(other.apply(event, &body, WALL), Ok(Applied::Now));
+        }
+        for store in [&mut restored, &mut other] {
+            assert_eq!(store.view(b"key").expect("it is there").count(), Ok(12));
+            assert!(store.fingerprints_are_exact());
+        }
+        assert_eq!(restored.fingerprint(), other.fingerprint());
+    }
+
     #[test]
     fn a_doubt_that_has_become_too_expensive_is_given_up() {
         let mut store = Store::new(ME, Limits::default(), 1024);

@@ -1,6 +1,6 @@
 //! A history of bare stores told by hand.
 
-use cahoots_crdt::Dot;
+use cahoots_crdt::{Dot, ReplicaId};
 
 use super::{Step, World};
 use crate::client::{Reply, Request};
@@ -18,6 +18,12 @@ impl Tale {
     #[must_use]
     pub fn new(replicas: usize) -> Self {
         Self { world: World::new(replicas, 1_000) }
+    }
+
+    /// The id under which a store began.
+    #[must_use]
+    pub fn id(&self, of: char) -> ReplicaId {
+        self.world.first_id(number(of))
     }
 
     /// Several operations of one group.
