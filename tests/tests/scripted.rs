@@ -211,7 +211,6 @@ fn an_account_given_while_a_window_is_open_counts_what_is_in_it() {
     // account named B's last sealed event, A would drop the baseline, and the increment would bring back what was reset.
     let mut config = ReplicaConfig::default();
     config.flush_gap_us = 60_000_000; // windows stay open
-    config.busy_flush_gap_us = config.flush_gap_us;
     let mut s = Script::with_config(2, config);
     s.incr('b', "k", 4);
     s.sync('b', 'a');

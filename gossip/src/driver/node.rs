@@ -240,7 +240,8 @@ impl Node {
         self.shared().drive(f)
     }
 
-    /// Runs `f` on the engine for reading: like [`with`](Self::with), less the look at what is to be sent.
+    /// Runs `f` on the engine for reading, beside others who read. Call it not from within `f`, and keep `f` short: who
+    /// writes waits for it.
     ///
     /// # Panics
     /// As [`with`](Self::with).

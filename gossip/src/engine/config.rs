@@ -32,8 +32,8 @@ pub struct ReplicaConfig {
     /// Least time between two flush windows, in microseconds. Default 200: at most 5,000 events a second per
     /// replica, and a change waits no longer than a local round trip takes.
     pub flush_gap_us: u64,
-    /// The same under load: while windows fill a datagram before they would end. Default 500: what is done once a
-    /// run of datagrams, at both ends, is then done for more of them.
+    /// The same under load, if that is more: while windows fill a datagram before they would end. Default 500: what is
+    /// done once a run of datagrams, at both ends, is then done for more of them.
     pub busy_flush_gap_us: u64,
     /// Time between two digests, in microseconds. Default one second: 100 bytes a second when idle.
     pub gossip_interval_us: u64,

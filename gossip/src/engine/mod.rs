@@ -130,7 +130,7 @@ pub struct Replica {
     flushed_at: Option<u64>,
     /// The own seq at that time.
     flushed: u64,
-    /// Windows were full before they ended.
+    /// Between the last two flushes several windows were sealed, mostly because they were full.
     busy: bool,
     round_due: u64,
     rounds: u64,
@@ -240,7 +240,7 @@ impl Replica {
     /// Least time from the last flush to the next.
     fn flush_gap_us(&self) -> u64 {
         match self.is_awaited() {
-            true if self.busy => self.config.busy_flush_gap_us,
+            true if self.busy => self.config.busy_flush_gap_us.max(self.config.flush_gap_us),
             true => self.config.flush_gap_us,
             false => ALONE_GAP_US,
         }

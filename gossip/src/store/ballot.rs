@@ -181,8 +181,9 @@ impl Writer<'_> {
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, draft);
         if ballot == event {
-            // Of ballots it names none: each replaces its own replica's only.
-            window.take_back(&path, Cell::Register, &mut Dots::default());
+            let mut seen = Dots::default();
+            window.take_back(&path, Cell::Register, &mut seen);
+            debug_assert!(seen.as_slice().is_empty(), "a ballot replaces its own replica's only");
         }
         note(window, &path);
         changes.push(key);

@@ -1,6 +1,6 @@
 //! The body of an event as it travels: what one flush window changed.
 //!
-//! Layout (postcard): the window's clocks, then per bucket touched the frontier named, and per key the changes. Dots
+//! Layout (as postcard has it): the window's clocks, then per bucket touched the frontier named, and per key the changes. Dots
 //! written by the event itself are implied (origin and seq stand outside), as is the own part of every context: the
 //! origin's previous seq. A decoded body borrows from the bytes it came in.
 //!
@@ -205,7 +205,7 @@ impl<'a> Body<'a> {
         }
         let count = reader.len()?;
         // Most parts are of one key, and all of that is in one element.
-        let room = count.min(BUCKETS);
+        let room = count.min(BUCKETS).min(reader.0.len());
         let (parts, keys) = (Vec::with_capacity(room), Vec::with_capacity(room));
         let mut body = Self { clock, span, parts, keys, dependencies: Vec::new(), places: Vec::with_capacity(room) };
         for _ in 0..count {

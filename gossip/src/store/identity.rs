@@ -251,22 +251,27 @@ impl Moving {
         limits: &Limits,
     ) -> Vec<u8> {
         let body = self.read(bytes, limits);
-        let resets = self.resets(seq, &body, slots);
+        let mut resets: BTreeMap<(usize, &[u8]), Vec<Change<'_>>> = BTreeMap::new();
+        let reset = self.resets(seq, &body, slots);
+        for ((key, class, name), dot, Count { birth, total, .. }) in &reset {
+            let (class, name, birth, total) = (*class as u8, Bytes(name), *birth, *total);
+            let reset = Change::Reset { class, name, owner: self.old, birth, seen: dot.seq, total };
+            resets.entry((bucket_of(hash_of(key)), key)).or_default().push(reset);
+        }
         let own = (self.base > 0).then(|| Dot::new(self.old, self.base));
         let with_own = |dots: Foreign<'_>| -> Vec<Dot> { dots.iter().chain(own).collect() };
         let mut rewritten = Vec::new();
         encode_head(body.clock, body.since(), body.parts.len(), &mut rewritten);
         for part in &body.parts {
             let keys = body.keys_of(part);
-            let is_here = |key: &[u8]| bucket_of(hash_of(key)) == part.bucket;
-            let only_reset: BTreeSet<&[u8]> = resets.iter().map(|((key, ..), ..)| &**key).collect();
-            let only_reset = only_reset.into_iter().filter(|key| is_here(key) && keys.iter().all(|it| it.key != *key));
-            let only_reset: Vec<_> = only_reset.collect();
+            let changed: BTreeSet<&[u8]> = keys.iter().map(|it| it.key).collect();
+            let here = resets.range((part.bucket, &b""[..])..(part.bucket + 1, &b""[..]));
+            let only_reset: Vec<_> = here.filter(|((_, key), _)| !changed.contains(key)).collect();
             let (names, cleared) = (with_own(part.names), part.cleared.map(with_own));
             begin_part(part.bucket, &names, cleared.as_deref(), keys.len() + only_reset.len(), &mut rewritten);
             for key in keys {
-                let reset = || resets_of(self.old, key.key, &resets);
-                begin_key(key.key, key.count + reset().count(), &mut rewritten);
+                let resets = resets.get(&(part.bucket, key.key)).map_or(&[][..], Vec::as_slice);
+                begin_key(key.key, key.count + resets.len(), &mut rewritten);
                 let (writing, superseding): (Vec<_>, Vec<_>) = key.changes().partition(|it| written(it).is_some());
                 let mut put = |change| {
                     let dots;
@@ -291,11 +296,11 @@ impl Moving {
                     };
                     change.encode(&mut rewritten);
                 };
-                superseding.into_iter().chain(reset()).chain(writing).for_each(&mut put);
+                superseding.into_iter().chain(resets.iter().copied()).chain(writing).for_each(&mut put);
             }
-            for key in only_reset {
-                begin_key(key, resets_of(self.old, key, &resets).count(), &mut rewritten);
-                resets_of(self.old, key, &resets).for_each(|reset| reset.encode(&mut rewritten));
+            for ((_, key), resets) in only_reset {
+                begin_key(key, resets.len(), &mut rewritten);
+                resets.iter().for_each(|reset| reset.encode(&mut rewritten));
             }
         }
         rewritten
@@ -363,18 +368,6 @@ fn written<'a>(change: &Change<'a>) -> Option<(Class, &'a [u8])> {
 
 fn place_of(path: &Path<'_>) -> Place {
     (path.key.into(), path.class, path.name.into())
-}
-
-/// The resets of slots under a key, as changes.
-fn resets_of<'a>(
-    owner: ReplicaId,
-    key: &'a [u8],
-    resets: &'a [(Place, Dot, Count)],
-) -> impl Iterator<Item = Change<'a>> {
-    resets.iter().filter(move |((it, ..), ..)| **it == *key).map(move |((_, class, name), dot, count)| {
-        let (birth, seen, total) = (count.birth, dot.seq, count.total);
-        Change::Reset { class: *class as u8, name: Bytes(name), owner, birth, seen, total }
-    })
 }
 
 fn move_element(

@@ -181,7 +181,9 @@ mod tests {
             if let Some(decoded) = decoded(&ours, &theirs, len, seed) {
                 prop_assert_eq!(&decoded, &difference);
             } else {
-                prop_assert!(len < Symbols::enough_for(4.0 * difference.len() as f64).unwrap(), "undecoded");
+                // Chance may put two items into the same symbols; hardly twice.
+                let again = || decoded(&ours, &theirs, len, !seed).is_some();
+                prop_assert!(len < Symbols::enough_for(4.0 * difference.len() as f64).unwrap() || again(), "undecoded");
             }
         }
 

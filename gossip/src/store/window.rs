@@ -136,14 +136,16 @@ impl Window {
         self.push(path, &Change::Reset { class, name, owner: observed.replica, birth, seen: observed.seq, total });
     }
 
-    /// The own register at a path becomes this one, in place of what `context` covers there.
+    /// The own register at a path becomes this one, in place of what `context` covers there. One assigned again keeps what
+    /// it covered at first: nothing else can be there now.
     pub(super) fn assign(&mut self, path: &Path<'_>, register: &Register<'_>, context: &Dots) {
         let known = self.written(path, Cell::Register);
-        let all;
+        let kept;
         let context = match known.filter(|at| self.noted[*at].supersedes) {
             Some(at) => {
-                all = self.superseded_by(at).chain(context.iter()).collect();
-                &all
+                debug_assert!(context.as_slice().is_empty());
+                kept = self.superseded_by(at).collect();
+                &kept
             }
             None => context,
         };

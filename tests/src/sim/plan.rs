@@ -149,7 +149,6 @@ fn draw_config(random: &mut Random) -> ReplicaConfig {
     config.records_bytes_max = config.log_bytes_max.max(2_000);
     config.datagram_bytes_max = *random.pick(&[1_200, 1_200, 1_400]);
     config.flush_gap_us = *random.pick(&[0, 200, 200, 5_000]);
-    config.busy_flush_gap_us = config.flush_gap_us * 2;
     config.gossip_interval_us = *random.pick(&[50_000, 1_000_000, 1_000_000]);
     config.flight_bytes_max = *random.pick(&[4_000, 256 << 10]);
     config.held_bytes_max = *random.pick(&[4_000, 64 << 20, 64 << 20]);
