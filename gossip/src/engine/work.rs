@@ -317,10 +317,10 @@ mod tests {
         let first = work.take().unwrap();
         let (buckets, _) = sketched(&first);
         assert_eq!(buckets, SKETCH_KEYS_MAX / 1_000);
-        work.refined(first, buckets, buckets * 5_000, (buckets, buckets * 100), &[]);
+        work.refined(first, buckets, buckets * 20_000, (buckets, buckets * 100), &[]);
         let (buckets, symbols) = sketched(&work.take().unwrap());
         assert!((110..150).contains(&(symbols / buckets)), "{symbols} for {buckets}");
-        assert_eq!(buckets, (128 << 10) / 5_000, "no more than an answer holds");
+        assert_eq!(buckets, (128 << 10) / 20_000, "no more than an answer holds");
     }
 
     #[test]
