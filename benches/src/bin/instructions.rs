@@ -62,7 +62,7 @@ const HOT_PATHS: [HotPath; 10] = [
     },
     HotPath { name: "INCR", budget: 4700, prepare: || execute("INCR {}", "INCR {}") },
     HotPath { name: "SADD", budget: 4850, prepare: || execute("SADD {} milk", "SADD {} milk") },
-    HotPath { name: "HSET", budget: 5050, prepare: || execute("HSET {} name ann", "HSET {} name bob") },
+    HotPath { name: "HSET", budget: 5100, prepare: || execute("HSET {} name ann", "HSET {} name bob") },
     HotPath { name: "counter add in process, delta encode", budget: 3650, prepare: || write(add) },
     HotPath { name: "set add in process, delta encode", budget: 3650, prepare: || write(insert) },
     HotPath { name: "apply the delta of a counter add", budget: 3650, prepare: || apply(add) },
