@@ -148,6 +148,13 @@ fn a_network_that_does_everything_networks_do_is_repaired() {
     }
     world.check();
     world.advance(5 * SECOND);
+    // No more are damaged, and those in the air arrive.
+    for from in 0..4 {
+        for to in 0..4 {
+            world.set_link(from, to, Link { corruption: 0.0, ..link });
+        }
+    }
+    world.advance(SECOND);
     let weather = world.weather();
     assert!(weather.lost > 0 && weather.duplicated > 0 && weather.overtaken > 0 && weather.cut > 0, "{weather:?}");
     assert_eq!(world.tally().refused, weather.corrupted, "every damaged datagram that arrived was refused");
