@@ -96,9 +96,7 @@ impl Replica {
     fn collect_baselines(&mut self) {
         self.store.seal();
         self.log_sealed();
-        let (me, applied, seq) = (self.id(), self.store.version_vector().clone(), self.position_sealed());
-        let own = self.store.collect_baselines(me, &applied, seq).unwrap_or_default();
-        self.counters.baselines_collected += own as u64;
+        self.counters.baselines_collected += self.store.collect_agreed_baselines(self.id()) as u64;
         let news: Vec<ReplicaId> = self.peers.iter().filter(|(_, it)| it.has_news).map(|it| *it.0).collect();
         for owner in news {
             let peer = self.peers.get_mut(&owner).expect("it was just seen");
@@ -123,5 +121,37 @@ impl Replica {
             self.emit(Event::ClockAhead { ahead_ms });
         }
         self.clock_ahead_ms = ahead_ms;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+    use crate::engine::ReplicaConfig;
+    use crate::store::{BUCKETS, Store};
+
+    const WALL: u64 = 1_700_000_000_000;
+
+    /// No version vector of the owner's covers the event that reset the slot: that died with its writer.
+    #[test]
+    fn an_owner_drops_the_baseline_of_a_reset_that_is_known_in_one_bucket_only() {
+        let mut now = Now { mono: 0, wall: WALL };
+        let mut owner = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), now);
+        let mut writer = Store::new(ReplicaId::new(2), Limits::default(), 1_024);
+        owner.write(now, 0, |w| w.add(b"k", 1)).unwrap();
+        let (all, _) = owner.store.encode_transfer(0, &[0; BUCKETS], usize::MAX, usize::MAX);
+        writer.join_transfer(&all, WALL).unwrap();
+        let bucket = (0..BUCKETS).find(|bucket| writer.bucket_len(*bucket) == 1).unwrap();
+        writer.write(WALL, 0, |w| {
+            w.delete(b"k").unwrap();
+            w.set(b"elsewhere", b"1").unwrap();
+        });
+        let (one, _) = writer.encode_transfer(bucket, &[0], usize::MAX, usize::MAX);
+        owner.store.join_transfer(&one, WALL).unwrap();
+        assert_eq!((owner.store.baselines(), owner.store.buckets_ahead(), owner.store.len()), (1, 1, 0));
+        now.mono += 10_000_000;
+        owner.handle_timeout(now);
+        assert_eq!(owner.store.baselines(), 0);
     }
 }
