@@ -116,18 +116,8 @@ fn an_event_that_assigns_twice_at_one_place_leaves_a_fingerprint_that_is_exact()
     assert!(me.fingerprints_are_exact(), "{answer:?}");
 }
 
-fn put(mut value: u64, bytes: &mut Vec<u8>) {
-    while value >= 0x80 {
-        bytes.push(u8::try_from(value & 0x7F).unwrap() | 0x80);
-        value >>= 7;
-    }
-    bytes.push(u8::try_from(value).unwrap());
-}
-
 fn body(numbers: &[u64]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    numbers.iter().for_each(|it| put(*it, &mut bytes));
-    bytes
+    numbers.iter().flat_map(|it| postcard::to_allocvec(it).unwrap()).collect()
 }
 
 #[test]

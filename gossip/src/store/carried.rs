@@ -38,7 +38,7 @@ pub fn cells_of_event(event: Dot, body: &[u8], limits: &Limits) -> Result<Vec<Ca
     let body = Body::decode(body, event, limits)?;
     let path = |key, class, name| Class::from_code(class).map(|class| Path::new(key, class, name));
     let mut cells = Vec::new();
-    for key in body.keys() {
+    for key in &body.keys {
         for change in key.changes() {
             cells.extend(match change {
                 Change::Assign { class, name, clock_after, value, .. } => {

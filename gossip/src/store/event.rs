@@ -29,7 +29,7 @@ pub(super) struct Body<'a> {
     /// In the order of their buckets.
     pub(super) parts: Vec<Part<'a>>,
     /// Those of all parts.
-    keys: Vec<KeyChanges<'a>>,
+    pub(super) keys: Vec<KeyChanges<'a>>,
     /// Every dot that the event refers to outside its origin, with the bucket it refers to it in.
     pub(super) dependencies: Vec<(usize, Dot)>,
     /// The elements that are changed: the hash of the key, and the name. Some more than once.
@@ -171,6 +171,14 @@ impl<'a> Change<'a> {
         }
     }
 
+    /// The context, of those that supersede what it covers.
+    pub(super) fn context_mut(&mut self) -> Option<&mut Foreign<'a>> {
+        match self {
+            Self::Delete { context } | Self::Remove { context, .. } | Self::Assign { context, .. } => Some(context),
+            Self::Reset { .. } | Self::Count { .. } | Self::Discard { .. } => None,
+        }
+    }
+
     /// The name of the element it is about; empty where there is none.
     fn name(&self) -> &'a [u8] {
         self.place().map_or(b"", |(_, name)| name)
@@ -278,11 +286,6 @@ impl<'a> Body<'a> {
         if named.replica != event.replica {
             self.dependencies.push((bucket, named));
         }
-    }
-
-    /// The keys of all parts.
-    pub(super) fn keys(&self) -> &[KeyChanges<'a>] {
-        &self.keys
     }
 
     pub(super) fn keys_of(&self, part: &Part<'_>) -> &[KeyChanges<'a>] {

@@ -186,20 +186,20 @@ impl Store {
             let body = moving.rewrite(seq, bytes, &mut slots, &mut births, &self.limits);
             self.sealed.push_back(Sealed { seq, body });
         }
+        let mut touched = BTreeSet::new();
         for bytes in &bodies {
             let body = moving.read(bytes, &self.limits);
-            body.parts.iter().for_each(|part| self.move_part(moving, (&body, part), &slots, &births));
+            for part in &body.parts {
+                self.move_part(moving, (&body, part), &slots, &births);
+                touched.insert(part.bucket);
+            }
         }
-        let mut touched = BTreeSet::new();
         for ((key, class, name), slot) in &slots {
             let Some(by) = slot.reset_by else { continue };
             let path = Path::new(key, *class, name);
             let (dot, Count { birth, total, .. }) = (slot.dot, slot.count);
             let baseline = Baseline { owner: dot.replica, birth, seen: dot.seq, total, reset: Dot::new(id, by) };
             self.buckets[bucket_of(hash_of(key))].baselines.merge(&path, baseline);
-        }
-        for bytes in &bodies {
-            touched.extend(moving.read(bytes, &self.limits).parts.iter().map(|part| part.bucket));
         }
         for index in touched {
             self.buckets[index].cells_fingerprint = self.buckets[index].cells_print();
@@ -273,30 +273,17 @@ impl Moving {
                 let resets = resets.get(&(part.bucket, key.key)).map_or(&[][..], Vec::as_slice);
                 begin_key(key.key, key.count + resets.len(), &mut rewritten);
                 let (writing, superseding): (Vec<_>, Vec<_>) = key.changes().partition(|it| written(it).is_some());
-                let mut put = |change| {
+                for mut change in superseding.into_iter().chain(resets.iter().copied()).chain(writing) {
                     let dots;
-                    let change = match change {
-                        Change::Delete { context } => {
-                            dots = with_own(context);
-                            Change::Delete { context: Foreign::Of(&dots) }
-                        }
-                        Change::Remove { class, name, context } => {
-                            dots = with_own(context);
-                            Change::Remove { class, name, context: Foreign::Of(&dots) }
-                        }
-                        Change::Assign { class, name, context, clock_after, value } => {
-                            dots = with_own(context);
-                            Change::Assign { class, name, context: Foreign::Of(&dots), clock_after, value }
-                        }
-                        Change::Count { class, name, clock_after, birth, total } => {
-                            let (birth, total) = self.slot(seq, (key.key, class, name), (birth, total), slots, births);
-                            Change::Count { class, name, clock_after, birth, total }
-                        }
-                        other => other,
-                    };
+                    if let Some(context) = change.context_mut() {
+                        dots = with_own(*context);
+                        *context = Foreign::Of(&dots);
+                    }
+                    if let Change::Count { class, name, birth, total, .. } = &mut change {
+                        (*birth, *total) = self.slot(seq, (key.key, *class, *name), (*birth, *total), slots, births);
+                    }
                     change.encode(&mut rewritten);
-                };
-                superseding.into_iter().chain(resets.iter().copied()).chain(writing).for_each(&mut put);
+                }
             }
             for ((_, key), resets) in only_reset {
                 begin_key(key, resets.len(), &mut rewritten);
