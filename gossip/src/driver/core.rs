@@ -24,11 +24,12 @@ use super::pace::Pace;
 use super::presence::Guards;
 use super::pump::{BURST_MAX, UNSENT_MAX};
 use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
+use super::sums::{self, Sums};
 use super::timer::Timer;
 use super::transport::Inbound;
 use super::waiters::{Waiters, Waiting};
 use crate::engine::{Ask, Event, Now, RUN_MAX, Readiness, ReadyReason, Replica, Transmit};
-use crate::store::Change;
+use crate::store::{Change, WriteError};
 
 /// Why the engine's lock is not had any more.
 const BROKEN: &str = "a call into the engine panicked half way, and its state cannot be trusted any more";
@@ -39,6 +40,8 @@ const BLOCKED_PAUSE_US: u64 = 1_000;
 /// The engine and what must change in step with it.
 pub(super) struct Core {
     pub(super) replica: Replica,
+    /// Nothing of them waits while somebody else works on the replica.
+    sums: Sums,
     /// What the timer is set to, in the engine's microseconds.
     armed: Option<u64>,
     /// The replica's id, as everybody has been told.
@@ -54,6 +57,10 @@ pub(super) struct Core {
 }
 
 impl Core {
+    fn write_sums(&mut self) {
+        self.sums.write_to(&mut self.replica);
+    }
+
     /// Whether what was just read and written gives nobody anything to do now: nobody listens, and the timer is set to the
     /// end of the open window or before, if there is one; what was sealed since makes no run of datagrams yet.
     fn may_rest(&self, now: Now) -> bool {
@@ -119,7 +126,8 @@ impl Shared {
         let (asks, receiver) = mpsc::channel(ASKS_MAX);
         let id = watch::Sender::new(replica.id());
         let (told_id, guards) = (replica.id(), Guards::new());
-        let core = Core { replica, armed: None, told_id, changes: None, hurry: false, hurried: 0, guards };
+        let sums = Sums::default();
+        let core = Core { replica, sums, armed: None, told_id, changes: None, hurry: false, hurried: 0, guards };
         let shared = Self {
             core: RwLock::new(core),
             endpoint: RwLock::new(Some(Arc::new(endpoint))),
@@ -146,12 +154,48 @@ impl Shared {
 
     /// The engine, for something that gives it nothing to do.
     pub(super) fn core(&self) -> RwLockWriteGuard<'_, Core> {
-        self.core.write().expect(BROKEN)
+        let mut core = self.lock();
+        core.write_sums();
+        core.sums.forget();
+        core
     }
 
     /// The engine, for reading: beside other readers.
     pub(super) fn read<R>(&self, f: impl FnOnce(&Replica) -> R) -> R {
-        f(&self.core.read().expect(BROKEN).replica)
+        let mut core = self.core.read().expect(BROKEN);
+        if core.sums.any_waits() {
+            drop(core);
+            let mut writing = self.lock();
+            writing.write_sums();
+            core = RwLockWriteGuard::downgrade(writing);
+        }
+        f(&core.replica)
+    }
+
+    /// The engine as it is, with additions that wait.
+    fn lock(&self) -> RwLockWriteGuard<'_, Core> {
+        self.core.write().expect(BROKEN)
+    }
+
+    /// Adds `delta` to the counter at `key`, as a group of its own does.
+    pub(super) fn add(&self, key: &[u8], delta: i64) -> Result<i64, WriteError> {
+        let hash = sums::hash_of(key);
+        let mut core = self.lock();
+        if let Some(sum) = core.sums.add(hash, key, delta, &self.clock) {
+            return Ok(sum);
+        }
+        core.write_sums();
+        let now = self.clock.now();
+        let sum = core.replica.write(now, key.len(), |writer| writer.add(key, delta));
+        if !core.may_rest(now) {
+            core.sums.forget();
+            let turn = self.turn(&mut core, now);
+            drop(core);
+            self.finish(turn);
+        } else if let (Ok(sum), Some(ends)) = (&sum, core.replica.flush_due()) {
+            core.sums.learn(hash, key, *sum, now, ends);
+        }
+        sum
     }
 
     /// Gives the engine something to do, and sees to what follows from it.

@@ -50,6 +50,7 @@ mod roster;
 mod seeds;
 mod segments;
 mod socket;
+mod sums;
 mod timer;
 mod transport;
 mod waiters;

@@ -145,11 +145,10 @@ impl Tables {
         }
     }
 
-    /// Where an element whose name has this hash is, most likely.
-    pub(super) fn likely(&self, hash: u64) -> Option<(&Records, u32)> {
+    /// The table that an element is in, if its class is the first one, and its hash there.
+    pub(super) fn place(&self, name_hash: u64) -> Option<(&Records, u64)> {
         let table = &self.0.first()?.1;
-        let part = table.parts.get(table.part_of(hash))?;
-        Some((part, part.likely(hash)?))
+        Some((table.parts.get(table.part_of(name_hash))?, name_hash))
     }
 
     /// Bytes of memory taken.

@@ -111,14 +111,9 @@ impl Keys {
         self.entry(self.records.at(at.found))
     }
 
-    /// Where the record of a key of this hash is, most likely.
-    pub(super) fn likely(&self, key_hash: u64) -> Option<u32> {
-        self.records.likely(place_of(key_hash))
-    }
-
-    /// Loads a record that is likely there.
-    pub(super) fn touch(&self, likely: u32) -> usize {
-        self.records.touch(likely)
+    /// The table that a key of this hash is in, and its hash there.
+    pub(super) fn place(&self, key_hash: u64) -> (&Records, u64) {
+        (&self.records, place_of(key_hash))
     }
 
     /// The tables of a key whose record is likely there, if it has some.

@@ -48,6 +48,14 @@ impl Records {
         self.block.record(*self.table.get_bucket(found).expect("it was found")).1
     }
 
+    /// Loads the part of the table where the search for a name of this hash begins: where the low bits of the hash say.
+    /// What it returns means nothing.
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
+    pub(super) fn touch_table(&self, hash: u64) -> usize {
+        let first = hash as usize & (self.table.num_buckets() - 1);
+        *self.table.get_bucket(first).unwrap_or(&0) as usize
+    }
+
     /// Where the record of a name of this hash begins, most likely: no name is looked at.
     pub(super) fn likely(&self, hash: u64) -> Option<u32> {
         self.table.find(hash, |_| true).copied()

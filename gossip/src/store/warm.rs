@@ -13,6 +13,7 @@ use std::hint::black_box;
 use super::Store;
 use super::bucket::bucket_of;
 use super::cell::hash_of;
+use super::records::Records;
 
 /// Keys looked ahead for at once. More would push each other out of the nearest cache.
 pub const WARM_KEYS_MAX: usize = 32;
@@ -35,25 +36,29 @@ impl Store {
     }
 
     fn warm_group(&self, group: &[(u64, &[u8])]) {
-        let mut likely = [None; WARM_KEYS_MAX];
-        let mut sum = 0;
-        for ((hash, _), likely) in group.iter().zip(&mut likely) {
-            let keys = &self.buckets[bucket_of(*hash)].keys;
-            *likely = keys.likely(*hash).map(|record| (keys, record));
+        let mut places = [None; WARM_KEYS_MAX];
+        let keys_of = |hash| &self.buckets[bucket_of(hash)].keys;
+        for ((hash, _), place) in group.iter().zip(&mut places) {
+            *place = Some(keys_of(*hash).place(*hash));
         }
-        let mut tables = [None; WARM_KEYS_MAX];
-        for (likely, table) in likely.iter().zip(&mut tables) {
-            let Some((keys, record)) = *likely else { continue };
-            sum += keys.touch(record);
-            *table = keys.likely_tables(record);
+        let records = load(&places);
+        for (((hash, name), record), place) in group.iter().zip(records).zip(&mut places) {
+            let tables = record.and_then(|record| keys_of(*hash).likely_tables(record));
+            *place = tables.and_then(|tables| tables.place(hash_of(name)));
         }
-        let mut elements = [None; WARM_KEYS_MAX];
-        for (((_, name), tables), element) in group.iter().zip(&tables).zip(&mut elements) {
-            *element = tables.and_then(|tables| tables.likely(hash_of(name)));
+        if places.iter().any(Option::is_some) {
+            load(&places);
         }
-        for (part, record) in elements.into_iter().flatten() {
-            sum += part.touch(record);
-        }
-        black_box(sum);
     }
+}
+
+/// Loads the records of these hashes, each from its table, and says where they are: most likely, since no name is looked
+/// at.
+fn load(places: &[Option<(&Records, u64)>; WARM_KEYS_MAX]) -> [Option<u32>; WARM_KEYS_MAX] {
+    let all = || places.iter().flatten();
+    let mut sum: usize = all().map(|(records, hash)| records.touch_table(*hash)).sum();
+    let likely = places.map(|place| place.and_then(|(records, hash)| records.likely(hash)));
+    sum += places.iter().zip(likely).filter_map(|(place, at)| Some((*place)?.0.touch(at?))).sum::<usize>();
+    black_box(sum);
+    likely
 }

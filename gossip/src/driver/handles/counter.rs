@@ -34,9 +34,7 @@ impl<A: Access> Counter<A> {
     /// The key holds another type or a text that is no number, the sum would leave 64 bits, a limit is exceeded, or the
     /// clock is too far ahead.
     pub fn add(&self, delta: i64) -> Result<i64, AccessError> {
-        self.access.write(self.key.len(), |writer| {
-            writer.add(&self.key, delta).map_err(|error| AccessError::of(Class::Text, error))
-        })
+        self.access.add(&self.key, delta).map_err(|error| AccessError::of(Class::Text, error))
     }
 
     /// The sum. 128 bits: what several nodes add at once may leave 64, and is kept exactly.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::{Access, AccessError, Counter, Map, Register, Set, Vote};
-use crate::store::{Store, Writer};
+use crate::store::{Store, WriteError, Writer};
 
 /// Writes under way that become one change: see [`Node::group`](crate::driver::Node::group).
 #[derive(Debug)]
@@ -57,5 +57,9 @@ impl Access for &Group<'_, '_> {
 
     fn write<R>(&self, _: usize, f: impl FnOnce(&mut Writer<'_>) -> R) -> R {
         f(&mut self.writer.borrow_mut())
+    }
+
+    fn add(&self, key: &[u8], delta: i64) -> Result<i64, WriteError> {
+        self.writer.borrow_mut().add(key, delta)
     }
 }

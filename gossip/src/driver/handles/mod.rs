@@ -69,6 +69,10 @@ pub trait Access: sealed::Sealed {
     /// Runs `f` with write access; `bytes` estimates the keys and values written.
     #[doc(hidden)]
     fn write<R>(&self, bytes: usize, f: impl FnOnce(&mut Writer<'_>) -> R) -> R;
+
+    /// Adds to the number at `key`.
+    #[doc(hidden)]
+    fn add(&self, key: &[u8], delta: i64) -> Result<i64, WriteError>;
 }
 
 mod sealed {
@@ -84,6 +88,10 @@ impl Access for Node {
 
     fn write<R>(&self, bytes: usize, f: impl FnOnce(&mut Writer<'_>) -> R) -> R {
         self.write(bytes, f)
+    }
+
+    fn add(&self, key: &[u8], delta: i64) -> Result<i64, WriteError> {
+        self.shared().add(key, delta)
     }
 }
 
