@@ -35,12 +35,15 @@ fn main() {
     let processes = [&primary, &replicas[0], &replicas[1]].map(Redis::pid).to_vec();
     println!("\n### (b) Three daemons that replicate, a Redis primary with two replicas\n");
     let together = compare(rounds, &side_of(&cahoots), &Side { socket: primary.socket.clone(), processes });
-    let tax = [0, 1].map(|side| {
-        let writes =
-            |(load, speeds): (&Load, &[f64; 2])| (load.0 != "get").then(|| (load.1, speeds[side] / alone[load][side]));
-        means(together.iter().filter_map(writes))
-    });
-    println!("\nOf what writes reach in (a) they reach in (b): cahoots {}; Redis {}.", tax[0], tax[1]);
+    let tax = |without: &[&str]| {
+        let [ours, theirs] = [0, 1].map(|side| {
+            let writes = together.iter().filter(|(load, _)| load.0 != "get" && !without.contains(&load.0));
+            means(writes.map(|(load, speeds)| (load.1, speeds[side] / alone[load][side])))
+        });
+        format!("cahoots {ours}; Redis {theirs}.")
+    };
+    println!("\nOf what writes reach in (a) they reach in (b): {}", tax(&[]));
+    println!("The same of those that both replicate, without SADD: {}", tax(&["sadd"]));
 }
 
 /// A command, its pipeline and how many clients.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::CommandError;
 use super::table::{self, Command};
-use crate::resp::{Args, GLANCE_ARGS, Parser, Reply, glance};
+use crate::resp::{Args, Parser, Reply};
 use crate::server::{Server, Tally};
 use crate::session::Session;
 use cahoots_gossip::Dot;
@@ -125,13 +125,13 @@ impl<'a> Exec<'a> {
 
     /// Executes the complete frames at the front of `input`; says how many bytes they were and why it stopped.
     pub fn run(&mut self, parser: &mut Parser, input: &mut [u8]) -> (usize, Stop) {
-        let (mut done, mut warm) = (0, 0);
+        let mut done = 0;
         let stop = loop {
             if self.tally.commands >= BATCH_COMMANDS_MAX || self.reply.len() >= self.server.limits.output_pause_bytes {
                 break Stop::Enough;
             }
-            if done >= warm {
-                warm = done + self.look_ahead(&input[done..]);
+            if !parser.is_ahead() {
+                self.look_ahead(parser, &input[done..]);
             }
             let rest = &mut input[done..];
             let length = match parser.parse(rest) {
@@ -158,35 +158,37 @@ impl<'a> Exec<'a> {
         (done, stop)
     }
 
-    /// Has the store look ahead for the keys of the commands at the front of `input`; says how many bytes those are.
-    fn look_ahead(&self, input: &[u8]) -> usize {
+    /// Reads commands at the front of `input`, and has the store look ahead for their keys.
+    fn look_ahead(&self, parser: &mut Parser, input: &[u8]) {
         let mut wanted: [(&[u8], &[u8]); WARM_KEYS_MAX] = [(b"", b""); WARM_KEYS_MAX];
-        let (mut keys, mut commands, mut rest) = (0, 0, input);
-        let mut args: [&[u8]; GLANCE_ARGS] = [b""; GLANCE_ARGS];
+        let (mut keys, mut rest) = (0, input);
         // Pipelines are often of one command.
         let (mut name, mut keys_of) = (&b""[..], None);
-        while keys < wanted.len()
-            && let Some((count, behind)) = glance(rest, &mut args)
-        {
-            if commands == 0 && behind.is_empty() {
-                return input.len(); // alone: looking ahead would only do its work twice
+        for _ in 0..WARM_KEYS_MAX {
+            if keys == wanted.len() {
+                break;
             }
+            let Some(length) = parser.read_ahead(rest) else { break };
+            let (frame, behind) = rest.split_at(length);
             rest = behind;
-            commands += 1;
-            if args[0] != name {
-                name = args[0];
+            let arg = |at| parser.arg_ahead(at).map(|range| &frame[range]);
+            let Some(its_name) = arg(0) else { continue };
+            if its_name != name {
+                name = its_name;
                 keys_of = table::by_name(name).map(|command| command.keys);
             }
             let Some(keys_of) = keys_of else { continue };
-            for at in table::positions(keys_of, count) {
-                if keys < wanted.len() {
-                    wanted[keys] = (args[at], args.get(at + 1).filter(|_| at + 1 < count).unwrap_or(&&b""[..]));
+            for at in table::positions(keys_of, parser.args_ahead()) {
+                if let (Some(place), Some(key)) = (wanted.get_mut(keys), arg(at)) {
+                    *place = (key, arg(at + 1).unwrap_or_default());
                     keys += 1;
                 }
             }
         }
-        self.replica.store().warm(&wanted[..keys]);
-        if commands == 0 { input.len() } else { input.len() - rest.len() }
+        // For one key it would only do the work twice.
+        if keys > 1 {
+            self.replica.store().warm(&wanted[..keys]);
+        }
     }
 
     /// Executes one command, its reply or refusal included.

@@ -167,11 +167,10 @@ pub(super) fn by_name(name: &[u8]) -> Option<&'static Command> {
     if name.len() > NAME_BYTES_MAX {
         return None;
     }
-    let mut bytes = [0; NAME_BYTES_MAX];
-    bytes[..name.len()].copy_from_slice(name);
-    // All sixteen bytes at once, whatever the name's length; NUL has no lower case.
-    bytes.make_ascii_lowercase();
-    let folded = u128::from_le_bytes(bytes);
+    // Byte by byte: reading at once what was just written byte by byte would have to wait for it.
+    let (low, high) = name.split_at(name.len().min(8));
+    let word = |part: &[u8]| part.iter().rev().fold(0, |word, byte| word << 8 | u64::from(byte.to_ascii_lowercase()));
+    let folded = u128::from(word(high)) << 64 | u128::from(word(low));
     let mut slot = slot_of(folded);
     while let Some(at) = INDEX[slot].checked_sub(1).map(usize::from) {
         // The length tells `get` from `get\0`.

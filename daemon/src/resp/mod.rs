@@ -8,5 +8,5 @@ mod parse;
 mod reply;
 
 pub use integer::{integer, unsigned};
-pub use parse::{Args, FrameLimits, GLANCE_ARGS, Parser, ProtocolError, glance};
+pub use parse::{Args, FrameLimits, Parser, ProtocolError};
 pub use reply::{Protocol, Reply};

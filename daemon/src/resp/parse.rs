@@ -5,6 +5,7 @@
 //! - Half a frame is not scanned again: the parser remembers how far it came, so a value that arrives in `n` reads
 //!   costs `n` steps.
 //! - A declared size costs nothing: memory follows the bytes that arrived.
+//! - Frames may be read ahead of their turn, for those who want to know what comes; they are not read again.
 //! - After an error the stream has no frames any more and the connection must be closed.
 //!
 //! Stricter than Redis in one point: a line or value that does not end in CRLF is an error here, where Redis skips
@@ -141,8 +142,13 @@ impl Index<usize> for Args<'_> {
 #[derive(Debug)]
 pub struct Parser {
     limits: FrameLimits,
-    /// The arguments of this frame that are complete.
+    /// The arguments of this frame that are complete, and behind them those of the frames that were read ahead.
     spans: Vec<Span>,
+    /// Those of the frame that was completed last.
+    current: Range<usize>,
+    /// Frames that were read ahead, each with its length and how many arguments it has; and which of them comes next.
+    ahead: Vec<(usize, usize)>,
+    next: usize,
     /// How many are still to come; `None` before the frame's first line is complete.
     missing: Option<usize>,
     /// Where the next line or value begins.
@@ -157,7 +163,8 @@ impl Parser {
     /// A parser at the start of a stream.
     #[must_use]
     pub fn new(limits: FrameLimits) -> Self {
-        Self { limits, spans: Vec::new(), missing: None, at: 0, scanned: 0, value: None }
+        let (spans, ahead) = (Vec::new(), Vec::new());
+        Self { limits, spans, current: 0..0, ahead, next: 0, missing: None, at: 0, scanned: 0, value: None }
     }
 
     /// Reads the frame at the front of `buffer`: its length once it is complete, `None` while it is not.
@@ -169,23 +176,27 @@ impl Parser {
     /// The bytes are no RESP. The stream is of no use any more.
     pub fn parse(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, ProtocolError> {
         debug_assert!(u32::try_from(buffer.len()).is_ok(), "the query buffer's limit lies below 4 GiB");
+        if let Some((length, args)) = self.ahead.get(self.next) {
+            self.next += 1;
+            self.current = self.current.end..self.current.end + args;
+            return Ok(Some(*length));
+        }
         let mut missing = match self.missing {
             Some(missing) => missing,
             None => {
-                self.spans.clear();
+                self.forget_ahead();
+                if let Some(length) = self.ordinary(buffer) {
+                    return Ok(Some(self.finish(length)));
+                }
                 match buffer.first() {
                     None => return Ok(None),
                     Some(b'*') => {}
                     Some(_) => return self.parse_inline(buffer),
                 }
-                let (count, next) = match short_count(buffer) {
-                    Some((count, next)) => (count, next),
-                    None => match self.line(buffer, ProtocolError::CountTooLong, ProtocolError::InvalidCount)? {
-                        // Zero and less is an empty frame, as for Redis.
-                        Some((count, next)) => (usize::try_from(count).unwrap_or(0), next),
-                        None => return Ok(None),
-                    },
-                };
+                let line = self.line(buffer, ProtocolError::CountTooLong, ProtocolError::InvalidCount)?;
+                let Some((count, next)) = line else { return Ok(None) };
+                // Zero and less is an empty frame, as for Redis.
+                let count = usize::try_from(count).unwrap_or(0);
                 if count > self.limits.args_max {
                     return Err(ProtocolError::InvalidCount);
                 }
@@ -194,14 +205,11 @@ impl Parser {
             }
         };
         while missing > 0 {
-            // Nearly every value is short, and nearly always it is all there.
             if self.value.is_none()
-                && let Some((length, start)) = short_length(buffer, self.at)
-                && length <= self.limits.bulk_bytes_max
-                && let Some([b'\r', b'\n']) = buffer.get(start + length..start + length + 2)
+                && let Some((span, next)) = self.short_value(buffer, self.at)
             {
-                self.spans.push(Span::new(start, start + length));
-                self.at = start + length + 2;
+                self.spans.push(span);
+                self.at = next;
                 missing -= 1;
                 continue;
             }
@@ -246,19 +254,86 @@ impl Parser {
     /// The arguments of the frame [`parse`](Self::parse) completed last, in the bytes it was given.
     #[must_use]
     pub fn args<'a>(&'a self, frame: &'a [u8]) -> Args<'a> {
-        Args { frame, spans: &self.spans }
+        Args { frame, spans: &self.spans[self.current.clone()] }
+    }
+
+    /// Whether frames were read ahead that [`parse`](Self::parse) has not come to.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        self.next < self.ahead.len()
+    }
+
+    /// Reads the frame at the front of `buffer`, which begins behind all that was read and read ahead, if it is there and
+    /// quite ordinary: its length. `parse` will come to it in its turn. Ends what is known of the frame completed last.
+    pub fn read_ahead(&mut self, buffer: &[u8]) -> Option<usize> {
+        if self.missing.is_some() {
+            return None;
+        }
+        if !self.is_ahead() {
+            self.forget_ahead();
+        }
+        let known = self.spans.len();
+        let length = self.ordinary(buffer)?;
+        self.ahead.push((length, self.spans.len() - known));
+        self.scanned = 0; // of its first line, if that was incomplete before
+        Some(length)
+    }
+
+    /// How many arguments the frame has that was read ahead last.
+    #[must_use]
+    pub fn args_ahead(&self) -> usize {
+        self.ahead.last().map_or(0, |(_, args)| *args)
+    }
+
+    /// Where in that frame its argument `at` is, if it has one.
+    #[must_use]
+    pub fn arg_ahead(&self, at: usize) -> Option<Range<usize>> {
+        let args = self.spans.len() - self.args_ahead();
+        self.spans.get(args + at).map(|span| span.range())
     }
 
     /// Frees the list of ranges if one huge command made it large; to be called when the connection is idle.
     pub fn shrink(&mut self) {
-        if self.missing.is_none() && self.spans.capacity() > 256 {
+        if self.missing.is_none() && !self.is_ahead() && self.spans.capacity() > 256 {
+            self.forget_ahead();
             self.spans = Vec::new();
         }
     }
 
+    fn forget_ahead(&mut self) {
+        self.ahead.clear();
+        self.spans.clear();
+        (self.next, self.current) = (0, 0..0);
+    }
+
     fn finish(&mut self, length: usize) -> usize {
         (self.missing, self.at, self.scanned, self.value) = (None, 0, 0, None);
+        self.current = 0..self.spans.len();
         length
+    }
+
+    /// Reads a whole frame of short arguments, as nearly all are: its length. Anything else is not for this to judge.
+    fn ordinary(&mut self, buffer: &[u8]) -> Option<usize> {
+        let (count, mut at) = short_count(buffer).filter(|(count, _)| *count <= self.limits.args_max)?;
+        let known = self.spans.len();
+        for _ in 0..count {
+            let Some((span, next)) = self.short_value(buffer, at) else {
+                self.spans.truncate(known);
+                return None;
+            };
+            self.spans.push(span);
+            at = next;
+        }
+        Some(at)
+    }
+
+    /// The argument at `at` if it is short and all there, and where the next one begins.
+    #[inline]
+    fn short_value(&self, buffer: &[u8], at: usize) -> Option<(Span, usize)> {
+        let (length, start) = short_length(buffer, at)?;
+        let end = start + length;
+        let is_whole = length <= self.limits.bulk_bytes_max && buffer.get(end..end + 2)? == b"\r\n";
+        is_whole.then(|| (Span::new(start, end), end + 2))
     }
 
     /// The integer on the line at `self.at`, after its first byte, and where the next line begins.
@@ -320,25 +395,6 @@ impl Parser {
     }
 }
 
-/// The first arguments of the commands that follow in `buffer`, one list a command, as far as that can be seen at a
-/// glance: it ends at the first thing that is not quite ordinary, which is not for this to judge.
-pub fn glance<'a>(buffer: &'a [u8], args: &mut [&'a [u8]; GLANCE_ARGS]) -> Option<(usize, &'a [u8])> {
-    let (count, next) = short_count(buffer)?;
-    let mut rest = &buffer[next..];
-    for at in 0..count {
-        let (length, start) = short_length(rest, 0)?;
-        let end = start + length;
-        if let Some(arg) = args.get_mut(at) {
-            *arg = rest.get(start..end)?;
-        }
-        rest = rest.get(end + 2..)?;
-    }
-    Some((count.min(GLANCE_ARGS), rest))
-}
-
-/// Arguments of one command that [`glance`] shows.
-pub const GLANCE_ARGS: usize = 24;
-
 /// The number on a line `*N` of one or two digits, and where the next line begins; `None` for everything else.
 fn short_count(buffer: &[u8]) -> Option<(usize, usize)> {
     let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
@@ -349,8 +405,8 @@ fn short_count(buffer: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// The length on a line `$N` of up to three digits at `at`, and where the value begins; `None` for everything else,
-/// which is not for this to judge.
+/// The length on a line `$N` of up to three digits at `at`, and where the value begins; `None` for everything else.
+#[inline]
 fn short_length(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
     let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
     match buffer.get(at..)? {

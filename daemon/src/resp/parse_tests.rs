@@ -1,5 +1,7 @@
 //! What is read from a stream, whole and in pieces.
 
+use std::collections::VecDeque;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -11,15 +13,35 @@ type Outcome = (Vec<Vec<Vec<u8>>>, Option<ProtocolError>);
 
 /// Feeds `pieces` one after the other, as reads from a socket would come.
 fn parse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    parse_ahead(pieces, &[0])
+}
+
+/// The same, reading so many frames ahead before each is parsed; the numbers are used in turns.
+fn parse_ahead<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, ahead: &[usize]) -> Outcome {
     let (mut parser, mut buffer, mut frames) = (Parser::new(LIMITS), Vec::new(), Vec::new());
+    let mut wanted = ahead.iter().cycle();
+    let mut announced: VecDeque<(usize, Vec<Vec<u8>>)> = VecDeque::new();
     for piece in pieces {
         buffer.extend_from_slice(piece);
         let mut done = 0;
         loop {
+            assert_eq!(parser.is_ahead(), !announced.is_empty());
+            for _ in 0..*wanted.next().unwrap() {
+                let rest = &buffer[done + announced.iter().map(|(length, _)| length).sum::<usize>()..];
+                let Some(length) = parser.read_ahead(rest) else { break };
+                let args = (0..parser.args_ahead()).map(|at| rest[parser.arg_ahead(at).unwrap()].to_vec()).collect();
+                assert_eq!(parser.arg_ahead(parser.args_ahead()), None);
+                announced.push_back((length, args));
+            }
             match parser.parse(&mut buffer[done..]) {
                 Ok(Some(length)) => {
-                    frames.push(parser.args(&buffer[done..done + length]).iter().map(<[u8]>::to_vec).collect());
+                    let args: Vec<_> = parser.args(&buffer[done..done + length]).iter().map(<[u8]>::to_vec).collect();
+                    if let Some(announced) = announced.pop_front() {
+                        assert_eq!(announced, (length, args.clone()), "a frame is what it was when it was read ahead");
+                    }
+                    frames.push(args);
                     done += length;
+                    parser.shrink();
                 }
                 Ok(None) => break,
                 Err(error) => return (frames, Some(error)),
@@ -148,16 +170,20 @@ fn streams() -> impl Strategy<Value = Vec<u8>> {
     let noise = "[*$\r\n0-9\\-a ]{0,12}".prop_map(String::into_bytes);
     let long = (40usize..90).prop_map(|length| vec![b'1'; length]);
     let part = prop_oneof![6 => frame, 2 => line, 1 => noise, 1 => long];
-    prop::collection::vec(part, 0..6).prop_map(|parts| parts.concat())
+    prop::collection::vec(part, 0..9).prop_map(|parts| parts.concat())
 }
 
 proptest! {
     #[test]
-    fn any_stream_cut_anywhere_parses_the_same(stream in streams(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
+    fn any_stream_cut_anywhere_and_read_ahead_however_far_parses_the_same(
+        stream in streams(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        ahead in prop::collection::vec(0..6_usize, 1..5),
+    ) {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
         cuts.extend([0, stream.len()]);
         cuts.sort_unstable();
         let pieces = cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]);
-        prop_assert_eq!(parse(pieces), whole(&stream));
+        prop_assert_eq!(parse_ahead(pieces, &ahead), whole(&stream));
     }
 }

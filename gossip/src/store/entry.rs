@@ -41,7 +41,7 @@ impl<'a> Entry<'a> {
     pub(super) fn element(self, class: Class, name: &[u8]) -> Element<'a> {
         let found = match self {
             // There is one, without a name.
-            Self::Few(Some(of), mut packed) if of == class && !class.has_names() => packed.next().map(|(.., it)| it),
+            Self::Few(Some(of), packed) if of == class && !class.has_names() => return packed.first(),
             Self::Few(_, mut packed) => {
                 packed.find(|(of, it, _)| *of == class && same(it, name)).map(|(.., element)| element)
             }
@@ -177,11 +177,11 @@ impl Table {
     }
 
     fn get(&self, hash: u64, name: &[u8]) -> Option<Element<'_>> {
-        Some(Packed::one(self.parts.get(self.part_of(hash))?.get(hash, name)?))
+        Some(Packed::new(self.parts.get(self.part_of(hash))?.get(hash, name)?).first())
     }
 
     fn iter(&self) -> impl Iterator<Item = (&[u8], Element<'_>)> {
-        self.parts.iter().flat_map(Records::iter).map(|(name, content)| (name, Packed::one(content)))
+        self.parts.iter().flat_map(Records::iter).map(|(name, content)| (name, Packed::new(content).first()))
     }
 
     fn put(&mut self, hash: u64, name: &[u8], packed: &[u8]) {
@@ -190,7 +190,7 @@ impl Table {
         }
         let at = self.part_of(hash);
         let part = &mut self.parts[at];
-        if let Some(found) = part.find(hash, name) {
+        if let Some((found, _)) = part.find(hash, name) {
             part.replace(found, name, packed);
         } else {
             part.insert(hash, name, packed, hash_of);

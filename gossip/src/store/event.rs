@@ -409,7 +409,9 @@ pub(super) fn begin_key(key: &[u8], changes: usize, bytes: &mut Vec<u8>) {
 
 fn put_dots(dots: Foreign<'_>, bytes: &mut Vec<u8>) {
     varint::put_len(dots.len(), bytes);
-    dots.iter().for_each(|dot| append(&dot, bytes));
+    if dots.len() > 0 {
+        dots.iter().for_each(|dot| append(&dot, bytes));
+    }
 }
 
 fn put_bytes(run: Bytes<'_>, bytes: &mut Vec<u8>) {

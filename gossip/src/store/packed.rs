@@ -137,25 +137,28 @@ impl<'a> Packed<'a> {
         Self { bytes, last: (Dot::new(ReplicaId::new(0), 0), Hlc::new(0)) }
     }
 
-    /// The one element that [`pack_one`] has packed.
-    pub(super) fn one(bytes: &'a [u8]) -> Element<'a> {
-        let mut packed = Self::new(bytes);
-        let [head] = packed.array();
-        packed.element(head)
+    /// The first element, of a class without names or packed by [`pack_one`].
+    #[inline]
+    pub(super) fn first(mut self) -> Element<'a> {
+        let [head] = self.array();
+        self.element(head)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> [u8; N] {
         let (head, rest) = self.bytes.split_first_chunk().expect("it was packed");
         self.bytes = rest;
         *head
     }
 
+    #[inline]
     fn slice(&mut self, len: usize) -> &'a [u8] {
         let (head, rest) = self.bytes.split_at(len);
         self.bytes = rest;
         head
     }
 
+    #[inline]
     fn cell(&mut self, form: u8) -> (Dot, Hlc) {
         match form {
             NEAR => {
@@ -175,6 +178,7 @@ impl<'a> Packed<'a> {
     }
 
     /// The cells of an element with this head byte.
+    #[inline]
     fn element(&mut self, head: u8) -> Element<'a> {
         let (shape, form) = (head >> SHAPE_SHIFT & TWO_BITS, head >> FORM_SHIFT & TWO_BITS);
         let mut element = Element::default();
@@ -203,12 +207,14 @@ impl<'a> Packed<'a> {
         element
     }
 
+    #[inline]
     fn register(&mut self, form: u8) -> (Dot, Register<'a>) {
         let (dot, clock) = self.cell(form);
         let len = varint::take_len(&mut self.bytes);
         (dot, Register { clock, value: self.slice(len) })
     }
 
+    #[inline]
     fn count(&mut self, form: u8) -> (Dot, Count) {
         let (dot, clock) = self.cell(form);
         let birth = dot.seq - varint::take(&mut self.bytes);
@@ -289,7 +295,7 @@ mod tests {
             for (class, _, cells) in &all {
                 let mut bytes = Vec::new();
                 pack_one(Class::from_code(*class).unwrap(), &element(cells), &mut bytes);
-                prop_assert_eq!(Packed::one(&bytes), element(cells));
+                prop_assert_eq!(Packed::new(&bytes).first(), element(cells));
             }
         }
     }

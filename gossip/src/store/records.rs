@@ -38,9 +38,17 @@ impl Records {
         self.table.len()
     }
 
-    /// Where the record of `name` is, whose place in the table is decided by `hash`: good until the table changes. O(1).
-    pub(super) fn find(&self, hash: u64, name: &[u8]) -> Option<usize> {
-        self.table.find_bucket_index(hash, |at| self.block.is_named(*at, name))
+    /// Where the record of `name` is, whose place in the table is decided by `hash`: good until the table changes. And
+    /// what is recorded there. O(1).
+    #[inline]
+    pub(super) fn find(&self, hash: u64, name: &[u8]) -> Option<(usize, &[u8])> {
+        let mut content = &[][..];
+        let is_it = |at: &u32| {
+            let record = self.block.record(*at);
+            content = record.1;
+            same(record.0, name)
+        };
+        Some((self.table.find_bucket_index(hash, is_it)?, content))
     }
 
     /// What is recorded there.
@@ -76,7 +84,7 @@ impl Records {
 
     /// What is recorded under `name`. O(1).
     pub(super) fn get(&self, hash: u64, name: &[u8]) -> Option<&[u8]> {
-        self.find(hash, name).map(|found| self.at(found))
+        self.find(hash, name).map(|(_, content)| content)
     }
 
     /// Every name with what is recorded under it, in no order.
@@ -97,10 +105,12 @@ impl Records {
         let Self { table, block } = self;
         let alone = table.len() == 1;
         let at = table.get_bucket_mut(found).expect("it was found");
-        let old = block.record(*at).1;
-        if size_of_record(name.len(), old.len()) == size_of_record(name.len(), content.len()) {
-            block.write(*at, name, content);
-            return;
+        let old_len = block.record(*at).1.len();
+        if old_len == content.len() {
+            return block.overwrite(*at, name.len(), content);
+        }
+        if size_of_record(name.len(), old_len) == size_of_record(name.len(), content.len()) {
+            return block.write(*at, name, content);
         }
         if alone {
             *block = Block::default();
@@ -114,7 +124,7 @@ impl Records {
     /// Removes a record; says whether there was one.
     pub(super) fn remove(&mut self, hash: u64, name: &[u8]) -> bool {
         let Self { table, block } = self;
-        let Ok(found) = table.find_entry(hash, |at| block.is_named(*at, name)) else { return false };
+        let Ok(found) = table.find_entry(hash, |at| same(block.record(*at).0, name)) else { return false };
         block.release(found.remove().0);
         if self.table.is_empty() {
             *self = Self::default();
@@ -204,12 +214,7 @@ impl Block {
         (name, &bytes[..content_len])
     }
 
-    #[inline]
-    fn is_named(&self, at: u32, name: &[u8]) -> bool {
-        same(self.record(at).0, name)
-    }
-
-    /// Writes a record where there is room for it.
+    /// Finds room for a record, and writes it there.
     fn allot(&mut self, name: &[u8], content: &[u8]) -> u32 {
         let size = size_of_record(name.len(), content.len());
         let at = match self.free.get(size / UNIT).copied().filter(|at| *at != NONE) {
@@ -274,6 +279,14 @@ impl Block {
         self.free[size / UNIT] = at;
     }
 
+    /// Writes other content into a record with a name of this length, as long as what is there.
+    fn overwrite(&mut self, at: u32, name_len: usize, content: &[u8]) {
+        let (segment, from) = place_of(at);
+        let from = from + varint::len(name_len) + varint::len(content.len()) + name_len;
+        self.segments[segment][from..from + content.len()].copy_from_slice(content);
+    }
+
+    /// Writes a record where there is room for it.
     fn write(&mut self, at: u32, name: &[u8], content: &[u8]) {
         let (segment, from) = place_of(at);
         let bytes = &mut self.segments[segment][from..];
@@ -312,7 +325,7 @@ mod tests {
 
     fn put(records: &mut Records, name: &[u8], content: &[u8]) {
         match records.find(hash_of(name), name) {
-            Some(found) => records.replace(found, name, content),
+            Some((found, _)) => records.replace(found, name, content),
             None => records.insert(hash_of(name), name, content, hash_of),
         }
     }

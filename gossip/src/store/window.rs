@@ -311,14 +311,26 @@ impl Window {
         let is_sent = |it: &&Noted| !it.change.is_empty();
         let is_same = |a: &_, b: &_| {
             let (a, b): (&Noted, &Noted) = (noted(a), noted(b));
-            a.key_hash == b.key_hash && same(&self.bytes[a.key.clone()], &self.bytes[b.key.clone()])
+            a.key == b.key || a.key_hash == b.key_hash && same(&self.bytes[a.key.clone()], &self.bytes[b.key.clone()])
         };
         for (bucket, part) in &self.parts {
-            let keys = self.order[part.clone()].chunk_by(is_same);
-            let keys = keys.filter(|key| key.iter().map(noted).any(|it| is_sent(&it)));
+            let part = &self.order[part.clone()];
             let (names, cleared) = (self.names.get(bucket), self.cleared.get(bucket));
-            let count = keys.clone().count();
-            begin_part(*bucket, names.map_or(&[], Dots::as_slice), cleared.map(Dots::as_slice), count, &mut body);
+            let begin = |keys: usize, body: &mut Vec<u8>| {
+                begin_part(*bucket, names.map_or(&[], Dots::as_slice), cleared.map(Dots::as_slice), keys, body);
+            };
+            // Nearly every part is of one change.
+            if let [one] = part {
+                let it = noted(one);
+                begin(usize::from(is_sent(&it)), &mut body);
+                if is_sent(&it) {
+                    begin_key(&self.bytes[it.key.clone()], 1, &mut body);
+                    body.extend_from_slice(&self.bytes[it.change.clone()]);
+                }
+                continue;
+            }
+            let keys = part.chunk_by(is_same).filter(|key| key.iter().map(noted).any(|it| is_sent(&it)));
+            begin(keys.clone().count(), &mut body);
             for key in keys {
                 let sent = key.iter().map(noted).filter(is_sent);
                 begin_key(&self.bytes[noted(&key[0]).key.clone()], sent.clone().count(), &mut body);
