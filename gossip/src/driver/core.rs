@@ -4,7 +4,7 @@
 //! sent, and arms the timer for the next deadline, all under the lock; then, with the lock released, it sends. So a
 //! write made on an idle node is on its way before the call that made it returns, with no task woken in between.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
@@ -96,6 +96,8 @@ pub(super) struct Shared {
     /// Hears to whom membership has answered, while this node says farewell.
     farewells: Mutex<Option<mpsc::Sender<SocketAddr>>>,
     pub(super) members: watch::Sender<Vec<Member>>,
+    /// Where members can be asked over streams: known before the engine knows of them, and can ask.
+    bulk_addresses: Mutex<BTreeMap<ReplicaId, SocketAddr>>,
     /// There once the replica is ready.
     pub(super) ready: watch::Sender<Option<ReadyReason>>,
     /// There once the node has ended by itself.
@@ -143,6 +145,7 @@ impl Shared {
             membership: Mutex::new(None),
             farewells: Mutex::new(None),
             members: watch::Sender::default(),
+            bulk_addresses: Mutex::default(),
             ready: watch::Sender::new(None),
             failure: watch::Sender::new(None),
             id,
@@ -482,6 +485,19 @@ impl Shared {
     /// How often membership calls, to be told of changes and answers.
     pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of where members can be asked over streams. To be called before the engine hears of them.
+    pub(super) fn note_bulk_addresses(&self, members: &[Member]) {
+        // The first of an id is the one that is up.
+        let peers = members.iter().rev().filter(|member| !member.is_self);
+        let addresses = peers.filter_map(|peer| Some((peer.id, peer.bulk?))).collect();
+        *self.bulk_addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    /// Where a peer can be asked over streams.
+    pub(super) fn bulk_address(&self, peer: ReplicaId) -> Option<SocketAddr> {
+        self.bulk_addresses.lock().unwrap_or_else(PoisonError::into_inner).get(&peer).copied()
     }
 
     /// Starts or stops reporting to whom membership answers.

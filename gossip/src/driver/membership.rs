@@ -254,9 +254,11 @@ impl Membership {
             }
             _ => None,
         });
+        let members = self.roster.members();
+        self.shared.note_bulk_addresses(&members);
         self.take(steps);
         // Last, so that whoever sees a member as a peer may rely on the engine to see it too.
-        self.shared.members.send_replace(self.roster.members());
+        self.shared.members.send_replace(members);
         failure
     }
 

@@ -1,7 +1,6 @@
 //! The asking side: each request of the engine on a stream of its own.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -170,7 +169,8 @@ impl Carrier {
         if let Some(open) = slot.as_ref().filter(|it| is_open(it)) {
             return Ok(open.clone());
         }
-        let connection = self.endpoint.connect(self.address_of(peer)?, SERVER_NAME)?.await?;
+        let connection =
+            self.endpoint.connect(self.shared.bulk_address(peer).ok_or(Failure::NoAddress)?, SERVER_NAME)?.await?;
         self.shared.tally.bulk_connections_made.add(1);
         *slot = Some(connection.clone());
         Ok(connection)
@@ -183,12 +183,6 @@ impl Carrier {
             Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|it| it.as_ref().is_some_and(is_open))
         });
         Arc::clone(slots.entry(peer).or_default())
-    }
-
-    fn address_of(&self, peer: ReplicaId) -> Result<SocketAddr, Failure> {
-        let members = self.shared.members.borrow();
-        let member = members.iter().find(|member| member.id == peer && !member.is_self);
-        member.and_then(|member| member.bulk).ok_or(Failure::NoAddress)
     }
 }
 
