@@ -11,7 +11,7 @@
 //! - callers reach the engine through typed handles ([`Node::counter`] and its kin) or [`Node::with`], from any thread, and
 //!   their writes leave at once.
 //!
-//! The engine stands behind one mutex, held for short synchronous work only: never across a system call that could
+//! The engine stands behind one lock, held for short synchronous work only: never across a system call that could
 //! wait, never across an `await`. Datagrams are collected under the lock and sent after it is released.
 //!
 //! # What is bounded, and what happens at the bound
