@@ -156,6 +156,32 @@ fn additions_in_a_loop_that_never_lets_the_runtime_go_reach_a_peer() {
     });
 }
 
+/// As above, but the additions are far apart: the first one after the end of a window hands over what the window holds.
+#[test]
+fn an_addition_after_the_end_of_a_window_hands_it_over_though_the_runtime_is_held_up() {
+    let there = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread");
+    let here = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a thread");
+    let b = there.block_on(start(config("b", &[])));
+    here.block_on(async {
+        let a = start(config("a", &[&b])).await;
+        has_peers(&a, 1).await;
+        let hits = a.counter("hits");
+        let window = (0..5).map(|_| hits.add(1).expect("a number")).last().expect("five");
+        // Far longer than a window.
+        std::thread::sleep(Duration::from_millis(20));
+        hits.add(1).expect("a number");
+        let begun = Instant::now();
+        while b.counter("hits").value().expect("a number") < window.into() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(5),
+                "the peer has seen {:?} of {window}",
+                b.counter("hits").value()
+            );
+            std::thread::yield_now();
+        }
+    });
+}
+
 #[tokio::test]
 async fn who_begins_to_listen_hears_of_the_next_addition() {
     let node = start(config("a", &[])).await;
