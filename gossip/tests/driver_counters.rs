@@ -156,7 +156,7 @@ fn additions_in_a_loop_that_never_lets_the_runtime_go_reach_a_peer() {
     });
 }
 
-/// As above, but the additions are far apart: the first one after the end of a window hands over what the window holds.
+/// As above, but the additions are far apart: one after the end of a window hands over what the window holds.
 #[test]
 fn an_addition_after_the_end_of_a_window_hands_it_over_though_the_runtime_is_held_up() {
     let there = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread");
@@ -165,20 +165,18 @@ fn an_addition_after_the_end_of_a_window_hands_it_over_though_the_runtime_is_hel
     here.block_on(async {
         let a = start(config("a", &[&b])).await;
         has_peers(&a, 1).await;
+        has_peers(&b, 1).await;
         let hits = a.counter("hits");
-        let window = (0..5).map(|_| hits.add(1).expect("a number")).last().expect("five");
-        // Far longer than a window.
-        std::thread::sleep(Duration::from_millis(20));
-        hits.add(1).expect("a number");
-        let begun = Instant::now();
-        while b.counter("hits").value().expect("a number") < window.into() {
-            assert!(
-                begun.elapsed() < Duration::from_secs(5),
-                "the peer has seen {:?} of {window}",
-                b.counter("hits").value()
-            );
-            std::thread::yield_now();
+        (0..5).for_each(|_| assert!(hits.add(1).is_ok()));
+        // A datagram may be lost, and nobody is there to send it again; ten in a row are not.
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(50)); // far longer than a window
+            hits.add(1).expect("a number");
+            if b.counter("hits").value().expect("a number") >= 5 {
+                return;
+            }
         }
+        panic!("the peer has seen {:?}", b.counter("hits").value());
     });
 }
 

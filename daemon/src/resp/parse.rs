@@ -185,9 +185,6 @@ impl Parser {
             Some(missing) => missing,
             None => {
                 self.forget_ahead();
-                if let Some(length) = self.ordinary(buffer) {
-                    return Ok(Some(self.finish(length)));
-                }
                 match buffer.first() {
                     None => return Ok(None),
                     Some(b'*') => {}
@@ -263,8 +260,9 @@ impl Parser {
         self.next < self.ahead.len()
     }
 
-    /// Reads the frame at the front of `buffer`, which begins behind all that was read and read ahead, if it is there and
-    /// quite ordinary: its length. `parse` will come to it in its turn. Ends what is known of the frame completed last.
+    /// Reads the frame at the front of `buffer`, which begins behind all that was read and read ahead, if all of it is there
+    /// and its arguments are few and short, as nearly always; anything else is for `parse` to judge. Its length. `parse`
+    /// will come to it in its turn. Ends what is known of the frame completed last.
     pub fn read_ahead(&mut self, buffer: &[u8]) -> Option<usize> {
         if self.missing.is_some() {
             return None;
@@ -272,11 +270,19 @@ impl Parser {
         if !self.is_ahead() {
             self.forget_ahead();
         }
+        let (count, mut at) = short_count(buffer).filter(|(count, _)| *count <= self.limits.args_max)?;
         let known = self.spans.len();
-        let length = self.ordinary(buffer)?;
-        self.ahead.push((length, self.spans.len() - known));
+        for _ in 0..count {
+            let Some((span, next)) = self.short_value(buffer, at) else {
+                self.spans.truncate(known);
+                return None;
+            };
+            self.spans.push(span);
+            at = next;
+        }
+        self.ahead.push((at, count));
         self.scanned = 0; // of its first line, if that was incomplete before
-        Some(length)
+        Some(at)
     }
 
     /// How many arguments the frame has that was read ahead last.
@@ -295,8 +301,7 @@ impl Parser {
     /// Frees the list of ranges if one huge command made it large; to be called when the connection is idle.
     pub fn shrink(&mut self) {
         if self.missing.is_none() && !self.is_ahead() && self.spans.capacity() > 256 {
-            self.forget_ahead();
-            self.spans = Vec::new();
+            *self = Self::new(self.limits);
         }
     }
 
@@ -310,21 +315,6 @@ impl Parser {
         (self.missing, self.at, self.scanned, self.value) = (None, 0, 0, None);
         self.current = 0..self.spans.len();
         length
-    }
-
-    /// Reads a whole frame of short arguments, as nearly all are: its length. Anything else is not for this to judge.
-    fn ordinary(&mut self, buffer: &[u8]) -> Option<usize> {
-        let (count, mut at) = short_count(buffer).filter(|(count, _)| *count <= self.limits.args_max)?;
-        let known = self.spans.len();
-        for _ in 0..count {
-            let Some((span, next)) = self.short_value(buffer, at) else {
-                self.spans.truncate(known);
-                return None;
-            };
-            self.spans.push(span);
-            at = next;
-        }
-        Some(at)
     }
 
     /// The argument at `at` if it is short and all there, and where the next one begins.

@@ -40,7 +40,7 @@ const BLOCKED_PAUSE_US: u64 = 1_000;
 /// The engine and what must change in step with it.
 pub(super) struct Core {
     pub(super) replica: Replica,
-    /// Nothing of them waits while somebody else works on the replica.
+    /// Nothing of them waits when somebody else reads or writes the store.
     sums: Sums,
     /// What the timer is set to, in the engine's microseconds.
     armed: Option<u64>,
@@ -184,11 +184,11 @@ impl Shared {
     pub(super) fn add(&self, key: &[u8], delta: i64) -> Result<i64, WriteError> {
         let hash = sums::hash_of(key);
         let mut core = self.lock();
-        if let Some(sum) = core.sums.add(hash, key, delta, &self.clock) {
+        let now = self.clock.now();
+        if let Some(sum) = core.sums.add(hash, key, delta, now) {
             return Ok(sum);
         }
         core.write_sums();
-        let now = self.clock.now();
         let sum = core.replica.write(now, key.len(), |writer| writer.add(key, delta));
         if !core.may_rest(now) {
             core.sums.forget();

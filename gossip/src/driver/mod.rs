@@ -24,6 +24,7 @@
 //! | answers to own requests under way | [`NodeConfig::bulk_bytes_max`] | the stream is not read on until there is room |
 //! | answers longer than that, each way | one, of 4 GiB, in memory as far as it has come | put off; beyond 4 GiB refused, counted and logged |
 //! | connections, streams, requests and answers of others | constants in `bulk` | refused, or not read on |
+//! | counters whose sums are known outside the engine | 64, each with its key | a new one takes the place of another |
 //! | members that went down and may come back | [`DOWN_MAX`] | the one longest away is forgotten; it comes back through its own seeds |
 //!
 //! # Without Linux

@@ -1,20 +1,15 @@
 //! Sums of counters that are added to without the engine.
 //!
 //! All that a replica adds to one counter while a flush window is open becomes one cell of one event; the sums on the
-//! way there are seen by nobody but the callers. So once the engine has made one addition, the ones that follow are made
-//! here: a comparison and two sums of integers, under the engine's lock. What came together is written when anybody
-//! comes to the engine for anything else ([`Shared::core`](super::core::Shared::core), reads included), the end of the
-//! window among them: nobody can tell the difference.
+//! way there are seen by nobody but the callers. So once the engine has made one addition, those that follow before the
+//! window ends are made here: a comparison and two sums of integers, under the engine's lock. What came together is written
+//! when anybody comes to the engine for anything else ([`Shared::core`](super::core::Shared::core), reads included), the
+//! end of the window among them: nobody can tell the difference.
 
-use super::clock::Clock;
 use crate::engine::{Now, Replica};
 
 /// How many counters are known at once. Two that fall on one slot take turns.
 const SLOTS: usize = u64::BITS as usize;
-/// Additions between two looks at the clock: should the task that waits for the timer not get to run, then the additions
-/// themselves see that the window is over.
-const UNTIMED_MAX: u32 = 32;
-
 /// What the counters come to that were added to last.
 #[derive(Default)]
 pub(super) struct Sums {
@@ -23,17 +18,16 @@ pub(super) struct Sums {
     known: u64,
     /// Those of which something waits to be written.
     waiting: u64,
-    /// When the engine was last written to, and when its window ends.
+    /// When the last addition was made, and when the engine's window ends.
     now: Now,
     ends: u64,
-    untimed: u32,
 }
 
 #[derive(Clone, Default)]
 struct Sum {
-    /// Of the key that came last.
+    /// Of the key that the engine added to last; not always that of the sum.
     hash: u64,
-    /// The key whose sum this is.
+    /// The key whose sum this is, if the slot is known.
     key: Vec<u8>,
     sum: i64,
     /// The part of it that the engine has not been told.
@@ -42,21 +36,15 @@ struct Sum {
 
 impl Sums {
     /// Adds to a sum that is known; `None`: this addition is the engine's.
-    pub(super) fn add(&mut self, hash: u64, key: &[u8], delta: i64, clock: &Clock) -> Option<i64> {
+    pub(super) fn add(&mut self, hash: u64, key: &[u8], delta: i64, now: Now) -> Option<i64> {
         let slot = slot_of(hash);
-        if self.known & 1 << slot == 0 || self.slots[slot].key != key {
+        if self.known & 1 << slot == 0 || now.mono >= self.ends || self.slots[slot].key != key {
             return None;
-        }
-        if self.untimed == UNTIMED_MAX {
-            if clock.now().mono >= self.ends {
-                return None;
-            }
-            self.untimed = 0;
         }
         let it = &mut self.slots[slot];
         (it.sum, it.waiting) = (it.sum.checked_add(delta)?, it.waiting.checked_add(delta)?);
         self.waiting |= 1 << slot;
-        self.untimed += 1;
+        self.now = now;
         Some(it.sum)
     }
 
@@ -64,10 +52,11 @@ impl Sums {
     /// Nothing may wait. A key that was not the last one in its slot has to come a second time to be worth a copy.
     pub(super) fn learn(&mut self, hash: u64, key: &[u8], sum: i64, now: Now, ends: u64) {
         self.slots.resize(SLOTS, Sum::default());
-        (self.now, self.ends, self.untimed) = (now, ends, 0);
+        (self.now, self.ends) = (now, ends);
         let slot = slot_of(hash);
         let it = &mut self.slots[slot];
         if it.hash != hash {
+            // The sum in the slot, if it is of this very key, is not kept up to date by this addition.
             it.hash = hash;
             self.known &= !(1 << slot);
             return;

@@ -409,6 +409,7 @@ pub(super) fn begin_key(key: &[u8], changes: usize, bytes: &mut Vec<u8>) {
 
 fn put_dots(dots: Foreign<'_>, bytes: &mut Vec<u8>) {
     varint::put_len(dots.len(), bytes);
+    // There are none, nearly always, and the iterator takes long to find out.
     if dots.len() > 0 {
         dots.iter().for_each(|dot| append(&dot, bytes));
     }
