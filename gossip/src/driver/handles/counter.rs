@@ -29,7 +29,7 @@ impl<A: Access> Counter<A> {
     }
 
     /// Adds `delta`; the sum as this node knows it. O(1). Additions in quick succession, with nothing else written or read
-    /// at the node between them, cost a tenth of the first.
+    /// at the node between them, cost a quarter of the first.
     ///
     /// # Errors
     /// The key holds another type or a text that is no number, the sum would leave 64 bits, a limit is exceeded, or the
