@@ -54,11 +54,13 @@ fn cahoots() -> Vec<Outcome> {
     let joined = under_load(&socket, || joiner = Some(join(setup)));
     cluster.push(joiner.expect("it has joined"));
     let stopped = under_load(&socket, || stop_for_a_while(cluster[2].pid()));
+    let returned = under_load(&socket, || go_on(cluster[2].pid()));
     vec![
         ("nothing else", calm),
         ("a snapshot is written", saved),
         ("a fourth replica joins and fetches all", joined),
-        ("a peer is stopped for 60 s, and returns", stopped),
+        ("a peer is stopped for 60 s", stopped),
+        ("that peer returns, 10 s", returned),
     ]
 }
 
@@ -82,7 +84,8 @@ fn redis(directory: &Path) -> Vec<Outcome> {
         primary.await_replicas(3);
     });
     let stopped = under_load(&socket, || stop_for_a_while(replicas[1].pid()));
-    vec![("", calm), ("", saved), ("", joined), ("", stopped)]
+    let returned = under_load(&socket, || go_on(replicas[1].pid()));
+    vec![("", calm), ("", saved), ("", joined), ("", stopped), ("", returned)]
 }
 
 /// Sets all keys.
@@ -160,10 +163,19 @@ fn join(setup: Setup) -> Daemon {
     daemon
 }
 
+/// Stops a process, for longer than one load lasts.
 fn stop_for_a_while(pid: u32) {
-    let pid = Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("no process has the id 0");
-    kill_process(pid, Signal::STOP).expect("it runs");
+    signal(pid, Signal::STOP);
     std::thread::sleep(STOPPED);
-    kill_process(pid, Signal::CONT).expect("it is stopped");
+}
+
+/// Lets a stopped process go on, and watches for a while.
+fn go_on(pid: u32) {
+    signal(pid, Signal::CONT);
     std::thread::sleep(RETURNING);
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("no process has the id 0");
+    kill_process(pid, signal).expect("it runs, or is stopped");
 }
