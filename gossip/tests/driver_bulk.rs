@@ -35,11 +35,6 @@ async fn has_keys(node: &Node, keys: usize) {
     within(&format!("{keys} keys"), all).await;
 }
 
-fn assert_equal(a: &Node, b: &Node) {
-    let [a, b] = [a, b].map(|node| node.with(|replica, _| replica.status()));
-    assert_eq!((a.version_vector, a.fingerprint), (b.version_vector, b.fingerprint));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_node_catches_up_on_what_no_log_has_with_and_without_a_key() {
     for key in [None, Some(ClusterKey::new([7; 32]))] {

@@ -167,10 +167,7 @@ pub(super) fn by_name(name: &[u8]) -> Option<&'static Command> {
     if name.len() > NAME_BYTES_MAX {
         return None;
     }
-    // Byte by byte: reading at once what was just written byte by byte would have to wait for it.
-    let (low, high) = name.split_at(name.len().min(8));
-    let word = |part: &[u8]| part.iter().rev().fold(0, |word, byte| word << 8 | u64::from(byte.to_ascii_lowercase()));
-    let folded = u128::from(word(high)) << 64 | u128::from(word(low));
+    let folded = fold(name);
     let mut slot = slot_of(folded);
     while let Some(at) = INDEX[slot].checked_sub(1).map(usize::from) {
         // The length tells `get` from `get\0`.
@@ -182,15 +179,23 @@ pub(super) fn by_name(name: &[u8]) -> Option<&'static Command> {
     None
 }
 
-/// A name in the table, in lower case already, as a number.
+/// A name of at most [`NAME_BYTES_MAX`] bytes as a number, whatever its case.
 const fn fold(name: &[u8]) -> u128 {
-    let mut bytes = [0; NAME_BYTES_MAX];
-    let mut at = 0;
-    while at < name.len() {
-        bytes[at] = name[at];
-        at += 1;
+    let half = if name.len() < 8 { name.len() } else { 8 };
+    let (low, high) = name.split_at(half);
+    (word(high) as u128) << 64 | word(low) as u128
+}
+
+/// At most eight bytes as a number. Shifted together byte by byte: reading at once what was just written byte by byte would
+/// have to wait for it.
+const fn word(part: &[u8]) -> u64 {
+    let mut word = 0;
+    let mut at = part.len();
+    while at > 0 {
+        at -= 1;
+        word = word << 8 | part[at].to_ascii_lowercase() as u64;
     }
-    u128::from_le_bytes(bytes)
+    word
 }
 
 /// Multiplicative hashing: the high bits of a product depend on all bits of the name.

@@ -24,12 +24,12 @@ use super::pace::Pace;
 use super::presence::Guards;
 use super::pump::{BURST_MAX, UNSENT_MAX};
 use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
-use super::sums::{self, Sums};
+use super::sums::Sums;
 use super::timer::Timer;
 use super::transport::Inbound;
 use super::waiters::{Waiters, Waiting};
 use crate::engine::{Ask, Event, Now, RUN_MAX, Readiness, ReadyReason, Replica, Transmit};
-use crate::store::{Change, WriteError};
+use crate::store::{Change, WriteError, hash_of};
 
 /// Why the engine's lock is not had any more.
 const BROKEN: &str = "a call into the engine panicked half way, and its state cannot be trusted any more";
@@ -182,7 +182,7 @@ impl Shared {
 
     /// Adds `delta` to the counter at `key`, as a group of its own does.
     pub(super) fn add(&self, key: &[u8], delta: i64) -> Result<i64, WriteError> {
-        let hash = sums::hash_of(key);
+        let hash = hash_of(key);
         let mut core = self.lock();
         let now = self.clock.now();
         if let Some(sum) = core.sums.add(hash, key, delta, now) {
@@ -192,9 +192,7 @@ impl Shared {
         let sum = core.replica.write(now, key.len(), |writer| writer.add(key, delta));
         if !core.may_rest(now) {
             core.sums.forget();
-            let turn = self.turn(&mut core, now);
-            drop(core);
-            self.finish(turn);
+            self.see_to(core, now);
         } else if let (Ok(sum), Some(ends)) = (&sum, core.replica.flush_due()) {
             core.sums.learn(hash, key, *sum, now, ends);
         }
@@ -212,9 +210,7 @@ impl Shared {
         // Read under the lock, so that the engine's time never runs backwards.
         let now = self.clock.now();
         let result = f(&mut core, now);
-        let turn = self.turn(&mut core, now);
-        drop(core);
-        self.finish(turn);
+        self.see_to(core, now);
         result
     }
 
@@ -225,9 +221,7 @@ impl Shared {
         let now = self.clock.now();
         let result = f(&mut core.replica, now);
         if !core.may_rest(now) {
-            let turn = self.turn(&mut core, now);
-            drop(core);
-            self.finish(turn);
+            self.see_to(core, now);
         }
         result
     }
@@ -242,10 +236,15 @@ impl Shared {
         }
         let waiting = self.waiters.enter(seq, replicas);
         core.hurry |= seq > core.hurried;
+        self.see_to(core, now);
+        Ok(waiting)
+    }
+
+    /// Sees to what follows from what the engine was given, and gives it back.
+    fn see_to(&self, mut core: RwLockWriteGuard<'_, Core>, now: Now) {
         let turn = self.turn(&mut core, now);
         drop(core);
         self.finish(turn);
-        Ok(waiting)
     }
 
     /// The locked half of a step.

@@ -91,11 +91,6 @@ impl Sums {
     }
 }
 
-/// What [`Sums`] know a key by.
-pub(super) fn hash_of(key: &[u8]) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(key)
-}
-
 fn slot_of(hash: u64) -> usize {
     usize::try_from(hash % SLOTS as u64).expect("fewer than there are slots")
 }

@@ -66,7 +66,7 @@ impl<'a> Path<'a> {
 }
 
 /// The hash of a key or a name. Every replica of every version computes the same: buckets depend on it.
-pub(super) fn hash_of(bytes: &[u8]) -> u64 {
+pub(crate) fn hash_of(bytes: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(bytes)
 }
 

@@ -48,7 +48,6 @@ use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
 use crate::{Hlc, Limits};
 use bucket::{Bucket, bucket_of};
-use cell::hash_of;
 use identity::Provisional;
 use window::Window;
 
@@ -57,6 +56,7 @@ pub use ballot::{BALLOT_BYTES_MAX, Ballot, present};
 pub use bucket::BUCKETS;
 pub use carried::{CarriedCell, cells_of_event, cells_of_transfer};
 pub use cell::Class;
+pub(crate) use cell::hash_of;
 pub use changes::Change;
 pub use difference::Sketch;
 pub use event::EventError;

@@ -97,3 +97,9 @@ pub(crate) async fn reads(node: &Node, key: &str, value: &str) {
     };
     within(&format!("{key} = {value}"), read).await;
 }
+
+/// Two nodes that have applied the same are the same.
+pub(crate) fn assert_equal(a: &Node, b: &Node) {
+    let [a, b] = [a, b].map(|node| node.with(|replica, _| replica.status()));
+    assert_eq!((a.version_vector, a.fingerprint), (b.version_vector, b.fingerprint));
+}
