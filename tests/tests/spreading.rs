@@ -211,6 +211,30 @@ fn a_replica_away_until_every_log_was_cut_gets_what_it_missed_and_brings_what_it
     (0..20).for_each(|number| everywhere(&world, &format!("old{number}"), &Shown::Nothing));
 }
 
+/// Buckets that have been fetched are ahead of those that have not, and of events on their way: that is no news for those
+/// who gave them.
+#[test]
+fn nobody_fetches_from_a_joiner_what_it_has_just_fetched() {
+    let mut world = World::new(5, 4, short_log(2_000));
+    world.detector().delay = (1_000, 50_000);
+    (0..3).for_each(|host| _ = world.start(host));
+    world.advance(2 * SECOND);
+    let write = |world: &mut World, number: usize| {
+        add(world, number % 3, &format!("key{}", number % 5_000), 1);
+        world.advance(1_000);
+    };
+    (0..5_000).for_each(|number| write(&mut world, number));
+    let fetched = |world: &mut World, host| world.status(host).counters.reconciliations;
+    let before: u64 = (0..3).map(|host| fetched(&mut world, host)).sum();
+    world.start(3);
+    (0..15_000).for_each(|number| write(&mut world, number));
+    assert!(fetched(&mut world, 3) > 0, "the logs do not reach back");
+    assert!(world.status(3).counters.buckets_joined > 500);
+    assert_eq!((0..3).map(|host| fetched(&mut world, host)).sum::<u64>(), before, "it has nothing that they lack");
+    world.heal(&[]);
+    everywhere(&world, "key7", &Shown::text("4"));
+}
+
 #[test]
 fn replicas_that_wrongly_take_each_other_for_dead_still_come_to_agree() {
     let mut world = cluster(2, ReplicaConfig::default());

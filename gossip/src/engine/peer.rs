@@ -100,6 +100,8 @@ pub(super) struct Peer {
     pub(super) clock_offset_ms: Option<i64>,
     /// When catching up for its sake was last begun.
     pub(super) reconciled_at: Option<u64>,
+    /// Since when it has said that buckets of its are ahead of its vector.
+    pub(super) ahead_since: Option<u64>,
     pub(super) kept: Kept,
     /// Of what is given out to it.
     pub(super) allowance: Allowance,
@@ -141,6 +143,7 @@ impl Peer {
             agrees: None,
             clock_offset_ms: None,
             reconciled_at: None,
+            ahead_since: None,
             kept: Kept::default(),
             allowance: Allowance::default(),
         }
@@ -160,6 +163,7 @@ impl Peer {
         self.jobs.clear();
         self.relays.clear();
         self.asked_upto = 0;
+        self.ahead_since = None;
     }
 
     /// When something is due for it.

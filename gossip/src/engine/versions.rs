@@ -148,7 +148,9 @@ impl Replica {
         rest: Option<u64>,
         reply: bool,
     ) {
-        let ahead = u16::try_from(self.store.buckets_ahead()).unwrap_or(u16::MAX);
+        // While it fetches buckets itself, those it has are ahead of those to come, and nobody lacks anything of that.
+        let ahead = if self.reconciliation.is_some() { 0 } else { self.store.buckets_ahead() };
+        let ahead = u16::try_from(ahead).unwrap_or(u16::MAX);
         let (seq, first, last) = (self.position_sealed(), *range.start(), *range.end());
         self.counters.versions_sent += 1;
         self.tell(peer, &Message::Versions { seq, ahead, first, last, entries, rest, reply });
@@ -193,7 +195,7 @@ impl Replica {
         for (origin, seq) in entries {
             self.pull(now, *origin, sender, *seq);
         }
-        if ahead > 0 && !lacking && rest_agrees && range.end() == ALL.end() {
+        if self.stays_ahead(now, sender, ahead) && !lacking && rest_agrees && range.end() == ALL.end() {
             // It knows buckets further than any vector says: what is known of them travels by buckets only.
             self.reconcile(now, sender, None);
         }
@@ -207,6 +209,17 @@ impl Replica {
         if !rest_agrees {
             self.describe(sender, range);
         }
+    }
+
+    /// Whether a peer, by what it says now, has had buckets ahead of its vector for longer than events take that are on
+    /// their way to it. One that has just fetched buckets lacks those; nobody lacks what it has.
+    fn stays_ahead(&mut self, now: Now, sender: ReplicaId, ahead: u16) -> bool {
+        let Some(peer) = self.peers.get_mut(&sender) else { return false };
+        if ahead == 0 {
+            peer.ahead_since = None;
+            return false;
+        }
+        now.mono - *peer.ahead_since.get_or_insert(now.mono) >= self.config.gossip_interval_us
     }
 
     /// Keeps what a peer said it has.
