@@ -22,6 +22,12 @@ use super::scan::segment_name;
 
 /// So many segments that are not full are tidied up: every start begins one.
 const SEGMENTS_MAX: u64 = 100;
+/// When the log takes so many tenths of the data, images come before everything else.
+const PRESSED_TENTHS: u64 = 25;
+/// The most bytes of first images for a byte of records.
+const FIRST_IMAGES_RATE_MAX: u64 = 8;
+/// So much that is not on disk is synced before its time: a disk that is kept busy is not late all at once.
+const SYNC_BYTES_MOST: u64 = 64 << 20;
 /// A frame of records is closed beyond this, so that a torn one takes little with it.
 const FRAME_BYTES: usize = 1 << 20;
 
@@ -180,13 +186,32 @@ impl Log {
         if self.segments.len() as u64 > SEGMENTS_MAX + self.bytes() / self.sizes.segment_bytes {
             return None; // many starts and little data
         }
-        if self.gap.is_some() || self.is_beyond(25) {
+        if self.gap.is_some() || self.is_beyond(PRESSED_TENTHS) {
             None
+        } else if self.imaged() < BUCKETS as u64 {
+            Some(self.first_images_wanted())
         } else if self.is_beyond(21) {
             Some(2)
         } else {
             Some(u64::from(self.is_beyond(17)))
         }
+    }
+
+    /// The same before every bucket has an image. Until then nothing can be dropped, so the log grows by all of them and
+    /// by the records of that time: they begin when there is just room for both at two bytes for one.
+    fn first_images_wanted(&self) -> u64 {
+        let imaged = self.imaged();
+        if imaged == 0 {
+            // Of how much data there is, the first one says something.
+            return u64::from(self.bytes() > self.sizes.log_bytes_min / 3);
+        }
+        let left = self.data_bytes() * (BUCKETS as u64 - imaged) / BUCKETS as u64;
+        let room = self.tenths(PRESSED_TENTHS).saturating_sub(self.unsynced_bytes_max() + self.bytes());
+        if room > left + left / 2 {
+            return 0;
+        }
+        let records = room.saturating_sub(left).max(1);
+        left.div_ceil(records).clamp(1, FIRST_IMAGES_RATE_MAX)
     }
 
     /// Whether nothing should be written before something is dropped, or the log takes three times the data: images
@@ -197,10 +222,30 @@ impl Log {
 
     /// Whether the log takes more than so many tenths of the data. Images begin at 17, and of a small log at its least size.
     fn is_beyond(&self, tenths: u64) -> bool {
-        // While a log is young, most buckets have no image: those that have one stand for them.
-        let imaged = self.images.iter().filter(|image| image.position > 0).count().max(1) as u64;
-        let data = self.live_bytes() * BUCKETS as u64 / imaged;
-        self.bytes() > (self.sizes.log_bytes_min * tenths / 17).max(data * tenths / 10)
+        self.bytes() > self.tenths(tenths)
+    }
+
+    /// What the log takes when it is so many tenths of the data, or of what is little enough.
+    fn tenths(&self, tenths: u64) -> u64 {
+        (self.sizes.log_bytes_min * tenths / 17).max(self.data_bytes() * tenths / 10)
+    }
+
+    /// About what images of all buckets take. While a log is young, those that have one stand for the others; but nothing
+    /// is there that is not in the log.
+    fn data_bytes(&self) -> u64 {
+        let (live, imaged, all) = (self.live_bytes(), self.imaged().max(1), BUCKETS as u64);
+        if imaged == all { live } else { (live * all / imaged).min(self.bytes()) }
+    }
+
+    /// How many buckets have an image.
+    fn imaged(&self) -> u64 {
+        self.images.iter().filter(|image| image.position > 0).count() as u64
+    }
+
+    /// How many bytes may be written before they are synced. What images replace comes back only then, so it is a part of
+    /// the data.
+    pub fn unsynced_bytes_max(&self) -> u64 {
+        (self.data_bytes() / 8).max(self.sizes.log_bytes_min / 6).min(SYNC_BYTES_MOST)
     }
 
     /// Bytes written since [`Log::to_sync`] was asked last.

@@ -25,12 +25,10 @@ use super::{AppendFsync, Closed, Durable, Order, Shared};
 const LINGER: Duration = Duration::from_millis(2);
 /// Between two syncs under `everysec`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
-/// So much that is not on disk is synced before its time: a disk that is kept busy is not late all at once.
-const SYNC_BYTES: u64 = 64 << 20;
 /// Images written between two looks at the records, in bytes, unless there were more records: a few milliseconds.
 const IMAGES_BYTES: i64 = 512 << 10;
 /// The least while the log is too long for its data. Clients wait meanwhile, so that it becomes no longer.
-const IMAGES_BYTES_PRESSED: i64 = 4 << 20;
+const IMAGES_BYTES_PRESSED: i64 = 1 << 20;
 /// The most then, however much is due: none of it replaces anything before it is synced, between two looks.
 const IMAGES_BYTES_PRESSED_MOST: i64 = 16 << 20;
 /// How many bytes of images a byte of records brings then.
@@ -305,7 +303,9 @@ impl<S: Source> Writer<S> {
         let due = match self.policy {
             AppendFsync::Always => true,
             AppendFsync::EverySec => {
-                self.sync_wanted || self.synced_at.elapsed() >= SYNC_INTERVAL || self.log.unsynced_bytes() >= SYNC_BYTES
+                self.sync_wanted
+                    || self.synced_at.elapsed() >= SYNC_INTERVAL
+                    || self.log.unsynced_bytes() >= self.log.unsynced_bytes_max()
             }
             // Space comes back only for what is on disk.
             AppendFsync::No => self.sync_wanted || self.log.images_wanted() != Some(0),

@@ -8,11 +8,15 @@ use cahoots_gossip::engine::Record;
 use cahoots_gossip::store::BUCKETS;
 
 use super::super::faults::FaultyFiles;
+use super::super::frame::FRAME_HEADER_BYTES;
 use super::super::log::{Sizes, Start};
 use super::*;
 
 const A: ReplicaId = ReplicaId::new(1);
 const SMALL: Sizes = Sizes { segment_bytes: 20_000, log_bytes_min: 100_000 };
+
+/// What an image takes in the log beside what is in it.
+const FRAME_BYTES_MORE: usize = FRAME_HEADER_BYTES + 2;
 
 /// What a test has applied, and what it saw when the disk had some of it.
 #[derive(Clone)]
@@ -83,12 +87,35 @@ fn whoever_writes_waits_for_the_disk_before_the_log_takes_three_times_the_data()
     assert!(!pile.shared.presses.load(Ordering::SeqCst), "and goes on");
 }
 
+/// Whatever the log is begun with: much, little, or as much as is kept of a log at least.
+#[test]
+fn whoever_overwrites_no_faster_than_the_disk_takes_it_never_waits() {
+    for data in [20_000, 60_000, 200_000, 1_000_000] {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, pile) = writer(directory.path(), SMALL, data / BUCKETS);
+        let mut most = 0;
+        for round in 0..10_000 {
+            // All of it at first, then again and again.
+            pile.apply(if round < 100 { data / 100 } else { data / 500 });
+            let _ = writer.round();
+            while writer.under_way.is_some() {
+                let _ = writer.round();
+            }
+            let images = (data / BUCKETS + FRAME_BYTES_MORE) * BUCKETS;
+            let least = usize::try_from(SMALL.log_bytes_min * 10 / 17).unwrap();
+            most = most.max(writer.log.bytes() * 100 / images.max(least) as u64);
+            assert!(writer.log.images_wanted().is_some(), "{data}: pressed in round {round}, {most} %");
+        }
+        assert!((170..=250).contains(&most), "{data}: {most} %");
+    }
+}
+
 #[test]
 fn a_disk_that_is_kept_busy_is_given_its_work_before_the_second_is_over() {
     let directory = tempfile::tempdir().unwrap();
     let young = Sizes { log_bytes_min: u64::MAX / 30, ..Sizes::default() };
     let (mut writer, pile) = writer(directory.path(), young, 100);
-    let most = usize::try_from(SYNC_BYTES).unwrap();
+    let most = usize::try_from(writer.log.unsynced_bytes_max()).unwrap();
     pile.apply(most - 1_000);
     let _ = writer.round();
     assert!(writer.under_way.is_none() && writer.log.synced_position() == 0);
