@@ -83,6 +83,10 @@ impl Keys {
         self.find(key_hash, key).map(|(_, entry)| entry)
     }
 
+    pub(super) fn warm(&self) {
+        self.records.warm();
+    }
+
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], Entry<'_>)> {
         self.records.iter().map(|(key, record)| (key, self.entry(record)))
     }

@@ -60,6 +60,13 @@ enum Form<'a> {
     Difference(#[serde(borrow)] Difference<'a>),
 }
 
+impl<'a> Form<'a> {
+    fn whole(bucket: &'a Bucket) -> Self {
+        bucket.keys.warm();
+        Self::Whole(content_of(bucket, bucket.keys.iter()))
+    }
+}
+
 /// What a transfer did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Joined {
@@ -122,8 +129,7 @@ impl Snapshot {
     /// The transfer. O(the bucket).
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = self.header.clone();
-        let form = Form::Whole(content_of(&self.bucket, self.bucket.keys.iter()));
-        append_bucket(self.index, self.ahead.clone(), form, &mut bytes);
+        append_bucket(self.index, self.ahead.clone(), Form::whole(&self.bucket), &mut bytes);
         bytes
     }
 }
@@ -186,7 +192,7 @@ impl Store {
             } else if bucket.is_longer_than(long_bytes) {
                 break;
             } else {
-                Form::Whole(content_of(bucket, bucket.keys.iter()))
+                Form::whole(bucket)
             };
             self.add_bucket(&mut bytes, next, form);
             next += 1;
@@ -231,8 +237,7 @@ impl Store {
     /// Writes one bucket, whole. Seals the window.
     pub(super) fn encode_bucket(&mut self, index: usize) -> Vec<u8> {
         let mut bytes = self.begin_transfer();
-        let bucket = &self.buckets[index];
-        self.add_bucket(&mut bytes, index, Form::Whole(content_of(bucket, bucket.keys.iter())));
+        self.add_bucket(&mut bytes, index, Form::whole(&self.buckets[index]));
         bytes
     }
 
