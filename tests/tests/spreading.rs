@@ -427,3 +427,67 @@ fn a_link_that_works_one_way_only_is_made_up_for_by_others() {
     everywhere(&world, "large", &Shown::Text(vec![b'x'; 100_000]));
     everywhere(&world, "large too", &Shown::Text(vec![b'y'; 100_000]));
 }
+
+/// Host 0 dies while two of the others fetch by buckets what it wrote: each of them has some of it, the first more.
+fn survivors(hosts: usize, gossip_interval_us: u64) -> World {
+    let mut config = short_log(1_000);
+    (config.transfer_bytes, config.gossip_interval_us) = (1, gossip_interval_us);
+    let mut world = cluster(hosts, config);
+    for from in 0..hosts {
+        (0..hosts).filter(|to| *to != from).for_each(|to| world.cut(from, to, true));
+    }
+    for number in 0..200 {
+        set(&mut world, 0, &format!("k{number}"), "of the dead");
+    }
+    world.advance(SECOND / 100);
+    for (host, buckets) in [(1, 600), (2, 300)] {
+        world.cut(0, host, false);
+        world.cut(host, 0, false);
+        let begun = world.now;
+        while world.status(host).buckets_ahead < buckets {
+            assert!(world.now - begun < 20 * SECOND, "it never got so far");
+            world.advance(1_000);
+        }
+        world.cut(0, host, true);
+    }
+    world.crash(0);
+    world.mend();
+    world
+}
+
+/// How long it takes until all of them have all of it.
+fn until_all_have(world: &mut World, buckets: usize, most: u64) -> u64 {
+    let begun = world.now;
+    loop {
+        let ahead: Vec<usize> = statuses(world).iter().map(|it| it.buckets_ahead).collect();
+        if ahead.iter().all(|it| *it >= buckets) {
+            return world.now - begun;
+        }
+        assert!(world.now - begun < most, "{ahead:?} of {buckets}");
+        world.advance(SECOND / 10);
+    }
+}
+
+/// It tries again and again, and each time is told apart from one that fetches.
+#[test]
+fn a_survivor_that_fetches_in_vain_still_gives_what_it_has_only_in_some_buckets() {
+    let mut world = survivors(4, SECOND);
+    // Between these two datagrams arrive, and no stream is done in time.
+    world.set_link(1, 2, Link { bandwidth: 1, ..Link::default() });
+    world.set_link(2, 1, Link { bandwidth: 1, ..Link::default() });
+    let (had, other) = (world.status(1).buckets_ahead, world.status(2).buckets_ahead);
+    assert!(had > other && other > 0, "{had} {other}");
+    let took = until_all_have(&mut world, had, 600 * SECOND);
+    assert!(took < 20 * SECOND, "{took} us");
+}
+
+/// Each begins to fetch from the other whenever it hears of it.
+#[test]
+fn two_survivors_fetch_from_each_other_however_seldom_they_compare() {
+    for seconds in [1, 2, 5] {
+        let mut world = survivors(3, seconds * SECOND);
+        let had = world.status(1).buckets_ahead;
+        let took = until_all_have(&mut world, had, 600 * SECOND);
+        assert!(took < 5 * seconds * SECOND, "every {seconds} s: {took} us");
+    }
+}
