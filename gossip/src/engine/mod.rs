@@ -112,6 +112,8 @@ pub struct Replica {
     pulls: BTreeMap<ReplicaId, Pull>,
     assemblies: Assemblies,
     reconciliation: Option<Reconciliation>,
+    /// Whether buckets came in this pass, or in the one before it.
+    fetching: bool,
     /// Requests for the driver to carry. As bounded as what may be under way.
     asks: VecDeque<Ask>,
     /// Requests made so far: the last one's number.
@@ -176,6 +178,7 @@ impl Replica {
             pulls: BTreeMap::new(),
             assemblies: Assemblies::new(config.assembly_bytes_max),
             reconciliation: None,
+            fetching: false,
             asks: VecDeque::new(),
             asks_made: 0,
             allowance: Allowance::default(),

@@ -163,7 +163,6 @@ impl Peer {
         self.jobs.clear();
         self.relays.clear();
         self.asked_upto = 0;
-        self.ahead_since = None;
     }
 
     /// When something is due for it.

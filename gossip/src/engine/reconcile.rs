@@ -148,6 +148,11 @@ impl Replica {
         }
     }
 
+    /// Whether buckets come in, or have until a moment ago. A pass that nobody answers, and the next after it, fetch nothing.
+    pub(super) fn is_fetching(&self) -> bool {
+        self.reconciliation.is_some() && self.fetching
+    }
+
     /// Begins a pass: `lead` has `target` in every bucket, or differs in a way that only its buckets show. Nothing
     /// happens while a pass is under way, or if one for the same peer was a moment ago.
     pub(super) fn reconcile(&mut self, now: Now, lead: ReplicaId, target: Option<Dot>) {
@@ -294,6 +299,7 @@ impl Replica {
         it.sources.entry(peer).or_default().strikes = 0;
         it.progress_at = now.mono;
         it.joined += joined.joined;
+        self.fetching |= joined.joined > 0;
         if let Batch::Differing { .. } = batch {
             self.counters.differences_stale += joined.stale.len() as u64;
             it.left.refined(batch, held, transfer.len(), (joined.refined, joined.items), &joined.stale);
@@ -329,6 +335,7 @@ impl Replica {
 
     fn end_reconciliation(&mut self, now: Now) {
         let Some(it) = self.reconciliation.take() else { return };
+        self.fetching = it.joined > 0;
         self.asks.retain(|ask| !it.under_way.contains_key(&ask.number));
         let left = it.left.len() + it.under_way.values().map(|(_, batch)| batch.len()).sum::<usize>();
         let origins: Vec<ReplicaId> = self.pulls.keys().copied().collect();
@@ -429,5 +436,51 @@ mod tests {
             assert_eq!(replica.store().len(), 2, "what one side lacks counts as removed");
         }
         assert_eq!(text(&replicas[0], "value"), text(&replicas[1], "value"), "one of the two, whichever");
+    }
+
+    /// It tries again and again, and is told from one that fetches: what it has is still asked for.
+    #[test]
+    fn a_replica_that_fetches_in_vain_gives_what_it_has_only_in_some_buckets() {
+        const SECOND: u64 = 1_000_000;
+        let mut now = Now { mono: 0, wall: WALL };
+        let mut replicas = [0, 1].map(|index| Replica::new(ReplicaConfig::default(), id(index), now));
+        // An event of two buckets, of which each has one. Its writer is gone.
+        let mut far = Store::new(FAR, crate::Limits::default(), 1_024);
+        far.write(WALL, 0, |w| ["one", "other"].iter().for_each(|key| w.set(key.as_bytes(), b"1").unwrap()));
+        let mut touched = (0..BUCKETS).filter(|bucket| far.bucket_len(*bucket) > 0).collect::<Vec<_>>().into_iter();
+        for (index, replica) in replicas.iter_mut().enumerate() {
+            let bucket = touched.next().expect("two");
+            let (transfer, _) = far.encode_transfer(bucket, &[0], usize::MAX, usize::MAX);
+            replica.store.join_transfer(&transfer, WALL).unwrap();
+            assert_eq!((replica.store.buckets_ahead(), replica.store.len()), (1, 1));
+            replica.peer_up(now, id(1 - index), addr(1 - index), crate::Zone::default());
+        }
+        let mut in_vain: Vec<(u64, Ask)> = Vec::new();
+        while replicas[1].store.len() < 2 {
+            now.mono += SECOND / 20;
+            assert!(now.mono < 300 * SECOND, "{:?}", replicas.map(|it| it.counters));
+            for from in 0..2 {
+                replicas[from].handle_timeout(now);
+                while let Some(ask) = replicas[from].poll_ask() {
+                    if from == 0 {
+                        // No stream of its comes through.
+                        in_vain.push((now.mono + 10 * SECOND, ask));
+                        continue;
+                    }
+                    let answer = replicas[1 - from].serve(now, id(from), &ask.body).expect("a peer asks");
+                    replicas[from].handle_answer(now, ask.number, Some(&answer));
+                }
+                while let Some(transmit) = replicas[from].poll_transmit(now) {
+                    for datagram in transmit.datagrams() {
+                        replicas[1 - from].handle_datagram(now, addr(from), datagram).expect("well formed");
+                    }
+                }
+            }
+            for (_, ask) in in_vain.extract_if(.., |(due, _)| *due <= now.mono) {
+                replicas[0].handle_answer(now, ask.number, None);
+            }
+        }
+        assert!(now.mono < 60 * SECOND, "{} us", now.mono);
+        assert!(replicas[0].counters.asks_made > 0);
     }
 }

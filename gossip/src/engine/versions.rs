@@ -148,8 +148,9 @@ impl Replica {
         rest: Option<u64>,
         reply: bool,
     ) {
-        // While it fetches buckets itself, those it has are ahead of those to come, and nobody lacks anything of that.
-        let ahead = if self.reconciliation.is_some() { 0 } else { self.store.buckets_ahead() };
+        // While buckets come in, those that are here are ahead of those to come, and nobody lacks anything of that. Of a
+        // pass in vain that is not true, and it may be followed by others for as long as a peer cannot be asked.
+        let ahead = if self.is_fetching() { 0 } else { self.store.buckets_ahead() };
         let ahead = u16::try_from(ahead).unwrap_or(u16::MAX);
         let (seq, first, last) = (self.position_sealed(), *range.start(), *range.end());
         self.counters.versions_sent += 1;

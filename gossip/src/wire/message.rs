@@ -47,7 +47,7 @@ pub(crate) enum Message<'a> {
     Versions {
         /// The sender's own last seq.
         seq: u64,
-        /// How many of its buckets are ahead of this vector; none while it fetches others.
+        /// How many of its buckets are ahead of this vector; none while others still come in.
         ahead: u16,
         first: ReplicaId,
         last: ReplicaId,
