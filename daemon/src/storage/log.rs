@@ -24,6 +24,8 @@ use super::scan::segment_name;
 const SEGMENTS_MAX: u64 = 100;
 /// When the log takes so many tenths of the data, images come before everything else.
 const PRESSED_TENTHS: u64 = 25;
+/// So many first images say something of how much data there is, even if one of them is much of it.
+const FIRST_IMAGES_LEAST: u64 = 8;
 /// The most bytes of first images for a byte of records.
 const FIRST_IMAGES_RATE_MAX: u64 = 8;
 /// So much that is not on disk is synced before its time: a disk that is kept busy is not late all at once.
@@ -201,8 +203,7 @@ impl Log {
     /// by the records of that time: they begin when there is just room for both at two bytes for one.
     fn first_images_wanted(&self) -> u64 {
         let imaged = self.imaged();
-        if imaged == 0 {
-            // Of how much data there is, the first one says something.
+        if imaged < FIRST_IMAGES_LEAST {
             return u64::from(self.bytes() > self.sizes.log_bytes_min / 3);
         }
         let left = self.data_bytes() * (BUCKETS as u64 - imaged) / BUCKETS as u64;
@@ -230,11 +231,16 @@ impl Log {
         (self.sizes.log_bytes_min * tenths / 17).max(self.data_bytes() * tenths / 10)
     }
 
-    /// About what images of all buckets take. While a log is young, those that have one stand for the others; but nothing
-    /// is there that is not in the log.
+    /// About what images of all buckets take. While a log is young, those that have one stand for the others, except the
+    /// largest: one key may be most of the data, and there is no second of it. And nothing is there that is not in the log.
     fn data_bytes(&self) -> u64 {
-        let (live, imaged, all) = (self.live_bytes(), self.imaged().max(1), BUCKETS as u64);
-        if imaged == all { live } else { (live * all / imaged).min(self.bytes()) }
+        let (live, imaged, all) = (self.live_bytes(), self.imaged(), BUCKETS as u64);
+        if imaged == all {
+            return live;
+        }
+        let largest = self.images.iter().map(|image| image.bytes).max().unwrap_or(0);
+        let usual = (live - largest) / imaged.saturating_sub(1).max(1);
+        (live + usual * (all - imaged)).min(self.bytes())
     }
 
     /// How many buckets have an image.

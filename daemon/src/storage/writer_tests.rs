@@ -23,7 +23,8 @@ const FRAME_BYTES_MORE: usize = FRAME_HEADER_BYTES + 2;
 struct Pile {
     waiting: Arc<Mutex<VecDeque<Record>>>,
     seq: u64,
-    image_bytes: usize,
+    /// What is in each bucket.
+    buckets: Arc<Mutex<Vec<usize>>>,
     shared: Arc<Shared>,
     kept_while_pressed: Arc<Mutex<u64>>,
 }
@@ -43,8 +44,8 @@ impl Source for Pile {
         Taken { records, id: A, seq: self.seq, versions: VersionVector::new() }
     }
 
-    fn image(&mut self, _: usize) -> Vec<u8> {
-        vec![7; self.image_bytes]
+    fn image(&mut self, bucket: usize) -> Vec<u8> {
+        vec![7; self.buckets.lock().unwrap()[bucket]]
     }
 
     fn kept(&mut self, _: &VersionVector) {
@@ -59,7 +60,7 @@ fn writer(directory: &std::path::Path, sizes: Sizes, image_bytes: usize) -> (Wri
     let pile = Pile {
         waiting: Arc::default(),
         seq: 0,
-        image_bytes,
+        buckets: Arc::new(Mutex::new(vec![image_bytes; BUCKETS])),
         shared: Arc::clone(&shared),
         kept_while_pressed: Arc::default(),
     };
@@ -107,6 +108,93 @@ fn whoever_overwrites_no_faster_than_the_disk_takes_it_never_waits() {
             assert!(writer.log.images_wanted().is_some(), "{data}: pressed in round {round}, {most} %");
         }
         assert!((170..=250).contains(&most), "{data}: {most} %");
+    }
+}
+
+/// Where one key is nearly all there is, whichever bucket it is in, and a few hold the rest.
+#[test]
+fn a_bucket_that_is_larger_than_all_others_says_nothing_about_them() {
+    for (huge, bytes, others) in
+        [(0, 50_000, 0), (3, 300_000, 100), (40, 400_000, 10), (500, 300_000, 50), (1_023, 300_000, 0)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, pile) = writer(directory.path(), SMALL, others);
+        pile.buckets.lock().unwrap()[huge] = bytes;
+        let images = bytes + (others + FRAME_BYTES_MORE) * BUCKETS;
+        let least = usize::try_from(SMALL.log_bytes_min * 10 / 17).unwrap();
+        let mut most = 0;
+        for round in 0..5_000 {
+            pile.apply(images / 200);
+            let _ = writer.round();
+            while writer.under_way.is_some() {
+                let _ = writer.round();
+            }
+            most = most.max(writer.log.bytes() * 100 / images.max(least) as u64);
+            assert!(writer.log.images_wanted().is_some(), "{huge}: pressed in round {round}, {most} %");
+        }
+        assert!((170..=270).contains(&most), "{huge} of {bytes} bytes beside {others}: {most} %");
+    }
+}
+
+/// Buckets of any sizes, filled in any order, grown, and overwritten; under each policy.
+#[test]
+fn whatever_lies_in_the_buckets_the_log_is_three_times_as_long_at_most_and_nobody_waits_for_ever() {
+    let first: u64 = std::env::var("CAHOOTS_LOG_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
+    let seeds: u64 = std::env::var("CAHOOTS_LOG_SEEDS").ok().and_then(|it| it.parse().ok()).unwrap_or(10);
+    let (mut worst, mut longest) = ((0, 0), (0, 0));
+    for seed in first..first + seeds {
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut draw = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from((state >> 11) % below as u64).unwrap()
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, pile) = writer(directory.path(), SMALL, 0);
+        writer.policy = [AppendFsync::EverySec, AppendFsync::Always, AppendFsync::No][draw(3)];
+        let keys = 1_usize << draw(13);
+        let mut whole = vec![0_usize; BUCKETS];
+        for _ in 0..keys {
+            whole[draw(BUCKETS)] += ((1_500_000 / keys) >> draw(8)) + 1;
+        }
+        let touched: Vec<usize> = (0..BUCKETS).filter(|bucket| whole[*bucket] > 0).collect();
+        let (step, in_order) = (1 + draw(8) * 1_000, draw(2) == 0);
+        let (mut next, mut pressed) = (0, 0);
+        for round in 0..4_000 {
+            if round % 1_000 == 999 && whole.iter().sum::<usize>() < 2_000_000 {
+                whole.iter_mut().for_each(|bytes| *bytes += *bytes * draw(100) / 100);
+            }
+            {
+                let mut buckets = pile.buckets.lock().unwrap();
+                let mut left = step;
+                while left > 0 {
+                    next = if in_order { next + 1 } else { draw(touched.len()) };
+                    let bucket = touched[next % touched.len()];
+                    let bytes = left.min(1 + whole[bucket] / 4);
+                    buckets[bucket] = whole[bucket].min(buckets[bucket] + bytes);
+                    left -= bytes;
+                }
+            }
+            pile.apply(step);
+            let _ = writer.round();
+            while writer.under_way.is_some() {
+                let _ = writer.round();
+            }
+            let images = pile.buckets.lock().unwrap().iter().sum::<usize>() + FRAME_BYTES_MORE * BUCKETS;
+            let least = usize::try_from(SMALL.log_bytes_min * 10 / 17).unwrap();
+            worst = worst.max((writer.log.bytes() * 100 / images.max(least) as u64, seed));
+            pressed = if writer.log.images_wanted().is_none() { pressed + 1 } else { 0 };
+            longest = longest.max((pressed, seed));
+        }
+        assert!(worst.0 < 300, "seed {seed}: {} %", worst.0);
+        assert!(longest.0 < 100, "seed {seed}: pressed for {} rounds", longest.0);
+        // Whoever has nothing to write has nothing to do, soon.
+        let idle = (0..2_000).take_while(|_| !matches!(writer.round(), Rest::Idle)).count();
+        let at = writer.log.position();
+        assert!(idle < 2_000 || writer.policy == AppendFsync::EverySec, "seed {seed}: busy with nothing");
+        let _ = writer.round();
+        assert_eq!(writer.log.position(), at, "seed {seed}: writes for nobody");
     }
 }
 
