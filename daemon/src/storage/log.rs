@@ -234,11 +234,14 @@ impl Log {
     /// About what images of all buckets take. While a log is young, those that have one stand for the others, except the
     /// largest: one key may be most of the data, and there is no second of it. And nothing is there that is not in the log.
     fn data_bytes(&self) -> u64 {
-        let (live, imaged, all) = (self.live_bytes(), self.imaged(), BUCKETS as u64);
+        let all = BUCKETS as u64;
+        let (mut live, mut largest, mut imaged) = (0, 0, 0);
+        for image in self.images.iter().filter(|image| image.position > 0) {
+            (live, largest, imaged) = (live + image.bytes, image.bytes.max(largest), imaged + 1);
+        }
         if imaged == all {
             return live;
         }
-        let largest = self.images.iter().map(|image| image.bytes).max().unwrap_or(0);
         let usual = (live - largest) / imaged.saturating_sub(1).max(1);
         (live + usual * (all - imaged)).min(self.bytes())
     }

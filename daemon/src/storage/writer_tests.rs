@@ -73,6 +73,16 @@ fn writer(directory: &std::path::Path, sizes: Sizes, image_bytes: usize) -> (Wri
 fn whoever_writes_waits_for_the_disk_before_the_log_takes_three_times_the_data() {
     let directory = tempfile::tempdir().unwrap();
     let (mut writer, pile) = writer(directory.path(), SMALL, 100);
+    // A slow disk.
+    let (syncs, jobs) = mpsc::sync_channel::<Sync>(1);
+    let (results_to, results) = mpsc::sync_channel(1);
+    (writer.syncs, writer.results) = (syncs, results);
+    thread::spawn(move || {
+        for job in jobs {
+            thread::sleep(Duration::from_millis(50));
+            let _ = results_to.send(job.run());
+        }
+    });
     let (mut most, mut waited) = (0, 0);
     for _ in 0..300 {
         pile.apply(10_000);
