@@ -79,9 +79,6 @@ pub(super) fn report(event: &Event) {
         Event::Forked { origin, seq } => {
             tracing::error!(%origin, seq, "one id is used by two processes: one of their events is not applied here");
         }
-        Event::OriginEarly { origin, ahead_ms } => {
-            tracing::warn!(%origin, ahead_ms, "holding back events of a replica whose clock is too far ahead");
-        }
         Event::ClockAhead { ahead_ms: 0 } => tracing::info!("this machine's clock agrees with the cluster again"),
         Event::ClockAhead { ahead_ms } => {
             tracing::error!(ahead_ms, "this machine's clock is too far ahead of the cluster; writes are refused");

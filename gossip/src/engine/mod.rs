@@ -20,6 +20,7 @@
 mod anti_entropy;
 mod assembly;
 mod ballots;
+mod clock;
 mod config;
 mod delivery;
 mod identity;
@@ -52,6 +53,7 @@ use crate::store::{Change, Store, Writer};
 use crate::wire::{Envelope, Message};
 use assembly::Assemblies;
 use ballots::Departed;
+use clock::WallClock;
 use delivery::Held;
 use joining::Joining;
 use log::Log;
@@ -138,7 +140,7 @@ pub struct Replica {
     rounds: u64,
     random: u64,
 
-    clock_ahead_ms: u64,
+    wall_clock: WallClock,
     /// There while a disk wants them.
     records: Option<Records>,
     /// What is on disk, if there is one.
@@ -192,7 +194,7 @@ impl Replica {
             round_due: now.mono + config.gossip_interval_us,
             rounds: 0,
             random: id.get(),
-            clock_ahead_ms: 0,
+            wall_clock: WallClock::default(),
             records: None,
             kept: None,
             conflicted: false,
@@ -221,12 +223,6 @@ impl Replica {
     #[must_use]
     pub fn config(&self) -> &ReplicaConfig {
         &self.config
-    }
-
-    /// By how many milliseconds the wall clock is too far ahead of the cluster's for writing; 0 = it is not.
-    #[must_use]
-    pub fn clock_ahead_ms(&self) -> u64 {
-        self.clock_ahead_ms
     }
 
     /// Runs one group of writes: whatever `operations` does reaches the peers as one event. `bytes` estimates the
@@ -393,6 +389,7 @@ impl Replica {
             self.round_due = now.mono + self.config.gossip_interval_us;
             return;
         }
+        self.watch_clock(now);
         self.check_spread(now);
         self.probe_tails(now);
         self.retry_pulls(now);
@@ -472,7 +469,7 @@ impl Replica {
                 + self.pulls.len(),
             catching_up: self.reconciliation.is_some(),
             readiness: self.readiness(),
-            clock_ahead_ms: self.clock_ahead_ms,
+            clock_ahead_ms: self.wall_clock.ahead_ms,
             peers: peers.collect(),
             counters: self.counters.clone(),
         }

@@ -266,7 +266,7 @@ impl Replica {
 
     /// The first `held` of the buckets asked for have come.
     fn on_transfer(&mut self, now: Now, peer: ReplicaId, batch: Batch, held: usize, transfer: &[u8]) {
-        let joined = match self.join_answer(&batch, held, transfer, now) {
+        let joined = match self.join_answer(&batch, held, transfer) {
             Ok(joined) => joined,
             Err(error) => {
                 if let Some(it) = &mut self.reconciliation {
@@ -275,10 +275,6 @@ impl Replica {
                 match error {
                     TransferError::OwnId => {
                         self.identity_conflict(peer);
-                        self.drop_source(peer);
-                    }
-                    TransferError::Early { ahead_ms } => {
-                        self.emit(Event::OriginEarly { origin: peer, ahead_ms });
                         self.drop_source(peer);
                     }
                     error => self.refuse_source(peer, error.to_string()),
@@ -313,11 +309,11 @@ impl Replica {
     }
 
     /// Joins an answer, if it is one to what was asked for.
-    fn join_answer(&mut self, batch: &Batch, held: usize, transfer: &[u8], now: Now) -> Result<Joined, TransferError> {
+    fn join_answer(&mut self, batch: &Batch, held: usize, transfer: &[u8]) -> Result<Joined, TransferError> {
         if held == 0 || held > batch.len() {
             return Err(TransferError::Illegal("none of the buckets asked for"));
         }
-        let joined = self.store.join_transfer(transfer, now.wall)?;
+        let joined = self.store.join_transfer(transfer)?;
         // Joined already, which does no harm; but asking on would never end.
         match batch {
             Batch::Run { whole: false, .. } => Ok(joined),
@@ -451,7 +447,7 @@ mod tests {
         for (index, replica) in replicas.iter_mut().enumerate() {
             let bucket = touched.next().expect("two");
             let (transfer, _) = far.encode_transfer(bucket, &[0], usize::MAX, usize::MAX);
-            replica.store.join_transfer(&transfer, WALL).unwrap();
+            replica.store.join_transfer(&transfer).unwrap();
             assert_eq!((replica.store.buckets_ahead(), replica.store.len()), (1, 1));
             replica.peer_up(now, id(1 - index), addr(1 - index), crate::Zone::default());
         }
