@@ -10,10 +10,10 @@
 
 use std::hint::black_box;
 
-use super::Store;
 use super::bucket::bucket_of;
-use super::cell::hash_of;
 use super::records::Records;
+use crate::store::Store;
+use crate::store::cell::hash_of;
 
 /// Keys looked ahead for at once. More would push each other out of the nearest cache.
 pub const WARM_KEYS_MAX: usize = 32;
@@ -31,7 +31,7 @@ impl Store {
     }
 
     /// The same of keys of these hashes.
-    pub(super) fn warm_places(&self, places: &[(u64, &[u8])]) {
+    pub(in crate::store) fn warm_places(&self, places: &[(u64, &[u8])]) {
         places.chunks(WARM_KEYS_MAX).for_each(|group| self.warm_group(group));
     }
 

@@ -2,45 +2,45 @@
 
 use cahoots_crdt::{Dot, Observed, ReplicaId};
 
-use super::baseline::{Baseline, Baselines};
-use super::cell::{Count, Dots, Element, Path, hash_of};
 use super::entry::Entry;
-use super::fingerprint::Fingerprint;
 use super::keys::Keys;
+use crate::store::cell::baseline::{Baseline, Baselines};
+use crate::store::cell::fingerprint::Fingerprint;
+use crate::store::cell::{Count, Dots, Element, Path, hash_of};
 
 /// How many ranges there are: the top bits of a key's hash choose one. Part of the protocol.
 pub const BUCKETS: usize = 1 << BUCKET_BITS;
 const BUCKET_BITS: u32 = 10;
 
 /// The bucket of a key with this hash.
-pub(super) fn bucket_of(key_hash: u64) -> usize {
+pub(in crate::store) fn bucket_of(key_hash: u64) -> usize {
     usize::try_from(key_hash >> (u64::BITS - BUCKET_BITS)).expect("ten bits fit")
 }
 
 /// The hash by which a table of keys of one bucket is to look for a key. The keys of a bucket have the top bits of their
 /// hashes in common, and a table tells its entries apart by just these before it looks at the entries themselves.
-pub(super) fn place_of(key_hash: u64) -> u64 {
+pub(in crate::store) fn place_of(key_hash: u64) -> u64 {
     key_hash.rotate_left(u64::BITS / 2)
 }
 
 /// The smallest hash that belongs to `bucket`.
-pub(super) fn first_hash(bucket: usize) -> u64 {
+pub(in crate::store) fn first_hash(bucket: usize) -> u64 {
     (bucket as u64) << (u64::BITS - BUCKET_BITS)
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Bucket {
-    pub(super) keys: Keys,
-    pub(super) baselines: Baselines,
+pub(in crate::store) struct Bucket {
+    pub(in crate::store) keys: Keys,
+    pub(in crate::store) baselines: Baselines,
     /// The events of this bucket that no later event of it has named; at most one per origin.
-    pub(super) frontier: Dots,
+    pub(in crate::store) frontier: Dots,
     /// Of every cell, with the effective baselines.
-    pub(super) cells_fingerprint: Fingerprint,
+    pub(in crate::store) cells_fingerprint: Fingerprint,
 }
 
 impl Bucket {
     /// The keys with the fingerprints of all their cells. O(the bucket).
-    pub(super) fn prints(&self) -> impl Iterator<Item = (&[u8], Entry<'_>, Fingerprint)> {
+    pub(in crate::store) fn prints(&self) -> impl Iterator<Item = (&[u8], Entry<'_>, Fingerprint)> {
         self.keys.iter().map(|(key, entry)| {
             let mut sum = Fingerprint::default();
             for (path, element) in entry.elements(key, hash_of(key)) {
@@ -51,14 +51,14 @@ impl Bucket {
     }
 
     /// The fingerprint of all that is replicated: the cells and the frontier.
-    pub(super) fn fingerprint(&self, index: usize) -> Fingerprint {
+    pub(in crate::store) fn fingerprint(&self, index: usize) -> Fingerprint {
         let mut sum = self.cells_fingerprint;
         self.frontier.iter().for_each(|dot| sum.add(Fingerprint::of_frontier(index, dot)));
         sum
     }
 
     /// Whether the cells take more than about so many bytes in a transfer. O(`bytes`).
-    pub(super) fn has_more_than(&self, bytes: usize) -> bool {
+    pub(in crate::store) fn has_more_than(&self, bytes: usize) -> bool {
         if bytes == usize::MAX {
             return false;
         }
@@ -71,19 +71,19 @@ impl Bucket {
     }
 
     /// Whether it takes more than `bytes` in memory, and so about as much in a transfer. O(keys with tables).
-    pub(super) fn is_longer_than(&self, bytes: usize) -> bool {
+    pub(in crate::store) fn is_longer_than(&self, bytes: usize) -> bool {
         bytes < usize::MAX && self.keys.memory() > bytes
     }
 
     /// `frontier - named - the origin's own previous + this event`.
-    pub(super) fn advance_frontier(&mut self, named: Option<&Dots>, event: Dot) {
+    pub(in crate::store) fn advance_frontier(&mut self, named: Option<&Dots>, event: Dot) {
         let is_named = |dot| named.is_some_and(|named| named.covers(dot));
         self.frontier.retain(|dot| dot.replica != event.replica && !is_named(dot));
         self.frontier.raise(event);
     }
 
     /// Takes in a baseline: merges it, and keeps the fingerprint of the cell it takes from.
-    pub(super) fn merge_baseline(&mut self, path: &Path<'_>, baseline: Baseline) {
+    pub(in crate::store) fn merge_baseline(&mut self, path: &Path<'_>, baseline: Baseline) {
         let Self { keys, baselines, cells_fingerprint, .. } = self;
         let element = keys.element(path);
         let cell = element.slot(baseline.owner);
@@ -100,7 +100,7 @@ impl Bucket {
     }
 
     /// The fingerprint of the cells computed from scratch: after a join, and to check the one kept.
-    pub(super) fn cells_print(&self) -> Fingerprint {
+    pub(in crate::store) fn cells_print(&self) -> Fingerprint {
         let mut sum = Fingerprint::default();
         self.prints().for_each(|(.., print)| sum.add(print));
         sum
@@ -108,7 +108,7 @@ impl Bucket {
 
     /// Drops the baselines of slots of `owner` for which `is_acked` holds of the reset's dot and that no live cell
     /// needs. Says how many.
-    pub(super) fn collect(&mut self, owner: ReplicaId, is_acked: impl Fn(Dot) -> bool) -> usize {
+    pub(in crate::store) fn collect(&mut self, owner: ReplicaId, is_acked: impl Fn(Dot) -> bool) -> usize {
         let before = self.baselines.len();
         let keys = &self.keys;
         self.baselines.retain(|located| {
@@ -124,7 +124,7 @@ impl Bucket {
 }
 
 /// Removes from `element` the cells for which `is_dead` holds, keeping the fingerprint.
-pub(super) fn remove_cells(
+pub(in crate::store) fn remove_cells(
     path: &Path<'_>,
     element: &mut Element<'_>,
     baselines: &Baselines,
@@ -148,7 +148,7 @@ pub(super) fn remove_cells(
 }
 
 /// Puts a counter cell, replacing the owner's own previous one.
-pub(super) fn put_count(
+pub(in crate::store) fn put_count(
     path: &Path<'_>,
     element: &mut Element<'_>,
     baselines: &mut Baselines,

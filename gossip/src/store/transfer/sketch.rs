@@ -21,7 +21,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cell::mix;
+use crate::store::cell::mix;
 
 /// Symbols in one row at most: 192 KiB.
 pub(crate) const SYMBOLS_MAX: usize = 16 << 10;

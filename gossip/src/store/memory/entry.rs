@@ -2,14 +2,14 @@
 
 use smallvec::SmallVec;
 
-use super::cell::{Class, Element, Path, hash_of};
 use super::packed::Packed;
 use super::records::Records;
 use crate::bytes::same;
+use crate::store::cell::{Class, Element, Path, hash_of};
 
 /// All live cells of one key. A key without any does not exist and has no entry.
 #[derive(Clone, Copy)]
-pub(super) enum Entry<'a> {
+pub(in crate::store) enum Entry<'a> {
     /// So few that one looks through them; with the class they have in common, if they have.
     Few(Option<Class>, Packed<'a>),
     Many(&'a Tables),
@@ -17,12 +17,12 @@ pub(super) enum Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// Whether it is a text and nothing else, and so has one element.
-    pub(super) fn is_text(self) -> bool {
+    pub(in crate::store) fn is_text(self) -> bool {
         matches!(self, Self::Few(Some(Class::Text), _))
     }
 
     /// How many elements of this class there are. O(1) of many.
-    pub(super) fn len(self, class: Class) -> usize {
+    pub(in crate::store) fn len(self, class: Class) -> usize {
         match self {
             Self::Few(_, packed) => packed.filter(|(it, ..)| *it == class).count(),
             Self::Many(tables) => tables.of(class).map_or(0, Table::len),
@@ -30,7 +30,7 @@ impl<'a> Entry<'a> {
     }
 
     /// How many elements there are. O(1) of many.
-    pub(super) fn count(self) -> usize {
+    pub(in crate::store) fn count(self) -> usize {
         match self {
             Self::Few(_, packed) => packed.count(),
             Self::Many(tables) => tables.0.iter().map(|(_, table)| table.len()).sum(),
@@ -38,7 +38,7 @@ impl<'a> Entry<'a> {
     }
 
     /// The element of this class and name; an empty one if there is none.
-    pub(super) fn element(self, class: Class, name: &[u8]) -> Element<'a> {
+    pub(in crate::store) fn element(self, class: Class, name: &[u8]) -> Element<'a> {
         let found = match self {
             // There is one, without a name.
             Self::Few(Some(of), packed) if of == class && !class.has_names() => return packed.first(),
@@ -51,7 +51,7 @@ impl<'a> Entry<'a> {
     }
 
     /// Every element with its class and name.
-    pub(super) fn iter(self) -> impl Iterator<Item = (Class, &'a [u8], Element<'a>)> {
+    pub(in crate::store) fn iter(self) -> impl Iterator<Item = (Class, &'a [u8], Element<'a>)> {
         let (few, many) = match self {
             Self::Few(_, packed) => (Some(packed), None),
             Self::Many(tables) => (None, Some(tables)),
@@ -62,7 +62,7 @@ impl<'a> Entry<'a> {
     }
 
     /// Those of one class, with their names.
-    pub(super) fn of(self, class: Class) -> impl Iterator<Item = (&'a [u8], Element<'a>)> {
+    pub(in crate::store) fn of(self, class: Class) -> impl Iterator<Item = (&'a [u8], Element<'a>)> {
         let (few, many) = match self {
             Self::Few(_, packed) => (Some(packed), None),
             Self::Many(tables) => (None, tables.of(class)),
@@ -72,12 +72,16 @@ impl<'a> Entry<'a> {
     }
 
     /// The same as [`Entry::iter`], with paths.
-    pub(super) fn elements(self, key: &'a [u8], key_hash: u64) -> impl Iterator<Item = (Path<'a>, Element<'a>)> {
+    pub(in crate::store) fn elements(
+        self,
+        key: &'a [u8],
+        key_hash: u64,
+    ) -> impl Iterator<Item = (Path<'a>, Element<'a>)> {
         self.iter().map(move |(class, name, element)| (Path::within(key_hash, key, class, name), element))
     }
 
     /// The type this key shows: that of the highest clock among its live cells. O(1) unless the key has several.
-    pub(super) fn class(self) -> Class {
+    pub(in crate::store) fn class(self) -> Class {
         match self {
             Self::Few(Some(class), _) => class,
             Self::Many(Tables(tables)) if tables.len() == 1 => tables[0].0,
@@ -89,7 +93,7 @@ impl<'a> Entry<'a> {
     }
 
     /// Whether there are ballots, of whatever class.
-    pub(super) fn holds_ballots(self) -> bool {
+    pub(in crate::store) fn holds_ballots(self) -> bool {
         match self {
             Self::Few(Some(class), _) => class.holds_ballots(),
             Self::Few(None, mut packed) => packed.any(|(class, ..)| class.holds_ballots()),
@@ -98,13 +102,13 @@ impl<'a> Entry<'a> {
     }
 
     /// The elements that hold ballots, by class.
-    pub(super) fn ballots(self) -> impl Iterator<Item = (Class, Element<'a>)> {
+    pub(in crate::store) fn ballots(self) -> impl Iterator<Item = (Class, Element<'a>)> {
         let held = self.holds_ballots().then_some([Class::Vote, Class::Presence]);
         held.into_iter().flatten().map(move |class| (class, self.element(class, b"")))
     }
 
     /// Whether cells of more than one type are live: replicas created the key with different types while apart.
-    pub(super) fn clashes(self) -> bool {
+    pub(in crate::store) fn clashes(self) -> bool {
         match self {
             Self::Few(class, _) => class.is_none(),
             Self::Many(tables) => tables.0.len() > 1,
@@ -114,19 +118,19 @@ impl<'a> Entry<'a> {
 
 /// Many elements under one key: a table for each class of which there are any.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tables(SmallVec<[(Class, Table); 1]>);
+pub(in crate::store) struct Tables(SmallVec<[(Class, Table); 1]>);
 
 impl Tables {
     fn of(&self, class: Class) -> Option<&Table> {
         self.0.iter().find(|(it, _)| *it == class).map(|(_, table)| table)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::store) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Puts an element that is packed, or takes it away if nothing is packed.
-    pub(super) fn put(&mut self, class: Class, (hash, name): (u64, &[u8]), packed: &[u8]) {
+    pub(in crate::store) fn put(&mut self, class: Class, (hash, name): (u64, &[u8]), packed: &[u8]) {
         let at = self.0.iter().position(|(it, _)| *it == class);
         match (at, packed.is_empty()) {
             (Some(at), true) => {
@@ -146,13 +150,13 @@ impl Tables {
     }
 
     /// The table that an element is in, if its class is the first one, and its hash there.
-    pub(super) fn place(&self, name_hash: u64) -> Option<(&Records, u64)> {
+    pub(in crate::store) fn place(&self, name_hash: u64) -> Option<(&Records, u64)> {
         let table = &self.0.first()?.1;
         Some((table.parts.get(table.part_of(name_hash))?, name_hash))
     }
 
     /// Bytes of memory taken.
-    pub(super) fn memory(&self) -> usize {
+    pub(in crate::store) fn memory(&self) -> usize {
         size_of::<Self>() + self.0.iter().map(|(_, table)| table.memory()).sum::<usize>()
     }
 }
@@ -163,7 +167,7 @@ impl Tables {
 /// ever grows by more than itself at once (linear hashing; Litwin, *Linear Hashing: a New Tool for File and Table
 /// Addressing*, 1980).
 #[derive(Clone, Debug, Default)]
-pub(super) struct Table {
+pub(in crate::store) struct Table {
     parts: Vec<Records>,
     len: usize,
 }
@@ -172,7 +176,7 @@ pub(super) struct Table {
 const PART_LEN: usize = 1 << 12;
 
 impl Table {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::store) fn len(&self) -> usize {
         self.len
     }
 
@@ -240,7 +244,7 @@ mod tests {
     use super::*;
     use crate::Hlc;
     use crate::store::cell::Register;
-    use crate::store::packed::pack_one;
+    use crate::store::memory::packed::pack_one;
 
     #[test]
     fn a_table_that_grows_and_shrinks_finds_every_element_and_none_twice() {

@@ -8,9 +8,9 @@
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::transfer::{Joined, TransferError};
-use super::{Applied, EventError, Store};
 use crate::Limits;
+use crate::store::transfer::{Joined, TransferError};
+use crate::store::{Applied, EventError, Store};
 
 /// The time at which data from disk is read: no clock in it is of the future, whatever the wall says by now.
 const ALWAYS: u64 = u64::MAX;

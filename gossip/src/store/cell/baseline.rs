@@ -10,40 +10,40 @@ use hashbrown::HashTable;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::cell::{Class, Count, Path, mix};
+use crate::store::cell::{Class, Count, Path, mix};
 
 /// The part of one slot's life that a reset has taken away.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Baseline {
-    pub(super) owner: ReplicaId,
+pub(in crate::store) struct Baseline {
+    pub(in crate::store) owner: ReplicaId,
     /// Which life of the slot.
-    pub(super) birth: u64,
+    pub(in crate::store) birth: u64,
     /// The seq of the cell that the reset observed.
-    pub(super) seen: u64,
+    pub(in crate::store) seen: u64,
     /// That cell's total.
-    pub(super) total: i128,
+    pub(in crate::store) total: i128,
     /// The reset.
-    pub(super) reset: Dot,
+    pub(in crate::store) reset: Dot,
 }
 
 impl Baseline {
     /// What this baseline takes from the cell `count` written by `dot`: nothing from another life.
-    pub(super) fn applies_to(&self, dot: Dot, count: &Count) -> bool {
+    pub(in crate::store) fn applies_to(&self, dot: Dot, count: &Count) -> bool {
         self.owner == dot.replica && self.birth == count.birth && self.seen < dot.seq
     }
 }
 
 /// A baseline with the path of its slot.
 #[derive(Clone, Debug)]
-pub(super) struct Located {
-    pub(super) key: Box<[u8]>,
-    pub(super) class: Class,
-    pub(super) name: Box<[u8]>,
-    pub(super) baseline: Baseline,
+pub(in crate::store) struct Located {
+    pub(in crate::store) key: Box<[u8]>,
+    pub(in crate::store) class: Class,
+    pub(in crate::store) name: Box<[u8]>,
+    pub(in crate::store) baseline: Baseline,
 }
 
 impl Located {
-    pub(super) fn path(&self) -> Path<'_> {
+    pub(in crate::store) fn path(&self) -> Path<'_> {
         Path::new(&self.key, self.class, &self.name)
     }
 
@@ -54,13 +54,13 @@ impl Located {
 
 /// The baselines of one bucket.
 #[derive(Clone, Default, Debug)]
-pub(super) struct Baselines {
+pub(in crate::store) struct Baselines {
     table: HashTable<Located>,
 }
 
 impl Baselines {
     /// The baseline of the slot of `owner` at `path`.
-    pub(super) fn get(&self, path: &Path<'_>, owner: ReplicaId) -> Option<&Baseline> {
+    pub(in crate::store) fn get(&self, path: &Path<'_>, owner: ReplicaId) -> Option<&Baseline> {
         if self.table.is_empty() {
             return None;
         }
@@ -68,17 +68,17 @@ impl Baselines {
     }
 
     /// The baseline that takes something from the live cell `count` of `dot` at `path`.
-    pub(super) fn effective(&self, path: &Path<'_>, dot: Dot, count: &Count) -> Option<&Baseline> {
+    pub(in crate::store) fn effective(&self, path: &Path<'_>, dot: Dot, count: &Count) -> Option<&Baseline> {
         self.get(path, dot.replica).filter(|baseline| baseline.applies_to(dot, count))
     }
 
     /// What the live cell `count` of `dot` at `path` contributes to the path's value.
-    pub(super) fn contribution(&self, path: &Path<'_>, dot: Dot, count: &Count) -> i128 {
+    pub(in crate::store) fn contribution(&self, path: &Path<'_>, dot: Dot, count: &Count) -> i128 {
         count.total.wrapping_sub(self.effective(path, dot, count).map_or(0, |baseline| baseline.total))
     }
 
     /// Keeps, of this and any known baseline of the slot, the one that observed more; says whether it is this.
-    pub(super) fn merge(&mut self, path: &Path<'_>, baseline: Baseline) -> bool {
+    pub(in crate::store) fn merge(&mut self, path: &Path<'_>, baseline: Baseline) -> bool {
         let hash = mix(path.hash, baseline.owner.get());
         match self.table.find_mut(hash, |it| it.is_at(path, baseline.owner)) {
             Some(known) if known.baseline.seen < baseline.seen => known.baseline = baseline,
@@ -93,7 +93,7 @@ impl Baselines {
 
     /// Drops the baseline of the slot of `owner` if it belongs to a life before `birth`: no cell of an earlier
     /// life can be live again.
-    pub(super) fn begin_life(&mut self, path: &Path<'_>, owner: ReplicaId, birth: u64) {
+    pub(in crate::store) fn begin_life(&mut self, path: &Path<'_>, owner: ReplicaId, birth: u64) {
         if self.table.is_empty() {
             return;
         }
@@ -105,20 +105,20 @@ impl Baselines {
         }
     }
 
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(&Located) -> bool) {
+    pub(in crate::store) fn retain(&mut self, mut keep: impl FnMut(&Located) -> bool) {
         self.table.retain(|it| keep(it));
     }
 
     /// The resets, to be told apart anew.
-    pub(super) fn resets_mut(&mut self) -> impl Iterator<Item = &mut Dot> {
+    pub(in crate::store) fn resets_mut(&mut self) -> impl Iterator<Item = &mut Dot> {
         self.table.iter_mut().map(|it| &mut it.baseline.reset)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Located> {
+    pub(in crate::store) fn iter(&self) -> impl Iterator<Item = &Located> {
         self.table.iter()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::store) fn len(&self) -> usize {
         self.table.len()
     }
 }

@@ -9,27 +9,27 @@
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::Store;
-use super::bucket::{Bucket, bucket_of, remove_cells};
-use super::cell::{Class, Dots, Element, Path, Register};
-use super::entry::Entry;
 use super::fingerprint::Fingerprint;
-use super::view::owned_values;
-use super::window::{Cell, Window};
-use super::writer::{Opened, Parts, WriteError, Writer};
+use crate::store::Store;
+use crate::store::cell::{Class, Dots, Element, Path, Register};
+use crate::store::event::window::{Cell, Window};
+use crate::store::event::writer::{Opened, Parts, WriteError, Writer};
+use crate::store::memory::bucket::{Bucket, bucket_of, remove_cells};
+use crate::store::memory::entry::Entry;
+use crate::store::read::view::owned_values;
 
 /// Bytes of a ballot. Part of the protocol: a choice, not a document; every replica keeps one of every replica.
 pub const BALLOT_BYTES_MAX: usize = 1024;
 
 /// Why a value is no ballot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BallotError {
+pub(in crate::store) enum BallotError {
     TooLong,
     NoNumber,
 }
 
 /// Whether a replica may cast `value`; of classes without ballots, every value.
-pub(super) fn check(class: Class, value: &[u8]) -> Result<(), BallotError> {
+pub(in crate::store) fn check(class: Class, value: &[u8]) -> Result<(), BallotError> {
     match class {
         Class::Vote | Class::Presence if value.len() > BALLOT_BYTES_MAX => Err(BallotError::TooLong),
         Class::Presence if present(value).is_none() => Err(BallotError::NoNumber),

@@ -4,10 +4,10 @@
 use cahoots_crdt::Dot;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::cell::{Class, Path, mix};
-use super::content::{Content, KeyState};
-use super::event::{Body, Change, EventError};
-use super::transfer::{self, TransferError};
+use crate::store::cell::{Class, Path, mix};
+use crate::store::event::{Body, Change, EventError};
+use crate::store::transfer::content::{Content, KeyState};
+use crate::store::transfer::{self, TransferError};
 use crate::{Hlc, Limits};
 
 /// A cell as it travels.

@@ -11,8 +11,8 @@ use std::hint::black_box;
 
 use hashbrown::HashTable;
 
-use super::varint;
 use crate::bytes::same;
+use crate::varint;
 
 /// Records begin at multiples of this many bytes, so that 32 bits reach 16 GiB.
 const UNIT: usize = 4;
@@ -34,21 +34,21 @@ const WARM_SEGMENTS_MAX: usize = 64;
 
 /// Names with what is recorded under them.
 #[derive(Clone, Default)]
-pub(super) struct Records {
+pub(in crate::store) struct Records {
     /// Where each record begins, in units.
     table: HashTable<u32>,
     block: Block,
 }
 
 impl Records {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::store) fn len(&self) -> usize {
         self.table.len()
     }
 
     /// Where the record of `name` is, whose place in the table is decided by `hash`: good until the table changes. And
     /// what is recorded there. O(1).
     #[inline]
-    pub(super) fn find(&self, hash: u64, name: &[u8]) -> Option<(usize, &[u8])> {
+    pub(in crate::store) fn find(&self, hash: u64, name: &[u8]) -> Option<(usize, &[u8])> {
         let mut content = &[][..];
         let is_it = |at: &u32| {
             let record = self.block.record(*at);
@@ -59,63 +59,63 @@ impl Records {
     }
 
     /// What is recorded there.
-    pub(super) fn at(&self, found: usize) -> &[u8] {
+    pub(in crate::store) fn at(&self, found: usize) -> &[u8] {
         self.block.record(*self.table.get_bucket(found).expect("it was found")).1
     }
 
     /// Loads the part of the table where the search for a name of this hash begins: where the low bits of the hash say.
     /// What it returns means nothing.
     #[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
-    pub(super) fn touch_table(&self, hash: u64) -> usize {
+    pub(in crate::store) fn touch_table(&self, hash: u64) -> usize {
         let first = hash as usize & (self.table.num_buckets() - 1);
         *self.table.get_bucket(first).unwrap_or(&0) as usize
     }
 
     /// Where the record of a name of this hash begins, most likely: no name is looked at.
-    pub(super) fn likely(&self, hash: u64) -> Option<u32> {
+    pub(in crate::store) fn likely(&self, hash: u64) -> Option<u32> {
         self.table.find(hash, |_| true).copied()
     }
 
     /// Loads what is there into the caches. What it returns depends on that, and means nothing.
-    pub(super) fn touch(&self, likely: u32) -> usize {
+    pub(in crate::store) fn touch(&self, likely: u32) -> usize {
         let (segment, from) = place_of(likely);
         let segment = &self.block.segments[segment];
         [from, from + CACHE_LINE].iter().map(|at| segment.get(*at).copied().map_or(0, usize::from)).sum()
     }
 
     /// What is recorded there.
-    pub(super) fn likely_at(&self, likely: u32) -> &[u8] {
+    pub(in crate::store) fn likely_at(&self, likely: u32) -> &[u8] {
         self.block.record(likely).1
     }
 
     /// What is recorded under `name`. O(1).
-    pub(super) fn get(&self, hash: u64, name: &[u8]) -> Option<&[u8]> {
+    pub(in crate::store) fn get(&self, hash: u64, name: &[u8]) -> Option<&[u8]> {
         self.find(hash, name).map(|(_, content)| content)
     }
 
     /// Brings all records near to the processor, in the order in which they lie: for whoever reads all of them next, in
     /// that of the table. Of many as much as stays near.
-    pub(super) fn warm(&self) {
+    pub(in crate::store) fn warm(&self) {
         let segments = self.block.segments.iter().take(WARM_SEGMENTS_MAX);
         let lines = segments.flat_map(|segment| segment.iter().step_by(CACHE_LINE));
         black_box(lines.map(|byte| usize::from(*byte)).sum::<usize>());
     }
 
     /// Every name with what is recorded under it, in no order.
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+    pub(in crate::store) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         self.table.iter().map(|at| self.block.record(*at))
     }
 
     /// Records `content` under a new `name`. `hash_of` gives the hashes of other names, should the table have to grow.
     /// O(the record), amortised.
-    pub(super) fn insert(&mut self, hash: u64, name: &[u8], content: &[u8], hash_of: impl Fn(&[u8]) -> u64) {
+    pub(in crate::store) fn insert(&mut self, hash: u64, name: &[u8], content: &[u8], hash_of: impl Fn(&[u8]) -> u64) {
         let Self { table, block } = self;
         let at = block.allot(name, content);
         table.insert_unique(hash, at, |at| hash_of(block.record(*at).0));
     }
 
     /// Records `content` in place of what was found under `name`. O(the record), amortised.
-    pub(super) fn replace(&mut self, found: usize, name: &[u8], content: &[u8]) {
+    pub(in crate::store) fn replace(&mut self, found: usize, name: &[u8], content: &[u8]) {
         let Self { table, block } = self;
         let alone = table.len() == 1;
         let at = table.get_bucket_mut(found).expect("it was found");
@@ -136,7 +136,7 @@ impl Records {
     }
 
     /// Removes a record; says whether there was one.
-    pub(super) fn remove(&mut self, hash: u64, name: &[u8]) -> bool {
+    pub(in crate::store) fn remove(&mut self, hash: u64, name: &[u8]) -> bool {
         let Self { table, block } = self;
         let Ok(found) = table.find_entry(hash, |at| same(block.record(*at).0, name)) else { return false };
         block.release(found.remove().0);
@@ -147,18 +147,18 @@ impl Records {
         true
     }
 
-    pub(super) fn reserve(&mut self, records: usize, hash_of: impl Fn(&[u8]) -> u64) {
+    pub(in crate::store) fn reserve(&mut self, records: usize, hash_of: impl Fn(&[u8]) -> u64) {
         let block = &self.block;
         self.table.reserve(records.saturating_sub(self.table.len()), |at| hash_of(block.record(*at).0));
     }
 
     /// Bytes of memory taken.
-    pub(super) fn memory(&self) -> usize {
+    pub(in crate::store) fn memory(&self) -> usize {
         self.table.allocation_size() + self.block.memory()
     }
 
     /// Bytes that what was found takes, its part of the table included.
-    pub(super) fn memory_of(&self, found: usize) -> usize {
+    pub(in crate::store) fn memory_of(&self, found: usize) -> usize {
         let (name, content) = self.block.record(*self.table.get_bucket(found).expect("it was found"));
         size_of_record(name.len(), content.len()) + self.table.allocation_size() / self.table.len()
     }

@@ -1,5 +1,9 @@
 //! What a cell holds, where it lies, and the few dots that stand for a context.
 
+pub(super) mod ballot;
+pub(super) mod baseline;
+pub(super) mod fingerprint;
+
 use smallvec::SmallVec;
 
 use cahoots_crdt::{Dot, DotFun, Observed, ReplicaId};
@@ -95,7 +99,7 @@ pub(super) struct Count {
     pub(super) total: i128,
 }
 
-/// Everything live at one path, as one works with it; see [`super::packed`] for how it is kept.
+/// Everything live at one path, as one works with it; see [`super::memory::packed`] for how it is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Element<'a> {
     pub(super) value: DotFun<Register<'a>>,

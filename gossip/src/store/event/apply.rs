@@ -5,14 +5,14 @@
 
 use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
-use super::Store;
-use super::baseline::Baseline;
-use super::bucket::{Bucket, put_count, remove_cells};
-use super::cell::{Class, Count, Dots, Path, Register, hash_of};
-use super::event::{Body, Change, EventError, Foreign, Part};
-use super::fingerprint::Fingerprint;
-use super::keys::Draft;
 use crate::Hlc;
+use crate::store::Store;
+use crate::store::cell::baseline::Baseline;
+use crate::store::cell::fingerprint::Fingerprint;
+use crate::store::cell::{Class, Count, Dots, Path, Register, hash_of};
+use crate::store::event::{Body, Change, EventError, Foreign, Part};
+use crate::store::memory::bucket::{Bucket, put_count, remove_cells};
+use crate::store::memory::keys::Draft;
 
 /// Milliseconds by which stamps may run ahead of those seen while walls stand behind: 65 million events.
 const SLACK_MS: u64 = 1_000;
@@ -84,7 +84,7 @@ impl Store {
     ///
     /// What is hardly later than what was seen before is not early, whatever the wall says: when the wall clocks of a
     /// cluster are set back, events go on being stamped a little after the last ones, and must not wait for the wall.
-    pub(super) fn too_early(&self, clock: Hlc, wall_ms: u64) -> Option<u64> {
+    pub(in crate::store) fn too_early(&self, clock: Hlc, wall_ms: u64) -> Option<u64> {
         let ahead_ms = clock.wall_ms().saturating_sub(wall_ms);
         let is_news = clock.wall_ms() > self.clock.wall_ms() + SLACK_MS;
         (is_news && ahead_ms > self.limits.clock_ahead_ms_max).then_some(ahead_ms)

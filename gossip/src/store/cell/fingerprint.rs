@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use cahoots_crdt::Dot;
 
 use super::baseline::Baselines;
-use super::cell::{Count, Element, Path, Register, mix};
+use crate::store::cell::{Count, Element, Path, Register, mix};
 
 /// The fingerprint of a set of cells, side tables included.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,20 +24,20 @@ impl Fingerprint {
         self.0
     }
 
-    pub(super) fn add(&mut self, other: Self) {
+    pub(in crate::store) fn add(&mut self, other: Self) {
         self.0 = self.0.wrapping_add(other.0);
     }
 
-    pub(super) fn subtract(&mut self, other: Self) {
+    pub(in crate::store) fn subtract(&mut self, other: Self) {
         self.0 = self.0.wrapping_sub(other.0);
     }
 
-    pub(super) fn of_register(path: &Path<'_>, dot: Dot, register: &Register<'_>) -> Self {
+    pub(in crate::store) fn of_register(path: &Path<'_>, dot: Dot, register: &Register<'_>) -> Self {
         Self(xxh3_128_with_seed(register.value, mix(seed(path.hash, dot), register.clock.get())))
     }
 
     /// Only a baseline that takes something away is part of the state: others are dropped at different times.
-    pub(super) fn of_count(path: &Path<'_>, dot: Dot, count: &Count, baselines: &Baselines) -> Self {
+    pub(in crate::store) fn of_count(path: &Path<'_>, dot: Dot, count: &Count, baselines: &Baselines) -> Self {
         let (seen, taken) = baselines.effective(path, dot, count).map_or((0, 0), |it| (it.seen, it.total));
         let mut bytes = [0; 48];
         bytes[..8].copy_from_slice(&count.birth.to_le_bytes());
@@ -48,14 +48,14 @@ impl Fingerprint {
         Self(xxh3_128_with_seed(&bytes, mix(seed(!path.hash, dot), count.clock.get())))
     }
 
-    pub(super) fn of_element(path: &Path<'_>, element: &Element<'_>, baselines: &Baselines) -> Self {
+    pub(in crate::store) fn of_element(path: &Path<'_>, element: &Element<'_>, baselines: &Baselines) -> Self {
         let mut sum = Self::default();
         element.value.iter().for_each(|(dot, register)| sum.add(Self::of_register(path, dot, register)));
         element.counts.iter().for_each(|(dot, count)| sum.add(Self::of_count(path, dot, count, baselines)));
         sum
     }
 
-    pub(super) fn of_frontier(bucket: usize, dot: Dot) -> Self {
+    pub(in crate::store) fn of_frontier(bucket: usize, dot: Dot) -> Self {
         Self(xxh3_128_with_seed(b"frontier", seed(bucket as u64, dot)))
     }
 }

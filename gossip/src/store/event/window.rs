@@ -16,15 +16,15 @@ use hashbrown::HashTable;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::bucket::bucket_of;
-use super::cell::{Class, Count, Dots, Path, Register};
-use super::event::{Change, Foreign, begin_key, begin_part, encode_head};
 use crate::Hlc;
 use crate::bytes::{Bytes, same};
+use crate::store::cell::{Class, Count, Dots, Path, Register};
+use crate::store::event::{Change, Foreign, begin_key, begin_part, encode_head};
+use crate::store::memory::bucket::bucket_of;
 
 /// What a change leaves at a path. There is at most one of either in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cell {
+pub(in crate::store) enum Cell {
     Register,
     Count,
 }
@@ -45,17 +45,17 @@ struct Noted {
 }
 
 /// An own counter slot that a window has changed, as it was before.
-pub(super) struct Before<'a> {
-    pub(super) key: &'a [u8],
-    pub(super) class: Class,
-    pub(super) name: &'a [u8],
-    pub(super) cell: (Dot, Count),
+pub(in crate::store) struct Before<'a> {
+    pub(in crate::store) key: &'a [u8],
+    pub(in crate::store) class: Class,
+    pub(in crate::store) name: &'a [u8],
+    pub(in crate::store) cell: (Dot, Count),
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Window {
+pub(in crate::store) struct Window {
     /// The seq of the open dot.
-    pub(super) seq: u64,
+    pub(in crate::store) seq: u64,
     /// No clock in the window is before it.
     since: Hlc,
     /// Keys, names and encoded changes.
@@ -88,7 +88,7 @@ const WRITES_KEPT_MAX: usize = 1 << 10;
 
 impl Window {
     /// Opens a window, in the room of one that was sealed.
-    pub(super) fn open(mut self, seq: u64, clock: Hlc) -> Self {
+    pub(in crate::store) fn open(mut self, seq: u64, clock: Hlc) -> Self {
         self.bytes.clear();
         self.noted.clear();
         self.order.clear();
@@ -104,12 +104,12 @@ impl Window {
     }
 
     /// An upper estimate of the event's encoded size.
-    pub(super) fn size(&self) -> usize {
+    pub(in crate::store) fn size(&self) -> usize {
         self.bytes.len() + self.frame_bytes
     }
 
     /// Notes that an operation ran in `bucket` while its frontier was `frontier`.
-    pub(super) fn touch(&mut self, bucket: usize, frontier: &Dots, me: ReplicaId) {
+    pub(in crate::store) fn touch(&mut self, bucket: usize, frontier: &Dots, me: ReplicaId) {
         for dot in frontier.iter().filter(|dot| dot.replica != me) {
             let names = self.names.entry(bucket).or_default();
             self.frame_bytes += if names.get(dot.replica) == 0 { DOT_BYTES } else { 0 };
@@ -117,28 +117,28 @@ impl Window {
         }
     }
 
-    pub(super) fn delete(&mut self, key_hash: u64, key: &[u8], context: &Dots) {
+    pub(in crate::store) fn delete(&mut self, key_hash: u64, key: &[u8], context: &Dots) {
         let path = Path::within(key_hash, key, Class::Text, b"");
         self.push(&path, &Change::Delete { context: Foreign::Of(context.as_slice()) });
     }
 
-    pub(super) fn remove(&mut self, path: &Path<'_>, context: &Dots) {
+    pub(in crate::store) fn remove(&mut self, path: &Path<'_>, context: &Dots) {
         let (class, name) = (path.class as u8, Bytes(path.name));
         self.push(path, &Change::Remove { class, name, context: Foreign::Of(context.as_slice()) });
     }
 
-    pub(super) fn discard(&mut self, path: &Path<'_>, ballot: Dot) {
+    pub(in crate::store) fn discard(&mut self, path: &Path<'_>, ballot: Dot) {
         self.push(path, &Change::Discard { class: path.class as u8, ballots: Foreign::Of(&[ballot]) });
     }
 
-    pub(super) fn reset(&mut self, path: &Path<'_>, observed: Dot, birth: u64, total: i128) {
+    pub(in crate::store) fn reset(&mut self, path: &Path<'_>, observed: Dot, birth: u64, total: i128) {
         let (class, name) = (path.class as u8, Bytes(path.name));
         self.push(path, &Change::Reset { class, name, owner: observed.replica, birth, seen: observed.seq, total });
     }
 
     /// The own register at a path becomes this one, in place of what `context` covers there. One assigned again keeps what
     /// it covered at first: nothing else can be there now.
-    pub(super) fn assign(&mut self, path: &Path<'_>, register: &Register<'_>, context: &Dots) {
+    pub(in crate::store) fn assign(&mut self, path: &Path<'_>, register: &Register<'_>, context: &Dots) {
         let known = self.written(path, Cell::Register);
         let kept;
         let context = match known.filter(|at| self.noted[*at].supersedes) {
@@ -161,7 +161,7 @@ impl Window {
     }
 
     /// The own counter slot at a path becomes this one; `before` is the sealed one that it continues, if it is not open yet.
-    pub(super) fn count(&mut self, path: &Path<'_>, count: &Count, before: Option<(Dot, Count)>) {
+    pub(in crate::store) fn count(&mut self, path: &Path<'_>, count: &Count, before: Option<(Dot, Count)>) {
         let (class, name, birth, total) = (path.class as u8, Bytes(path.name), count.birth, count.total);
         let clock_after = count.clock.get() - self.since.get();
         let change = Change::Count { class, name, clock_after, birth, total };
@@ -170,7 +170,7 @@ impl Window {
     }
 
     /// An own sealed counter slot was removed. Not sent, as the own part of a context says it.
-    pub(super) fn own_reset(&mut self, path: &Path<'_>, before: (Dot, Count)) {
+    pub(in crate::store) fn own_reset(&mut self, path: &Path<'_>, before: (Dot, Count)) {
         let at = self.note(path);
         let from = self.bytes.len();
         self.bytes.extend_from_slice(path.name);
@@ -179,7 +179,7 @@ impl Window {
     }
 
     /// A cell of this window was removed again: what it had superseded is added to the context of the removal.
-    pub(super) fn take_back(&mut self, path: &Path<'_>, cell: Cell, context: &mut Dots) {
+    pub(in crate::store) fn take_back(&mut self, path: &Path<'_>, cell: Cell, context: &mut Dots) {
         let Self { noted, writes, bytes, .. } = self;
         if let Ok(found) = writes.find_entry(path.hash, |at| noted[*at].is_write(bytes, path, cell)) {
             let at = found.remove().0;
@@ -203,7 +203,7 @@ impl Window {
         }
     }
 
-    pub(super) fn clear(&mut self, bucket: usize, context: &Dots) {
+    pub(in crate::store) fn clear(&mut self, bucket: usize, context: &Dots) {
         self.frame_bytes += KEY_BYTES + context.iter().len() * DOT_BYTES;
         let known = self.cleared.entry(bucket).or_default();
         context.iter().for_each(|dot| known.raise(dot));
@@ -248,7 +248,7 @@ impl Window {
         let noted = &mut self.noted[at];
         noted.change = from..self.bytes.len();
         // Behind the variant, the class and the length of the name.
-        let name = from + 2 + crate::store::varint::len(path.name.len());
+        let name = from + 2 + crate::varint::len(path.name.len());
         noted.name = name..name + path.name.len();
     }
 
@@ -282,7 +282,7 @@ impl Window {
     }
 
     /// Brings what was noted into the order of an event.
-    pub(super) fn arrange(&mut self) {
+    pub(in crate::store) fn arrange(&mut self) {
         let Self { noted, order, parts, cleared, .. } = self;
         order.extend(noted.iter().enumerate().map(|(at, noted)| (noted.key_hash, at)));
         order.sort_unstable();
@@ -299,12 +299,12 @@ impl Window {
     }
 
     /// The buckets that were touched, in order, each with the foreign dots of its frontier. Of a window arranged.
-    pub(super) fn buckets(&self) -> impl Iterator<Item = (usize, Option<&Dots>)> {
+    pub(in crate::store) fn buckets(&self) -> impl Iterator<Item = (usize, Option<&Dots>)> {
         self.parts.iter().map(|(bucket, _)| (*bucket, self.names.get(bucket)))
     }
 
-    /// The event's body, as [`Body`](super::event::Body) reads it. Of a window arranged.
-    pub(super) fn encode(&self, clock: Hlc) -> Vec<u8> {
+    /// The event's body, as [`Body`](super::Body) reads it. Of a window arranged.
+    pub(in crate::store) fn encode(&self, clock: Hlc) -> Vec<u8> {
         let mut body = Vec::with_capacity(self.size());
         encode_head(clock, self.since, self.parts.len(), &mut body);
         let noted = |(_, at): &(u64, usize)| &self.noted[*at];
@@ -341,7 +341,7 @@ impl Window {
     }
 
     /// What was noted of own counter slots that had been in use before.
-    pub(super) fn slots_before(&self) -> impl Iterator<Item = Before<'_>> {
+    pub(in crate::store) fn slots_before(&self) -> impl Iterator<Item = Before<'_>> {
         self.before.iter().map(|(at, dot, count)| {
             let Noted { key, class, name, .. } = &self.noted[*at];
             let (key, name) = (&self.bytes[key.clone()], &self.bytes[name.clone()]);

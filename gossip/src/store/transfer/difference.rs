@@ -25,13 +25,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::Store;
-use super::bucket::{BUCKETS, Bucket};
 use super::content::{Content, content_of};
-use super::entry::Entry;
-use super::fingerprint::Fingerprint;
+use super::low_half;
 use super::sketch::{SYMBOLS_MAX, Symbols};
-use super::transfer::low_half;
+use crate::store::Store;
+use crate::store::cell::fingerprint::Fingerprint;
+use crate::store::memory::bucket::{BUCKETS, Bucket};
+use crate::store::memory::entry::Entry;
 
 /// The top bits of an item are its bucket, the others a fingerprint's.
 const PRINT_BITS: u32 = u64::BITS - BUCKETS.ilog2();
@@ -73,19 +73,19 @@ impl Sketch {
 
 /// What two copies of a bucket differ in, seen by one of them.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Difference<'a> {
+pub(in crate::store) struct Difference<'a> {
     /// The fingerprint of the receiver's keys: what this is the difference from.
     base: [u8; 8],
     /// The items that only the receiver has.
     only_there: Vec<[u8; 8]>,
     /// The keys whose items only the sender has, beside the side tables in full.
     #[serde(borrow)]
-    pub(super) content: Content<'a>,
+    pub(in crate::store) content: Content<'a>,
 }
 
 /// The same as it is found, before its keys are read.
-pub(super) struct Found<'a> {
-    pub(super) index: usize,
+pub(in crate::store) struct Found<'a> {
+    pub(in crate::store) index: usize,
     base: u64,
     only_there: Vec<[u8; 8]>,
     keys: Vec<(&'a [u8], Entry<'a>)>,
@@ -93,7 +93,7 @@ pub(super) struct Found<'a> {
 
 impl<'a> Found<'a> {
     /// In this bucket.
-    pub(super) fn read(self, bucket: &'a Bucket) -> Difference<'a> {
+    pub(in crate::store) fn read(self, bucket: &'a Bucket) -> Difference<'a> {
         let content = content_of(bucket, self.keys.into_iter());
         Difference { base: self.base.to_le_bytes(), only_there: self.only_there, content }
     }
@@ -101,16 +101,16 @@ impl<'a> Found<'a> {
 
 impl Difference<'_> {
     /// Whether the keys of this bucket are those that the difference was made from.
-    pub(super) fn is_fresh(&self, bucket: &Bucket) -> bool {
+    pub(in crate::store) fn is_fresh(&self, bucket: &Bucket) -> bool {
         base_of(bucket) == self.base
     }
 
-    pub(super) fn items(&self) -> usize {
+    pub(in crate::store) fn items(&self) -> usize {
         self.only_there.len() + self.content.keys.len()
     }
 
     /// The receiver's keys that the sender does not have in this state. O(the bucket).
-    pub(super) fn only_here(&self, bucket: &Bucket, index: usize) -> Vec<Box<[u8]>> {
+    pub(in crate::store) fn only_here(&self, bucket: &Bucket, index: usize) -> Vec<Box<[u8]>> {
         let items: HashSet<u64> = self.only_there.iter().map(|item| u64::from_le_bytes(*item)).collect();
         if items.is_empty() {
             return Vec::new();
@@ -136,7 +136,7 @@ impl Store {
     }
 
     /// The differences of the own buckets from those of the sketch; `None` if it has too few symbols to tell.
-    pub(super) fn differences(&self, sketch: &Sketch) -> Option<Vec<Found<'_>>> {
+    pub(in crate::store) fn differences(&self, sketch: &Sketch) -> Option<Vec<Found<'_>>> {
         if !sketch.is_sound() {
             return None;
         }
@@ -351,7 +351,7 @@ mod tests {
         let (transfer, _) = a.encode_differences(&sketch, usize::MAX).unwrap();
         let other = (0..).map(|number: u32| number.to_be_bytes()).find(|key| {
             let hash = crate::store::cell::hash_of(key);
-            crate::store::bucket::bucket_of(hash) == bucket
+            crate::store::memory::bucket::bucket_of(hash) == bucket
         });
         let other = other.unwrap();
         b.write(WALL + 100, 0, |w| w.set(&other, b"meanwhile")).unwrap();

@@ -1,8 +1,8 @@
 //! What keys take of the memory.
 
-use super::Store;
 use super::bucket::{Bucket, bucket_of};
-use super::cell::hash_of;
+use crate::store::Store;
+use crate::store::cell::hash_of;
 
 /// Bytes that a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

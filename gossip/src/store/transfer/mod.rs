@@ -11,19 +11,24 @@
 //! The join of two states: cells live on both sides, plus cells of one side whose dot the other's vector does not
 //! cover (Almeida, Shoker, Baquero 2016). The frontier joins by the same rule, baselines by their own merge.
 
+pub(super) mod content;
+pub(super) mod difference;
+pub(super) mod image;
+pub(super) mod sketch;
+
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use cahoots_crdt::{Dot, DotFun, Observed, VersionVector};
 
-use super::baseline::Baseline;
-use super::bucket::{BUCKETS, Bucket, place_of, remove_cells};
+use super::cell::baseline::Baseline;
+use super::cell::fingerprint::Fingerprint;
 use super::cell::{Class, Element, Path, hash_of, mix};
-use super::content::{Content, ElementState, check, content_of};
-use super::difference::{Difference, Sketch};
-use super::fingerprint::Fingerprint;
-use super::keys::{Draft, Keys};
+use super::memory::bucket::{BUCKETS, Bucket, place_of, remove_cells};
+use super::memory::keys::{Draft, Keys};
+use super::transfer::content::{Content, ElementState, check, content_of};
+use super::transfer::difference::{Difference, Sketch};
 use super::{Store, beyond};
 use crate::bytes::append;
 use crate::{Hlc, Limits};

@@ -9,15 +9,19 @@
 //! Decoding checks everything that can be checked without the store, so that what is applied is well-formed. It notes
 //! where the changes of each key are; they are read again when they are asked for, which costs less than a list of them.
 
+pub(super) mod apply;
+pub(super) mod window;
+pub(super) mod writer;
+
 use std::ops::Range;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::ballot::BallotError;
-use super::bucket::{BUCKETS, bucket_of};
+use super::cell::ballot::BallotError;
 use super::cell::{Class, hash_of};
-use super::varint;
+use super::memory::bucket::{BUCKETS, bucket_of};
 use crate::bytes::{Bytes, append, same};
+use crate::varint;
 use crate::{Hlc, Limits};
 
 #[derive(Debug)]
@@ -430,7 +434,7 @@ fn ballot_rule_broken(change: &Change<'_>, class: Class, origin: ReplicaId) -> O
         Change::Discard { ballots, .. } if ballots.iter().any(|dot| dot.replica == origin) => {
             Some(EventError::Illegal("an own ballot is withdrawn, not discarded"))
         }
-        Change::Assign { value, .. } => match super::ballot::check(class, value.0) {
+        Change::Assign { value, .. } => match super::cell::ballot::check(class, value.0) {
             Ok(()) => None,
             Err(BallotError::TooLong) => Some(EventError::TooLong),
             Err(BallotError::NoNumber) => Some(EventError::Illegal("a presence is no number")),

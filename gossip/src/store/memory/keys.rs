@@ -12,11 +12,11 @@ use std::collections::BTreeSet;
 use slab::Slab;
 
 use super::bucket::place_of;
-use super::cell::{Class, Element, Path, hash_of};
 use super::entry::{Entry, Tables};
 use super::packed::{Packed, Packer, pack_one};
 use super::records::Records;
 use crate::bytes::same;
+use crate::store::cell::{Class, Element, Path, hash_of};
 
 /// A key of more elements, or of more bytes of them, has tables.
 const FEW_MAX: usize = 32;
@@ -29,13 +29,13 @@ const TABLES: u8 = 0xFF;
 
 /// Where the record of a key is, and how that begins: good until the key is written, or keys are added or removed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct At {
+pub(in crate::store) struct At {
     found: usize,
     first: u8,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Keys {
+pub(in crate::store) struct Keys {
     records: Records,
     tables: Slab<Tables>,
     /// Keys with live cells of more than one type.
@@ -59,45 +59,45 @@ enum Form {
 
 /// What is to become of a key. Kept by the caller for the room in it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Draft {
+pub(in crate::store) struct Draft {
     form: Option<Form>,
     bytes: Vec<u8>,
 }
 
 impl Keys {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::store) fn len(&self) -> usize {
         self.records.len()
     }
 
     /// Keys with live cells of more than one type.
-    pub(super) fn clashes(&self) -> usize {
+    pub(in crate::store) fn clashes(&self) -> usize {
         self.clashes
     }
 
     /// The keys that hold ballots.
-    pub(super) fn ballots(&self) -> impl Iterator<Item = (&[u8], Entry<'_>)> {
+    pub(in crate::store) fn ballots(&self) -> impl Iterator<Item = (&[u8], Entry<'_>)> {
         self.ballots.iter().filter_map(|key| Some((&**key, self.get(hash_of(key), key)?)))
     }
 
-    pub(super) fn get(&self, key_hash: u64, key: &[u8]) -> Option<Entry<'_>> {
+    pub(in crate::store) fn get(&self, key_hash: u64, key: &[u8]) -> Option<Entry<'_>> {
         self.find(key_hash, key).map(|(_, entry)| entry)
     }
 
-    pub(super) fn warm(&self) {
+    pub(in crate::store) fn warm(&self) {
         self.records.warm();
     }
 
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], Entry<'_>)> {
+    pub(in crate::store) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], Entry<'_>)> {
         self.records.iter().map(|(key, record)| (key, self.entry(record)))
     }
 
     /// What is live at a path; nothing, if there is no such key.
-    pub(super) fn element(&self, path: &Path<'_>) -> Element<'_> {
+    pub(in crate::store) fn element(&self, path: &Path<'_>) -> Element<'_> {
         self.look(path).1
     }
 
     /// The same, and where the key is.
-    pub(super) fn look(&self, path: &Path<'_>) -> (Option<At>, Element<'_>) {
+    pub(in crate::store) fn look(&self, path: &Path<'_>) -> (Option<At>, Element<'_>) {
         match self.find(path.key_hash, path.key) {
             Some((at, entry)) => (Some(at), entry.element(path.class, path.name)),
             None => (None, Element::default()),
@@ -105,7 +105,7 @@ impl Keys {
     }
 
     /// Where a key is, and what lies under it. O(1).
-    pub(super) fn find(&self, key_hash: u64, key: &[u8]) -> Option<(At, Entry<'_>)> {
+    pub(in crate::store) fn find(&self, key_hash: u64, key: &[u8]) -> Option<(At, Entry<'_>)> {
         let (found, record) = self.records.find(place_of(key_hash), key)?;
         Some((At { found, first: record[0] }, entry_of(record, &self.tables)))
     }
@@ -115,24 +115,24 @@ impl Keys {
     }
 
     /// The table that a key of this hash is in, and its hash there.
-    pub(super) fn place(&self, key_hash: u64) -> (&Records, u64) {
+    pub(in crate::store) fn place(&self, key_hash: u64) -> (&Records, u64) {
         (&self.records, place_of(key_hash))
     }
 
     /// The tables of a key whose record is likely there, if it has some.
-    pub(super) fn likely_tables(&self, likely: u32) -> Option<&Tables> {
+    pub(in crate::store) fn likely_tables(&self, likely: u32) -> Option<&Tables> {
         let record = self.records.likely_at(likely);
         (record[0] == TABLES).then(|| &self.tables[number_of(&record[1..])])
     }
 
     /// Makes room for so many keys.
-    pub(super) fn reserve(&mut self, keys: usize) {
+    pub(in crate::store) fn reserve(&mut self, keys: usize) {
         self.records.reserve(keys, |key| place_of(hash_of(key)));
     }
 
     /// Says in `draft` what is to be done so that `element` lies at `path`, in place of what lies there.
     #[expect(clippy::needless_pass_by_value, reason = "what it borrows of the keys must end before they change")]
-    pub(super) fn draft(&self, at: Option<At>, path: &Path<'_>, element: Element<'_>, draft: &mut Draft) {
+    pub(in crate::store) fn draft(&self, at: Option<At>, path: &Path<'_>, element: Element<'_>, draft: &mut Draft) {
         // A text has no names: where all is text, there is one element.
         if path.class == Class::Text && at.is_none_or(|at| at.first == Class::Text as u8) {
             return Self::draft_alone(path, &element, draft);
@@ -166,7 +166,7 @@ impl Keys {
     }
 
     /// Says in `draft` what is to be done so that nothing but `element` lies under the key.
-    pub(super) fn draft_alone(path: &Path<'_>, element: &Element<'_>, draft: &mut Draft) {
+    pub(in crate::store) fn draft_alone(path: &Path<'_>, element: &Element<'_>, draft: &mut Draft) {
         let mut recorder = Recorder::new(&mut draft.bytes);
         recorder.push(path.class, path.name, element);
         recorder.end();
@@ -179,7 +179,7 @@ impl Keys {
     }
 
     /// Does what `draft` says about the key that is there, or is to be.
-    pub(super) fn commit(&mut self, at: Option<At>, path: &Path<'_>, draft: &Draft) {
+    pub(in crate::store) fn commit(&mut self, at: Option<At>, path: &Path<'_>, draft: &Draft) {
         let (hash, key) = (path.key_hash, path.key);
         let place = (path.name_hash, path.name);
         match draft.form.expect("a draft was made") {
@@ -216,7 +216,7 @@ impl Keys {
     }
 
     /// Lets `change` take cells away from, or change, the elements under a key. O(all of them).
-    pub(super) fn alter(
+    pub(in crate::store) fn alter(
         &mut self,
         key_hash: u64,
         key: &[u8],
@@ -245,7 +245,7 @@ impl Keys {
     }
 
     /// Removes a key with all that lies under it.
-    pub(super) fn remove(&mut self, key_hash: u64, key: &[u8]) {
+    pub(in crate::store) fn remove(&mut self, key_hash: u64, key: &[u8]) {
         let Some((at, entry)) = self.find(key_hash, key) else { return };
         let before = Kind::of(entry);
         if let Some(number) = self.tables_at(at) {
@@ -256,12 +256,12 @@ impl Keys {
     }
 
     /// Bytes of memory taken. O(keys with tables).
-    pub(super) fn memory(&self) -> usize {
+    pub(in crate::store) fn memory(&self) -> usize {
         self.records.memory() + self.tables.iter().map(|(_, tables)| tables.memory()).sum::<usize>()
     }
 
     /// Bytes of memory that one key takes. O(tables).
-    pub(super) fn memory_of(&self, at: At) -> usize {
+    pub(in crate::store) fn memory_of(&self, at: At) -> usize {
         let tables = self.tables_at(at).map_or(0, |number| self.tables[number].memory());
         self.records.memory_of(at.found) + tables
     }

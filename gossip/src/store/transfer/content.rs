@@ -7,55 +7,55 @@ use smallvec::SmallVec;
 
 use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
-use super::ballot::{self, BallotError};
-use super::bucket::{Bucket, bucket_of, place_of};
-use super::cell::{Class, Count, Element, Register, hash_of, mix};
-use super::entry::Entry;
-use super::transfer::TransferError;
+use super::TransferError;
 use crate::bytes::Bytes;
+use crate::store::cell::ballot::{self, BallotError};
+use crate::store::cell::{Class, Count, Element, Register, hash_of, mix};
+use crate::store::memory::bucket::{Bucket, bucket_of, place_of};
+use crate::store::memory::entry::Entry;
 use crate::{Hlc, Limits};
 
 /// Mostly one: the text of a key, the register of an element.
-pub(super) type Few<T> = SmallVec<[T; 1]>;
+pub(in crate::store) type Few<T> = SmallVec<[T; 1]>;
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct Content<'a> {
-    pub(super) frontier: Vec<Dot>,
+pub(in crate::store) struct Content<'a> {
+    pub(in crate::store) frontier: Vec<Dot>,
     #[serde(borrow)]
-    pub(super) baselines: Vec<BaselineState<'a>>,
-    pub(super) keys: Vec<KeyState<'a>>,
+    pub(in crate::store) baselines: Vec<BaselineState<'a>>,
+    pub(in crate::store) keys: Vec<KeyState<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct BaselineState<'a> {
+pub(in crate::store) struct BaselineState<'a> {
     #[serde(borrow)]
-    pub(super) key: Bytes<'a>,
-    pub(super) class: u8,
-    pub(super) name: Bytes<'a>,
-    pub(super) owner: ReplicaId,
-    pub(super) birth: u64,
-    pub(super) seen: u64,
-    pub(super) total: i128,
-    pub(super) reset: Dot,
+    pub(in crate::store) key: Bytes<'a>,
+    pub(in crate::store) class: u8,
+    pub(in crate::store) name: Bytes<'a>,
+    pub(in crate::store) owner: ReplicaId,
+    pub(in crate::store) birth: u64,
+    pub(in crate::store) seen: u64,
+    pub(in crate::store) total: i128,
+    pub(in crate::store) reset: Dot,
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct KeyState<'a> {
+pub(in crate::store) struct KeyState<'a> {
     #[serde(borrow)]
-    pub(super) key: Bytes<'a>,
-    pub(super) elements: Elements<'a>,
+    pub(in crate::store) key: Bytes<'a>,
+    pub(in crate::store) elements: Elements<'a>,
 }
 
 /// What lies under a key: as it was read, or as it is written, without a list of it being made first. There may be millions
 /// of them.
-pub(super) enum Elements<'a> {
+pub(in crate::store) enum Elements<'a> {
     Read(Few<ElementState<'a>>),
     Of(Entry<'a>),
 }
 
 impl<'a> Elements<'a> {
     /// Those that were read.
-    pub(super) fn as_read(&self) -> &[ElementState<'a>] {
+    pub(in crate::store) fn as_read(&self) -> &[ElementState<'a>] {
         match self {
             Self::Read(elements) => elements,
             Self::Of(_) => &[],
@@ -85,17 +85,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct ElementState<'a> {
-    pub(super) class: u8,
+pub(in crate::store) struct ElementState<'a> {
+    pub(in crate::store) class: u8,
     #[serde(borrow)]
-    pub(super) name: Bytes<'a>,
-    pub(super) registers: Few<(Dot, Hlc, Bytes<'a>)>,
+    pub(in crate::store) name: Bytes<'a>,
+    pub(in crate::store) registers: Few<(Dot, Hlc, Bytes<'a>)>,
     /// Dot, clock, birth, total.
-    pub(super) counts: Vec<(Dot, Hlc, u64, i128)>,
+    pub(in crate::store) counts: Vec<(Dot, Hlc, u64, i128)>,
 }
 
 /// The bucket's side tables, and these of its keys.
-pub(super) fn content_of<'a>(bucket: &'a Bucket, keys: impl Iterator<Item = (&'a [u8], Entry<'a>)>) -> Content<'a> {
+pub(in crate::store) fn content_of<'a>(
+    bucket: &'a Bucket,
+    keys: impl Iterator<Item = (&'a [u8], Entry<'a>)>,
+) -> Content<'a> {
     let baselines = bucket.baselines.iter().map(|it| BaselineState {
         key: Bytes(&it.key),
         class: it.class as u8,
@@ -121,7 +124,7 @@ fn state_of<'a>(class: Class, name: &'a [u8], element: &Element<'a>) -> ElementS
 
 impl ElementState<'_> {
     /// What it says is live.
-    pub(super) fn element<'s>(&'s self) -> Element<'s> {
+    pub(in crate::store) fn element<'s>(&'s self) -> Element<'s> {
         let register =
             |(dot, clock, value): &'s (Dot, Hlc, Bytes<'_>)| (*dot, Register { clock: *clock, value: value.0 });
         let count = |(dot, clock, birth, total): &_| (*dot, Count { clock: *clock, birth: *birth, total: *total });
@@ -132,7 +135,7 @@ impl ElementState<'_> {
     }
 
     /// The dots of all cells.
-    pub(super) fn dots(&self) -> impl Iterator<Item = Dot> + '_ {
+    pub(in crate::store) fn dots(&self) -> impl Iterator<Item = Dot> + '_ {
         self.registers.iter().map(|(dot, ..)| *dot).chain(self.counts.iter().map(|(dot, ..)| *dot))
     }
 
@@ -143,7 +146,7 @@ impl ElementState<'_> {
 
     /// Whether `element` holds exactly these cells. Contents count, not dots alone: a dot of an id that was used twice
     /// may name two of them.
-    pub(super) fn describes(&self, element: &Element<'_>) -> bool {
+    pub(in crate::store) fn describes(&self, element: &Element<'_>) -> bool {
         let registers = element.value.iter().map(|(dot, it)| (dot, it.clock, it.value));
         let counts = element.counts.iter().map(|(dot, it)| (dot, it.clock, it.birth, it.total));
         registers.eq(self.registers.iter().map(|(dot, clock, value)| (*dot, *clock, value.0)))
@@ -152,7 +155,7 @@ impl ElementState<'_> {
 }
 
 /// Well formed, within the limits, every key and every element of it once, and no cell beyond `vv` or after `clock`.
-pub(super) fn check(
+pub(in crate::store) fn check(
     content: &Content<'_>,
     bucket: usize,
     (vv, clock): (&VersionVector, Hlc),

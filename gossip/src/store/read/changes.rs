@@ -15,27 +15,27 @@ pub enum Change {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Changes {
+pub(in crate::store) struct Changes {
     on: bool,
     bytes: usize,
     queue: VecDeque<Change>,
 }
 
 impl Changes {
-    pub(super) fn record(&mut self, on: bool) {
+    pub(in crate::store) fn record(&mut self, on: bool) {
         *self = Self { on, ..Self::default() };
     }
 
-    pub(super) fn is_on(&self) -> bool {
+    pub(in crate::store) fn is_on(&self) -> bool {
         self.on
     }
 
     /// Bytes queued, and what they never exceed.
-    pub(super) fn queue(&self) -> (usize, usize) {
+    pub(in crate::store) fn queue(&self) -> (usize, usize) {
         (self.bytes, QUEUE_BYTES_MAX)
     }
 
-    pub(super) fn push(&mut self, key: &[u8]) {
+    pub(in crate::store) fn push(&mut self, key: &[u8]) {
         if !self.on || self.queue.back() == Some(&Change::Lost) {
             return;
         }
@@ -52,7 +52,7 @@ impl Changes {
         }
     }
 
-    pub(super) fn poll(&mut self) -> Option<Change> {
+    pub(in crate::store) fn poll(&mut self) -> Option<Change> {
         let change = self.queue.pop_front()?;
         if let Change::Key(key) = &change {
             self.bytes -= cost(key);

@@ -2,7 +2,7 @@
 //! was put here and kept in memory, so there is nothing to check; what is read may come from anywhere.
 
 /// Appends `value`.
-pub(super) fn put(value: u64, bytes: &mut Vec<u8>) {
+pub(crate) fn put(value: u64, bytes: &mut Vec<u8>) {
     let mut rest = value;
     while rest >= 0x80 {
         bytes.push(rest.to_le_bytes()[0] | 0x80);
@@ -12,7 +12,7 @@ pub(super) fn put(value: u64, bytes: &mut Vec<u8>) {
 }
 
 /// Takes one from the front of `bytes`.
-pub(super) fn take(bytes: &mut &[u8]) -> u64 {
+pub(crate) fn take(bytes: &mut &[u8]) -> u64 {
     let (mut value, mut shift) = (0, 0);
     loop {
         let byte = bytes[0];
@@ -27,7 +27,7 @@ pub(super) fn take(bytes: &mut &[u8]) -> u64 {
 
 /// Takes one from the front of bytes that may hold anything: `None` if there is none.
 #[inline]
-pub(super) fn read(bytes: &mut &[u8]) -> Option<u64> {
+pub(crate) fn read(bytes: &mut &[u8]) -> Option<u64> {
     match **bytes {
         [byte @ ..0x80, ref rest @ ..] => {
             *bytes = rest;
@@ -39,7 +39,7 @@ pub(super) fn read(bytes: &mut &[u8]) -> Option<u64> {
 
 /// The same of a signed number of 128 bits.
 #[inline]
-pub(super) fn read_wide(bytes: &mut &[u8]) -> Option<i128> {
+pub(crate) fn read_wide(bytes: &mut &[u8]) -> Option<i128> {
     let value = read_long(bytes, u128::BITS)?;
     Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
 }
@@ -63,12 +63,12 @@ fn read_long(bytes: &mut &[u8], bits: u32) -> Option<u128> {
 }
 
 /// How many bytes a length takes.
-pub(super) fn len(len: usize) -> usize {
+pub(crate) fn len(len: usize) -> usize {
     (usize::BITS - (len | 1).leading_zeros()).div_ceil(7) as usize
 }
 
 /// Writes a length at the beginning of `bytes`; says how many it took.
-pub(super) fn write_len(len: usize, bytes: &mut [u8]) -> usize {
+pub(crate) fn write_len(len: usize, bytes: &mut [u8]) -> usize {
     let (mut rest, mut at) = (len, 0);
     while rest >= 0x80 {
         bytes[at] = rest.to_le_bytes()[0] | 0x80;
@@ -80,22 +80,22 @@ pub(super) fn write_len(len: usize, bytes: &mut [u8]) -> usize {
 }
 
 /// Appends a length.
-pub(super) fn put_len(len: usize, bytes: &mut Vec<u8>) {
+pub(crate) fn put_len(len: usize, bytes: &mut Vec<u8>) {
     put(len as u64, bytes);
 }
 
 /// Takes a length.
-pub(super) fn take_len(bytes: &mut &[u8]) -> usize {
+pub(crate) fn take_len(bytes: &mut &[u8]) -> usize {
     usize::try_from(take(bytes)).expect("it was a length in this memory")
 }
 
 /// Appends a number that may be negative: those near to 0 are short.
-pub(super) fn put_signed(value: i64, bytes: &mut Vec<u8>) {
+pub(crate) fn put_signed(value: i64, bytes: &mut Vec<u8>) {
     put((value << 1 ^ value >> 63).cast_unsigned(), bytes);
 }
 
 /// The same of 128 bits.
-pub(super) fn put_wide(value: i128, bytes: &mut Vec<u8>) {
+pub(crate) fn put_wide(value: i128, bytes: &mut Vec<u8>) {
     let mut rest = (value << 1 ^ value >> 127).cast_unsigned();
     while let Some(next) = Some(rest >> 7).filter(|next| *next > 0) {
         bytes.push(rest.to_le_bytes()[0] | 0x80);
@@ -105,7 +105,7 @@ pub(super) fn put_wide(value: i128, bytes: &mut Vec<u8>) {
 }
 
 /// Takes a number that may be negative.
-pub(super) fn take_signed(bytes: &mut &[u8]) -> i64 {
+pub(crate) fn take_signed(bytes: &mut &[u8]) -> i64 {
     let value = take(bytes);
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }

@@ -3,22 +3,22 @@
 //! A cursor is the least hash not yet visited, so whatever is added, removed or moved between two pages, what stays
 //! throughout is visited exactly once. Nothing is kept between calls.
 
-use super::Store;
-use super::bucket::{BUCKETS, bucket_of, first_hash};
-use super::cell::hash_of;
 use super::view::View;
+use crate::store::Store;
+use crate::store::cell::hash_of;
+use crate::store::memory::bucket::{BUCKETS, bucket_of, first_hash};
 
 /// A collection is visited in at most this many pages: each costs a pass over it.
-pub(super) const PAGES_MAX: usize = 256;
+pub(in crate::store) const PAGES_MAX: usize = 256;
 
 /// What one call visits, and where the next begins (0 = the end was reached).
-pub(super) struct Page<T> {
-    pub(super) items: Vec<T>,
-    pub(super) next: u64,
+pub(in crate::store) struct Page<T> {
+    pub(in crate::store) items: Vec<T>,
+    pub(in crate::store) next: u64,
 }
 
 /// The `count` items of the least hashes from `cursor` on, and all that share the last one's hash. O(items).
-pub(super) fn page<T>(items: impl Iterator<Item = (u64, T)>, cursor: u64, count: usize) -> Page<T> {
+pub(in crate::store) fn page<T>(items: impl Iterator<Item = (u64, T)>, cursor: u64, count: usize) -> Page<T> {
     let mut found: Vec<(u64, T)> = items.filter(|(hash, _)| *hash >= cursor).collect();
     let count = count.max(1);
     let mut next = 0;

@@ -7,17 +7,17 @@ use std::ops::Deref;
 
 use cahoots_crdt::{Dot, DotFun, ReplicaId};
 
-use super::Store;
-use super::baseline::{Baseline, Baselines};
-use super::bucket::{Bucket, bucket_of};
-use super::cell::{Class, Count, Dots, Element, Path, Register};
-use super::changes::Changes;
-use super::entry::Entry;
-use super::fingerprint::Fingerprint;
-use super::keys::{At, Draft, Keys};
-use super::view::number;
 use super::window::{Cell, Window};
 use crate::Hlc;
+use crate::store::Store;
+use crate::store::cell::baseline::{Baseline, Baselines};
+use crate::store::cell::fingerprint::Fingerprint;
+use crate::store::cell::{Class, Count, Dots, Element, Path, Register};
+use crate::store::memory::bucket::{Bucket, bucket_of};
+use crate::store::memory::entry::Entry;
+use crate::store::memory::keys::{At, Draft, Keys};
+use crate::store::read::changes::Changes;
+use crate::store::read::view::number;
 
 /// Why a write was refused. Nothing was touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +68,7 @@ pub enum WriteError {
 /// Write access to the store within one group. Derefs to the store for reads.
 #[derive(Debug)]
 pub struct Writer<'a> {
-    pub(super) store: &'a mut Store,
+    pub(in crate::store) store: &'a mut Store,
     wall_ms: u64,
     /// Bytes of keys, names and values written by this group.
     bytes: usize,
@@ -317,7 +317,7 @@ impl Writer<'_> {
     }
 
     /// What an operation at `path` works on, which writes a value of so many bytes if it writes.
-    pub(super) fn begin(&mut self, path: &Path<'_>, value_bytes: usize) -> Parts<'_> {
+    pub(in crate::store) fn begin(&mut self, path: &Path<'_>, value_bytes: usize) -> Parts<'_> {
         self.bytes += path.key.len() + path.name.len() + value_bytes;
         let next = self.store.sealed_seq() + 1;
         let Store { id, buckets, clock, window, spare, draft, changes, .. } = &mut *self.store;
@@ -327,15 +327,15 @@ impl Writer<'_> {
 }
 
 /// The parts of a store that one operation works on.
-pub(super) struct Parts<'a> {
-    pub(super) bucket: &'a mut Bucket,
-    pub(super) opening: Opening<'a>,
-    pub(super) draft: &'a mut Draft,
-    pub(super) changes: &'a mut Changes,
+pub(in crate::store) struct Parts<'a> {
+    pub(in crate::store) bucket: &'a mut Bucket,
+    pub(in crate::store) opening: Opening<'a>,
+    pub(in crate::store) draft: &'a mut Draft,
+    pub(in crate::store) changes: &'a mut Changes,
 }
 
 /// What every operation that changes something goes through first.
-pub(super) struct Opening<'a> {
+pub(in crate::store) struct Opening<'a> {
     window: &'a mut Option<Window>,
     spare: &'a mut Window,
     clock: &'a mut Hlc,
@@ -345,16 +345,16 @@ pub(super) struct Opening<'a> {
 }
 
 /// What an operation writes with.
-pub(super) struct Opened<'a> {
-    pub(super) window: &'a mut Window,
+pub(in crate::store) struct Opened<'a> {
+    pub(in crate::store) window: &'a mut Window,
     /// The open dot.
-    pub(super) event: Dot,
-    pub(super) clock: Hlc,
+    pub(in crate::store) event: Dot,
+    pub(in crate::store) clock: Hlc,
 }
 
 impl<'a> Opening<'a> {
     /// Opens the window if need be, advances the clock, and notes what the operation observes of its bucket.
-    pub(super) fn open(self, path: &Path<'_>, frontier: &Dots) -> Opened<'a> {
+    pub(in crate::store) fn open(self, path: &Path<'_>, frontier: &Dots) -> Opened<'a> {
         let Self { window, spare, clock, wall_ms, next } = self;
         *clock = clock.next(wall_ms);
         let window = window.get_or_insert_with(|| std::mem::take(spare).open(next.seq, *clock));

@@ -6,12 +6,12 @@ use smallvec::SmallVec;
 
 use cahoots_crdt::ReplicaId;
 
-use super::Store;
-use super::baseline::Baselines;
-use super::bucket::{Bucket, bucket_of};
-use super::cell::{Class, Element, Path, hash_of};
-use super::entry::Entry;
 use super::scan;
+use crate::store::Store;
+use crate::store::cell::baseline::Baselines;
+use crate::store::cell::{Class, Element, Path, hash_of};
+use crate::store::memory::bucket::{Bucket, bucket_of};
+use crate::store::memory::entry::Entry;
 
 /// The value is not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +39,7 @@ impl Store {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(bucket: &'a Bucket, entry: Entry<'a>, hash: u64, key: &'a [u8]) -> Self {
+    pub(in crate::store) fn new(bucket: &'a Bucket, entry: Entry<'a>, hash: u64, key: &'a [u8]) -> Self {
         Self { bucket, entry, hash, key, class: entry.class() }
     }
 
@@ -149,12 +149,16 @@ impl<'a> View<'a> {
 }
 
 /// What each replica has assigned.
-pub(super) fn owned_values<'a>(element: &Element<'a>) -> SmallVec<[(ReplicaId, &'a [u8]); 1]> {
+pub(in crate::store) fn owned_values<'a>(element: &Element<'a>) -> SmallVec<[(ReplicaId, &'a [u8]); 1]> {
     element.value.iter().map(|(dot, register)| (dot.replica, register.value)).collect()
 }
 
 /// The value of an element as a number: its winning assignment, 0 when there is none, plus the live increments.
-pub(super) fn number(path: &Path<'_>, element: &Element<'_>, baselines: &Baselines) -> Result<i128, NotCounted> {
+pub(in crate::store) fn number(
+    path: &Path<'_>,
+    element: &Element<'_>,
+    baselines: &Baselines,
+) -> Result<i128, NotCounted> {
     let assigned = element.winner().map_or(Some(0), |(_, register)| parse(register.value)).ok_or(NotCounted)?;
     // Wrapping: only forged totals come near the ends of 128 bits, and they must not stop a reader.
     let slots = element.counts.iter().map(|(dot, count)| baselines.contribution(path, dot, count));

@@ -10,9 +10,9 @@
 
 use cahoots_crdt::{Dot, DotFun, ReplicaId};
 
-use super::cell::{Class, Count, Element, Register};
-use super::varint;
 use crate::Hlc;
+use crate::store::cell::{Class, Count, Element, Register};
+use crate::varint;
 
 /// What an element consists of.
 const ONE_REGISTER: u8 = 0;
@@ -31,30 +31,30 @@ const CLASS_MASK: u8 = 7;
 const TWO_BITS: u8 = 3;
 
 /// Appends one element without its name, unless it is empty.
-pub(super) fn pack_one(class: Class, element: &Element<'_>, bytes: &mut Vec<u8>) {
+pub(in crate::store) fn pack_one(class: Class, element: &Element<'_>, bytes: &mut Vec<u8>) {
     if !element.is_empty() {
         Packer::new(bytes).element(class, None, element);
     }
 }
 
 /// Appends elements of one key to `bytes`, each with what the one before it has made known.
-pub(super) struct Packer<'b> {
+pub(in crate::store) struct Packer<'b> {
     bytes: &'b mut Vec<u8>,
     last: Option<(Dot, Hlc)>,
 }
 
 impl<'b> Packer<'b> {
-    pub(super) fn new(bytes: &'b mut Vec<u8>) -> Self {
+    pub(in crate::store) fn new(bytes: &'b mut Vec<u8>) -> Self {
         Self { bytes, last: None }
     }
 
     /// Appends one that is not empty.
-    pub(super) fn push(&mut self, class: Class, name: &[u8], element: &Element<'_>) {
+    pub(in crate::store) fn push(&mut self, class: Class, name: &[u8], element: &Element<'_>) {
         self.element(class, class.has_names().then_some(name), element);
     }
 
     /// What was appended to.
-    pub(super) fn end(self) -> &'b mut Vec<u8> {
+    pub(in crate::store) fn end(self) -> &'b mut Vec<u8> {
         self.bytes
     }
 
@@ -127,19 +127,19 @@ impl<'b> Packer<'b> {
 
 /// The elements that a [`Packer`] has packed.
 #[derive(Clone, Copy)]
-pub(super) struct Packed<'a> {
+pub(in crate::store) struct Packed<'a> {
     bytes: &'a [u8],
     last: (Dot, Hlc),
 }
 
 impl<'a> Packed<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::store) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, last: (Dot::new(ReplicaId::new(0), 0), Hlc::new(0)) }
     }
 
     /// The first element, of a class without names or packed by [`pack_one`].
     #[inline]
-    pub(super) fn first(mut self) -> Element<'a> {
+    pub(in crate::store) fn first(mut self) -> Element<'a> {
         let [head] = self.array();
         self.element(head)
     }
