@@ -11,11 +11,11 @@ use std::ops::RangeInclusive;
 use cahoots_crdt::{ReplicaId, VersionVector};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Now, Replica};
+use crate::engine::{Now, Replica};
 use crate::wire::Message;
 
 /// Entries in one message that fit a datagram.
-pub(super) const ENTRIES_MAX: usize = 55;
+pub(in crate::engine) const ENTRIES_MAX: usize = 55;
 /// The two who talk to each other, and one.
 const ENTRIES_LEAST: usize = 3;
 /// Parts into which a range is cut: two cuts get from 50,000 entries to a list.
@@ -23,21 +23,21 @@ const PARTS: usize = 32;
 /// Entries kept of what one peer has.
 const KNOWN_MAX: usize = 256;
 
-pub(super) const ALL: RangeInclusive<ReplicaId> = ReplicaId::new(0)..=ReplicaId::new(u64::MAX);
+pub(in crate::engine) const ALL: RangeInclusive<ReplicaId> = ReplicaId::new(0)..=ReplicaId::new(u64::MAX);
 
 /// The origins whose events came last, newest at the end. Only saves bytes: whatever it misses shows in the sum.
 #[derive(Debug)]
-pub(super) struct Recent {
+pub(in crate::engine) struct Recent {
     origins: VecDeque<ReplicaId>,
     entries_max: usize,
 }
 
 impl Recent {
-    pub(super) fn new(entries_max: usize) -> Self {
+    pub(in crate::engine) fn new(entries_max: usize) -> Self {
         Self { origins: VecDeque::new(), entries_max: entries_max.clamp(ENTRIES_LEAST, ENTRIES_MAX) }
     }
 
-    pub(super) fn note(&mut self, origin: ReplicaId) {
+    pub(in crate::engine) fn note(&mut self, origin: ReplicaId) {
         if self.origins.back() == Some(&origin) {
             return;
         }
@@ -105,7 +105,7 @@ impl Replica {
     }
 
     /// Tells a peer what is here: in full if that is little, else what is new, and a sum of the rest.
-    pub(super) fn send_versions(&mut self, peer: ReplicaId, reply: bool) {
+    pub(in crate::engine) fn send_versions(&mut self, peer: ReplicaId, reply: bool) {
         self.begin_account();
         let told: VersionVector = self.entries_in(&ALL).into_iter().collect();
         if told.len() <= self.recent.entries_max {
@@ -120,7 +120,7 @@ impl Replica {
     }
 
     /// Tells a peer all that is here of a range, in as many messages as it takes. One answer to them will do.
-    pub(super) fn list_versions(&mut self, peer: ReplicaId, range: &RangeInclusive<ReplicaId>, reply: bool) {
+    pub(in crate::engine) fn list_versions(&mut self, peer: ReplicaId, range: &RangeInclusive<ReplicaId>, reply: bool) {
         self.begin_account();
         let entries = self.entries_in(range);
         let mut first = *range.start();
@@ -158,7 +158,7 @@ impl Replica {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
-    pub(super) fn on_versions(
+    pub(in crate::engine) fn on_versions(
         &mut self,
         now: Now,
         sender: ReplicaId,
@@ -250,7 +250,7 @@ impl Replica {
     }
 
     /// A peer compares a range part by part.
-    pub(super) fn on_ranges(&mut self, sender: ReplicaId, range: &RangeInclusive<ReplicaId>, sums: &[u64]) {
+    pub(in crate::engine) fn on_ranges(&mut self, sender: ReplicaId, range: &RangeInclusive<ReplicaId>, sums: &[u64]) {
         let Some(cut) = Cut::new(range, sums.len()).filter(|_| sums.len() <= PARTS) else { return };
         self.begin_account();
         let mut differences = sums.to_vec();

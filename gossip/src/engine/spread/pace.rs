@@ -12,19 +12,19 @@ const DEBT_NS: u64 = 1_000_000_000;
 
 /// How much has left lately.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(in crate::engine) struct Pace {
     /// When all of it would have left at the configured rate, in nanoseconds.
     done_at: u64,
 }
 
 impl Pace {
     /// When data may leave, in microseconds; in the past if it may now.
-    pub(super) fn ready_at(&self) -> u64 {
+    pub(in crate::engine) fn ready_at(&self) -> u64 {
         self.done_at.saturating_sub(BURST_NS).div_ceil(1_000)
     }
 
     /// Notes that so many bytes leave. No rate, no bound.
-    pub(super) fn charge(&mut self, now_us: u64, rate: Option<u64>, bytes: usize) {
+    pub(in crate::engine) fn charge(&mut self, now_us: u64, rate: Option<u64>, bytes: usize) {
         let Some(rate) = rate else { return };
         let now = now_us.saturating_mul(1_000);
         let cost = (bytes as u64).saturating_mul(1_000_000_000) / rate.max(1);

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cahoots_crdt::ReplicaId;
 
-use super::{Now, Replica};
+use crate::engine::{Now, Replica};
 use crate::store::{Class, View, present};
 
 /// How long a replica leaves it to the one before it, in order of ids, to discard ballots; in microseconds.
@@ -61,7 +61,7 @@ pub struct Discarded {
 
 /// Whose ballots may be discarded.
 #[derive(Debug, Default)]
-pub(super) struct Departed {
+pub(in crate::engine) struct Departed {
     /// Gone for good, by membership's word, with the time when that was first acted on.
     gone: BTreeMap<ReplicaId, Option<u64>>,
     /// Owners of ballots that were never met, with the time when they were first looked at.
@@ -69,14 +69,14 @@ pub(super) struct Departed {
 }
 
 impl Departed {
-    pub(super) fn note_gone(&mut self, id: ReplicaId) {
+    pub(in crate::engine) fn note_gone(&mut self, id: ReplicaId) {
         if self.gone.len() == GONE_MAX {
             self.gone.pop_first();
         }
         self.gone.insert(id, None);
     }
 
-    pub(super) fn note_met(&mut self, id: ReplicaId) {
+    pub(in crate::engine) fn note_met(&mut self, id: ReplicaId) {
         self.gone.remove(&id);
     }
 

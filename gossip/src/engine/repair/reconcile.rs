@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use cahoots_crdt::{Dot, ReplicaId};
 
 use super::work::{Batch, Differing, Work};
-use super::{Event, Now, Record, Replica};
+use crate::engine::{Event, Now, Record, Replica};
 use crate::store::{BUCKETS, Joined, TransferError};
 use crate::wire::{Answer, Fingerprints, Request};
 
@@ -23,7 +23,7 @@ const PEERS_MAX: usize = 3;
 /// Requests under way to one peer: while one answer is joined here, the next is read there.
 const ASKS_PER_PEER_MAX: usize = 2;
 /// Requests under way to all of them.
-pub(super) const ASKS_MAX: usize = PEERS_MAX * ASKS_PER_PEER_MAX;
+pub(in crate::engine) const ASKS_MAX: usize = PEERS_MAX * ASKS_PER_PEER_MAX;
 /// Requests to one peer that may fail in a row before it is left out of the pass.
 const STRIKES_MAX: u32 = 2;
 /// Least time between two passes for the sake of one peer, in microseconds.
@@ -52,7 +52,7 @@ struct Source {
 }
 
 #[derive(Debug)]
-pub(super) struct Reconciliation {
+pub(in crate::engine) struct Reconciliation {
     /// For whose sake the pass is made.
     lead: ReplicaId,
     /// An event that the lead, and whoever else is asked, has in every bucket. Without one only the lead is asked:
@@ -65,7 +65,7 @@ pub(super) struct Reconciliation {
     /// When a bucket was last joined.
     progress_at: u64,
     /// When to look again without an answer having come.
-    pub(super) due: u64,
+    pub(in crate::engine) due: u64,
     joined: usize,
 }
 
@@ -149,13 +149,13 @@ impl Replica {
     }
 
     /// Whether buckets come in, or have until a moment ago. A pass that nobody answers, and the next after it, fetch nothing.
-    pub(super) fn is_fetching(&self) -> bool {
+    pub(in crate::engine) fn is_fetching(&self) -> bool {
         self.reconciliation.is_some() && self.fetching
     }
 
     /// Begins a pass: `lead` has `target` in every bucket, or differs in a way that only its buckets show. Nothing
     /// happens while a pass is under way, or if one for the same peer was a moment ago.
-    pub(super) fn reconcile(&mut self, now: Now, lead: ReplicaId, target: Option<Dot>) {
+    pub(in crate::engine) fn reconcile(&mut self, now: Now, lead: ReplicaId, target: Option<Dot>) {
         let Some(known) = self.peers.get_mut(&lead).filter(|_| self.reconciliation.is_none()) else { return };
         if known.reconciled_at.is_some_and(|at| now.mono.saturating_sub(at) < PAUSE_US) {
             return;
@@ -183,7 +183,7 @@ impl Replica {
         self.ask_on(now);
     }
 
-    pub(super) fn retry_reconciliation(&mut self, now: Now) {
+    pub(in crate::engine) fn retry_reconciliation(&mut self, now: Now) {
         let Some(it) = self.reconciliation.as_ref().filter(|it| it.due <= now.mono) else { return };
         if now.mono.saturating_sub(it.progress_at) >= self.config.patience_us {
             self.end_reconciliation(now);
@@ -193,7 +193,7 @@ impl Replica {
     }
 
     /// A peer is dead or gone: others are asked.
-    pub(super) fn drop_source(&mut self, peer: ReplicaId) {
+    pub(in crate::engine) fn drop_source(&mut self, peer: ReplicaId) {
         if let Some(it) = &mut self.reconciliation {
             it.give_up(peer);
         }
@@ -244,7 +244,8 @@ impl Replica {
     /// The next buckets and the peer to ask for them, if some peer has room.
     fn next_ask(&mut self, now: Now) -> Option<(ReplicaId, Batch)> {
         let it = self.reconciliation.as_ref().filter(|it| !it.left.is_empty())?;
-        let has_target = |peer: &super::Peer| it.target.is_some_and(|dot| peer.versions.get(dot.replica) >= dot.seq);
+        let has_target =
+            |peer: &crate::engine::Peer| it.target.is_some_and(|dot| peer.versions.get(dot.replica) >= dot.seq);
         let fits = |id: ReplicaId| {
             let peer = self.peers.get(&id);
             peer.is_some_and(|peer| id == it.lead || (peer.live && has_target(peer))) && !it.is_out(id)

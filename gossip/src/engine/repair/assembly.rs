@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 
 use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
-use super::{Now, Replica};
+use crate::engine::{Now, Replica};
 use crate::wire::Message;
 
 /// Bytes of a chunk, the last of an event excepted. Part of the protocol; leaves room in 1200 bytes for all headers.
-pub(super) const CHUNK_BYTES: usize = 1024;
+pub(in crate::engine) const CHUNK_BYTES: usize = 1024;
 /// Chunks of a large event that are sent unasked.
-pub(super) const EAGER_CHUNKS: u32 = 16;
+pub(in crate::engine) const EAGER_CHUNKS: u32 = 16;
 const WINDOW_LEAST: u32 = 8;
 const WINDOW_MOST: u32 = 256;
 /// Ranges in one request: as many as fit a datagram.
@@ -28,12 +28,12 @@ const TRIES_EACH: u32 = 2;
 /// Peers that may say that they do not have an event before it is given up.
 const REFUSALS_MAX: u32 = 8;
 
-pub(super) fn chunk_count(bytes: usize) -> u32 {
+pub(in crate::engine) fn chunk_count(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(CHUNK_BYTES)).expect("limits keep events below 4 GiB")
 }
 
 /// The bytes of chunk `index`, which exists.
-pub(super) fn chunk_of(bytes: &[u8], index: u32) -> &[u8] {
+pub(in crate::engine) fn chunk_of(bytes: &[u8], index: u32) -> &[u8] {
     let start = index as usize * CHUNK_BYTES;
     &bytes[start..bytes.len().min(start + CHUNK_BYTES)]
 }
@@ -125,30 +125,30 @@ impl Assembly {
 }
 
 #[derive(Debug)]
-pub(super) struct Assemblies {
+pub(in crate::engine) struct Assemblies {
     events: BTreeMap<Dot, Assembly>,
     bytes: usize,
     bytes_max: usize,
 }
 
 impl Assemblies {
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub(in crate::engine) fn new(bytes_max: usize) -> Self {
         Self { events: BTreeMap::new(), bytes: 0, bytes_max }
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::engine) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(super) fn contains(&self, event: Dot) -> bool {
+    pub(in crate::engine) fn contains(&self, event: Dot) -> bool {
         self.events.contains_key(&event)
     }
 
-    pub(super) fn due(&self) -> Option<u64> {
+    pub(in crate::engine) fn due(&self) -> Option<u64> {
         self.events.values().map(|it| it.due).min()
     }
 
-    pub(super) fn forget(&mut self, peer: ReplicaId) {
+    pub(in crate::engine) fn forget(&mut self, peer: ReplicaId) {
         let gone: Vec<Dot> = self.events.iter().filter(|(_, it)| it.from == peer).map(|(event, _)| *event).collect();
         gone.iter().for_each(|event| drop(self.remove(*event)));
     }
@@ -168,7 +168,15 @@ impl Assemblies {
 
 impl Replica {
     /// A chunk has arrived.
-    pub(super) fn on_chunk(&mut self, now: Now, sender: ReplicaId, event: Dot, index: u32, total: u32, data: &[u8]) {
+    pub(in crate::engine) fn on_chunk(
+        &mut self,
+        now: Now,
+        sender: ReplicaId,
+        event: Dot,
+        index: u32,
+        total: u32,
+        data: &[u8],
+    ) {
         let total = total as usize;
         if !self.expects(now, sender, event, total) {
             return;
@@ -227,7 +235,7 @@ impl Replica {
     }
 
     /// A transfer has brought events that were being put together: nothing more is asked of them, and there is room again.
-    pub(super) fn settle_assemblies(&mut self) {
+    pub(in crate::engine) fn settle_assemblies(&mut self) {
         self.assemblies.drop_known(self.store.version_vector());
     }
 
@@ -236,11 +244,11 @@ impl Replica {
         let from = assembly.from;
         let ranges = assembly.next_window();
         assembly.tries += 1;
-        assembly.due = now.mono + self.peers.get(&from).map_or(100_000, super::Peer::rto_us);
+        assembly.due = now.mono + self.peers.get(&from).map_or(100_000, crate::engine::Peer::rto_us);
         self.tell(from, &Message::GetChunks { event, ranges });
     }
 
-    pub(super) fn retry_assemblies(&mut self, now: Now) {
+    pub(in crate::engine) fn retry_assemblies(&mut self, now: Now) {
         let due: Vec<Dot> =
             self.assemblies.events.iter().filter(|(_, it)| it.due <= now.mono).map(|it| *it.0).collect();
         for event in due {
@@ -275,7 +283,7 @@ impl Replica {
     }
 
     /// A peer asks for chunks.
-    pub(super) fn on_get_chunks(&mut self, sender: ReplicaId, event: Dot, ranges: &[(u32, u32)]) {
+    pub(in crate::engine) fn on_get_chunks(&mut self, sender: ReplicaId, event: Dot, ranges: &[(u32, u32)]) {
         let Some(peer) = self.peers.get_mut(&sender) else { return };
         // It asks for all it lacks: what still waits from an earlier request has come, or is asked for again.
         peer.chunks.retain(|(it, _)| *it != event);
@@ -285,7 +293,7 @@ impl Replica {
     }
 
     /// A peer no longer has the event it was asked for.
-    pub(super) fn on_no_event(&mut self, now: Now, sender: ReplicaId, event: Dot) {
+    pub(in crate::engine) fn on_no_event(&mut self, now: Now, sender: ReplicaId, event: Dot) {
         let Some(assembly) = self.assemblies.events.get_mut(&event).filter(|it| it.from == sender) else { return };
         assembly.refusals += 1;
         if assembly.refusals < REFUSALS_MAX && self.turn_assembly(event) {

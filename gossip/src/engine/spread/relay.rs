@@ -18,20 +18,20 @@ use cahoots_crdt::{Dot, ReplicaId};
 
 use super::peer::{ACK_DELAY_US, RTO_MOST_US};
 use super::peers::Peers;
-use super::{Now, Peer, Replica};
 use crate::Zone;
+use crate::engine::{Now, Peer, Replica};
 use crate::wire::Message;
 
 /// Up to so many live replicas, the own one counted, every event is sent to every peer directly: one hop, and at 1200
 /// bytes 19 KB a flush. Above, an event is relayed.
-pub(super) const RELAY_ABOVE: usize = 16;
+pub(in crate::engine) const RELAY_ABOVE: usize = 16;
 /// Below one replica in a tree. With 16, three hops reach 4,368, and what a hop of a loaded replica costs beside the
 /// network is small against sending.
-pub(super) const RELAY_FANOUT: usize = 16;
+pub(in crate::engine) const RELAY_FANOUT: usize = 16;
 
 /// Leaders of zones below one in a tree. More than members, for here each hop may cross an ocean: with up to 32 zones
 /// an origin sends to every leader itself.
-pub(super) const RELAY_ZONES_FANOUT: usize = 32;
+pub(in crate::engine) const RELAY_ZONES_FANOUT: usize = 32;
 
 /// Events queued for one peer to be passed on to it, however small they are.
 const RELAYS_MAX: usize = 4096;
@@ -45,16 +45,16 @@ const RELAYED_UNKNOWN_US: u64 = 600_000;
 
 /// A replica's place in the tree of one origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(in crate::engine) struct Place {
     /// Whether the origin itself sends to it.
-    pub(super) below_origin: bool,
+    pub(in crate::engine) below_origin: bool,
     /// To whom it passes on.
-    pub(super) children: Vec<ReplicaId>,
+    pub(in crate::engine) children: Vec<ReplicaId>,
 }
 
 impl Place {
     /// The place of `me` in the tree of `origin`, among these live members (which may include both).
-    pub(super) fn find(
+    pub(in crate::engine) fn find(
         origin: (ReplicaId, Zone),
         me: (ReplicaId, Zone),
         members: impl Iterator<Item = (ReplicaId, Zone)>,
@@ -117,14 +117,14 @@ fn mix(mut x: u64) -> u64 {
 
 /// Events on their way through this replica to one peer.
 #[derive(Debug, Default)]
-pub(super) struct Relays {
+pub(in crate::engine) struct Relays {
     queue: VecDeque<(Dot, Arc<[u8]>)>,
     bytes: usize,
 }
 
 impl Relays {
     /// Says whether there was room.
-    pub(super) fn push(&mut self, event: Dot, body: Arc<[u8]>, bytes_max: usize) -> bool {
+    pub(in crate::engine) fn push(&mut self, event: Dot, body: Arc<[u8]>, bytes_max: usize) -> bool {
         let room = self.bytes + body.len() <= bytes_max && self.queue.len() < RELAYS_MAX;
         if room {
             self.bytes += body.len();
@@ -133,25 +133,25 @@ impl Relays {
         room
     }
 
-    pub(super) fn first(&self) -> Option<&(Dot, Arc<[u8]>)> {
+    pub(in crate::engine) fn first(&self) -> Option<&(Dot, Arc<[u8]>)> {
         self.queue.front()
     }
 
-    pub(super) fn pop(&mut self) {
+    pub(in crate::engine) fn pop(&mut self) {
         if let Some((_, body)) = self.queue.pop_front() {
             self.bytes -= body.len();
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::engine) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::engine) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(in crate::engine) fn clear(&mut self) {
         self.queue.clear();
         self.bytes = 0;
     }
@@ -159,8 +159,8 @@ impl Relays {
 
 /// The last event given to the own tree that has not been looked after yet.
 #[derive(Debug)]
-pub(super) struct SpreadCheck {
-    pub(super) due: u64,
+pub(in crate::engine) struct SpreadCheck {
+    pub(in crate::engine) due: u64,
     seq: u64,
     /// When it left.
     at: u64,
@@ -168,13 +168,13 @@ pub(super) struct SpreadCheck {
 
 impl Replica {
     /// Whether the cluster is so large that events are relayed.
-    pub(super) fn relays(&self) -> bool {
+    pub(in crate::engine) fn relays(&self) -> bool {
         self.peers.live() + 1 > self.config.relay_above
     }
 
     /// The own place in the tree of `origin`; computed when first asked for, and again when membership has changed.
     /// An origin that membership has not announced stands nowhere, so nothing is passed on for it.
-    pub(super) fn place(&mut self, origin: ReplicaId) -> Option<&Place> {
+    pub(in crate::engine) fn place(&mut self, origin: ReplicaId) -> Option<&Place> {
         let me = (self.id(), self.config.zone);
         let zone = if origin == me.0 { me.1 } else { self.peers.get(&origin)?.zone };
         let (peers, config) = (&self.peers, &self.config);
@@ -187,13 +187,13 @@ impl Replica {
     }
 
     /// Live members or their zones have changed: every tree has.
-    pub(super) fn membership_changed(&mut self) {
+    pub(in crate::engine) fn membership_changed(&mut self) {
         self.places.clear();
         self.aim_stale = true;
     }
 
     /// Works out anew, if membership has changed, to whom own events are sent: to all, or to the first in the tree.
-    pub(super) fn aim(&mut self, now: Now) {
+    pub(in crate::engine) fn aim(&mut self, now: Now) {
         if !std::mem::take(&mut self.aim_stale) {
             return;
         }
@@ -217,7 +217,7 @@ impl Replica {
     }
 
     /// Sees to own events sealed since the last time: those they are sent to have output, the others are looked after.
-    pub(super) fn spread(&mut self, now: Now) {
+    pub(in crate::engine) fn spread(&mut self, now: Now) {
         self.aim(now);
         let seq = self.store.certain_seq();
         if seq == self.spread_upto {
@@ -237,7 +237,7 @@ impl Replica {
     }
 
     /// Begins to ask those who were sent events by way of others, and have not acknowledged them, how far they are.
-    pub(super) fn check_spread(&mut self, now: Now) {
+    pub(in crate::engine) fn check_spread(&mut self, now: Now) {
         let Some(SpreadCheck { seq, at, .. }) = self.spread_check.take_if(|it| it.due <= now.mono) else { return };
         // Of one that has never answered it is believed that it is as far as others of its zone.
         let mut zones: BTreeMap<Zone, u64> = BTreeMap::new();
@@ -255,7 +255,7 @@ impl Replica {
     }
 
     /// Passes an event on that has come by way of the tree, to those below.
-    pub(super) fn pass_on(&mut self, event: Dot, body: &[u8]) {
+    pub(in crate::engine) fn pass_on(&mut self, event: Dot, body: &[u8]) {
         if !self.relays() {
             return;
         }
@@ -281,12 +281,12 @@ impl Replica {
 
     /// How long an acknowledgement to the origin of a relayed event may wait: the longer, the more there are who
     /// acknowledge, so that an origin hears so many a second at most.
-    pub(super) fn ack_delay_us(&self) -> u64 {
+    pub(in crate::engine) fn ack_delay_us(&self) -> u64 {
         (self.peers.live() as u64 * ACK_SPACING_US).max(ACK_DELAY_US)
     }
 
     /// An event of `origin` has come by way of others: acknowledges it, at a moment of this replica's own.
-    pub(super) fn owe_relayed_ack(&mut self, now: Now, origin: ReplicaId) {
+    pub(in crate::engine) fn owe_relayed_ack(&mut self, now: Now, origin: ReplicaId) {
         let most = self.ack_delay_us();
         let half = usize::try_from(most / 2).unwrap_or(usize::MAX).max(1);
         let delay = most - self.random_below(half) as u64;
@@ -296,7 +296,7 @@ impl Replica {
     }
 
     /// Somebody to ask for an event that most have by now, its origin aside: near if possible, else any.
-    pub(super) fn helper(&mut self, origin: ReplicaId) -> Option<ReplicaId> {
+    pub(in crate::engine) fn helper(&mut self, origin: ReplicaId) -> Option<ReplicaId> {
         let zone = self.config.zone;
         let live = |near: bool, peers: &Peers| -> Vec<ReplicaId> {
             let fits = |it: &Peer| it.live && (!near || it.zone == zone);

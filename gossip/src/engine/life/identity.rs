@@ -19,11 +19,11 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::assembly::Assemblies;
-use super::peer::Peer;
-use super::peers::Peers;
-use super::{Event, Now, Replica, ReplicaConfig};
 use crate::Zone;
+use crate::engine::repair::assembly::Assemblies;
+use crate::engine::spread::peer::Peer;
+use crate::engine::spread::peers::Peers;
+use crate::engine::{Event, Now, Replica, ReplicaConfig};
 use crate::store::{Renamed, Store};
 use crate::wire::{Envelope, Message};
 
@@ -41,7 +41,7 @@ impl Replica {
         store.resume(
             id,
             replica.config.limits.clone(),
-            super::transmit::event_bytes_max(&replica.config, &replica.envelope),
+            crate::engine::spread::transmit::event_bytes_max(&replica.config, &replica.envelope),
         );
         replica.store = store;
         replica.log_sealed();
@@ -68,7 +68,7 @@ impl Replica {
     }
 
     /// Goes on under a fresh id. Peers learn of it as of a new replica; the old one is dead. If that moves events, the
-    /// records of them are void, and a disk has to begin anew ([`Records::lost`](super::Records::lost)).
+    /// records of them are void, and a disk has to begin anew ([`Records::lost`](crate::engine::Records::lost)).
     pub fn take_new_id(&mut self, now: Now, id: ReplicaId) -> Renamed {
         self.log_sealed();
         let renamed = self.store.rename(id);
@@ -105,7 +105,7 @@ impl Replica {
     }
 
     /// This replica's id is in use elsewhere, by what `peer` told.
-    pub(super) fn identity_conflict(&mut self, peer: ReplicaId) {
+    pub(in crate::engine) fn identity_conflict(&mut self, peer: ReplicaId) {
         if !self.conflicted {
             self.conflicted = true;
             // An open window is not sealed under an id that is not this replica's.
@@ -115,7 +115,7 @@ impl Replica {
     }
 
     /// An event that is known already has come again: the two must be the same.
-    pub(super) fn compare(&mut self, sender: ReplicaId, event: Dot, body: &[u8]) {
+    pub(in crate::engine) fn compare(&mut self, sender: ReplicaId, event: Dot, body: &[u8]) {
         if self.log.get(event).is_none_or(|known| **known == *body) {
             return;
         }
@@ -128,7 +128,7 @@ impl Replica {
     }
 
     /// A peer has told what it has, and it was nothing of this replica's that is not certain.
-    pub(super) fn note_heard(&mut self, peer: ReplicaId) {
+    pub(in crate::engine) fn note_heard(&mut self, peer: ReplicaId) {
         if !self.store.is_doubted() || self.conflicted {
             return;
         }
@@ -139,7 +139,7 @@ impl Replica {
     }
 
     /// Asks peers that have not been heard yet, unless that has gone on for long enough.
-    pub(super) fn examine(&mut self, now: Now) {
+    pub(in crate::engine) fn examine(&mut self, now: Now) {
         let patience = PROBATION_ROUNDS * self.config.gossip_interval_us;
         let since = *self.examined_since.get_or_insert(now.mono);
         if !self.heard.is_empty() && now.mono - since >= patience {

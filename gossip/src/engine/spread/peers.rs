@@ -9,7 +9,7 @@ use cahoots_crdt::ReplicaId;
 use super::peer::Peer;
 
 #[derive(Debug, Default)]
-pub(super) struct Peers {
+pub(in crate::engine) struct Peers {
     all: BTreeMap<ReplicaId, Peer>,
     /// Those borrowed for change since the index was made.
     touched: Vec<ReplicaId>,
@@ -21,11 +21,11 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn get(&self, id: &ReplicaId) -> Option<&Peer> {
+    pub(in crate::engine) fn get(&self, id: &ReplicaId) -> Option<&Peer> {
         self.all.get(id)
     }
 
-    pub(super) fn get_mut(&mut self, id: &ReplicaId) -> Option<&mut Peer> {
+    pub(in crate::engine) fn get_mut(&mut self, id: &ReplicaId) -> Option<&mut Peer> {
         let peer = self.all.get_mut(id)?;
         if !std::mem::replace(&mut peer.touched, true) {
             self.touched.push(*id);
@@ -34,28 +34,28 @@ impl Peers {
     }
 
     /// Has a peer looked at again, for whom there may be something to send.
-    pub(super) fn touch(&mut self, id: ReplicaId) {
+    pub(in crate::engine) fn touch(&mut self, id: ReplicaId) {
         self.get_mut(&id);
     }
 
-    pub(super) fn contains_key(&self, id: &ReplicaId) -> bool {
+    pub(in crate::engine) fn contains_key(&self, id: &ReplicaId) -> bool {
         self.all.contains_key(id)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&ReplicaId, &Peer)> {
+    pub(in crate::engine) fn iter(&self) -> impl Iterator<Item = (&ReplicaId, &Peer)> {
         self.all.iter()
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &ReplicaId> {
+    pub(in crate::engine) fn keys(&self) -> impl Iterator<Item = &ReplicaId> {
         self.all.keys()
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &Peer> {
+    pub(in crate::engine) fn values(&self) -> impl Iterator<Item = &Peer> {
         self.all.values()
     }
 
     /// The peer of this id, if need be made.
-    pub(super) fn get_or_insert_with(&mut self, id: ReplicaId, make: impl FnOnce() -> Peer) -> &mut Peer {
+    pub(in crate::engine) fn get_or_insert_with(&mut self, id: ReplicaId, make: impl FnOnce() -> Peer) -> &mut Peer {
         let live = &mut self.live;
         self.all.entry(id).or_insert_with(|| {
             let peer = make();
@@ -66,7 +66,7 @@ impl Peers {
     }
 
     /// Takes a peer for alive or dead; says whether that is news.
-    pub(super) fn set_live(&mut self, id: ReplicaId, live: bool) -> bool {
+    pub(in crate::engine) fn set_live(&mut self, id: ReplicaId, live: bool) -> bool {
         let Some(peer) = self.get_mut(&id).filter(|peer| peer.live != live) else { return false };
         peer.live = live;
         if live {
@@ -77,7 +77,7 @@ impl Peers {
         true
     }
 
-    pub(super) fn remove(&mut self, id: &ReplicaId) -> Option<Peer> {
+    pub(in crate::engine) fn remove(&mut self, id: &ReplicaId) -> Option<Peer> {
         let peer = self.all.remove(id)?;
         self.live -= usize::from(peer.live);
         self.output.remove(id);
@@ -89,16 +89,16 @@ impl Peers {
     }
 
     /// How many are alive.
-    pub(super) fn live(&self) -> usize {
+    pub(in crate::engine) fn live(&self) -> usize {
         self.live
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::engine) fn len(&self) -> usize {
         self.all.len()
     }
 
     /// Brings the index up to date, own events being sealed up to `upto`.
-    pub(super) fn settle(&mut self, now: u64, upto: u64) {
+    pub(in crate::engine) fn settle(&mut self, now: u64, upto: u64) {
         for id in std::mem::take(&mut self.touched) {
             let Some(peer) = self.all.get_mut(&id) else { continue };
             peer.touched = false;
@@ -123,20 +123,20 @@ impl Peers {
     }
 
     /// Those with something to send, as of the last [`Peers::settle`]: first those after `last`, so that all have turns.
-    pub(super) fn with_output(&self, last: ReplicaId) -> Vec<ReplicaId> {
+    pub(in crate::engine) fn with_output(&self, last: ReplicaId) -> Vec<ReplicaId> {
         let after = (std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded);
         self.output.range(after).chain(self.output.range(..=last)).copied().collect()
     }
 
     /// When something is due at a peer first.
-    pub(super) fn due(&self) -> Option<u64> {
+    pub(in crate::engine) fn due(&self) -> Option<u64> {
         let indexed = self.timers.iter().find(|(_, id)| !self.all[id].touched).map(|(due, _)| *due);
         let touched = self.touched.iter().filter_map(|id| self.all.get(id)?.due()).min();
         indexed.into_iter().chain(touched).min()
     }
 
     /// The peers at which something is due.
-    pub(super) fn due_at(&mut self, now: u64, upto: u64) -> Vec<ReplicaId> {
+    pub(in crate::engine) fn due_at(&mut self, now: u64, upto: u64) -> Vec<ReplicaId> {
         self.settle(now, upto);
         self.timers.range(..=(now, ReplicaId::new(u64::MAX))).map(|(_, id)| *id).collect()
     }

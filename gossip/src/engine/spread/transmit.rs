@@ -9,11 +9,11 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::assembly::{CHUNK_BYTES, EAGER_CHUNKS, chunk_count, chunk_of};
-use super::config::{Now, ReplicaConfig};
 use super::peer::Peer;
-use super::{Counters, Event, Log, Replica};
 use crate::bytes::{Bytes, append};
+use crate::engine::config::{Now, ReplicaConfig};
+use crate::engine::repair::assembly::{CHUNK_BYTES, EAGER_CHUNKS, chunk_count, chunk_of};
+use crate::engine::{Counters, Event, Log, Replica};
 use crate::wire::{Envelope, HEAD_BYTES, Kind, Message};
 
 /// A run of datagrams to send to one peer: all of one length but the last, which may be shorter. So a kernel that
@@ -46,7 +46,7 @@ const TAIL_BYTES: usize = 12;
 const EVENT_HEAD_BYTES: usize = 1 + 8 + 10 + 3;
 
 /// The body of an event that fits a datagram of its own.
-pub(super) fn event_bytes_max(config: &ReplicaConfig, envelope: &Envelope) -> usize {
+pub(in crate::engine) fn event_bytes_max(config: &ReplicaConfig, envelope: &Envelope) -> usize {
     config.datagram_bytes_max - envelope.overhead_bytes() - HEAD_BYTES - ACK_BYTES - EVENT_HEAD_BYTES
 }
 
@@ -175,7 +175,7 @@ impl Replica {
     }
 
     /// Asks peers whose acknowledgement is overdue how far they are.
-    pub(super) fn probe_tails(&mut self, now: Now) {
+    pub(in crate::engine) fn probe_tails(&mut self, now: Now) {
         let seq = self.position_sealed();
         for id in self.peers.due_at(now.mono, seq) {
             let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.live) else { continue };
@@ -190,7 +190,7 @@ impl Replica {
         }
     }
 
-    pub(super) fn note_ack(&mut self, now: Now, peer: ReplicaId, upto: u64) {
+    pub(in crate::engine) fn note_ack(&mut self, now: Now, peer: ReplicaId, upto: u64) {
         if upto > self.store.certain_seq() {
             self.identity_conflict(peer);
             return;
@@ -204,7 +204,7 @@ impl Replica {
         }
     }
 
-    pub(super) fn position_sealed(&self) -> u64 {
+    pub(in crate::engine) fn position_sealed(&self) -> u64 {
         self.store.sealed_seq()
     }
 }
@@ -219,7 +219,7 @@ struct Own {
 }
 
 impl Peer {
-    pub(super) fn has_output(&self, now: u64, upto: u64) -> bool {
+    pub(in crate::engine) fn has_output(&self, now: u64, upto: u64) -> bool {
         let asked = self.tail_now || !self.control.is_empty() || !self.chunks.is_empty() || !self.jobs.is_empty();
         let events = self.live && self.pushed && self.sent < upto;
         asked || events || !self.relays.is_empty() || self.ack_due.is_some_and(|due| due <= now)

@@ -16,8 +16,8 @@ use std::ops::RangeInclusive;
 
 use cahoots_crdt::{ReplicaId, VersionVector};
 
-use super::versions::ALL;
-use super::{Event, Now, Replica};
+use crate::engine::repair::versions::ALL;
+use crate::engine::{Event, Now, Replica};
 use crate::store::BUCKETS;
 
 /// Before live peers that have not said all are asked again, in microseconds; doubled each time.
@@ -140,7 +140,7 @@ impl Account {
 
 /// A replica that is not ready yet.
 #[derive(Debug)]
-pub(super) struct Joining {
+pub(in crate::engine) struct Joining {
     timeout_us: u64,
     settle_us: u64,
     /// Live peers.
@@ -161,7 +161,7 @@ pub(super) struct Joining {
 
 impl Joining {
     /// Begins at `now`; serves after `timeout_us` without progress. The clock counts microseconds.
-    pub(super) fn new(now: u64, timeout_us: u64, settle_us: u64) -> Self {
+    pub(in crate::engine) fn new(now: u64, timeout_us: u64, settle_us: u64) -> Self {
         Self {
             timeout_us,
             settle_us,
@@ -177,20 +177,20 @@ impl Joining {
     }
 
     /// A peer has come up. Until told otherwise it counts as ready.
-    pub(super) fn peer_up(&mut self, now: u64, id: ReplicaId) {
+    pub(in crate::engine) fn peer_up(&mut self, now: u64, id: ReplicaId) {
         self.peers.entry(id).or_insert_with(Account::new);
         self.changed_at = now;
     }
 
     /// A peer says whether it is ready.
-    pub(super) fn peer_ready(&mut self, id: ReplicaId, ready: bool) {
+    pub(in crate::engine) fn peer_ready(&mut self, id: ReplicaId, ready: bool) {
         if let Some(account) = self.peers.get_mut(&id) {
             account.ready = ready;
         }
     }
 
     /// A peer is down or gone: it is not waited for.
-    pub(super) fn peer_down(&mut self, id: ReplicaId) {
+    pub(in crate::engine) fn peer_down(&mut self, id: ReplicaId) {
         if self.peers.remove(&id).is_some() {
             self.stale = true;
             self.goal = VersionVector::new();
@@ -199,7 +199,7 @@ impl Joining {
     }
 
     /// A peer has said what it has of a range of ids; of those not among the entries, nothing or what is here.
-    pub(super) fn heard(
+    pub(in crate::engine) fn heard(
         &mut self,
         id: ReplicaId,
         range: &RangeInclusive<ReplicaId>,
@@ -212,12 +212,12 @@ impl Joining {
     }
 
     /// A peer has the same as is here.
-    pub(super) fn agrees(&mut self, id: ReplicaId) {
+    pub(in crate::engine) fn agrees(&mut self, id: ReplicaId) {
         self.heard(id, &ALL, std::iter::empty());
     }
 
     /// Whom to ask now what they have, and of which ids: a few, those that are ready first.
-    pub(super) fn choose_asked(&mut self, now: u64) -> Vec<(ReplicaId, RangeInclusive<ReplicaId>)> {
+    pub(in crate::engine) fn choose_asked(&mut self, now: u64) -> Vec<(ReplicaId, RangeInclusive<ReplicaId>)> {
         let silent = self.peers.iter_mut().filter(|(_, account)| !account.is_complete());
         let (waiting, mut due): (Vec<_>, Vec<_>) = silent.partition(|(_, it)| it.asks > 0 && now < it.ask_at);
         due.sort_by_key(|(_, account)| (!account.ready, account.asks));
@@ -242,7 +242,7 @@ impl Joining {
     }
 
     /// When to look again although nothing has happened.
-    pub(super) fn due(&self) -> u64 {
+    pub(in crate::engine) fn due(&self) -> u64 {
         if self.stale {
             return self.rests_until();
         }
@@ -256,7 +256,7 @@ impl Joining {
     }
 
     /// So many bytes of an answer have come. One that breaks off and begins anew is progress only where it comes further.
-    pub(super) fn note_bytes(&mut self, now: u64, bytes: u64) {
+    pub(in crate::engine) fn note_bytes(&mut self, now: u64, bytes: u64) {
         if bytes > self.best_bytes {
             (self.best_bytes, self.progress_at) = (bytes, now);
         }
@@ -268,7 +268,7 @@ impl Joining {
     }
 
     /// Whether the replica is ready, given what is applied here: in all buckets, and how many buckets are ahead of that.
-    pub(super) fn review(
+    pub(in crate::engine) fn review(
         &mut self,
         now: u64,
         me: ReplicaId,
@@ -300,7 +300,7 @@ impl Joining {
     }
 
     /// How far it is.
-    pub(super) fn progress(&self, me: ReplicaId, here: &VersionVector, ahead: usize) -> Progress {
+    pub(in crate::engine) fn progress(&self, me: ReplicaId, here: &VersionVector, ahead: usize) -> Progress {
         let (mut wanted, mut had) = (0, 0);
         for (id, seq) in self.goal.iter().filter(|(id, _)| *id != me) {
             wanted += u128::from(seq);
@@ -352,7 +352,7 @@ impl Replica {
     }
 
     /// A peer has come up: a joiner wants to know what it has, in full. Says whether it is one.
-    pub(super) fn expect_account(&mut self, now: Now, id: ReplicaId) -> bool {
+    pub(in crate::engine) fn expect_account(&mut self, now: Now, id: ReplicaId) -> bool {
         let Some(joining) = &mut self.joining else { return false };
         joining.peer_up(now.mono, id);
         self.review_joining(now);
@@ -360,7 +360,7 @@ impl Replica {
     }
 
     /// A peer is down or gone.
-    pub(super) fn expect_no_account(&mut self, now: Now, id: ReplicaId) {
+    pub(in crate::engine) fn expect_no_account(&mut self, now: Now, id: ReplicaId) {
         if let Some(joining) = &mut self.joining {
             joining.peer_down(id);
             self.review_joining(now);
@@ -368,14 +368,14 @@ impl Replica {
     }
 
     /// Something has come, or time has passed: looks whether it is ready, now or soon.
-    pub(super) fn consider_joining(&mut self, now: Now) {
+    pub(in crate::engine) fn consider_joining(&mut self, now: Now) {
         if self.joining.as_mut().is_some_and(|it| it.is_due_for_news(now.mono)) {
             self.review_joining(now);
         }
     }
 
     /// Looks whether it is ready now, and asks whoever has to be asked.
-    pub(super) fn review_joining(&mut self, now: Now) {
+    pub(in crate::engine) fn review_joining(&mut self, now: Now) {
         let Some(joining) = self.joining.as_mut().filter(|_| !self.conflicted) else { return };
         let (here, ahead) = (self.store.version_vector(), self.store.buckets_ahead());
         if let Some(reason) = joining.review(now.mono, self.store.id(), here, ahead) {

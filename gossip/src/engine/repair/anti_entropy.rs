@@ -5,7 +5,7 @@
 
 use cahoots_crdt::ReplicaId;
 
-use super::{Event, Now, Replica};
+use crate::engine::{Event, Now, Replica};
 use crate::store::Fingerprint;
 use crate::wire::Message;
 
@@ -13,7 +13,7 @@ use crate::wire::Message;
 const DEAD_ROUND: u64 = 8;
 
 impl Replica {
-    pub(super) fn gossip_round(&mut self, now: Now) {
+    pub(in crate::engine) fn gossip_round(&mut self, now: Now) {
         // Spread over a tenth of the interval, so that replicas started together do not stay in step.
         let interval = self.config.gossip_interval_us;
         let spread = usize::try_from(interval / 10).unwrap_or(usize::MAX).max(1);
@@ -40,7 +40,7 @@ impl Replica {
     }
 
     /// Tells a peer in short what is here.
-    pub(super) fn send_digest(&mut self, now: Now, peer: ReplicaId) {
+    pub(in crate::engine) fn send_digest(&mut self, now: Now, peer: ReplicaId) {
         if self.store.is_doubted() {
             return self.send_versions(peer, true); // asks for what the peer has, and tells nothing that is in doubt
         }
@@ -52,7 +52,7 @@ impl Replica {
         self.tell(peer, &Message::Digest { versions, fingerprint, seq, wall_ms: now.wall });
     }
 
-    pub(super) fn on_digest(
+    pub(in crate::engine) fn on_digest(
         &mut self,
         now: Now,
         sender: ReplicaId,

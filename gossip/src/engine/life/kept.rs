@@ -6,14 +6,14 @@
 
 use cahoots_crdt::{ReplicaId, VersionVector};
 
-use super::{Event, Replica};
+use crate::engine::{Event, Replica};
 use crate::wire::Message;
 
 /// What is known of disks between this replica and one peer.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(in crate::engine) struct Kept {
     /// The peer has own events up to here on disk.
-    pub(super) upto: u64,
+    pub(in crate::engine) upto: u64,
     /// It would like to know how far its events are on disk here.
     asked: bool,
 }
@@ -39,7 +39,7 @@ impl Replica {
         asked.into_iter().for_each(|peer| self.tell_kept(peer));
     }
 
-    pub(super) fn on_ask_kept(&mut self, sender: ReplicaId) {
+    pub(in crate::engine) fn on_ask_kept(&mut self, sender: ReplicaId) {
         if self.kept.is_some() {
             if let Some(peer) = self.peers.get_mut(&sender) {
                 peer.kept.asked = true;
@@ -48,7 +48,7 @@ impl Replica {
         }
     }
 
-    pub(super) fn on_kept(&mut self, sender: ReplicaId, upto: u64) {
+    pub(in crate::engine) fn on_kept(&mut self, sender: ReplicaId, upto: u64) {
         if upto > self.store.certain_seq() {
             return self.identity_conflict(sender); // nobody was told of so much
         }

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 
-use super::kept::Kept;
 use super::pace::Pace;
 use super::relay::Relays;
-use super::serve::Allowance;
-use super::{Queue, ReplicaConfig};
 use crate::Zone;
+use crate::engine::life::kept::Kept;
+use crate::engine::repair::serve::Allowance;
+use crate::engine::{Queue, ReplicaConfig};
 use crate::wire::Message;
 
 /// Control messages queued for one peer. All of them are repeated by some timer, so the newest may be dropped.
@@ -21,53 +21,53 @@ const CHUNKS_MAX: usize = 2048;
 const JOBS_MAX: usize = 64;
 
 /// How long an acknowledgement waits for something to travel with, in microseconds.
-pub(super) const ACK_DELAY_US: u64 = 1_000;
+pub(in crate::engine) const ACK_DELAY_US: u64 = 1_000;
 /// After so many events it waits no longer.
 const ACK_EVENTS_MAX: u32 = 32;
 
 const RTO_UNKNOWN_US: u64 = 100_000;
 const RTO_LEAST_US: u64 = 10_000;
-pub(super) const RTO_MOST_US: u64 = 1_000_000;
+pub(in crate::engine) const RTO_MOST_US: u64 = 1_000_000;
 
 /// Events of one origin on their way to a peer that asked for them.
 #[derive(Debug)]
-pub(super) struct Job {
-    pub(super) origin: ReplicaId,
-    pub(super) next: u64,
+pub(in crate::engine) struct Job {
+    pub(in crate::engine) origin: ReplicaId,
+    pub(in crate::engine) next: u64,
     /// The next chunk of that event, when it is large.
-    pub(super) chunk: u32,
-    pub(super) upto: u64,
+    pub(in crate::engine) chunk: u32,
+    pub(in crate::engine) upto: u64,
     /// What may still be sent before the peer has to ask again.
-    pub(super) bytes_left: usize,
+    pub(in crate::engine) bytes_left: usize,
 }
 
 #[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) addr: SocketAddr,
-    pub(super) zone: Zone,
-    pub(super) live: bool,
+pub(in crate::engine) struct Peer {
+    pub(in crate::engine) addr: SocketAddr,
+    pub(in crate::engine) zone: Zone,
+    pub(in crate::engine) live: bool,
     /// Own events are sent to it, not left to others to pass on.
-    pub(super) pushed: bool,
+    pub(in crate::engine) pushed: bool,
     /// Whether it may have changed since [`Peers`](super::peers::Peers) looked, and what was due first then.
-    pub(super) touched: bool,
-    pub(super) indexed: Option<u64>,
+    pub(in crate::engine) touched: bool,
+    pub(in crate::engine) indexed: Option<u64>,
 
     /// It has applied own events up to here.
-    pub(super) acked: u64,
+    pub(in crate::engine) acked: u64,
     /// Own events up to here were sent to it once, or are left to it to ask for.
-    pub(super) sent: u64,
+    pub(in crate::engine) sent: u64,
     /// How many chunks of the next own event were sent, when that one is large.
-    pub(super) sent_chunks: u32,
+    pub(in crate::engine) sent_chunks: u32,
     /// Own events sent and not acknowledged: seq and bytes.
     flight: VecDeque<(u64, usize)>,
-    pub(super) flight_bytes: usize,
+    pub(in crate::engine) flight_bytes: usize,
     /// When to ask how far it is.
-    pub(super) tail_due: Option<u64>,
+    pub(in crate::engine) tail_due: Option<u64>,
     tail_tries: u32,
     /// Whether to ask in the next datagram, behind the events in it.
-    pub(super) tail_now: bool,
+    pub(in crate::engine) tail_now: bool,
     /// Asked because somebody waits, not because its acknowledgement is overdue.
-    pub(super) hurried: bool,
+    pub(in crate::engine) hurried: bool,
 
     smoothed_us: Option<u64>,
     variance_us: u64,
@@ -75,41 +75,41 @@ pub(super) struct Peer {
     sample: Option<(u64, u64)>,
 
     /// When an acknowledgement of its events is due.
-    pub(super) ack_due: Option<u64>,
+    pub(in crate::engine) ack_due: Option<u64>,
     events_unacked: u32,
     /// It has asked how far its events up to this one are applied, and is told at once when they are.
     asked_upto: u64,
 
-    pub(super) control: VecDeque<Vec<u8>>,
-    pub(super) chunks: VecDeque<(Dot, u32)>,
-    pub(super) jobs: VecDeque<Job>,
+    pub(in crate::engine) control: VecDeque<Vec<u8>>,
+    pub(in crate::engine) chunks: VecDeque<(Dot, u32)>,
+    pub(in crate::engine) jobs: VecDeque<Job>,
     /// Events of others to be passed on to it.
-    pub(super) relays: Relays,
-    pub(super) pace: Pace,
+    pub(in crate::engine) relays: Relays,
+    pub(in crate::engine) pace: Pace,
 
     /// Of what it said it has: what it had lately, and what collecting baselines depends on. Never all of it, for then
     /// the vectors of all peers would be kept by all.
-    pub(super) versions: VersionVector,
+    pub(in crate::engine) versions: VersionVector,
     /// The highest own seq it ever said it was at when it told what it has. Of several accounts that arrive out of
     /// order the latest counts: what it had applied by then, it had applied before writing anything later.
-    pub(super) said_seq: u64,
+    pub(in crate::engine) said_seq: u64,
     /// Whether it has told something since baselines were last collected by it.
-    pub(super) has_news: bool,
-    pub(super) agrees: Option<bool>,
+    pub(in crate::engine) has_news: bool,
+    pub(in crate::engine) agrees: Option<bool>,
     /// Its wall clock minus ours, in milliseconds.
-    pub(super) clock_offset_ms: Option<i64>,
+    pub(in crate::engine) clock_offset_ms: Option<i64>,
     /// When catching up for its sake was last begun.
-    pub(super) reconciled_at: Option<u64>,
+    pub(in crate::engine) reconciled_at: Option<u64>,
     /// Since when it has said that buckets of its are ahead of its vector.
-    pub(super) ahead_since: Option<u64>,
-    pub(super) kept: Kept,
+    pub(in crate::engine) ahead_since: Option<u64>,
+    pub(in crate::engine) kept: Kept,
     /// Of what is given out to it.
-    pub(super) allowance: Allowance,
+    pub(in crate::engine) allowance: Allowance,
 }
 
 impl Peer {
     /// A peer just announced. What was written before it came it asks for, so nothing is queued.
-    pub(super) fn new(addr: SocketAddr, zone: Zone, sealed_seq: u64) -> Self {
+    pub(in crate::engine) fn new(addr: SocketAddr, zone: Zone, sealed_seq: u64) -> Self {
         Self {
             addr,
             zone,
@@ -150,7 +150,7 @@ impl Peer {
     }
 
     /// Drops everything queued: the peer is gone for now, and asks for what it lacks when it is back.
-    pub(super) fn drop_queues(&mut self, sealed_seq: u64) {
+    pub(in crate::engine) fn drop_queues(&mut self, sealed_seq: u64) {
         self.go_on_after(sealed_seq);
         self.flight.clear();
         self.flight_bytes = 0;
@@ -166,13 +166,13 @@ impl Peer {
     }
 
     /// When something is due for it.
-    pub(super) fn due(&self) -> Option<u64> {
+    pub(in crate::engine) fn due(&self) -> Option<u64> {
         let tail_due = self.tail_due.filter(|_| self.live);
         tail_due.into_iter().chain(self.ack_due).min()
     }
 
     /// What is queued for it.
-    pub(super) fn queues(&self, config: &ReplicaConfig) -> [Queue; 5] {
+    pub(in crate::engine) fn queues(&self, config: &ReplicaConfig) -> [Queue; 5] {
         let control = self.control.iter().map(Vec::len).sum();
         let (chunk, job) = (size_of::<(Dot, u32)>(), size_of::<Job>());
         // The last event to go may be the largest there is.
@@ -187,7 +187,7 @@ impl Peer {
     }
 
     /// Queues a control message; says whether there was room.
-    pub(super) fn tell(&mut self, message: &Message<'_>) -> bool {
+    pub(in crate::engine) fn tell(&mut self, message: &Message<'_>) -> bool {
         let room = self.control.len() < CONTROL_MAX;
         if room {
             self.control.push_back(message.encode());
@@ -195,18 +195,18 @@ impl Peer {
         room
     }
 
-    pub(super) fn queue_chunks(&mut self, event: Dot, chunks: impl Iterator<Item = u32>) {
+    pub(in crate::engine) fn queue_chunks(&mut self, event: Dot, chunks: impl Iterator<Item = u32>) {
         let room = CHUNKS_MAX.saturating_sub(self.chunks.len());
         self.chunks.extend(chunks.take(room).map(|chunk| (event, chunk)));
     }
 
     /// It has asked for own events: when it acknowledges says nothing of how far it is.
-    pub(super) fn forget_sample(&mut self) {
+    pub(in crate::engine) fn forget_sample(&mut self) {
         self.sample = None;
     }
 
     /// Serves a request, in place of an earlier one for the same origin.
-    pub(super) fn queue_job(&mut self, job: Job) {
+    pub(in crate::engine) fn queue_job(&mut self, job: Job) {
         self.jobs.retain(|it| it.origin != job.origin);
         if self.jobs.len() < JOBS_MAX {
             self.jobs.push_back(job);
@@ -214,13 +214,13 @@ impl Peer {
     }
 
     /// The next own event to be sent is the one after `seq`, from its beginning.
-    pub(super) fn go_on_after(&mut self, seq: u64) {
+    pub(in crate::engine) fn go_on_after(&mut self, seq: u64) {
         self.sent = seq;
         self.sent_chunks = 0;
     }
 
     /// Notes that own event `seq` left for it.
-    pub(super) fn note_sent(&mut self, now: u64, seq: u64, bytes: usize) {
+    pub(in crate::engine) fn note_sent(&mut self, now: u64, seq: u64, bytes: usize) {
         self.go_on_after(seq);
         self.flight.push_back((seq, bytes));
         self.flight_bytes += bytes;
@@ -234,7 +234,7 @@ impl Peer {
 
     /// Notes that own events up to `seq` left at `at` by way of others, and that it is to be asked about them in time,
     /// which is `unknown_us` while no round trip was measured.
-    pub(super) fn expect(&mut self, at: u64, now: u64, seq: u64, unknown_us: u64) {
+    pub(in crate::engine) fn expect(&mut self, at: u64, now: u64, seq: u64, unknown_us: u64) {
         if self.sent < seq {
             self.go_on_after(seq);
             if self.acked < seq && self.tail_due.is_none() {
@@ -245,7 +245,7 @@ impl Peer {
     }
 
     /// Notes that it has applied own events up to `upto`; says whether that is news.
-    pub(super) fn note_ack(&mut self, now: u64, upto: u64) -> bool {
+    pub(in crate::engine) fn note_ack(&mut self, now: u64, upto: u64) -> bool {
         if upto <= self.acked {
             return false;
         }
@@ -262,7 +262,7 @@ impl Peer {
     }
 
     /// Has it asked how far it is: the next time is twice as far away.
-    pub(super) fn note_tail(&mut self, now: u64) {
+    pub(in crate::engine) fn note_tail(&mut self, now: u64) {
         self.tail_now = true;
         self.tail_tries = (self.tail_tries + 1).min(10);
         self.sample = None; // an answer to this could not be told from one to the event itself
@@ -270,38 +270,38 @@ impl Peer {
     }
 
     /// Notes that an event of its own came from it.
-    pub(super) fn owe_ack(&mut self, now: u64, at_once: bool) {
+    pub(in crate::engine) fn owe_ack(&mut self, now: u64, at_once: bool) {
         self.events_unacked += 1;
         let due = if at_once || self.events_unacked >= ACK_EVENTS_MAX { now } else { now + ACK_DELAY_US };
         self.ack_due = Some(self.ack_due.map_or(due, |known| known.min(due)));
     }
 
     /// Notes that an event of its own came by way of others, and that telling it has so much time.
-    pub(super) fn owe_ack_within(&mut self, now: u64, delay: u64) {
+    pub(in crate::engine) fn owe_ack_within(&mut self, now: u64, delay: u64) {
         let due = now + delay;
         self.ack_due = Some(self.ack_due.map_or(due, |known| known.min(due)));
     }
 
     /// Notes that it waits to be told when its events up to `seq` are applied.
-    pub(super) fn note_asked(&mut self, seq: u64) {
+    pub(in crate::engine) fn note_asked(&mut self, seq: u64) {
         self.asked_upto = self.asked_upto.max(seq);
     }
 
     /// Tells it at once if what it asked about is applied now.
-    pub(super) fn note_applied(&mut self, now: u64, applied: u64) {
+    pub(in crate::engine) fn note_applied(&mut self, now: u64, applied: u64) {
         if self.asked_upto > 0 && applied >= self.asked_upto {
             self.asked_upto = 0;
             self.owe_ack(now, true);
         }
     }
 
-    pub(super) fn note_ack_sent(&mut self) {
+    pub(in crate::engine) fn note_ack_sent(&mut self) {
         self.ack_due = None;
         self.events_unacked = 0;
     }
 
     /// Takes the time since an event left by way of others for a round trip, if it can have been one.
-    pub(super) fn note_relayed_rtt(&mut self, sample: u64) {
+    pub(in crate::engine) fn note_relayed_rtt(&mut self, sample: u64) {
         if self.tail_tries == 0 {
             self.note_rtt(sample);
         }
@@ -321,12 +321,12 @@ impl Peer {
         }
     }
 
-    pub(super) fn rtt_us(&self) -> Option<u64> {
+    pub(in crate::engine) fn rtt_us(&self) -> Option<u64> {
         self.smoothed_us
     }
 
     /// How long to wait for an answer before asking again.
-    pub(super) fn rto_us(&self) -> u64 {
+    pub(in crate::engine) fn rto_us(&self) -> u64 {
         let measured = |smoothed| smoothed + 4 * self.variance_us + ACK_DELAY_US;
         self.smoothed_us.map_or(RTO_UNKNOWN_US, measured).clamp(RTO_LEAST_US, RTO_MOST_US)
     }

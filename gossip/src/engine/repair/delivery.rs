@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::{Event, Now, Record, Replica};
+use crate::engine::{Event, Now, Record, Replica};
 use crate::store::{Applied, Missing, Store};
 
 /// What a waiting event costs beside its body.
@@ -46,22 +46,22 @@ impl HeldEvent {
 
 /// Events that came before what they follow or name. Bounded in bytes; what does not fit is asked for again.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(in crate::engine) struct Held {
     origins: BTreeMap<ReplicaId, BTreeMap<u64, HeldEvent>>,
     bytes: usize,
     bytes_max: usize,
 }
 
 impl Held {
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub(in crate::engine) fn new(bytes_max: usize) -> Self {
         Self { origins: BTreeMap::new(), bytes: 0, bytes_max }
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::engine) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(super) fn contains(&self, event: Dot) -> bool {
+    pub(in crate::engine) fn contains(&self, event: Dot) -> bool {
         self.origins.get(&event.replica).is_some_and(|events| events.contains_key(&event.seq))
     }
 
@@ -69,7 +69,7 @@ impl Held {
         self.origins.values().map(BTreeMap::len).sum()
     }
 
-    pub(super) fn origins(&self) -> Vec<ReplicaId> {
+    pub(in crate::engine) fn origins(&self) -> Vec<ReplicaId> {
         self.origins.keys().copied().collect()
     }
 
@@ -148,7 +148,7 @@ fn count_before<T>(events: &BTreeMap<u64, T>, seq: u64) -> usize {
 
 impl Replica {
     /// An event has arrived, whole; perhaps to be passed on.
-    pub(super) fn on_event(&mut self, now: Now, sender: ReplicaId, event: Dot, body: &[u8], relayed: bool) {
+    pub(in crate::engine) fn on_event(&mut self, now: Now, sender: ReplicaId, event: Dot, body: &[u8], relayed: bool) {
         if event.replica != sender {
             if relayed {
                 self.owe_relayed_ack(now, event.replica);
@@ -239,7 +239,7 @@ impl Replica {
     }
 
     /// Applies held events for as long as one can be.
-    pub(super) fn release_held(&mut self, now: Now) {
+    pub(in crate::engine) fn release_held(&mut self, now: Now) {
         self.try_held(now, false);
     }
 
@@ -271,7 +271,7 @@ impl Replica {
     }
 
     /// Tries held events again, and gives up those that waited too long.
-    pub(super) fn review_held(&mut self, now: Now) {
+    pub(in crate::engine) fn review_held(&mut self, now: Now) {
         self.try_held(now, true);
         let patience = self.config.patience_us;
         let dropped = self.held.drop_older(now.mono.saturating_sub(patience));
@@ -282,7 +282,7 @@ impl Replica {
     }
 
     /// Up to where the events of `origin` are here without a gap: applied, held or being put together.
-    pub(super) fn have(&mut self, origin: ReplicaId) -> u64 {
+    pub(in crate::engine) fn have(&mut self, origin: ReplicaId) -> u64 {
         let applied = self.store.version_vector().get(origin);
         let mut seq = self.reach.get(&origin).map_or(applied, |reach| applied.max(*reach));
         loop {

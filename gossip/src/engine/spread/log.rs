@@ -21,7 +21,7 @@ struct Origin {
 }
 
 #[derive(Debug)]
-pub(super) struct Log {
+pub(in crate::engine) struct Log {
     origins: BTreeMap<ReplicaId, Origin>,
     /// Whose event came when, oldest first. May name events that a takeover has dropped already.
     arrivals: VecDeque<ReplicaId>,
@@ -32,12 +32,12 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub(in crate::engine) fn new(bytes_max: usize) -> Self {
         Self { origins: BTreeMap::new(), arrivals: VecDeque::new(), events: 0, bytes: 0, bytes_max }
     }
 
     /// Appends the next event of an origin. One that does not follow on the last starts the origin's log anew.
-    pub(super) fn append(&mut self, event: Dot, body: Arc<[u8]>) {
+    pub(in crate::engine) fn append(&mut self, event: Dot, body: Arc<[u8]>) {
         if self.last(event.replica) + 1 != event.seq {
             self.restart(event.replica, event.seq - 1);
         }
@@ -78,7 +78,7 @@ impl Log {
     }
 
     /// A transfer has gone past a gap: what the log of `origin` holds does not join up with what comes next.
-    pub(super) fn restart(&mut self, origin: ReplicaId, floor: u64) {
+    pub(in crate::engine) fn restart(&mut self, origin: ReplicaId, floor: u64) {
         let origin = self.origins.entry(origin).or_default();
         self.events -= origin.events.len();
         self.bytes -= origin.events.drain(..).map(|body| body.len() + ENTRY_BYTES).sum::<usize>();
@@ -86,7 +86,7 @@ impl Log {
     }
 
     /// Drops the events of `origin` after `seq`: they are not its own.
-    pub(super) fn cut(&mut self, origin: ReplicaId, seq: u64) {
+    pub(in crate::engine) fn cut(&mut self, origin: ReplicaId, seq: u64) {
         let Some(origin) = self.origins.get_mut(&origin) else { return };
         let keep = usize::try_from(seq.saturating_sub(origin.floor)).unwrap_or(usize::MAX).min(origin.events.len());
         self.events -= origin.events.len() - keep;
@@ -95,28 +95,28 @@ impl Log {
     }
 
     /// The body of an event, if the log reaches back to it.
-    pub(super) fn get(&self, event: Dot) -> Option<&Arc<[u8]>> {
+    pub(in crate::engine) fn get(&self, event: Dot) -> Option<&Arc<[u8]>> {
         let origin = self.origins.get(&event.replica)?;
         let at = event.seq.checked_sub(origin.floor + 1)?;
         origin.events.get(usize::try_from(at).ok()?)
     }
 
     /// The last event of `origin` that the log knows of.
-    pub(super) fn last(&self, origin: ReplicaId) -> u64 {
+    pub(in crate::engine) fn last(&self, origin: ReplicaId) -> u64 {
         self.origins.get(&origin).map_or(0, |it| it.floor + it.events.len() as u64)
     }
 
     /// Events of `origin` up to this one are not in the log.
-    pub(super) fn floor(&self, origin: ReplicaId) -> u64 {
+    pub(in crate::engine) fn floor(&self, origin: ReplicaId) -> u64 {
         self.origins.get(&origin).map_or(0, |it| it.floor)
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::engine) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// How many origins have events here.
-    pub(super) fn origins(&self) -> usize {
+    pub(in crate::engine) fn origins(&self) -> usize {
         self.origins.len()
     }
 }

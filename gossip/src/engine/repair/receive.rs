@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::{Now, Replica};
+use crate::engine::{Now, Replica};
 use crate::wire::{Kind, Message, Refusal};
 
 /// For whom a datagram was.

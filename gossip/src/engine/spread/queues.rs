@@ -1,7 +1,7 @@
 //! What is queued or kept for a while, each with its bound in bytes.
 
-use super::reconcile::ASKS_MAX;
-use super::{EVENTS_MAX, Event, Replica};
+use crate::engine::repair::reconcile::ASKS_MAX;
+use crate::engine::{EVENTS_MAX, Event, Replica};
 use crate::wire::REQUEST_BYTES_MAX;
 
 /// Something that grows and shrinks, and how far it may.

@@ -8,8 +8,8 @@
 
 use cahoots_crdt::ReplicaId;
 
-use super::{Now, Replica};
 use crate::bytes::Bytes;
+use crate::engine::{Now, Replica};
 use crate::store::{Sketch, Snapshot};
 use crate::wire::{ANSWER_BYTES_MAX, Answer, Refusal, Request};
 
@@ -25,7 +25,7 @@ const LONG_MS: u32 = 200;
 
 /// A bound on bytes given out per second (a leaky bucket): the time from which the next answer is within it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Allowance {
+pub(in crate::engine) struct Allowance {
     free_at: u64,
 }
 

@@ -28,11 +28,11 @@ const STALE_MAX: u32 = 2;
 
 /// A bucket known to differ.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Differing {
+pub(in crate::engine) struct Differing {
     /// How many keys the peer has there.
-    pub(super) theirs: usize,
+    pub(in crate::engine) theirs: usize,
     /// How many there are here.
-    pub(super) ours: usize,
+    pub(in crate::engine) ours: usize,
     /// It differs in so many items at least: a sketch for half of them did not decode.
     items_least: f64,
     /// So often it had changed when the difference came.
@@ -40,14 +40,14 @@ pub(super) struct Differing {
 }
 
 impl Differing {
-    pub(super) fn new(theirs: usize, ours: usize) -> Self {
+    pub(in crate::engine) fn new(theirs: usize, ours: usize) -> Self {
         Self { theirs, ours, items_least: theirs.abs_diff(ours) as f64, stale: 0 }
     }
 }
 
 /// The buckets of one request.
 #[derive(Debug)]
-pub(super) enum Batch {
+pub(in crate::engine) enum Batch {
     /// To be compared and, if they differ, sent: large ones only if they are wanted `whole`.
     Run { run: Range<usize>, whole: bool },
     /// To be told in what they differ, by a sketch of so many symbols.
@@ -55,7 +55,7 @@ pub(super) enum Batch {
 }
 
 impl Batch {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::engine) fn len(&self) -> usize {
         match self {
             Self::Run { run, .. } => run.len(),
             Self::Differing { buckets, .. } => buckets.len(),
@@ -64,7 +64,7 @@ impl Batch {
 }
 
 #[derive(Debug)]
-pub(super) struct Work {
+pub(in crate::engine) struct Work {
     compare: BTreeSet<usize>,
     differing: BTreeMap<usize, Differing>,
     whole: BTreeSet<usize>,
@@ -81,7 +81,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(buckets: impl IntoIterator<Item = usize>, answer_bytes: usize) -> Self {
+    pub(in crate::engine) fn new(buckets: impl IntoIterator<Item = usize>, answer_bytes: usize) -> Self {
         Self {
             compare: buckets.into_iter().collect(),
             differing: BTreeMap::new(),
@@ -94,16 +94,16 @@ impl Work {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::engine) fn len(&self) -> usize {
         self.compare.len() + self.differing.len() + self.whole.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::engine) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The next buckets to ask for. Comparing comes first: the more is compared, the better is the estimate.
-    pub(super) fn take(&mut self) -> Option<Batch> {
+    pub(in crate::engine) fn take(&mut self) -> Option<Batch> {
         if let Some(run) = take_run(&mut self.compare, self.from, self.span) {
             return Some(Batch::Run { run, whole: false });
         }
@@ -141,7 +141,7 @@ impl Work {
     }
 
     /// Nothing came of a request: its buckets are asked for again as they were.
-    pub(super) fn put_back(&mut self, batch: Batch) {
+    pub(in crate::engine) fn put_back(&mut self, batch: Batch) {
         match batch {
             Batch::Run { run, whole: false } => self.compare.extend(run),
             Batch::Run { run, whole: true } => self.whole.extend(run),
@@ -150,7 +150,7 @@ impl Work {
     }
 
     /// The same, where asking at once would most likely bring no more: what comes behind them is asked for first.
-    pub(super) fn put_off(&mut self, batch: Batch) {
+    pub(in crate::engine) fn put_off(&mut self, batch: Batch) {
         self.from = 1 + match &batch {
             Batch::Run { run, .. } => run.start,
             Batch::Differing { buckets, .. } => buckets.first().map_or(0, |(bucket, _)| *bucket),
@@ -160,7 +160,7 @@ impl Work {
 
     /// The answer to a run: so many of its buckets were in it, of which so many were equal, some were not any more, and
     /// some differ.
-    pub(super) fn compared(
+    pub(in crate::engine) fn compared(
         &mut self,
         batch: Batch,
         held: usize,
@@ -183,7 +183,7 @@ impl Work {
 
     /// The answer of so many bytes to a sketch: the first `held` of its buckets were in it, joined for so many `items` in
     /// so many buckets, some not what they had been.
-    pub(super) fn refined(
+    pub(in crate::engine) fn refined(
         &mut self,
         batch: Batch,
         held: usize,
@@ -213,7 +213,7 @@ impl Work {
     }
 
     /// A sketch had too few symbols: these buckets get twice as many.
-    pub(super) fn undecoded(&mut self, batch: Batch) {
+    pub(in crate::engine) fn undecoded(&mut self, batch: Batch) {
         let Batch::Differing { buckets, .. } = batch else { unreachable!("a sketch was sent") };
         for (bucket, mut it) in buckets {
             it.items_least = 2.0 * self.estimate.of(&it).max(2.0);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use cahoots_crdt::Dot;
 
-use super::Replica;
+use crate::engine::Replica;
 
 /// What a record costs beside its bytes.
 const RECORD_BYTES: usize = 40;
@@ -95,18 +95,18 @@ impl Replica {
     }
 
     /// What was recorded of the own id so far is not true any more.
-    pub(super) fn lose_records(&mut self) {
+    pub(in crate::engine) fn lose_records(&mut self) {
         if let Some(records) = &mut self.records {
             records.lose();
         }
     }
 
     /// Bytes that wait for the disk, beside the longest record.
-    pub(super) fn records_bytes(&self) -> usize {
+    pub(in crate::engine) fn records_bytes(&self) -> usize {
         self.records.as_ref().map_or(0, |records| records.bytes - records.longest)
     }
 
-    pub(super) fn record(&mut self, record: impl FnOnce() -> Record) {
+    pub(in crate::engine) fn record(&mut self, record: impl FnOnce() -> Record) {
         if let Some(records) = &mut self.records {
             records.push(record(), self.config.records_bytes_max);
         }

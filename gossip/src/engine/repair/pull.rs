@@ -5,8 +5,8 @@
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::peer::Job;
-use super::{Now, Replica};
+use crate::engine::spread::peer::Job;
+use crate::engine::{Now, Replica};
 use crate::wire::Message;
 
 /// Bytes served for one request; the asker asks on when they have come.
@@ -17,12 +17,12 @@ const TRIES_MAX: u32 = 12;
 const PULLS_MAX: usize = 1024;
 
 #[derive(Debug)]
-pub(super) struct Pull {
+pub(in crate::engine) struct Pull {
     from: ReplicaId,
     /// Events up to here are known to exist.
     target: u64,
     /// When to ask again.
-    pub(super) due: u64,
+    pub(in crate::engine) due: u64,
     tries: u32,
     /// How far things were at the last request.
     had: u64,
@@ -32,12 +32,12 @@ pub(super) struct Pull {
 
 impl Replica {
     /// Events of `origin` up to `upto` exist, and `from` has them: asks for those that are not here.
-    pub(super) fn pull(&mut self, now: Now, origin: ReplicaId, from: ReplicaId, upto: u64) {
+    pub(in crate::engine) fn pull(&mut self, now: Now, origin: ReplicaId, from: ReplicaId, upto: u64) {
         self.pull_in(now, 0, origin, from, upto);
     }
 
     /// The same for events that may be on their way still: asks if they are not here after `grace` microseconds.
-    pub(super) fn pull_in(&mut self, now: Now, grace: u64, origin: ReplicaId, from: ReplicaId, upto: u64) {
+    pub(in crate::engine) fn pull_in(&mut self, now: Now, grace: u64, origin: ReplicaId, from: ReplicaId, upto: u64) {
         if origin == self.id() {
             if upto > self.store.certain_seq() {
                 self.identity_conflict(from);
@@ -73,13 +73,13 @@ impl Replica {
         let (from, upto) = (pull.from, pull.target);
         pull.had = have;
         self.counters.gaps_asked += u64::from(!std::mem::replace(&mut pull.asked, true));
-        let wait = self.peers.get(&from).map_or(100_000, super::Peer::rto_us) << pull.tries.min(3);
+        let wait = self.peers.get(&from).map_or(100_000, crate::engine::Peer::rto_us) << pull.tries.min(3);
         pull.due = now.mono + wait.min(2_000_000);
         self.counters.wants_sent += 1;
         self.tell(from, &Message::Want { origin, after: have, upto });
     }
 
-    pub(super) fn retry_pulls(&mut self, now: Now) {
+    pub(in crate::engine) fn retry_pulls(&mut self, now: Now) {
         let due: Vec<ReplicaId> = self.pulls.iter().filter(|(_, pull)| pull.due <= now.mono).map(|it| *it.0).collect();
         for origin in due {
             let have = self.have(origin);
@@ -109,13 +109,13 @@ impl Replica {
     }
 
     /// The live peers that may have `event`: its origin, and whoever said so.
-    pub(super) fn holders(&self, event: Dot) -> Vec<ReplicaId> {
-        let has = |id, peer: &super::Peer| id == event.replica || peer.versions.get(event.replica) >= event.seq;
+    pub(in crate::engine) fn holders(&self, event: Dot) -> Vec<ReplicaId> {
+        let has = |id, peer: &crate::engine::Peer| id == event.replica || peer.versions.get(event.replica) >= event.seq;
         self.peers.iter().filter(|(id, peer)| peer.live && has(**id, peer)).map(|(id, _)| *id).collect()
     }
 
     /// Forgets the request for events of `origin` once everything it was for is here.
-    pub(super) fn settle_pull(&mut self, origin: ReplicaId) {
+    pub(in crate::engine) fn settle_pull(&mut self, origin: ReplicaId) {
         let applied = self.store.version_vector().get(origin);
         if self.pulls.get(&origin).is_some_and(|pull| pull.target <= applied) {
             self.pulls.remove(&origin);
@@ -123,7 +123,7 @@ impl Replica {
     }
 
     /// A peer asks for events.
-    pub(super) fn on_want(&mut self, sender: ReplicaId, origin: ReplicaId, after: u64, upto: u64) {
+    pub(in crate::engine) fn on_want(&mut self, sender: ReplicaId, origin: ReplicaId, after: u64, upto: u64) {
         let have = if origin == self.id() { self.store.certain_seq() } else { self.store.version_vector().get(origin) };
         if upto > have && after >= have && self.store.buckets_ahead() > 0 {
             // What is asked for may be known here in some buckets only, which is how it was learnt of.
@@ -150,7 +150,7 @@ impl Replica {
     }
 
     /// A peer has served what it will of a request: asks on, for the rest or for what was lost on the way.
-    pub(super) fn on_served(&mut self, now: Now, sender: ReplicaId, origin: ReplicaId, upto: u64) {
+    pub(in crate::engine) fn on_served(&mut self, now: Now, sender: ReplicaId, origin: ReplicaId, upto: u64) {
         let have = self.have(origin);
         let Some(pull) = self.pulls.get_mut(&origin).filter(|pull| pull.from == sender) else { return };
         pull.tries = if have > pull.had { 0 } else { pull.tries + 1 };
@@ -162,7 +162,7 @@ impl Replica {
     }
 
     /// A peer's log does not reach back to what was wanted.
-    pub(super) fn on_below_floor(&mut self, now: Now, sender: ReplicaId, origin: ReplicaId, floor: u64) {
+    pub(in crate::engine) fn on_below_floor(&mut self, now: Now, sender: ReplicaId, origin: ReplicaId, floor: u64) {
         if floor <= self.have(origin) {
             return;
         }
