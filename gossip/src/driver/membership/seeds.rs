@@ -22,7 +22,7 @@ const LOOKUP_INTERVAL_ALONE: Duration = Duration::from_secs(3);
 const ADDRESSES_PER_NAME_MAX: usize = 64;
 
 /// What the resolver has found, shared with membership.
-pub(super) struct Seeds {
+pub(in crate::driver) struct Seeds {
     found: watch::Sender<Vec<SocketAddr>>,
     /// Set by membership: whether there are peers.
     alone: AtomicBool,
@@ -30,7 +30,7 @@ pub(super) struct Seeds {
 
 impl Seeds {
     /// Starts with the seeds that are addresses already.
-    pub(super) fn new(seeds: &[String]) -> (Self, Names) {
+    pub(in crate::driver) fn new(seeds: &[String]) -> (Self, Names) {
         let mut names = Names(BTreeMap::new());
         for seed in seeds {
             let address = seed.parse::<SocketAddr>().ok();
@@ -42,20 +42,20 @@ impl Seeds {
         (Self { found: watch::Sender::new(names.addresses()), alone: AtomicBool::new(true) }, names)
     }
 
-    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+    pub(in crate::driver) fn addresses(&self) -> Vec<SocketAddr> {
         self.found.borrow().clone()
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<Vec<SocketAddr>> {
+    pub(in crate::driver) fn watch(&self) -> watch::Receiver<Vec<SocketAddr>> {
         self.found.subscribe()
     }
 
-    pub(super) fn alone(&self, alone: bool) {
+    pub(in crate::driver) fn alone(&self, alone: bool) {
         self.alone.store(alone, Ordering::Relaxed);
     }
 
     /// Resolves names for as long as it is polled; done at once when there are none.
-    pub(super) async fn keep_fresh(&self, mut names: Names) {
+    pub(in crate::driver) async fn keep_fresh(&self, mut names: Names) {
         while names.0.values().any(|name| !name.literal) {
             for (text, name) in names.0.iter_mut().filter(|(_, name)| !name.literal) {
                 name.take(text, tokio::net::lookup_host(text).await.map(Iterator::collect));
@@ -73,7 +73,7 @@ impl Seeds {
 }
 
 /// Seeds as configured, and what they mean.
-pub(super) struct Names(BTreeMap<String, Name>);
+pub(in crate::driver) struct Names(BTreeMap<String, Name>);
 
 struct Name {
     literal: bool,

@@ -8,6 +8,13 @@
 //! - A panic inside chitchat, which a hostile message can bring about (it asserts on what peers send), ends only its
 //!   own task; it is started again under a new incarnation.
 
+pub(super) mod announcement;
+pub(super) mod member;
+pub(super) mod pace;
+pub(super) mod roster;
+pub(super) mod seeds;
+pub(super) mod transport;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -21,14 +28,14 @@ use rand::rngs::{StdRng, SysRng};
 use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::announcement::Announcement;
 use super::clock::wall_ms;
 use super::config::NodeConfig;
-use super::core::Shared;
+use super::engine_lock::Shared;
 use super::failure::NodeFailure;
-use super::roster::{Roster, Seen, Step};
-use super::seeds::Seeds;
-use super::transport::MembershipTransport;
+use super::membership::announcement::Announcement;
+use super::membership::roster::{Roster, Seen, Step};
+use super::membership::seeds::Seeds;
+use super::membership::transport::MembershipTransport;
 use crate::Zone;
 use crate::engine::ReadyReason;
 

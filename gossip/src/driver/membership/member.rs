@@ -85,7 +85,7 @@ impl fmt::Display for PeerRefusal {
 
 impl PeerRefusal {
     /// Whether a restart looks like this for as long as the old incarnation has not been found dead.
-    pub(super) fn may_be_a_ghost(&self) -> bool {
+    pub(in crate::driver) fn may_be_a_ghost(&self) -> bool {
         matches!(self, Self::OwnName | Self::OwnId | Self::DuplicateName | Self::DuplicateId)
     }
 }

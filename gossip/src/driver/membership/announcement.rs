@@ -23,26 +23,26 @@ const LEAVING: &str = "leaving";
 
 /// A member's announcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Announcement {
-    pub(super) id: ReplicaId,
+pub(in crate::driver) struct Announcement {
+    pub(in crate::driver) id: ReplicaId,
     /// Of the software, for people to read.
-    pub(super) version: String,
+    pub(in crate::driver) version: String,
     /// Of what peers expect of each other; see [`PROTOCOL_VERSION`].
-    pub(super) protocol: String,
+    pub(in crate::driver) protocol: String,
     /// Of keys, values and clocks, which must be equal in a cluster: see [`Limits`].
-    pub(super) limits: String,
+    pub(in crate::driver) limits: String,
     /// Where streams are taken. One that makes no sense counts as none.
-    pub(super) bulk: Option<SocketAddr>,
-    pub(super) zone: Option<String>,
+    pub(in crate::driver) bulk: Option<SocketAddr>,
+    pub(in crate::driver) zone: Option<String>,
     /// Whether the node serves clients.
-    pub(super) ready: bool,
+    pub(in crate::driver) ready: bool,
     /// Whether the node is about to stop for good.
-    pub(super) leaving: bool,
+    pub(in crate::driver) leaving: bool,
 }
 
 /// Why an announcement cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub(in crate::driver) enum Unreadable {
     /// Not all of it has arrived yet.
     Incomplete,
     /// The id is not one.
@@ -50,7 +50,12 @@ pub(super) enum Unreadable {
 }
 
 impl Announcement {
-    pub(super) fn new(id: ReplicaId, limits: &Limits, bulk: Option<SocketAddr>, zone: Option<String>) -> Self {
+    pub(in crate::driver) fn new(
+        id: ReplicaId,
+        limits: &Limits,
+        bulk: Option<SocketAddr>,
+        zone: Option<String>,
+    ) -> Self {
         Self {
             id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -63,7 +68,7 @@ impl Announcement {
         }
     }
 
-    pub(super) fn key_values(&self) -> Vec<(String, String)> {
+    pub(in crate::driver) fn key_values(&self) -> Vec<(String, String)> {
         // The id comes last: chitchat delivers by version, so whoever has read it has read the rest.
         let mut pairs = vec![(VERSION, self.version.clone()), (PROTOCOL, self.protocol.clone())];
         pairs.push((LIMITS, self.limits.clone()));
@@ -75,7 +80,7 @@ impl Announcement {
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
-    pub(super) fn parse<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Self, Unreadable> {
+    pub(in crate::driver) fn parse<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Self, Unreadable> {
         let text = |key| get(key).map(str::to_owned).ok_or(Unreadable::Incomplete);
         let id = get(ID).ok_or(Unreadable::Incomplete)?;
         let id = u64::from_str_radix(id, 16).map_err(|_| Unreadable::Malformed)?;

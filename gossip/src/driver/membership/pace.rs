@@ -22,7 +22,7 @@ const ANSWER: Duration = Duration::from_millis(200);
 
 /// Whether and when calls may leave.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(in crate::driver) struct Pace {
     busy_until: Instant,
     /// The last call on a live peer, and on anybody else.
     peer_called: Option<Instant>,
@@ -33,17 +33,17 @@ pub(super) struct Pace {
 
 impl Pace {
     /// A node that has just started is busy.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(in crate::driver) fn new(now: Instant) -> Self {
         Self { busy_until: now + BUSY, peer_called: None, other_called: None, unanswered: None }
     }
 
     /// Something has changed: a member came or went, or this node announces something new.
-    pub(super) fn stir(&mut self, now: Instant) {
+    pub(in crate::driver) fn stir(&mut self, now: Instant) {
         self.busy_until = now + BUSY;
     }
 
     /// Whether a call may leave now; `live` says whether it is one on a live peer.
-    pub(super) fn may_call(&mut self, now: Instant, to: SocketAddr, live: bool) -> bool {
+    pub(in crate::driver) fn may_call(&mut self, now: Instant, to: SocketAddr, live: bool) -> bool {
         let last = if live { self.peer_called } else { self.other_called };
         let since = last.map(|last| now.duration_since(last));
         let rested = since.is_none_or(|since| since >= REST);
@@ -61,7 +61,7 @@ impl Pace {
     }
 
     /// A call was answered.
-    pub(super) fn answered(&mut self, from: SocketAddr) {
+    pub(in crate::driver) fn answered(&mut self, from: SocketAddr) {
         self.unanswered.take_if(|it| *it == from);
     }
 }

@@ -9,20 +9,20 @@ use chitchat::transport::{Socket, Transport};
 use chitchat::{ChitchatMessage, Deserializable, Serializable};
 use tokio::sync::mpsc;
 
-use super::core::Shared;
+use crate::driver::engine_lock::Shared;
 
 /// Membership messages that wait for chitchat. A round of gossip in a cluster of a hundred brings a dozen.
 pub const MEMBERSHIP_INBOX_MAX: usize = 256;
 
 /// A membership message as it came, and from where.
-pub(super) type Inbound = (SocketAddr, Vec<u8>);
+pub(in crate::driver) type Inbound = (SocketAddr, Vec<u8>);
 
 /// Compressed blocks accepted in one message. A block unpacks to at most 64 KiB, chitchat fills one with 16 KiB: an
 /// honest message has a handful, and one made of 3,000 would unpack to hundreds of megabytes.
 const BLOCKS_MAX: usize = 64;
 
-pub(super) struct MembershipTransport {
-    pub(super) shared: Arc<Shared>,
+pub(in crate::driver) struct MembershipTransport {
+    pub(in crate::driver) shared: Arc<Shared>,
 }
 
 #[async_trait]

@@ -28,16 +28,16 @@ const DOWN_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A live member as chitchat shows it.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
-    pub(super) name: String,
-    pub(super) incarnation: u64,
-    pub(super) addr: SocketAddr,
-    pub(super) announcement: Result<Announcement, Unreadable>,
+pub(in crate::driver) struct Seen {
+    pub(in crate::driver) name: String,
+    pub(in crate::driver) incarnation: u64,
+    pub(in crate::driver) addr: SocketAddr,
+    pub(in crate::driver) announcement: Result<Announcement, Unreadable>,
 }
 
 /// What follows from a view, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(in crate::driver) enum Step {
     Up {
         name: String,
         id: ReplicaId,
@@ -72,7 +72,7 @@ pub(super) enum Step {
 }
 
 /// The members as of the last view.
-pub(super) struct Roster {
+pub(in crate::driver) struct Roster {
     /// This node, as it announces itself.
     me: Member,
     announced: Announcement,
@@ -93,14 +93,14 @@ struct Refused {
 }
 
 impl Roster {
-    pub(super) fn new(me: (&str, u64, SocketAddr), announced: Announcement, grace: Duration) -> Self {
+    pub(in crate::driver) fn new(me: (&str, u64, SocketAddr), announced: Announcement, grace: Duration) -> Self {
         let me = member((me.0, me.1, me.2), &announced, MemberState::Live, true);
         let (former, up, down, refused) = Default::default();
         Self { me, announced, former, grace, up, down, refused }
     }
 
     /// Takes over what this node announces now, and its incarnation.
-    pub(super) fn announce(&mut self, incarnation: u64, announced: Announcement) {
+    pub(in crate::driver) fn announce(&mut self, incarnation: u64, announced: Announcement) {
         if self.announced.id != announced.id {
             self.former.insert(self.announced.id);
         }
@@ -110,29 +110,29 @@ impl Roster {
     }
 
     /// Everybody: this node, peers, those that went down, those refused.
-    pub(super) fn members(&self) -> Vec<Member> {
+    pub(in crate::driver) fn members(&self) -> Vec<Member> {
         let down = self.down.values().map(|(member, _)| member);
         let refused = self.refused.values().map(|refused| &refused.member);
         [&self.me].into_iter().chain(self.up.values()).chain(down).chain(refused).cloned().collect()
     }
 
     /// Where the members that went down were last.
-    pub(super) fn down_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+    pub(in crate::driver) fn down_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.down.values().map(|(member, _)| member.addr)
     }
 
     /// Where the peers are.
-    pub(super) fn up_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+    pub(in crate::driver) fn up_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.up.values().map(|member| member.addr)
     }
 
     /// When the same view would give other steps.
-    pub(super) fn recheck_at(&self) -> Option<Instant> {
+    pub(in crate::driver) fn recheck_at(&self) -> Option<Instant> {
         self.refused.values().filter(|refused| !refused.told).map(|refused| refused.since + self.grace).min()
     }
 
     /// Works out what a view of the live members, this node left out, changes.
-    pub(super) fn update(&mut self, now: Instant, seen: &[Seen]) -> Vec<Step> {
+    pub(in crate::driver) fn update(&mut self, now: Instant, seen: &[Seen]) -> Vec<Step> {
         let mut verdict = self.judge(seen);
         let mut steps = Vec::new();
         self.retire(now, &mut verdict, &mut steps);
