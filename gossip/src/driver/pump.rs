@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::core::Shared;
+use super::engine_lock::Shared;
 use super::socket::{Endpoint, Inbox};
 use crate::engine::{Event, ReadyReason, Received};
 

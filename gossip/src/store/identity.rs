@@ -17,11 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cahoots_crdt::{Dot, DotFun, ReplicaId};
 
-use super::baseline::{Baseline, Baselines};
-use super::bucket::bucket_of;
+use super::cell::baseline::{Baseline, Baselines};
 use super::cell::{Class, Count, Element, Path, hash_of};
+use super::event::window::{Before, Window};
 use super::event::{Body, Change, Foreign, Part, begin_key, begin_part, encode_head};
-use super::window::{Before, Window};
+use super::memory::bucket::bucket_of;
 use super::{Sealed, Store};
 use crate::Limits;
 use crate::bytes::Bytes;
@@ -114,7 +114,7 @@ impl Store {
         self.limits = limits;
         self.window_bytes_max = window_bytes_max;
         self.clock_ahead_ms = 0;
-        self.changes = super::changes::Changes::default();
+        self.changes = super::read::changes::Changes::default();
         self.provisional = None;
         if id == self.id {
             self.doubt();
