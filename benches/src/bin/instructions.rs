@@ -23,8 +23,8 @@ use std::time::Instant;
 
 use cahoots::command::{Exec, Stop};
 use cahoots::resp::Parser;
-use cahoots::server::{Durability, Limits as ServerLimits, Server, Stats};
 use cahoots::session::Session;
+use cahoots::state::{Durability, Limits as ServerLimits, Server, Stats};
 use cahoots_gossip::engine::{Now, Replica, ReplicaConfig};
 use cahoots_gossip::store::{Applied, Class, Sealed, Store, Writer};
 use cahoots_gossip::{Dot, Limits, ReplicaId};

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::NotReady;
+use crate::state::NotReady;
 use crate::storage::{AppendFsync, Progress, Storage};
 
 /// The disk as connections and commands see it.
@@ -74,8 +74,8 @@ mod tests {
     use super::*;
     use crate::command::Exec;
     use crate::resp::Parser;
-    use crate::server::{Limits, Server, Stats};
     use crate::session::Session;
+    use crate::state::{Limits, Server, Stats};
     use cahoots_gossip::ReplicaId;
     use cahoots_gossip::engine::{Now, Replica, ReplicaConfig};
 

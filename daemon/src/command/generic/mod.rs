@@ -1,5 +1,7 @@
 //! Commands on keys of any type, and on all keys.
 
+pub(super) mod wait;
+
 use super::error::CommandError;
 use super::exec::{Exec, Flow, Outcome, admit, int_arg};
 use super::glob;

@@ -2,10 +2,10 @@
 
 use std::time::SystemTime;
 
-use super::exec::{Exec, Flow, Outcome};
+use crate::command::exec::{Exec, Flow, Outcome};
 use crate::resp::Args;
 
-pub(super) fn time(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
+pub(in crate::command) fn time(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
     // Before 1970 there is nothing to tell.
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     exec.reply.array(2);

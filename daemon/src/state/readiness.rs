@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Server;
+use crate::state::Server;
 use cahoots_gossip::engine::Readiness;
 
 /// Why commands on data are refused for now.

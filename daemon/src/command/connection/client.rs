@@ -2,34 +2,34 @@
 
 use std::fmt::Write;
 
-use super::error::CommandError;
-use super::exec::{Exec, Flow, Outcome};
+use crate::command::error::CommandError;
+use crate::command::exec::{Exec, Flow, Outcome};
 use crate::resp::Args;
 use crate::session::{Replies, Session};
 
-pub(super) fn client(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(in crate::command) fn client(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     exec.subcommand(args)
 }
 
-pub(super) fn id(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
+pub(in crate::command) fn id(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
     exec.reply.integer(exec.session.id.cast_signed());
     Ok(Flow::Continue)
 }
 
-pub(super) fn getname(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
+pub(in crate::command) fn getname(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
     let name = &exec.session.name;
     exec.reply.maybe_bulk((!name.is_empty()).then_some(name));
     Ok(Flow::Continue)
 }
 
-pub(super) fn setname(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(in crate::command) fn setname(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     check_name(&args[2], "Client names")?;
     exec.session.name = args.at(2).into();
     exec.reply.ok();
     Ok(Flow::Continue)
 }
 
-pub(super) fn setinfo(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(in crate::command) fn setinfo(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let (attribute, value) = (args.at(2), args.at(3));
     if attribute.eq_ignore_ascii_case(b"lib-name") {
         check_name(value, "lib-name")?;
@@ -46,7 +46,7 @@ pub(super) fn setinfo(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// What a client calls itself stands in lists of one line each, separated by spaces.
-pub(super) fn check_name(name: &[u8], what: &str) -> Result<(), CommandError> {
+pub(in crate::command) fn check_name(name: &[u8], what: &str) -> Result<(), CommandError> {
     if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
         Ok(())
     } else {
@@ -55,7 +55,7 @@ pub(super) fn check_name(name: &[u8], what: &str) -> Result<(), CommandError> {
     }
 }
 
-pub(super) fn info(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
+pub(in crate::command) fn info(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
     let mut line = describe(exec.session);
     line.push('\n');
     exec.reply.verbatim(&line);
@@ -85,7 +85,7 @@ fn describe(session: &Session) -> String {
     line
 }
 
-pub(super) fn no_evict(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(in crate::command) fn no_evict(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     // Clients are never evicted for memory, so there is nothing to remember.
     if !args[2].eq_ignore_ascii_case(b"on") && !args[2].eq_ignore_ascii_case(b"off") {
         return Err(CommandError::Syntax);
@@ -94,7 +94,7 @@ pub(super) fn no_evict(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     Ok(Flow::Continue)
 }
 
-pub(super) fn reply(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(in crate::command) fn reply(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let mode = args.at(2);
     exec.session.replies = if mode.eq_ignore_ascii_case(b"on") {
         exec.reply.ok();

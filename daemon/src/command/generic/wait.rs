@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::error::CommandError;
-use super::exec::{Exec, Flow, Outcome, Pause, int_arg};
+use crate::command::error::CommandError;
+use crate::command::exec::{Exec, Flow, Outcome, Pause, int_arg};
 use crate::resp::Args;
 
-pub(super) fn wait(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(in crate::command) fn wait(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let replicas = usize::try_from(int_arg(&args[1])?).unwrap_or(0);
     let timeout = timeout_arg(&args[2])?;
     let Some(seq) = position(exec) else {
@@ -16,7 +16,7 @@ pub(super) fn wait(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     Ok(Flow::Pause(Pause::Wait { seq, replicas, timeout }))
 }
 
-pub(super) fn waitaof(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(in crate::command) fn waitaof(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let local = match int_arg(&args[1])? {
         0 => false,
         1 => true,

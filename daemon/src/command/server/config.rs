@@ -1,15 +1,15 @@
 //! CONFIG GET: the parameters of Redis that clients ask for, and what is true of them here.
 
-use super::exec::{Exec, Flow, Outcome};
-use super::glob;
+use crate::command::exec::{Exec, Flow, Outcome};
+use crate::command::glob;
 use crate::resp::Args;
-use crate::server::Server;
+use crate::state::Server;
 
-pub(super) fn config(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(in crate::command) fn config(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     exec.subcommand(args)
 }
 
-pub(super) fn get(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(in crate::command) fn get(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let patterns: Vec<Vec<u8>> = args.from(2).iter().map(<[u8]>::to_ascii_lowercase).collect();
     let parameters = parameters(exec.server);
     let matching =

@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use super::exec::{Exec, Flow, Outcome};
+use crate::command::exec::{Exec, Flow, Outcome};
 use crate::resp::Args;
-use crate::server::NotReady;
+use crate::state::NotReady;
 use cahoots_gossip::engine::Readiness;
 
 /// The version of Redis whose behaviour is promised: clients switch features on by it.
-pub(super) const REDIS_VERSION: &str = "7.0.15";
+pub(in crate::command) const REDIS_VERSION: &str = "7.0.15";
 
 type Section = fn(&mut String, &mut Exec<'_>) -> std::fmt::Result;
 
@@ -26,7 +26,7 @@ const SECTIONS: [(&str, Section); 9] = [
     ("Cahoots", cahoots),
 ];
 
-pub(super) fn info(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(in crate::command) fn info(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let wanted = args.from(1);
     let everything = wanted.is_empty()
         || wanted

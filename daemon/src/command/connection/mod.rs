@@ -1,8 +1,10 @@
 //! Commands about the connection itself.
 
+pub(super) mod client;
+
 use super::error::CommandError;
 use super::exec::{Exec, Flow, Outcome, Pause, int_arg};
-use super::{client, info};
+use super::server::info;
 use crate::resp::{Args, Protocol};
 use crate::session::Replies;
 

@@ -5,7 +5,7 @@
 
 use super::exec::{Exec, Flow, Outcome, Pause};
 use crate::resp::{Args, Reply};
-use crate::server::{Durability, Server};
+use crate::state::{Durability, Server};
 use cahoots_gossip::driver::{Member, MemberState};
 use cahoots_gossip::engine::{Readiness, ReadyReason, Status};
 

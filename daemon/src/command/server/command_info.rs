@@ -1,10 +1,10 @@
 //! COMMAND: the table of commands, as clients read it.
 
-use super::exec::{Exec, Flow, Outcome};
-use super::table::{self, Command};
+use crate::command::exec::{Exec, Flow, Outcome};
+use crate::command::table::{self, Command};
 use crate::resp::{Args, Reply};
 
-pub(super) fn command(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(in crate::command) fn command(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     if args.len() > 1 {
         return exec.subcommand(args);
     }
@@ -15,12 +15,12 @@ pub(super) fn command(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     Ok(Flow::Continue)
 }
 
-pub(super) fn count(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
+pub(in crate::command) fn count(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
     exec.reply.count(table::COMMANDS.len());
     Ok(Flow::Continue)
 }
 
-pub(super) fn info(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(in crate::command) fn info(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let names = args.from(2);
     if names.is_empty() {
         exec.reply.array(table::COMMANDS.len());
@@ -56,7 +56,7 @@ fn describe(reply: &mut Reply<'_>, command: &Command) {
     command.subcommands.iter().for_each(|subcommand| describe(reply, subcommand));
 }
 
-pub(super) fn docs(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(in crate::command) fn docs(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let names = args.from(2);
     if names.is_empty() {
         exec.reply.map(table::COMMANDS.len());
