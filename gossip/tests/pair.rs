@@ -118,7 +118,9 @@ fn a_write_reaches_the_peer_in_one_datagram_and_is_acknowledged() {
     pair.run(5_000);
     assert_eq!(pair.counters(0).datagrams_sent, sent + 1);
     assert_eq!(pair.replicas[0].acked_by(1), 1);
-    assert!(pair.replicas[0].drained());
+    let now = pair.now;
+    pair.replicas[0].begin_hand_over(now);
+    assert!(pair.replicas[0].is_handed_over(1));
     pair.assert_equal();
 }
 

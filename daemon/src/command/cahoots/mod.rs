@@ -6,8 +6,9 @@
 use super::exec::{Exec, Flow, Outcome, Pause};
 use crate::resp::{Args, Reply};
 use crate::state::{Durability, Server};
+use cahoots_gossip::ReplicaId;
 use cahoots_gossip::driver::{Member, MemberState};
-use cahoots_gossip::engine::{Readiness, ReadyReason, Status};
+use cahoots_gossip::engine::{Progress, Readiness, ReadyReason, Standing, Status};
 
 pub(super) fn cahoots(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     exec.subcommand(args)
@@ -37,7 +38,7 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
         reply.bulk(name.as_bytes());
         reply.integer(value.cast_signed());
     };
-    reply.map(23);
+    reply.map(26);
     text(reply, "version", env!("CARGO_PKG_VERSION"));
     text(reply, "node", &server.node);
     text(reply, "cluster", &server.cluster);
@@ -53,12 +54,20 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
     count(reply, "held_bytes", status.held_bytes as u64);
     count(reply, "clock_ahead_ms", status.clock_ahead_ms);
     reply.bulk(b"ready");
-    reply.boolean(status.readiness.is_ready() && !server.durability.is_loading());
+    let serving = status.readiness.is_ready() && !server.durability.is_loading();
+    reply.boolean(serving && status.standing.is_whole());
+    reply.bulk(b"serving");
+    reply.boolean(serving);
+    text(reply, "standing", status.standing.name());
     let readiness = server.durability.not_ready();
-    let readiness =
-        readiness.map_or_else(|| describe(&status.readiness, members), |reason| format!("loading: {reason}"));
+    let readiness = readiness.map_or_else(|| describe(status, members), |reason| format!("loading: {reason}"));
     text(reply, "readiness", &readiness);
-    count(reply, "joined_percent", joined_percent(&status.readiness).into());
+    count(reply, "joined_percent", status.progress.percent.into());
+    reply.bulk(b"owed_by");
+    reply.array(status.owed_by.len());
+    for id in &status.owed_by {
+        reply.bulk(name_of(*id, members).as_bytes());
+    }
     reply.bulk(b"catching_up");
     reply.boolean(status.catching_up);
     reply.bulk(b"storage");
@@ -83,7 +92,7 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
     reply.array(status.peers.len());
     for peer in &status.peers {
         let name = members.iter().find(|member| member.id == peer.id).map_or("", |member| &member.name);
-        reply.map(8);
+        reply.map(9);
         text(reply, "node", name);
         text(reply, "id", &peer.id.to_string());
         text(reply, "address", &peer.addr.to_string());
@@ -91,6 +100,8 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
         reply.boolean(peer.live);
         count(reply, "acked", peer.acked);
         count(reply, "lag_events", peer.lag_events);
+        reply.bulk(b"streams_fail");
+        reply.boolean(peer.streams_fail);
         reply.bulk(b"agrees");
         match peer.agrees {
             Some(agrees) => reply.boolean(agrees),
@@ -104,34 +115,33 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
     }
 }
 
-/// Whether and why a replica serves, for people.
-fn describe(readiness: &Readiness, members: &[Member]) -> String {
-    match readiness {
-        Readiness::Joining(progress) => format!(
-            "joining: {} % of what its peers had, {} of {} peers heard",
-            progress.percent, progress.peers_heard, progress.peers_live
-        ),
-        Readiness::Ready(reason) => match reason {
-            ReadyReason::First => "ready: started without seeds".to_owned(),
-            ReadyReason::CaughtUp { peer } => {
-                let name = members.iter().find(|member| member.id == *peer).map(|member| member.name.clone());
-                format!("ready: caught up with {}", name.unwrap_or_else(|| peer.to_string()))
-            }
-            ReadyReason::Together => "ready: joined together with its peers".to_owned(),
-            ReadyReason::Alone => "ready: nobody answered in time, so it serves what it has".to_owned(),
-            ReadyReason::Unfinished { percent } => {
-                format!("ready: serves although it came no further than {percent} % in catching up")
-            }
-            _ => "ready".to_owned(),
-        },
-    }
+/// What people call a replica.
+fn name_of(id: ReplicaId, members: &[Member]) -> String {
+    members.iter().find(|member| member.id == id).map_or_else(|| id.to_string(), |member| member.name.clone())
 }
 
-/// Of what the peers had, how much a joiner has; all of it, once it is ready.
-pub(super) fn joined_percent(readiness: &Readiness) -> u8 {
-    match readiness {
-        Readiness::Joining(progress) => progress.percent,
-        Readiness::Ready(_) => 100,
+/// Whether and why a replica serves, for people.
+fn describe(status: &Status, members: &[Member]) -> String {
+    let Progress { percent, peers_heard, peers_live, .. } = status.progress;
+    let reason = match status.readiness {
+        Readiness::Joining(_) => {
+            return format!("joining: {percent} % of what its peers had, {peers_heard} of {peers_live} peers heard");
+        }
+        Readiness::Ready(reason) => reason,
+    };
+    if status.standing == Standing::Incomplete {
+        let owed: Vec<String> = status.owed_by.iter().map(|id| name_of(*id, members)).collect();
+        let lacking = match owed.is_empty() {
+            true => String::new(),
+            false => format!("; lacks what {} had", owed.join(", ")),
+        };
+        return format!("incomplete: serves {percent} % of what its peers had, and goes on catching up{lacking}");
+    }
+    match reason {
+        ReadyReason::First => "ready: started without seeds".to_owned(),
+        ReadyReason::CaughtUp { peer } => format!("ready: caught up with {}", name_of(peer, members)),
+        ReadyReason::Together => "ready: joined together with its peers".to_owned(),
+        _ => "ready: nobody answered in time, so it serves what it has".to_owned(),
     }
 }
 
@@ -182,7 +192,7 @@ fn write_storage(reply: &mut Reply<'_>, durability: &Durability) {
 pub fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
     reply.array(members.len());
     for member in members {
-        reply.map(8);
+        reply.map(9);
         let (state, reason) = match &member.state {
             MemberState::Live => ("live", None),
             MemberState::Down => ("down", None),
@@ -197,6 +207,7 @@ pub fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
             ("state", Some(state)),
             ("reason", reason.as_deref()),
             ("version", Some(&*member.version)),
+            ("standing", Some(member.standing.name())),
         ] {
             reply.bulk(name.as_bytes());
             reply.maybe_bulk(value.map(str::as_bytes));

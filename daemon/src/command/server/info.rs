@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::command::exec::{Exec, Flow, Outcome};
 use crate::resp::Args;
 use crate::state::NotReady;
-use cahoots_gossip::engine::Readiness;
+use cahoots_gossip::engine::Standing;
 
 /// The version of Redis whose behaviour is promised: clients switch features on by it.
 pub(in crate::command) const REDIS_VERSION: &str = "7.0.15";
@@ -208,8 +208,11 @@ fn cahoots(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
     write!(text, "seq:{}\r\nfingerprint:{:032x}\r\n", status.seq, status.fingerprint.get())?;
     write!(text, "type_clashes:{}\r\nbaselines:{}\r\n", status.clashes, status.baselines)?;
     write!(text, "log_bytes:{}\r\nheld_bytes:{}\r\n", status.log_bytes, status.held_bytes)?;
-    write!(text, "ready:{}\r\n", u8::from(status.readiness.is_ready()))?;
-    if let Readiness::Joining(progress) = status.readiness {
+    let serving = status.readiness.is_ready();
+    write!(text, "ready:{}\r\nserving:{}\r\n", u8::from(serving && status.standing.is_whole()), u8::from(serving))?;
+    write!(text, "standing:{}\r\n", status.standing.name())?;
+    if status.standing != Standing::Complete {
+        let progress = status.progress;
         write!(text, "joining_percent:{}\r\njoining_buckets:{}\r\n", progress.percent, progress.buckets)?;
         write!(text, "joining_peers_heard:{}\r\n", progress.peers_heard)?;
     }

@@ -20,6 +20,7 @@ impl Replica {
         self.round_due = now.mono + interval - interval / 20 + self.random_below(spread) as u64;
         self.rounds += 1;
         self.review_held(now);
+        self.review_kept_answers(now);
         self.collect_baselines();
         if self.store.is_doubted() {
             self.examine(now);
@@ -74,6 +75,9 @@ impl Replica {
         }
         if let Some(joining) = &mut self.joining {
             joining.agrees(sender);
+        }
+        if let Some(hand_over) = &mut self.hand_over {
+            hand_over.agrees(sender);
         }
         // It had applied exactly what is here, the buckets that are ahead included, and had nothing open.
         peer.said_seq = peer.said_seq.max(seq);
