@@ -19,7 +19,7 @@ use thiserror::Error;
 
 pub use file::FileError;
 pub use flags::{Flags, Locate};
-pub use key_file::{KeyFileError, read_key, write_key};
+pub use key_file::{Access, KeyFileError, read_key, write_key};
 pub use value::{LogFormat, LogLevel, Seconds, SocketMode};
 
 use crate::server::{Limits, default_socket};
