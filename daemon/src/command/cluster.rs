@@ -37,7 +37,7 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
         reply.bulk(name.as_bytes());
         reply.integer(value.cast_signed());
     };
-    reply.map(23);
+    reply.map(24);
     text(reply, "version", env!("CARGO_PKG_VERSION"));
     text(reply, "node", &server.node);
     text(reply, "cluster", &server.cluster);
@@ -53,10 +53,17 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
     count(reply, "held_bytes", status.held_bytes as u64);
     count(reply, "clock_ahead_ms", status.clock_ahead_ms);
     reply.bulk(b"ready");
-    reply.boolean(status.readiness.is_ready() && !server.durability.is_loading());
+    reply.boolean(server.is_ready(&status.readiness));
+    reply.bulk(b"stopping");
+    reply.boolean(server.is_stopping());
     let readiness = server.durability.not_ready();
-    let readiness =
-        readiness.map_or_else(|| describe(&status.readiness, members), |reason| format!("loading: {reason}"));
+    let readiness = match readiness {
+        _ if server.is_stopping() => {
+            "stopping: serves its clients until they have gone, or its time is over".to_owned()
+        }
+        Some(reason) => format!("loading: {reason}"),
+        None => describe(&status.readiness, members),
+    };
     text(reply, "readiness", &readiness);
     count(reply, "joined_percent", joined_percent(&status.readiness).into());
     reply.bulk(b"catching_up");

@@ -208,7 +208,7 @@ fn cahoots(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
     write!(text, "seq:{}\r\nfingerprint:{:032x}\r\n", status.seq, status.fingerprint.get())?;
     write!(text, "type_clashes:{}\r\nbaselines:{}\r\n", status.clashes, status.baselines)?;
     write!(text, "log_bytes:{}\r\nheld_bytes:{}\r\n", status.log_bytes, status.held_bytes)?;
-    write!(text, "ready:{}\r\n", u8::from(status.readiness.is_ready()))?;
+    write!(text, "ready:{}\r\n", u8::from(exec.server.is_ready(&status.readiness)))?;
     if let Readiness::Joining(progress) = status.readiness {
         write!(text, "joining_percent:{}\r\njoining_buckets:{}\r\n", progress.percent, progress.buckets)?;
         write!(text, "joining_peers_heard:{}\r\n", progress.peers_heard)?;

@@ -3,6 +3,7 @@
 mod connection;
 mod durability;
 mod limits;
+mod linger;
 mod listener;
 mod readiness;
 mod socket;
@@ -15,6 +16,7 @@ use std::time::Instant;
 
 pub use durability::Durability;
 pub use limits::Limits;
+pub use linger::{LOOK as LINGER_LOOK, Linger};
 pub use listener::{ListenError, Listeners};
 pub use readiness::NotReady;
 pub use socket_file::{SocketError, SocketFile, default_socket};
@@ -47,4 +49,6 @@ pub struct Server {
     pub leave: tokio::sync::Notify,
     /// How many replicas must have everything before it does, and how long it waits for them.
     pub drain: (usize, std::time::Duration),
+    /// Set once the daemon was told to stop, while it still serves: nobody should begin to rely on it.
+    pub stopping: std::sync::atomic::AtomicBool,
 }

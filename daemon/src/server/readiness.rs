@@ -1,6 +1,7 @@
 //! Whether commands on data are answered: one answer for refusals, for `INFO`, and for people.
 
 use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::Server;
 use cahoots_gossip::engine::Readiness;
@@ -44,6 +45,18 @@ impl fmt::Display for NotReady {
 }
 
 impl Server {
+    /// Whether new work should come here: the replica is ready, its data is there, and the daemon does not stop.
+    #[must_use]
+    pub fn is_ready(&self, replica: &Readiness) -> bool {
+        replica.is_ready() && !self.durability.is_loading() && !self.is_stopping()
+    }
+
+    /// Whether the daemon was told to stop, and serves those who are here until they have gone.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
     /// Why commands on data are refused, if they are; `replica` is how far the replica is with its cluster.
     #[must_use]
     pub fn not_ready(&self, replica: &Readiness) -> Option<NotReady> {

@@ -146,7 +146,7 @@ mod tests {
         let mut name = Name { literal: false, addresses: Vec::new(), failing: false };
         name.take("db:1", Ok(vec![one, one]));
         assert_eq!(name.addresses, [one]);
-        name.take("db:1", Err(std::io::Error::other("SERVFAIL")));
+        name.take("db:1", Err(io::Error::other("SERVFAIL")));
         assert_eq!((&name.addresses[..], name.failing), (&[one][..], true));
         name.take("db:1", Ok(vec![two]));
         assert_eq!((&name.addresses[..], name.failing), (&[two][..], false));
