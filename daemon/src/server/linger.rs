@@ -13,7 +13,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::Stats;
+use crate::state::Stats;
 
 /// Without any client for so long, none is expected to come back: clients that connect for each command do so many times
 /// a second while they are at work.

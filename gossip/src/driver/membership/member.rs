@@ -1,0 +1,91 @@
+//! The members of a cluster, as a node shows them to its program.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use cahoots_crdt::ReplicaId;
+
+/// A member of the cluster, this node included, as seen from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// The replica it runs.
+    pub id: ReplicaId,
+    /// Where it says it can be reached.
+    pub addr: SocketAddr,
+    /// Where it says it takes streams; `None` if it does not.
+    pub bulk: Option<SocketAddr>,
+    /// Grows with every start of the member: its start time in milliseconds since 1970.
+    pub incarnation: u64,
+    /// Whether it is this node.
+    pub is_self: bool,
+    /// Whether it is a peer.
+    pub state: MemberState,
+    /// The version of its software.
+    pub version: String,
+    /// Where it says it stands.
+    pub zone: Option<String>,
+    /// Whether it says it serves clients.
+    pub ready: bool,
+}
+
+/// How a member stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemberState {
+    /// Alive, and a peer (or this node).
+    Live,
+    /// Was a peer, and has shown no sign of life for the failure timeout.
+    Down,
+    /// Alive, and not a peer.
+    Refused(PeerRefusal),
+}
+
+/// Why a live member is not used as a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerRefusal {
+    /// It goes by our name.
+    OwnName,
+    /// It runs under our replica id: a copied volume, or a restored image.
+    OwnId,
+    /// A newer member goes by the same name.
+    DuplicateName,
+    /// Another peer runs under the same replica id.
+    DuplicateId,
+    /// It speaks another version of the protocol.
+    Protocol {
+        /// What it announced.
+        theirs: String,
+    },
+    /// It enforces other limits.
+    Limits {
+        /// What it announced.
+        theirs: String,
+    },
+    /// Its announcement makes no sense.
+    Malformed,
+}
+
+impl fmt::Display for PeerRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OwnName => f.write_str("it goes by the name of this node"),
+            Self::OwnId => f.write_str("it runs under the replica id of this node (a copied volume?)"),
+            Self::DuplicateName => f.write_str("a newer live member goes by the same name"),
+            Self::DuplicateId => f.write_str("another live peer runs under the same replica id (a copied volume?)"),
+            Self::Protocol { theirs } => write!(f, "it speaks protocol version {theirs}"),
+            Self::Limits { theirs } => write!(f, "its limits differ from ours: {theirs}"),
+            Self::Malformed => f.write_str("its announcement is malformed"),
+        }
+    }
+}
+
+impl PeerRefusal {
+    /// Whether a restart looks like this for as long as the old incarnation has not been found dead.
+    pub(in crate::driver) fn may_be_a_ghost(&self) -> bool {
+        matches!(self, Self::OwnName | Self::OwnId | Self::DuplicateName | Self::DuplicateId)
+    }
+}
