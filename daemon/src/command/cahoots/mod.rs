@@ -38,7 +38,7 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
         reply.bulk(name.as_bytes());
         reply.integer(value.cast_signed());
     };
-    reply.map(26);
+    reply.map(27);
     text(reply, "version", env!("CARGO_PKG_VERSION"));
     text(reply, "node", &server.node);
     text(reply, "cluster", &server.cluster);
@@ -54,13 +54,19 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
     count(reply, "held_bytes", status.held_bytes as u64);
     count(reply, "clock_ahead_ms", status.clock_ahead_ms);
     reply.bulk(b"ready");
-    let serving = status.readiness.is_ready() && !server.durability.is_loading();
-    reply.boolean(serving && status.standing.is_whole());
+    reply.boolean(server.is_ready(&status.readiness, status.standing));
     reply.bulk(b"serving");
-    reply.boolean(serving);
+    reply.boolean(status.readiness.is_ready() && !server.durability.is_loading());
     text(reply, "standing", status.standing.name());
-    let readiness = server.durability.not_ready();
-    let readiness = readiness.map_or_else(|| describe(status, members), |reason| format!("loading: {reason}"));
+    reply.bulk(b"stopping");
+    reply.boolean(server.is_stopping());
+    let readiness = match server.durability.not_ready() {
+        _ if server.is_stopping() => {
+            "stopping: serves its clients until they have gone, or its time is over".to_owned()
+        }
+        Some(reason) => format!("loading: {reason}"),
+        None => describe(status, members),
+    };
     text(reply, "readiness", &readiness);
     count(reply, "joined_percent", status.progress.percent.into());
     reply.bulk(b"owed_by");

@@ -208,8 +208,8 @@ fn cahoots(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
     write!(text, "seq:{}\r\nfingerprint:{:032x}\r\n", status.seq, status.fingerprint.get())?;
     write!(text, "type_clashes:{}\r\nbaselines:{}\r\n", status.clashes, status.baselines)?;
     write!(text, "log_bytes:{}\r\nheld_bytes:{}\r\n", status.log_bytes, status.held_bytes)?;
-    let serving = status.readiness.is_ready();
-    write!(text, "ready:{}\r\nserving:{}\r\n", u8::from(serving && status.standing.is_whole()), u8::from(serving))?;
+    let (ready, serving) = (exec.server.is_ready(&status.readiness, status.standing), status.readiness.is_ready());
+    write!(text, "ready:{}\r\nserving:{}\r\n", u8::from(ready), u8::from(serving))?;
     write!(text, "standing:{}\r\n", status.standing.name())?;
     if status.standing != Standing::Complete {
         let progress = status.progress;
