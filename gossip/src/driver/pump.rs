@@ -91,7 +91,7 @@ fn report_ready(reason: ReadyReason) {
     match reason {
         ReadyReason::CaughtUp { peer } => tracing::info!(%peer, "ready: this node has what a ready peer had"),
         ReadyReason::Together => tracing::info!("ready: this node and its peers, all of them joining, have the same"),
-        ReadyReason::Alone => tracing::warn!("ready, alone: no peer has answered in time; serving what is here"),
+        ReadyReason::Alone => tracing::warn!("ready, alone: nobody else was found; serving what is here"),
         ReadyReason::Unfinished { percent } => {
             tracing::warn!(percent, "ready, not caught up: no progress for too long; serving what is here");
         }

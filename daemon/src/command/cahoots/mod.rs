@@ -23,6 +23,11 @@ pub(super) fn leave(_: &mut Exec<'_>, _: Args<'_>) -> Outcome {
     Ok(Flow::Pause(Pause::Leave))
 }
 
+pub(super) fn forget(_: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+    // No member goes by anything that is not text.
+    Ok(Flow::Pause(Pause::Forget { who: String::from_utf8_lossy(args.at(2)).into() }))
+}
+
 pub(super) fn members(_: &mut Exec<'_>, _: Args<'_>) -> Outcome {
     Ok(Flow::Pause(Pause::Members))
 }
@@ -125,7 +130,7 @@ fn describe(readiness: &Readiness, members: &[Member]) -> String {
                 format!("ready: caught up with {}", name.unwrap_or_else(|| peer.to_string()))
             }
             ReadyReason::Together => "ready: joined together with its peers".to_owned(),
-            ReadyReason::Alone => "ready: nobody answered in time, so it serves what it has".to_owned(),
+            ReadyReason::Alone => "ready: nobody else was found, so it serves what it has".to_owned(),
             ReadyReason::Unfinished { percent } => {
                 format!("ready: serves although it came no further than {percent} % in catching up")
             }

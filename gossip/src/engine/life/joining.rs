@@ -329,6 +329,14 @@ impl Replica {
         self.joining = Some(Joining::new(now.mono, timeout_us, self.config.join_settle_us));
     }
 
+    /// It is known that there is nobody to join: a replica that has met nobody waits no longer.
+    pub fn nobody_to_join(&mut self, now: Now) {
+        if let Some(joining) = self.joining.as_mut().filter(|it| it.peers.is_empty()) {
+            joining.timeout_us = 0;
+            self.review_joining(now);
+        }
+    }
+
     /// Whether it is ready.
     #[must_use]
     pub fn is_ready(&self) -> bool {
