@@ -71,6 +71,11 @@ pub enum Pause {
     Reset,
     /// `CAHOOTS LEAVE`.
     Leave,
+    /// `CAHOOTS FORGET`: the members that are down and go by this.
+    Forget {
+        /// A name or an id.
+        who: Box<str>,
+    },
     /// `CAHOOTS STATUS`.
     Status,
     /// `CAHOOTS MEMBERS`.

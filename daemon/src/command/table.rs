@@ -322,7 +322,13 @@ static MEMORY_SUBCOMMANDS: [Command; 1] =
         "Tells how many bytes a key takes.",
     )];
 
-static CAHOOTS_SUBCOMMANDS: [Command; 3] = [
+static CAHOOTS_SUBCOMMANDS: [Command; 4] = [
+    Command::new("cahoots|forget", 3, "admin noscript loading stale", NO_KEY, cahoots::forget).about(
+        "cluster",
+        "0.3.0",
+        "@admin @slow @dangerous",
+        "Forgets the members that are down and go by a name or an id.",
+    ),
     Command::new("cahoots|leave", 2, "admin noscript loading stale", NO_KEY, cahoots::leave).about(
         "cluster",
         "0.2.0",

@@ -412,6 +412,17 @@ impl Connection {
                 self.flush().await?;
                 self.server.leave.notify_one();
             }
+            Pause::Forget { who } => {
+                let forgotten = node.forget(&who).await;
+                let mut reply = Reply::new(&mut self.output, self.session.protocol);
+                match forgotten {
+                    Ok(count) => reply.count(count),
+                    Err(error) => {
+                        reply.error(CommandError::Other(format!("ERR {error}").into()));
+                        self.server.stats.add(&Tally { errors: 1, ..Tally::default() });
+                    }
+                }
+            }
             Pause::Status => {
                 let (status, members) = (node.with(|replica, _| replica.status()), node.members());
                 let mut reply = Reply::new(&mut self.output, self.session.protocol);

@@ -24,6 +24,11 @@ pub(super) fn leave(_: &mut Exec<'_>, _: Args<'_>) -> Outcome {
     Ok(Flow::Pause(Pause::Leave))
 }
 
+pub(super) fn forget(_: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+    // No member goes by anything that is not text.
+    Ok(Flow::Pause(Pause::Forget { who: String::from_utf8_lossy(args.at(2)).into() }))
+}
+
 pub(super) fn members(_: &mut Exec<'_>, _: Args<'_>) -> Outcome {
     Ok(Flow::Pause(Pause::Members))
 }
@@ -147,7 +152,7 @@ fn describe(status: &Status, members: &[Member]) -> String {
         ReadyReason::First => "ready: started without seeds".to_owned(),
         ReadyReason::CaughtUp { peer } => format!("ready: caught up with {}", name_of(peer, members)),
         ReadyReason::Together => "ready: joined together with its peers".to_owned(),
-        _ => "ready: nobody answered in time, so it serves what it has".to_owned(),
+        _ => "ready: nobody else was found, so it serves what it has".to_owned(),
     }
 }
 
