@@ -292,7 +292,8 @@ impl Replica {
         }
     }
 
-    /// Membership announces a live peer, or that one has moved.
+    /// Membership announces a live peer, or that one has moved. One that comes up counts as complete until
+    /// [`Replica::peer_standing`] says otherwise.
     pub fn peer_up(&mut self, now: Now, id: ReplicaId, addr: SocketAddr, zone: Zone) {
         if id == self.id() {
             return;
@@ -305,6 +306,7 @@ impl Replica {
         peer.addr = addr;
         if !peer.live {
             peer.drop_queues(sealed);
+            peer.standing = Standing::default();
         }
         if !was_live {
             self.departed.note_met(id);

@@ -141,6 +141,10 @@ impl Plan {
         let zones =
             (0..hosts).map(|_| *random.pick(&["", "east", "west", "south"][..=count])).map(Zone::named).collect();
         let streams_blocked = random.percent(15.0);
+        if streams_blocked {
+            // A bucket that finds no room there has to wait for streams.
+            config.assembly_bytes_max = 128 << 20;
+        }
         Self {
             seed,
             hosts,

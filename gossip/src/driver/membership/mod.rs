@@ -36,7 +36,7 @@ use super::failure::NodeFailure;
 use super::membership::announcement::{Announcement, FORGOTTEN_MAX, Forgotten};
 use super::membership::founding::{Founded, described};
 use super::membership::member::ForgetError;
-use super::membership::roster::{Roster, Seen, Step};
+use super::membership::roster::{BY_ORDER, Roster, Seen, Step};
 use super::membership::seeds::Seeds;
 use super::membership::transport::MembershipTransport;
 use crate::Zone;
@@ -442,7 +442,13 @@ impl Membership {
                 match step {
                     Step::Up { id, addr, zone, .. } => replica.peer_up(now, id, addr, Zone::of(zone.as_deref())),
                     Step::Down { id, .. } => replica.peer_down(now, id),
-                    Step::Gone { id, .. } => replica.peer_gone(id),
+                    Step::Gone { id, why, .. } => {
+                        replica.peer_gone(id);
+                        if why == BY_ORDER {
+                            // What it had and nobody else has is not to be expected any more.
+                            replica.accept(now, Some(id));
+                        }
+                    }
                     Step::Standing { id, standing } => replica.peer_standing(now, id, standing),
                     Step::Refuse { .. } | Step::Conflict { .. } => {}
                 }

@@ -28,7 +28,7 @@ pub const DOWN_MAX: usize = 1024;
 const DOWN_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Why a member is gone that somebody had forgotten.
-const BY_ORDER: &str = "it was ordered to be forgotten";
+pub(in crate::driver) const BY_ORDER: &str = "it was ordered to be forgotten";
 
 /// A live member as chitchat shows it.
 #[derive(Clone, Debug)]

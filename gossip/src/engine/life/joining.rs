@@ -243,9 +243,10 @@ impl Joining {
 
     /// A peer has come up. Until told otherwise it counts as complete.
     pub(in crate::engine) fn peer_up(&mut self, now: u64, id: ReplicaId) {
-        // What it had when it went away it has still, and what it told of that need not be told again.
-        let owed = self.owed.remove(&id);
+        // What a complete one had when it went away it has still, and what it told of that need not be told again.
+        let owed = self.owed.remove(&id).filter(Account::is_complete_peer);
         self.peers.entry(id).or_insert_with(|| owed.unwrap_or_else(Account::new));
+        self.recount_goal();
         self.changed_at = now;
     }
 
