@@ -51,7 +51,7 @@ fn everywhere(daemons: &[Daemon], key: &str, value: &str) {
 /// Waits until a write is taken, or is refused because of the clock.
 fn await_write(daemon: &Daemon, key: &str, is_taken: bool) {
     until(&format!("a write is taken: {is_taken}"), || match daemon.client().call(&[b"SET", key.as_bytes(), b"1"]) {
-        Value::Error(words) if !is_taken && words.starts_with("CLOCK") => Ok(()),
+        Value::Error(words) if !is_taken && words.starts_with("ERR clock is ") => Ok(()),
         Value::Text(_) if is_taken => Ok(()),
         other => Err(format!("{other:?}")),
     });
@@ -63,7 +63,6 @@ fn a_glitch_of_all_clocks_that_was_corrected_loses_nothing_in_a_rolling_restart(
     let Some((mut daemons, clocks)) = cluster(directory.path()) else { return };
     clocks.iter().for_each(|clock| clock.set(2 * HOURS));
     await_write(&daemons[0], "from-the-future", true);
-    assert_eq!(daemons[0].ask("WAIT 2 10000"), Value::Integer(0), "of another connection");
     let mut client = daemons[0].client();
     client.words("SET glitch 1");
     assert_eq!(client.words("WAIT 2 10000"), Value::Integer(2));
