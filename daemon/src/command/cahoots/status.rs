@@ -1,0 +1,152 @@
+//! The replies of CAHOOTS STATUS and CAHOOTS MEMBERS.
+//!
+//! Both are maps (flat arrays in RESP2) whose keys only ever grow in number: `cahoots status` and `cahoots members` print
+//! them, and `--json` passes them on.
+
+use crate::account::{Account, Figure, Value, figures as f};
+use crate::resp::{Fields, Reply};
+use cahoots_gossip::driver::{Member, MemberState};
+use cahoots_gossip::engine::{PeerStatus, Readiness, ReadyReason};
+
+/// What stands before the words about readiness.
+const FIRST: &[(&str, &Figure)] = &[
+    ("version", &f::VERSION),
+    ("node", &f::NODE),
+    ("cluster", &f::CLUSTER),
+    ("id", &f::ID),
+    ("listen", &f::LISTEN),
+    ("socket", &f::SOCKET),
+    ("uptime_seconds", &f::UPTIME),
+    ("keys", &f::KEYS),
+    ("seq", &f::SEQ),
+    ("fingerprint", &f::FINGERPRINT),
+    ("type_clashes", &f::CLASHES),
+    ("log_bytes", &f::LOG_BYTES),
+    ("held_bytes", &f::HELD_BYTES),
+    ("clock_ahead_ms", &f::CLOCK_AHEAD),
+    ("ready", &f::READY),
+];
+
+const AFTER_READINESS: &[(&str, &Figure)] = &[("joined_percent", &f::JOINED_PERCENT), ("catching_up", &f::CATCHING_UP)];
+
+/// Of a node that keeps its data.
+const DISK: &[(&str, &Figure)] = &[
+    ("state", &f::DISK_STATE),
+    ("error", &f::DISK_ERROR),
+    ("directory", &f::DIRECTORY),
+    ("appendfsync", &f::APPENDFSYNC),
+    ("log_bytes", &f::DISK_LOG_BYTES),
+    ("image_bytes", &f::IMAGE_BYTES),
+    ("position", &f::LOG_POSITION),
+    ("synced", &f::LOG_SYNCED),
+    ("clock_behind_ms", &f::CLOCK_BEHIND),
+];
+
+/// Of one that does not, or not yet.
+const NO_DISK: &[(&str, &Figure)] = &[("state", &f::DISK_STATE), ("loaded_percent", &f::DIRECTORY_READ_PERCENT)];
+
+/// The reply of `CAHOOTS STATUS`.
+pub(super) fn write_status(reply: &mut Reply<'_>, account: &mut Account<'_>, members: &[Member]) {
+    reply.map_of(|fields| {
+        write_figures(fields, account, FIRST);
+        let reading = account.server().durability.not_ready().map(|reason| format!("loading: {reason}"));
+        let readiness = reading.unwrap_or_else(|| describe(&account.status().readiness, members));
+        fields.text("readiness", &readiness);
+        write_figures(fields, account, AFTER_READINESS);
+        let disk = if account.server().durability.storage().is_some() { DISK } else { NO_DISK };
+        fields.field("storage").map_of(|fields| write_figures(fields, account, disk));
+        let status = account.status();
+        fields.field("applied").map_of(|fields| {
+            status.version_vector.iter().for_each(|(origin, seq)| fields.count(&origin.to_string(), seq));
+        });
+        fields.field("counters").map_of(|fields| {
+            status.counters.entries().into_iter().for_each(|(name, value)| fields.count(name, value));
+        });
+        fields.field("datagrams_refused").map_of(|fields| {
+            status.counters.refused.iter().for_each(|(reason, value)| fields.count(&reason.to_string(), *value));
+        });
+        fields.field("peers").array_of(|items| {
+            status.peers.iter().for_each(|peer| write_peer(items.one(), peer, members));
+        });
+    });
+}
+
+fn write_figures(fields: &mut Fields<'_, '_>, account: &mut Account<'_>, figures: &[(&str, &Figure)]) {
+    for (name, figure) in figures {
+        match figure.value(account) {
+            Some(Value::Number(number)) => fields.count(name, number),
+            Some(Value::Flag(flag)) => fields.field(name).boolean(flag),
+            Some(Value::Text(words)) => fields.text(name, &words),
+            None => {}
+        }
+    }
+}
+
+fn write_peer(reply: &mut Reply<'_>, peer: &PeerStatus, members: &[Member]) {
+    let name = members.iter().find(|member| member.id == peer.id).map_or("", |member| &member.name);
+    reply.map_of(|fields| {
+        fields.text("node", name);
+        fields.text("id", &peer.id.to_string());
+        fields.text("address", &peer.addr.to_string());
+        fields.field("live").boolean(peer.live);
+        fields.count("acked", peer.acked);
+        fields.count("lag_events", peer.lag_events);
+        let agrees = fields.field("agrees");
+        match peer.agrees {
+            Some(same) => agrees.boolean(same),
+            None => agrees.null(),
+        }
+        let rtt = fields.field("rtt_us");
+        match peer.rtt_us {
+            Some(micros) => rtt.integer(micros.cast_signed()),
+            None => rtt.null(),
+        }
+    });
+}
+
+/// Whether and why a replica serves, for people.
+fn describe(readiness: &Readiness, members: &[Member]) -> String {
+    match readiness {
+        Readiness::Joining(progress) => format!(
+            "joining: {} % of what its peers had, {} of {} peers heard",
+            progress.percent, progress.peers_heard, progress.peers_live
+        ),
+        Readiness::Ready(reason) => match reason {
+            ReadyReason::First => "ready: started without seeds".to_owned(),
+            ReadyReason::CaughtUp { peer } => {
+                let name = members.iter().find(|member| member.id == *peer).map(|member| member.name.clone());
+                format!("ready: caught up with {}", name.unwrap_or_else(|| peer.to_string()))
+            }
+            ReadyReason::Together => "ready: joined together with its peers".to_owned(),
+            ReadyReason::Alone => "ready: nobody answered in time, so it serves what it has".to_owned(),
+            ReadyReason::Unfinished { percent } => {
+                format!("ready: serves although it came no further than {percent} % in catching up")
+            }
+            _ => "ready".to_owned(),
+        },
+    }
+}
+
+/// The reply of `CAHOOTS MEMBERS`.
+pub(super) fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
+    reply.array(members.len());
+    for member in members {
+        let (state, reason) = match &member.state {
+            MemberState::Live => ("live", None),
+            MemberState::Down => ("down", None),
+            MemberState::Refused(reason) => ("refused", Some(reason.to_string())),
+            // A state this daemon does not know yet.
+            _ => ("unknown", None),
+        };
+        reply.map_of(|fields| {
+            fields.text("node", &member.name);
+            fields.text("id", &member.id.to_string());
+            fields.text("address", &member.addr.to_string());
+            fields.text("state", state);
+            fields.field("reason").maybe_bulk(reason.as_deref().map(str::as_bytes));
+            fields.text("version", &member.version);
+            fields.field("self").boolean(member.is_self);
+            fields.field("ready").boolean(member.ready);
+        });
+    }
+}
