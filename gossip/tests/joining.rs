@@ -1,7 +1,7 @@
 //! Engines that join: when they are ready, and that none waits for ever.
 mod circle;
 
-use cahoots_gossip::engine::{Event, Readiness, ReadyReason};
+use cahoots_gossip::engine::{Event, Readiness, ReadyReason, Standing};
 use circle::{Circle, id};
 
 const TIMEOUT_US: u64 = 5_000_000;
@@ -13,13 +13,18 @@ fn joiner(circle: &mut Circle) -> usize {
     at
 }
 
-/// Membership introduces two, each announcing whether it is ready.
+/// Membership introduces two, each announcing how it stands.
 fn introduce(circle: &mut Circle, a: usize, b: usize) {
     for (at, peer) in [(a, b), (b, a)] {
-        let (now, ready) = (circle.now, circle.at(peer).is_ready());
         circle.up(at, peer);
-        circle.at(at).peer_ready(now, id(peer), ready);
+        announce(circle, at, peer);
     }
+}
+
+/// Membership tells one how another stands.
+fn announce(circle: &mut Circle, at: usize, peer: usize) {
+    let (now, standing) = (circle.now, circle.at(peer).standing());
+    circle.at(at).peer_standing(now, id(peer), standing);
 }
 
 fn reason(circle: &mut Circle, at: usize) -> Option<ReadyReason> {
@@ -123,7 +128,7 @@ fn a_joiner_that_meets_another_first_waits_for_the_one_with_the_data() {
 }
 
 #[test]
-fn whom_nobody_answers_serves_after_the_timeout_and_stays_ready_when_others_come() {
+fn whom_nobody_answers_serves_after_the_timeout_and_is_complete_together_with_those_who_come() {
     let mut circle = Circle::strangers(0);
     joiner(&mut circle);
     circle.run(TIMEOUT_US - 1);
@@ -133,8 +138,10 @@ fn whom_nobody_answers_serves_after_the_timeout_and_stays_ready_when_others_come
     let late = joiner(&mut circle);
     introduce(&mut circle, 0, late);
     circle.run(100_000);
-    assert_eq!(reason(&mut circle, 0), Some(ReadyReason::Alone));
-    assert_eq!(reason(&mut circle, late), Some(ReadyReason::CaughtUp { peer: id(0) }));
+    assert_eq!((reason(&mut circle, 0), reason(&mut circle, late)), (Some(ReadyReason::Alone), None));
+    circle.run(200_000);
+    assert_eq!(reason(&mut circle, 0), Some(ReadyReason::Together));
+    assert_eq!(reason(&mut circle, late), Some(ReadyReason::Together));
 }
 
 #[test]
@@ -147,7 +154,69 @@ fn a_joiner_whose_only_source_dies_serves_what_it_has_after_the_timeout() {
     circle.run(1_000_000);
     circle.down(joiner, 0);
     circle.run(TIMEOUT_US);
-    assert_eq!(reason(&mut circle, joiner), Some(ReadyReason::Alone));
+    assert_eq!(reason(&mut circle, joiner), Some(ReadyReason::Unfinished { percent: 0 }));
+    assert_eq!(circle.at(joiner).standing(), Standing::Incomplete);
+    // A fresh one that meets it has caught up with nobody.
+    let late = self::joiner(&mut circle);
+    introduce(&mut circle, joiner, late);
+    circle.run(TIMEOUT_US - 1);
+    assert_eq!(reason(&mut circle, late), None);
+    circle.run(2);
+    assert_eq!(circle.at(late).standing(), Standing::Incomplete);
+}
+
+/// One that served alone meets the one with the data, which restarts at once: whoever restarts must not take the empty one
+/// for the cluster.
+#[test]
+fn nobody_catches_up_with_one_that_served_alone_and_has_not_caught_up_itself() {
+    let mut circle = Circle::strangers(1);
+    circle.write(0, |w| w.set(b"key", b"value"));
+    let alone = joiner(&mut circle);
+    circle.run(TIMEOUT_US + 1);
+    assert_eq!(circle.at(alone).standing(), Standing::Alone);
+    introduce(&mut circle, 0, alone);
+    assert_eq!(circle.at(alone).standing(), Standing::Incomplete);
+    circle.kill(0);
+    circle.down(alone, 0);
+    let restarted = joiner(&mut circle);
+    introduce(&mut circle, restarted, alone);
+    circle.run(TIMEOUT_US - 1);
+    assert_eq!(reason(&mut circle, restarted), None);
+    circle.run(2);
+    assert_eq!(circle.at(restarted).standing(), Standing::Incomplete);
+}
+
+/// It has forgotten own writes of others only it holds: what it wrote itself is everywhere.
+#[test]
+fn the_last_holder_of_what_others_wrote_has_not_handed_over_before_another_has_it() {
+    let mut circle = Circle::new(2);
+    circle.write(1, |w| w.set(b"key", b"value"));
+    circle.run(10_000);
+    circle.kill(1);
+    circle.gone(0, 1);
+    let now = circle.now;
+    circle.at(0).begin_hand_over(now);
+    assert!(!circle.at(0).is_handed_over(1), "nobody is there");
+    let fresh = joiner(&mut circle);
+    circle.up(0, fresh);
+    announce(&mut circle, 0, fresh);
+    assert!(!circle.at(0).is_handed_over(1), "one is there and has nothing");
+    circle.up(fresh, 0);
+    for _ in 0..20 {
+        circle.run(10_000);
+        let now = circle.now;
+        circle.at(0).pursue_hand_over(now);
+    }
+    assert_eq!(circle.at(fresh).store().len(), 1);
+    assert!(!circle.at(0).is_handed_over(1), "it has not announced yet that it is complete");
+    announce(&mut circle, 0, fresh);
+    for _ in 0..20 {
+        circle.run(10_000);
+        let now = circle.now;
+        circle.at(0).pursue_hand_over(now);
+    }
+    assert!(circle.at(0).is_handed_over(1) && circle.at(0).handed_over_to() == 1);
+    assert!(!circle.at(0).is_handed_over(2));
 }
 
 /// More silent peers than are asked at a time, each of whom was asked before.
@@ -176,8 +245,9 @@ fn a_joiner_does_not_wait_for_a_peer_that_has_left() {
     let mut circle = Circle::strangers(0);
     let (a, b, silent) = (joiner(&mut circle), joiner(&mut circle), joiner(&mut circle));
     introduce(&mut circle, a, b);
-    circle.up(a, silent);
-    circle.up(b, silent);
+    introduce(&mut circle, a, silent);
+    introduce(&mut circle, b, silent);
+    circle.kill(silent);
     circle.run(1_000_000);
     assert_eq!((reason(&mut circle, a), reason(&mut circle, b)), (None, None), "one of them has said nothing");
     for at in [a, b] {

@@ -1,6 +1,6 @@
 //! How state spreads: joiners, partitions, bad networks, small bounds. On the real engine in virtual time.
 
-use cahoots_gossip::engine::{ReplicaConfig, Status};
+use cahoots_gossip::engine::{Event, ReplicaConfig, Standing, Status};
 use cahoots_tests::client::Request;
 use cahoots_tests::oracle::{Action, Shown};
 use cahoots_tests::sim::{Link, World};
@@ -490,4 +490,37 @@ fn two_survivors_fetch_from_each_other_however_seldom_they_compare() {
         let took = until_all_have(&mut world, had, 600 * SECOND);
         assert!(took < 5 * seconds * SECOND, "every {seconds} s: {took} us");
     }
+}
+
+/// The port for streams is closed by a firewall, the one for gossip is open: a usual mistake.
+#[test]
+fn where_no_stream_connects_catching_up_goes_on_over_datagrams() {
+    let mut config = ReplicaConfig::default();
+    config.log_bytes_max = 20_000;
+    let mut world = cluster(2, config);
+    world.streams_blocked = true;
+    for link in [(0, 1), (1, 0)] {
+        world.set_link(link.0, link.1, Link { loss: 10.0, jitter: 2_000, ..Link::default() });
+    }
+    for number in 0..40 {
+        run(&mut world, 0, &format!("large{number}"), Action::Set(vec![b'x'; 100_000]));
+        run(&mut world, 0, &format!("small{number}"), Action::Add(number));
+        world.advance(50_000);
+    }
+    world.crash(1);
+    world.joins = true;
+    world.start(1);
+    let begun = world.now;
+    while world.process(1).engine.standing() != Standing::Complete {
+        world.advance(100_000);
+        assert!(world.now - begun < 60 * SECOND, "{}", world.describe());
+    }
+    assert!(world.agree());
+    let counters = world.status(1).counters;
+    assert!(counters.asks_by_datagrams > 0 && counters.buckets_joined > 40, "{counters:?}");
+    let id = world.process(0).engine.id();
+    let told =
+        world.process(1).events.iter().filter(|it| matches!(it, Event::StreamsFail { peer } if *peer == id)).count();
+    assert_eq!(told, 1, "that it is slower is said once");
+    world.check();
 }

@@ -278,7 +278,7 @@ fn apply(operation: Operation) -> Work {
     let mut replica = store(2);
     let mut apply_all = move |events: &[Sealed]| {
         for Sealed { seq, body } in events {
-            let applied = replica.apply(Dot::new(ReplicaId::new(1), *seq), body, NOW.wall);
+            let applied = replica.apply(Dot::new(ReplicaId::new(1), *seq), body);
             assert_eq!(applied, Ok(Applied::Now));
         }
     };

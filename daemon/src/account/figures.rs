@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::{Account, Figure, REDIS_VERSION, Unit, Value};
 use crate::state::NotReady;
 use crate::storage::{Storage, StorageStatus};
-use cahoots_gossip::engine::{PeerStatus, Progress, Readiness};
+use cahoots_gossip::engine::{PeerStatus, Progress, Standing};
 
 /// Declares figures, and the list of all of them.
 macro_rules! figures {
@@ -83,16 +83,14 @@ figures! {
         |it| some(format!("{}.00", not_ready(it)?.percent()));
     LOADING_ETA = "loading_eta_seconds", Seconds, "When to look again; the time left is not known.",
         |it| not_ready(it).map(|_| Value::Number(1));
-    READY = "ready", Flag, "Whether the replica has what its cluster has.", |it| {
-        let loading = it.server.durability.is_loading();
-        some(it.status().readiness.is_ready() && !loading)
-    };
+    READY = "ready", Flag, "Whether the replica serves, and has all that its cluster has.",
+        |it| some(serving(it) && it.status().standing.is_whole());
+    SERVING = "serving", Flag, "Whether commands on data are answered from what the replica has.", |it| some(serving(it));
+    STANDING = "standing", Text, "What the replica is to those that join: whole, or in which way not.",
+        |it| some(it.status().standing.name());
     JOINED_PERCENT = "joined_percent", Percent, "Of what the peers had when the replica came, how much it has.",
-        |it| some(match it.status().readiness {
-            Readiness::Joining(progress) => u64::from(progress.percent),
-            Readiness::Ready(_) => 100,
-        });
-    JOINING_PERCENT = "joining_percent", Percent, "The same while it joins.",
+        |it| some(u64::from(it.status().progress.percent));
+    JOINING_PERCENT = "joining_percent", Percent, "The same while something is missing.",
         |it| some(u64::from(joining(it)?.percent));
     JOINING_BUCKETS = "joining_buckets", Count, "Buckets that a joiner has fetched, if it catches up by buckets.", |it| some(joining(it)?.buckets);
     JOINING_PEERS = "joining_peers_heard", Count, "Peers that have told a joiner what they have.",
@@ -194,10 +192,13 @@ fn reading(account: &Account<'_>) -> Option<bool> {
 }
 
 fn joining(account: &mut Account<'_>) -> Option<Progress> {
-    match account.status().readiness {
-        Readiness::Joining(progress) => Some(progress),
-        Readiness::Ready(_) => None,
-    }
+    let status = account.status();
+    (status.standing != Standing::Complete).then_some(status.progress)
+}
+
+fn serving(account: &mut Account<'_>) -> bool {
+    let loading = account.server.durability.is_loading();
+    account.status().readiness.is_ready() && !loading
 }
 
 fn disk<'a>(account: &Account<'a>) -> Option<(&'a Storage, StorageStatus)> {

@@ -34,8 +34,9 @@ fn describe(status: &Value) -> String {
         text("fingerprint"),
         number("seq"),
     );
-    match status["ready"].as_bool() {
-        Some(false) => lines.push_str(&format!("         NOT READY, {}\n", text("readiness"))),
+    match (status["ready"].as_bool(), status["serving"].as_bool()) {
+        (Some(false), Some(true)) => lines.push_str(&format!("         INCOMPLETE, {}\n", text("readiness"))),
+        (Some(false), _) => lines.push_str(&format!("         NOT READY, {}\n", text("readiness"))),
         _ => lines.push_str(&format!("         {}\n", text("readiness"))),
     }
     lines.push_str(&describe_storage(&status["storage"]));

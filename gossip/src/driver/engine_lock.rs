@@ -28,7 +28,7 @@ use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::sums::Sums;
 use super::timer::Timer;
 use super::waiters::{Waiters, Waiting};
-use crate::engine::{Ask, Event, Now, RUN_MAX, Readiness, ReadyReason, Replica, Transmit};
+use crate::engine::{Ask, Event, Now, RUN_MAX, Readiness, ReadyReason, Replica, Standing, Transmit};
 use crate::store::{Change, WriteError, hash_of};
 
 /// Why the engine's lock is not had any more.
@@ -44,8 +44,9 @@ pub(super) struct Core {
     sums: Sums,
     /// What the timer is set to, in the engine's microseconds.
     armed: Option<u64>,
-    /// The replica's id, as everybody has been told.
+    /// The replica's id, and how it stands, as everybody has been told.
     told_id: ReplicaId,
+    told_standing: Standing,
     /// There while somebody listens.
     changes: Option<broadcast::Sender<Change>>,
     /// Somebody waits for events the peers have not been asked about.
@@ -98,8 +99,10 @@ pub(super) struct Shared {
     pub(super) members: watch::Sender<Vec<Member>>,
     /// Where members can be asked over streams: known before the engine knows of them, and can ask.
     bulk_addresses: Mutex<BTreeMap<ReplicaId, SocketAddr>>,
-    /// There once the replica is ready.
+    /// There once the replica serves.
     pub(super) ready: watch::Sender<Option<ReadyReason>>,
+    /// Whether it has what its cluster has.
+    pub(super) standing: watch::Sender<Standing>,
     /// There once the node has ended by itself.
     pub(super) failure: watch::Sender<Option<NodeFailure>>,
     /// The id that membership is to announce.
@@ -127,9 +130,19 @@ impl Shared {
     pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> (Self, mpsc::Receiver<Ask>) {
         let (asks, receiver) = mpsc::channel(ASKS_MAX);
         let id = watch::Sender::new(replica.id());
-        let (told_id, guards) = (replica.id(), Guards::new());
+        let (told_id, told_standing, guards) = (replica.id(), Standing::Joining, Guards::new());
         let sums = Sums::default();
-        let core = Core { replica, sums, armed: None, told_id, changes: None, hurry: false, hurried: 0, guards };
+        let core = Core {
+            replica,
+            sums,
+            armed: None,
+            told_id,
+            told_standing,
+            changes: None,
+            hurry: false,
+            hurried: 0,
+            guards,
+        };
         let shared = Self {
             core: RwLock::new(core),
             endpoint: RwLock::new(Some(Arc::new(endpoint))),
@@ -147,6 +160,7 @@ impl Shared {
             members: watch::Sender::default(),
             bulk_addresses: Mutex::default(),
             ready: watch::Sender::new(None),
+            standing: watch::Sender::new(told_standing),
             failure: watch::Sender::new(None),
             id,
             pace: Mutex::new(Pace::new(Instant::now())),
@@ -332,6 +346,15 @@ impl Shared {
         if let Readiness::Ready(reason) = core.replica.readiness() {
             self.ready.send_replace(Some(reason));
         }
+        self.note_standing(&mut core);
+    }
+
+    /// Tells membership if the replica stands otherwise than before.
+    fn note_standing(&self, core: &mut Core) {
+        let standing = core.replica.standing();
+        if std::mem::replace(&mut core.told_standing, standing) != standing {
+            self.standing.send_replace(standing);
+        }
     }
 
     /// Takes what the engine has to tell.
@@ -344,6 +367,7 @@ impl Shared {
             }
             turn.events.push(event);
         }
+        self.note_standing(core);
         if core.replica.needs_new_id() {
             self.take_new_id(core, now);
         }

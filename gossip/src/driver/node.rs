@@ -30,6 +30,9 @@ use crate::Zone;
 use crate::engine::{Ask, Now, Readiness, ReadyReason, Replica};
 use crate::store::{Store, Writer};
 
+/// Between two looks at how far a hand-over is.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// Between two questions to peers about their disks.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -60,10 +63,10 @@ pub struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// Whether every event of this replica is applied at as many live peers as were asked for, or there was no event to
-    /// hand over.
+    /// Whether everything that this node held, whoever wrote it, is held by as many live peers as were asked for that are
+    /// complete themselves; or there was nothing to hand over.
     pub handed_over: bool,
-    /// How many live peers have every event of this replica.
+    /// How many live and complete peers have all of it.
     pub complete_at: usize,
 }
 
@@ -394,7 +397,7 @@ impl Node {
         let _ = self.handle.commands.send(Command::Ready(ready)).await;
     }
 
-    /// Stops the node: hands every event to a live peer, tells the peers that it leaves, ends its tasks and frees its
+    /// Stops the node: hands everything it holds to a live peer, tells the peers that it leaves, ends its tasks and frees its
     /// ports. Takes at most `bound` plus a second.
     ///
     /// What is written meanwhile is handed over as well, if it comes early enough; writes after the end stay local and
@@ -403,7 +406,7 @@ impl Node {
         self.shutdown_after(1, bound).await
     }
 
-    /// As [`shutdown`](Self::shutdown), handing every event to `replicas` live peers.
+    /// As [`shutdown`](Self::shutdown), handing everything to `replicas` live peers.
     pub async fn shutdown_after(&self, replicas: usize, bound: Duration) -> Drained {
         let mut done = self.handle.drained.lock().await;
         if let Some(drained) = *done {
@@ -437,33 +440,33 @@ impl Node {
         Handle(Arc::downgrade(&self.handle))
     }
 
-    /// Waits until `replicas` live peers have every event of this replica, at most for `bound`.
+    /// Waits until `replicas` live peers that are complete have everything that is here, whoever wrote it, at most for
+    /// `bound`.
     pub async fn hand_over(&self, replicas: usize, bound: Duration) -> Drained {
         let deadline = Instant::now() + bound;
         let shared = self.shared();
+        shared.drive(Replica::begin_hand_over);
         let handed_over = async {
             loop {
                 let progress = shared.progress.notified();
                 let complete = shared.drive(|replica, now| {
-                    let drained = is_complete(replica, replicas);
-                    if !drained {
-                        replica.hurry_acks(now);
-                    }
-                    drained
+                    replica.pursue_hand_over(now);
+                    replica.is_handed_over(replicas)
                 });
                 if complete {
                     return;
                 }
-                progress.await;
+                // Accounts of peers wake nobody, and may be lost.
+                let _ = tokio::time::timeout(LOOK_AGAIN, progress).await;
             }
         };
         // Without a seed and without ever having met anybody there is nobody to wait for.
         if self.handle.has_seeds || self.members().len() > 1 {
             let _ = tokio::time::timeout_at(deadline, handed_over).await;
         }
-        shared.drive(|replica, _| {
-            let complete_at = replica.acked_by(replica.position());
-            Drained { handed_over: is_complete(replica, replicas), complete_at }
+        shared.drive(|replica, now| {
+            replica.pursue_hand_over(now);
+            Drained { handed_over: replica.is_handed_over(replicas), complete_at: replica.handed_over_to() }
         })
     }
 
@@ -476,12 +479,6 @@ impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("local", &self.handle.local).finish_non_exhaustive()
     }
-}
-
-/// Whether `replicas` live peers have every event of `replica`, or there is none to have.
-fn is_complete(replica: &Replica, replicas: usize) -> bool {
-    let position = replica.position();
-    position == 0 || replica.acked_by(position) >= replicas
 }
 
 /// Orders to membership under way at once. Each caller waits for its turn.

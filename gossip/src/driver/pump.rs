@@ -72,15 +72,17 @@ pub(super) fn report(event: &Event) {
         Event::CatchUpBroken { peer, buckets, left } => {
             tracing::warn!(%peer, buckets, left, "some buckets could be fetched from nobody; trying again later");
         }
+        Event::StreamsFail { peer } => tracing::warn!(
+            %peer,
+            "no stream to a peer can be had: catching up from it over datagrams, slower (is its port for streams, which \
+             --bulk-listen fixes, let through?)"
+        ),
         Event::FingerprintMismatch { peer, ours, theirs } => tracing::error!(
             %peer, ?ours, ?theirs,
             "equal version vectors and different states: a bug or bad memory; reconciling"
         ),
         Event::Forked { origin, seq } => {
             tracing::error!(%origin, seq, "one id is used by two processes: one of their events is not applied here");
-        }
-        Event::OriginEarly { origin, ahead_ms } => {
-            tracing::warn!(%origin, ahead_ms, "holding back events of a replica whose clock is too far ahead");
         }
         Event::ClockAhead { ahead_ms: 0 } => tracing::info!("this machine's clock agrees with the cluster again"),
         Event::ClockAhead { ahead_ms } => {
@@ -92,11 +94,15 @@ pub(super) fn report(event: &Event) {
 
 fn report_ready(reason: ReadyReason) {
     match reason {
-        ReadyReason::CaughtUp { peer } => tracing::info!(%peer, "ready: this node has what a ready peer had"),
+        ReadyReason::CaughtUp { peer } => tracing::info!(%peer, "ready: this node has what a complete peer had"),
         ReadyReason::Together => tracing::info!("ready: this node and its peers, all of them joining, have the same"),
-        ReadyReason::Alone => tracing::warn!("ready, alone: no peer has answered in time; serving what is here"),
+        ReadyReason::Alone => tracing::warn!("serving alone: no peer has answered in time"),
         ReadyReason::Unfinished { percent } => {
-            tracing::warn!(percent, "ready, not caught up: no progress for too long; serving what is here");
+            tracing::warn!(
+                percent,
+                "serving what is here, which is not everything: no progress in catching up for too long; trying on, and no \
+                 other node counts this one as ready before it has the rest"
+            );
         }
         _ => tracing::info!("ready"),
     }

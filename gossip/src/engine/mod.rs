@@ -33,8 +33,11 @@ use crate::Zone;
 use crate::store::{Change, Store, Writer};
 use crate::wire::{Envelope, Message};
 use life::ballots::Departed;
+use life::clock::WallClock;
+use life::hand_over::HandOver;
 use life::joining::Joining;
 use repair::assembly::Assemblies;
+use repair::by_datagrams::{Fetches, KeptAnswers};
 use repair::delivery::Held;
 use repair::pull::Pull;
 use repair::reconcile::Reconciliation;
@@ -48,7 +51,7 @@ use spread::relay::{Place, SpreadCheck};
 
 pub use config::{Now, ReplicaConfig};
 pub use life::ballots::{Discarded, Tally};
-pub use life::joining::{Progress, Readiness, ReadyReason};
+pub use life::joining::{Progress, Readiness, ReadyReason, Standing};
 pub use life::record::{Record, Records};
 pub use repair::receive::Received;
 pub use repair::reconcile::Ask;
@@ -70,9 +73,12 @@ pub struct Replica {
     store: Store,
     log: Log,
     departed: Departed,
-    /// There until it is ready.
+    /// There until it is complete.
     joining: Option<Joining>,
-    ready: ReadyReason,
+    /// There once it serves.
+    ready: Option<ReadyReason>,
+    /// There while it is about to stop.
+    hand_over: Option<HandOver>,
     peers: Peers,
     /// The own places in the trees of live origins, as far as they were needed since membership changed.
     places: BTreeMap<ReplicaId, Place>,
@@ -100,6 +106,9 @@ pub struct Replica {
     asks: VecDeque<Ask>,
     /// Requests made so far: the last one's number.
     asks_made: u64,
+    /// Requests under way by datagrams, and answers kept for such requests of others.
+    fetches: Fetches,
+    kept_answers: KeptAnswers,
     /// Of what is given out to all peers together.
     allowance: Allowance,
 
@@ -120,7 +129,7 @@ pub struct Replica {
     rounds: u64,
     random: u64,
 
-    clock_ahead_ms: u64,
+    wall_clock: WallClock,
     /// There while a disk wants them.
     records: Option<Records>,
     /// What is on disk, if there is one.
@@ -145,7 +154,8 @@ impl Replica {
             log: Log::new(config.log_bytes_max),
             departed: Departed::default(),
             joining: None,
-            ready: ReadyReason::First,
+            ready: Some(ReadyReason::First),
+            hand_over: None,
             peers: Peers::default(),
             places: BTreeMap::new(),
             targets: Vec::new(),
@@ -163,6 +173,8 @@ impl Replica {
             fetching: false,
             asks: VecDeque::new(),
             asks_made: 0,
+            fetches: Fetches::default(),
+            kept_answers: KeptAnswers::default(),
             allowance: Allowance::default(),
             pace: Pace::default(),
             paced_until: None,
@@ -174,7 +186,7 @@ impl Replica {
             round_due: now.mono + config.gossip_interval_us,
             rounds: 0,
             random: id.get(),
-            clock_ahead_ms: 0,
+            wall_clock: WallClock::default(),
             records: None,
             kept: None,
             conflicted: false,
@@ -203,12 +215,6 @@ impl Replica {
     #[must_use]
     pub fn config(&self) -> &ReplicaConfig {
         &self.config
-    }
-
-    /// By how many milliseconds the wall clock is too far ahead of the cluster's for writing; 0 = it is not.
-    #[must_use]
-    pub fn clock_ahead_ms(&self) -> u64 {
-        self.clock_ahead_ms
     }
 
     /// Runs one group of writes: whatever `operations` does reaches the peers as one event. `bytes` estimates the
@@ -286,13 +292,6 @@ impl Replica {
         }
     }
 
-    /// Whether some live peer has every own event, or there is none to have.
-    #[must_use]
-    pub fn drained(&self) -> bool {
-        let seq = self.position();
-        seq == 0 || self.peers.values().any(|peer| peer.live && peer.acked >= seq)
-    }
-
     /// Membership announces a live peer, or that one has moved.
     pub fn peer_up(&mut self, now: Now, id: ReplicaId, addr: SocketAddr, zone: Zone) {
         if id == self.id() {
@@ -337,7 +336,8 @@ impl Replica {
             self.membership_changed();
         }
         self.drop_exchanges(id);
-        self.expect_no_account(now, id);
+        self.expect_no_account(id);
+        self.consider_joining(now);
     }
 
     /// A peer has left for good, or its id was replaced: it is forgotten. Its data stays; its ballots count no more and
@@ -350,15 +350,14 @@ impl Replica {
             }
             self.membership_changed();
         }
-        if let Some(joining) = &mut self.joining {
-            joining.peer_down(id); // looked at as soon as time passes
-        }
+        self.expect_no_account(id);
         self.drop_exchanges(id);
     }
 
     /// Gives up everything large that is on its way from a peer: what it was to send, others are asked for.
     fn drop_exchanges(&mut self, id: ReplicaId) {
         self.assemblies.forget(id);
+        self.kept_answers.forget(id);
         self.reach.clear();
         self.drop_source(id);
     }
@@ -375,10 +374,12 @@ impl Replica {
             self.round_due = now.mono + self.config.gossip_interval_us;
             return;
         }
+        self.watch_clock(now);
         self.check_spread(now);
         self.probe_tails(now);
         self.retry_pulls(now);
         self.retry_assemblies(now);
+        self.retry_fetches(now);
         self.retry_reconciliation(now);
         self.consider_joining(now);
         if now.mono >= self.round_due {
@@ -400,6 +401,7 @@ impl Replica {
             self.paced_until,
             self.spread_check.as_ref().map(|it| it.due),
             self.assemblies.due(),
+            self.fetches.due(),
             self.reconciliation.as_ref().map(|it| it.due),
             self.joining.as_ref().map(Joining::due),
         ];
@@ -434,6 +436,7 @@ impl Replica {
             lag_events: seq.saturating_sub(peer.acked),
             agrees: peer.agrees,
             rtt_us: peer.rtt_us(),
+            streams_fail: peer.streams.has_failed(),
         });
         Status {
             id: self.id(),
@@ -454,7 +457,10 @@ impl Replica {
                 + self.pulls.len(),
             catching_up: self.reconciliation.is_some(),
             readiness: self.readiness(),
-            clock_ahead_ms: self.clock_ahead_ms,
+            standing: self.standing(),
+            progress: self.progress(),
+            owed_by: self.owed_by(),
+            clock_ahead_ms: self.wall_clock.ahead_ms,
             peers: peers.collect(),
             counters: self.counters.clone(),
         }
@@ -497,7 +503,7 @@ impl Replica {
     }
 
     fn rto_us(&self, peer: ReplicaId) -> u64 {
-        self.peers.get(&peer).map_or(100_000, Peer::rto_us)
+        self.peers.get(&peer).map_or(spread::peer::RTO_UNKNOWN_US, Peer::rto_us)
     }
 
     /// A number below `bound`: splitmix64, started from the id. Only chooses whom to talk to.

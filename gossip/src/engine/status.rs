@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::{ReplicaId, VersionVector};
 
-use super::{Readiness, ReadyReason};
+use super::{Progress, Readiness, ReadyReason, Standing};
 use crate::store::Fingerprint;
 use crate::wire::Refusal;
 
@@ -55,7 +55,7 @@ pub enum Event {
         /// How many buckets differed and were joined.
         buckets: usize,
     },
-    /// The replica has joined its cluster, or has given up waiting for it: it may serve.
+    /// The replica serves, or served already and is complete now.
     Ready {
         /// Why.
         reason: ReadyReason,
@@ -68,6 +68,11 @@ pub enum Event {
         buckets: usize,
         /// How many are left to fetch.
         left: usize,
+    },
+    /// Streams to a peer cannot be had: catching up from it goes by datagrams, slower.
+    StreamsFail {
+        /// The peer.
+        peer: ReplicaId,
     },
     /// Someone has events of this replica's id that it never minted: two processes use one id, or its disk lied.
     /// Nothing is done any more until another id is taken.
@@ -82,13 +87,6 @@ pub enum Event {
         origin: ReplicaId,
         /// The dot's other part.
         seq: u64,
-    },
-    /// Events of an origin are held back because its clock is too far ahead.
-    OriginEarly {
-        /// The origin.
-        origin: ReplicaId,
-        /// By how many milliseconds.
-        ahead_ms: u64,
     },
     /// This replica's own clock is too far ahead of the cluster's (0: no longer); writing is refused meanwhile.
     ClockAhead {
@@ -174,8 +172,10 @@ counters! {
     reconciliations,
     /// Requests made of peers, for streams to carry.
     asks_made,
-    /// Requests whose stream broke, took too long or found nobody.
+    /// Requests whose stream broke, took too long or found nobody, and those by datagrams that found no answer.
     asks_failed,
+    /// Requests that went by datagrams, for lack of streams.
+    asks_by_datagrams,
     /// Requests put off by a peer that had given out enough.
     asks_busy,
     /// Bytes of answers to own requests.
@@ -204,6 +204,8 @@ counters! {
     events_forked,
     /// Times another id was taken.
     identities_taken,
+    /// Times the wall clock jumped.
+    clock_steps,
     /// Baselines of resets dropped because nothing needs them any more.
     baselines_collected,
     /// Control messages dropped because a peer's queue was full.
@@ -226,6 +228,8 @@ pub struct PeerStatus {
     pub lag_events: u64,
     /// Whether its state was equal when digests were last compared; `None` before the first.
     pub agrees: Option<bool>,
+    /// Whether streams to it failed when last tried, so that catching up from it goes by datagrams.
+    pub streams_fail: bool,
     /// Smoothed round-trip time in microseconds, acknowledgement delay included.
     pub rtt_us: Option<u64>,
 }
@@ -258,8 +262,14 @@ pub struct Status {
     pub tracked: usize,
     /// Whether it is catching up by buckets.
     pub catching_up: bool,
-    /// Whether it has what its cluster has.
+    /// Whether it serves.
     pub readiness: Readiness,
+    /// Whether it has what its cluster has.
+    pub standing: Standing,
+    /// How far it is with catching up.
+    pub progress: Progress,
+    /// Peers that went away with data which it was told of and has not got.
+    pub owed_by: Vec<ReplicaId>,
     /// Milliseconds by which its clock is too far ahead for writing; 0 = it is not.
     pub clock_ahead_ms: u64,
     /// Peers, in order of their ids.

@@ -147,6 +147,14 @@ impl Store {
         &self.vv
     }
 
+    /// What holds in some bucket at least.
+    #[must_use]
+    pub fn version_ceiling(&self) -> VersionVector {
+        let mut ceiling = self.vv.clone();
+        self.ahead.values().for_each(|vv| ceiling.merge(vv));
+        ceiling
+    }
+
     /// How many buckets a transfer has brought beyond [`Store::version_vector`].
     #[must_use]
     pub fn buckets_ahead(&self) -> usize {

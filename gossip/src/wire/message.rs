@@ -86,6 +86,28 @@ pub(crate) enum Message<'a> {
     AskKept,
     /// The sender has the receiver's events on disk up to here.
     Kept { upto: u64 },
+    /// Asks what the receiver's wall clock reads.
+    AskClock,
+    /// What the sender's wall clock reads, in milliseconds since 1970.
+    Clock { wall_ms: u64 },
+    /// A request as a stream carries it, of this number, where streams cannot be had.
+    Ask {
+        number: u64,
+        #[serde(borrow)]
+        body: Bytes<'a>,
+    },
+    /// Asks for chunks of the answer to request `number`: ranges of (first, count).
+    GetAnswer { number: u64, ranges: Vec<(u32, u32)> },
+    /// One chunk of that answer, which has `total` bytes.
+    AnswerChunk {
+        number: u64,
+        index: u32,
+        total: u32,
+        #[serde(borrow)]
+        data: Bytes<'a>,
+    },
+    /// The sender has no answer to that request (any more), or refuses it.
+    NoAnswer { number: u64, refused: bool },
 }
 
 impl<'a> Message<'a> {

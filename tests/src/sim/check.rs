@@ -184,6 +184,22 @@ impl World {
         first.is_some() && states.all(|other| other == first)
     }
 
+    /// An event that a process has applied and no other one, those included whose death nobody has noticed yet.
+    pub(super) fn held_here_only(&self, host: usize) -> Option<(Vec<u8>, Dot)> {
+        let store = self.process(host).engine.store();
+        let own = self.process(host).engine.id();
+        let elsewhere = |key: &[u8], dot: Dot| {
+            self.incarnations().filter(|(id, _)| *id != own).any(|(id, _)| match self.running(id) {
+                Some(at) => id == dot.replica || self.process(at).engine.store().covers(key, dot),
+                None => {
+                    self.seen.last.get(&id).and_then(|had| had.get(&dot.replica)).is_some_and(|seq| *seq >= dot.seq)
+                }
+            })
+        };
+        let mut only = self.history.events().filter(|(key, dot)| store.covers(key, *dot) && !elsewhere(key, *dot));
+        only.next().map(|(key, dot)| (key.to_vec(), dot))
+    }
+
     /// Every event, with each key it touches, that some process has applied there.
     pub(super) fn held_by_somebody(&self) -> Vec<(Vec<u8>, Dot)> {
         let alive = self.alive();

@@ -17,6 +17,9 @@ const GOSSIP_ROUNDS: u64 = 12;
 /// So often something may be sent to one peer where it is paced: an event unasked, when it is asked for, and once more if it
 /// came too early and there was no room to wait in; a bucket in as many passes.
 const TIMES_SENT: u64 = 3;
+/// Virtual microseconds longer where no stream connects: until that is found out of the peers asked, one after the other,
+/// and again after a while.
+const WITHOUT_STREAMS_MICROS: u64 = 30_000_000;
 /// Least time between two passes over the buckets of one peer.
 const PASS_PAUSE_MICROS: u64 = 1_000_000;
 /// Virtual microseconds that replicas, once agreed, are watched for staying so.
@@ -61,6 +64,7 @@ pub fn run(plan: &Plan) -> Report {
         }
     }
     world.backlog = plan.backlog;
+    world.streams_blocked = plan.streams_blocked;
     world.joins = true;
     for (from, to, link) in &plan.other_links {
         world.set_link(*from, *to, *link);
@@ -136,21 +140,33 @@ impl World {
     fn leave(&mut self, host: usize) {
         self.tally.leaves += 1;
         self.flush(host);
-        let deadline = self.now + LEAVE_MICROS_MAX;
-        while !self.process(host).engine.drained() && self.now < deadline {
+        self.hand_over(host, LEAVE_MICROS_MAX);
+        self.crash(host);
+    }
+
+    /// A process hands over what it holds, within a bound; says whether it did, as its exit code would.
+    ///
+    /// # Panics
+    /// If it says so and nobody else holds some event that it does.
+    pub fn hand_over(&mut self, host: usize, micros_max: u64) -> bool {
+        let (id, deadline) = (self.process(host).engine.id(), self.now + micros_max);
+        let now = self.read_clocks(host);
+        self.process_mut(host).engine.begin_hand_over(now);
+        self.pump(host);
+        while !self.process(host).engine.is_handed_over(1) && self.now < deadline {
             self.advance(10_000);
+            let now = self.read_clocks(host);
+            self.process_mut(host).engine.pursue_hand_over(now);
+            self.pump(host);
         }
-        let engine = &self.process(host).engine;
-        let (id, position) = (engine.id(), engine.position());
-        if engine.drained() {
-            let holders = self.holders(host);
-            assert!(
-                self.doubtful || position == 0 || holders > 0,
-                "host {host} says its {position} events are handed over"
-            );
+        // It may have had to take another id meanwhile.
+        let handed_over = self.process(host).engine.id() == id && self.process(host).engine.is_handed_over(1);
+        if handed_over {
+            let only = if self.doubtful { None } else { self.held_here_only(host) };
+            assert!(only.is_none(), "host {host} says it has handed over, and {only:?} is nowhere else");
             self.departed.insert(id);
         }
-        self.crash(host);
+        handed_over
     }
 
     /// Ends all faults and waits until everybody agrees; says how long that took.
@@ -208,21 +224,16 @@ impl World {
     }
 
     /// Virtual microseconds after healing within which replicas must agree: everybody is announced to everybody; the
-    /// longest timer runs out; notes are compared; events stamped by a clock that was ahead come of age; and what is paced
-    /// is sent. Where one
+    /// longest timer runs out; notes are compared; and what is paced is sent. Where one
     /// dot names two events, differences show only once all else is equal, and two passes over the buckets, a pause
     /// apart, put them right.
     fn agreement_bound(&mut self) -> u64 {
         let config = &self.config;
-        let (interval, ahead_max) = (config.gossip_interval_us, config.limits.clock_ahead_ms_max);
+        let interval = config.gossip_interval_us;
         let rounds = GOSSIP_ROUNDS * if self.doubtful { 3 } else { 1 };
-        let true_wall = super::EPOCH + self.now / 1_000;
-        let early_ms = self.wall_latest().saturating_sub(true_wall + ahead_max);
-        self.detector.delay.1
-            + LONGEST_TIMER_MICROS
-            + rounds * interval.max(PASS_PAUSE_MICROS)
-            + early_ms * 1_000
-            + self.pacing_bound()
+        let without_streams = if self.streams_blocked { WITHOUT_STREAMS_MICROS } else { 0 };
+        let noticed = self.detector.delay.1 + LONGEST_TIMER_MICROS;
+        noticed + without_streams + rounds * interval.max(PASS_PAUSE_MICROS) + self.pacing_bound()
     }
 
     /// Virtual microseconds that takes at most what is paced: everything that any log holds sent from one replica to all

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use cahoots_crdt::{ReplicaId, VersionVector};
-use cahoots_gossip::engine::{Event, Readiness, ReadyReason, Replica};
+use cahoots_gossip::engine::{Event, Readiness, ReadyReason, Replica, Standing};
 
 use super::World;
 use super::detector::Appointment;
@@ -31,7 +31,8 @@ fn account(engine: &Replica) -> VersionVector {
 impl World {
     /// Has a process that has just been made join those that run.
     pub(super) fn begin_joining(&mut self, host: usize) {
-        if !self.joins || self.alive().len() < 2 {
+        let is_first = self.incarnations().next().is_none();
+        if !self.joins || is_first {
             return;
         }
         let resumed = self.process(host).engine.on_probation();
@@ -46,13 +47,13 @@ impl World {
         self.tally.joins += 1;
     }
 
-    /// Membership tells `viewer` whether a peer is ready.
+    /// Membership tells `viewer` how a peer stands.
     pub(super) fn announce_readiness(&mut self, viewer: usize, subject: ReplicaId) {
         let home = self.home_of(subject, viewer);
         let Some(process) = self.hosts[home].process.as_ref().filter(|it| it.engine.id() == subject) else { return };
-        let ready = process.engine.is_ready();
+        let standing = process.engine.standing();
         let now = self.read_clocks(viewer);
-        self.process_mut(viewer).engine.peer_ready(now, subject, ready);
+        self.process_mut(viewer).engine.peer_standing(now, subject, standing);
     }
 
     /// The same, some time after that has changed.
@@ -70,14 +71,16 @@ impl World {
         }
     }
 
-    /// A process says that it is ready, and must be right.
+    /// A process says that it serves, or that it is complete, and must be right. Nobody is complete by meeting somebody who
+    /// is not.
     pub(super) fn check_ready(&mut self, host: usize, reason: ReadyReason) {
-        let process = self.hosts[host].process.as_mut().expect("it has just said so");
-        let joined = process.joined.take().expect("only who joins becomes ready");
+        let process = self.hosts[host].process.as_ref().expect("it has just said so");
+        let joined = process.joined.as_ref().expect("only who joins becomes ready");
         let (id, here) = (process.engine.id(), process.engine.store().version_vector());
         if let ReadyReason::CaughtUp { peer } = reason
             && !self.doubtful
         {
+            assert!(self.complete.contains(&peer), "host {host} has caught up with {peer}, which was never complete");
             let goal = joined.goals.get(&peer).into_iter().flat_map(VersionVector::iter);
             let lacking = goal.into_iter().find(|(origin, seq)| *origin != id && here.get(*origin) < *seq);
             assert!(lacking.is_none(), "host {host} is ready and lacks {lacking:?} of what {peer} had: {here:?}");
@@ -90,19 +93,49 @@ impl World {
             other => panic!("host {host} joins and is ready as {other:?}"),
         };
         *self.tally.counters.entry(name).or_default() += 1;
+    }
+
+    /// Membership has everybody hear, in time, if a process stands otherwise than before.
+    pub(super) fn note_standing(&mut self, host: usize) {
+        let process = self.hosts[host].process.as_mut().expect("it runs");
+        let (id, standing) = (process.engine.id(), process.engine.standing());
+        if std::mem::replace(&mut process.stood, standing) == standing {
+            return;
+        }
+        if standing == Standing::Complete {
+            self.complete.insert(id);
+        }
         for viewer in self.alive().into_iter().filter(|viewer| *viewer != host) {
             let delay = self.detector_delay();
             self.appoint(self.now + delay, Appointment::Readiness { viewer, subject: id });
         }
     }
 
-    /// Everybody is ready, or has good reason to wait still.
+    /// Everybody serves, and is complete unless somebody went away for good with data that nobody else has.
     pub(super) fn check_all_ready(&mut self) {
         self.advance(TIMEOUT_MICROS);
+        let alone = self.alive().len() == 1;
+        let mut incomplete = Vec::new();
         for host in self.alive() {
-            let readiness = self.process(host).engine.readiness();
-            assert!(matches!(readiness, Readiness::Ready(_)), "host {host} is not ready after healing: {readiness:?}");
+            let engine = &self.process(host).engine;
+            let (readiness, standing, owed) = (engine.readiness(), engine.standing(), engine.owed_by());
+            assert!(
+                matches!(readiness, Readiness::Ready(_)),
+                "host {host} does not serve after healing: {readiness:?}"
+            );
+            match standing {
+                Standing::Complete => {}
+                Standing::Alone => assert!(alone, "host {host} is not alone"),
+                _ => {
+                    let back = owed.iter().find(|id| self.running(**id).is_some() && !self.doubtful);
+                    incomplete.push((host, owed.is_empty() || back.is_some()));
+                }
+            }
         }
+        // One of them is owed something; the others may have met nobody better.
+        let unfounded = !incomplete.is_empty() && incomplete.iter().all(|(_, unfounded)| *unfounded);
+        assert!(!unfounded, "nothing is lacking and yet incomplete: {incomplete:?}\n{}", self.describe());
+        self.tally.counters.entry("ended_incomplete").and_modify(|it| *it += incomplete.len() as u64).or_default();
     }
 }
 

@@ -87,6 +87,8 @@ pub struct Plan {
     pub link: Link,
     /// Those directions (from, to) that behave in another way.
     pub other_links: Vec<(usize, usize, Link)>,
+    /// No stream ever connects.
+    pub streams_blocked: bool,
     /// Datagrams that fit a socket.
     pub backlog: usize,
     /// The zone of each host.
@@ -138,7 +140,20 @@ impl Plan {
         let count = *random.pick(&[1, 1, 2, 3]);
         let zones =
             (0..hosts).map(|_| *random.pick(&["", "east", "west", "south"][..=count])).map(Zone::named).collect();
-        Self { seed, hosts, config, zones, link, other_links, backlog, detection, steps: draw.steps, lost_for_ever }
+        let streams_blocked = random.percent(15.0);
+        Self {
+            seed,
+            hosts,
+            config,
+            zones,
+            link,
+            other_links,
+            streams_blocked,
+            backlog,
+            detection,
+            steps: draw.steps,
+            lost_for_ever,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::engine::{Event, Now, Replica, Tally};
+use cahoots_gossip::engine::{Event, Now, Replica, Standing, Tally};
 use cahoots_gossip::store::Change;
 
 use super::joining::Joined;
@@ -61,8 +61,10 @@ pub struct Process {
     /// Everything the engine reported.
     pub events: Vec<Event>,
     pub(super) timer: (u64, u32),
-    /// There until it is ready.
+    /// There if it joined others.
     pub(super) joined: Option<Joined>,
+    /// How it stood, as others are told.
+    pub(super) stood: Standing,
     /// When it started.
     pub(super) born: u64,
     /// Microseconds that it spends on each datagram; 0 = none worth counting.
@@ -87,6 +89,7 @@ impl Process {
             events: Vec::new(),
             timer: (0, 0),
             joined: None,
+            stood: Standing::Joining,
             born: world,
             slow_us: 0,
             busy_until: 0,

@@ -75,7 +75,7 @@ impl World {
             Leg::There => {
                 let process = self.hosts[to].process.as_ref();
                 let there = process.is_some_and(|process| process.engine.id() == peer && !process.stopped);
-                if !there || self.network.is_cut(from, to) {
+                if !there || self.streams_blocked || self.network.is_cut(from, to) {
                     return; // until its time is up
                 }
                 let (body, breaks) = (stream.body.clone(), stream.breaks);

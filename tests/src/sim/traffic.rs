@@ -72,20 +72,19 @@ impl World {
             self.open_stream(host, ask);
         }
         let process = self.hosts[host].process.as_mut().expect("a process runs there");
-        let (mut conflict, mut ready) = (false, None);
+        let (mut conflict, mut ready) = (false, Vec::new());
         while let Some(event) = process.engine.poll_event() {
             if let Event::FingerprintMismatch { .. } | Event::IdentityConflict { .. } | Event::Forked { .. } = event {
                 assert!(self.doubtful, "host {host} reports {event:?}");
             }
             conflict |= matches!(event, Event::IdentityConflict { .. });
-            ready = ready.or(readiness(&event));
+            ready.extend(readiness(&event));
             self.tally.note(&event);
             process.events.push(event);
         }
         self.tally.changes += process.hear_changes();
-        if let Some(reason) = ready {
-            self.check_ready(host, reason);
-        }
+        ready.into_iter().for_each(|reason| self.check_ready(host, reason));
+        self.note_standing(host);
         if conflict {
             self.take_new_id(host);
             self.pump(host);

@@ -42,13 +42,17 @@ pub struct World {
     pub(super) streams: Streams,
     pub(super) seen: super::check::Registry,
     pub(super) watched: bool,
-    /// Processes that start while others run join these.
-    pub(super) joins: bool,
+    /// Processes that start after the first join the others.
+    pub joins: bool,
     /// Incarnations that left in good order: nobody waits for them.
     pub(super) departed: BTreeSet<ReplicaId>,
+    /// Incarnations that were complete at some time.
+    pub(super) complete: BTreeSet<ReplicaId>,
     pub(super) config: ReplicaConfig,
     /// Some disk has lied or was copied: dots may name two events, and the oracle is not asked any more.
     pub doubtful: bool,
+    /// A firewall lets no stream through, for ever.
+    pub streams_blocked: bool,
     /// Datagrams that fit a socket.
     pub backlog: usize,
     pub(super) listener: Listener,
@@ -90,7 +94,9 @@ impl World {
             watched: true,
             joins: false,
             departed: BTreeSet::new(),
+            complete: BTreeSet::new(),
             doubtful: false,
+            streams_blocked: false,
             backlog: super::process::SOCKET_BACKLOG,
             listener: Listener::new(&config.cluster, config.key.as_ref()),
             config,
@@ -244,6 +250,7 @@ impl World {
         assert!(process.is_none(), "host {host} is taken");
         *process = Some(Process::start(engine, *clocks, self.now, self.watched));
         self.begin_joining(host);
+        self.note_standing(host);
         self.settle(id, host);
     }
 

@@ -5,10 +5,11 @@
 
 use crate::account::{Account, Figure, Value, figures as f};
 use crate::resp::{Fields, Reply};
+use cahoots_gossip::ReplicaId;
 use cahoots_gossip::driver::{Member, MemberState};
-use cahoots_gossip::engine::{PeerStatus, Readiness, ReadyReason};
+use cahoots_gossip::engine::{PeerStatus, Progress, Readiness, ReadyReason, Standing, Status};
 
-/// What stands before the words about readiness.
+/// What comes before the words about readiness.
 const FIRST: &[(&str, &Figure)] = &[
     ("version", &f::VERSION),
     ("node", &f::NODE),
@@ -25,9 +26,9 @@ const FIRST: &[(&str, &Figure)] = &[
     ("held_bytes", &f::HELD_BYTES),
     ("clock_ahead_ms", &f::CLOCK_AHEAD),
     ("ready", &f::READY),
+    ("serving", &f::SERVING),
+    ("standing", &f::STANDING),
 ];
-
-const AFTER_READINESS: &[(&str, &Figure)] = &[("joined_percent", &f::JOINED_PERCENT), ("catching_up", &f::CATCHING_UP)];
 
 /// Of a node that keeps its data.
 const DISK: &[(&str, &Figure)] = &[
@@ -50,9 +51,13 @@ pub(super) fn write_status(reply: &mut Reply<'_>, account: &mut Account<'_>, mem
     reply.map_of(|fields| {
         write_figures(fields, account, FIRST);
         let reading = account.server().durability.not_ready().map(|reason| format!("loading: {reason}"));
-        let readiness = reading.unwrap_or_else(|| describe(&account.status().readiness, members));
+        let readiness = reading.unwrap_or_else(|| describe(account.status(), members));
         fields.text("readiness", &readiness);
-        write_figures(fields, account, AFTER_READINESS);
+        write_figures(fields, account, &[("joined_percent", &f::JOINED_PERCENT)]);
+        fields.field("owed_by").array_of(|items| {
+            account.status().owed_by.iter().for_each(|id| items.one().bulk(name_of(*id, members).as_bytes()));
+        });
+        write_figures(fields, account, &[("catching_up", &f::CATCHING_UP)]);
         let disk = if account.server().durability.storage().is_some() { DISK } else { NO_DISK };
         fields.field("storage").map_of(|fields| write_figures(fields, account, disk));
         let status = account.status();
@@ -91,6 +96,7 @@ fn write_peer(reply: &mut Reply<'_>, peer: &PeerStatus, members: &[Member]) {
         fields.field("live").boolean(peer.live);
         fields.count("acked", peer.acked);
         fields.count("lag_events", peer.lag_events);
+        fields.field("streams_fail").boolean(peer.streams_fail);
         let agrees = fields.field("agrees");
         match peer.agrees {
             Some(same) => agrees.boolean(same),
@@ -104,26 +110,33 @@ fn write_peer(reply: &mut Reply<'_>, peer: &PeerStatus, members: &[Member]) {
     });
 }
 
+/// What people call a replica.
+fn name_of(id: ReplicaId, members: &[Member]) -> String {
+    members.iter().find(|member| member.id == id).map_or_else(|| id.to_string(), |member| member.name.clone())
+}
+
 /// Whether and why a replica serves, for people.
-fn describe(readiness: &Readiness, members: &[Member]) -> String {
-    match readiness {
-        Readiness::Joining(progress) => format!(
-            "joining: {} % of what its peers had, {} of {} peers heard",
-            progress.percent, progress.peers_heard, progress.peers_live
-        ),
-        Readiness::Ready(reason) => match reason {
-            ReadyReason::First => "ready: started without seeds".to_owned(),
-            ReadyReason::CaughtUp { peer } => {
-                let name = members.iter().find(|member| member.id == *peer).map(|member| member.name.clone());
-                format!("ready: caught up with {}", name.unwrap_or_else(|| peer.to_string()))
-            }
-            ReadyReason::Together => "ready: joined together with its peers".to_owned(),
-            ReadyReason::Alone => "ready: nobody answered in time, so it serves what it has".to_owned(),
-            ReadyReason::Unfinished { percent } => {
-                format!("ready: serves although it came no further than {percent} % in catching up")
-            }
-            _ => "ready".to_owned(),
-        },
+fn describe(status: &Status, members: &[Member]) -> String {
+    let Progress { percent, peers_heard, peers_live, .. } = status.progress;
+    let reason = match status.readiness {
+        Readiness::Joining(_) => {
+            return format!("joining: {percent} % of what its peers had, {peers_heard} of {peers_live} peers heard");
+        }
+        Readiness::Ready(reason) => reason,
+    };
+    if status.standing == Standing::Incomplete {
+        let owed: Vec<String> = status.owed_by.iter().map(|id| name_of(*id, members)).collect();
+        let lacking = match owed.is_empty() {
+            true => String::new(),
+            false => format!("; lacks what {} had", owed.join(", ")),
+        };
+        return format!("incomplete: serves {percent} % of what its peers had, and goes on catching up{lacking}");
+    }
+    match reason {
+        ReadyReason::First => "ready: started without seeds".to_owned(),
+        ReadyReason::CaughtUp { peer } => format!("ready: caught up with {}", name_of(peer, members)),
+        ReadyReason::Together => "ready: joined together with its peers".to_owned(),
+        _ => "ready: nobody answered in time, so it serves what it has".to_owned(),
     }
 }
 
@@ -145,6 +158,7 @@ pub(super) fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
             fields.text("state", state);
             fields.field("reason").maybe_bulk(reason.as_deref().map(str::as_bytes));
             fields.text("version", &member.version);
+            fields.text("standing", member.standing.name());
             fields.field("self").boolean(member.is_self);
             fields.field("ready").boolean(member.ready);
         });

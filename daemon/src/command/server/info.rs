@@ -129,6 +129,8 @@ const SECTIONS: &[(&str, &[Line])] = &[
             Of("log_bytes", &f::LOG_BYTES),
             Of("held_bytes", &f::HELD_BYTES),
             Of("ready", &f::READY),
+            Of("serving", &f::SERVING),
+            Of("standing", &f::STANDING),
             Of("joining_percent", &f::JOINING_PERCENT),
             Of("joining_buckets", &f::JOINING_BUCKETS),
             Of("joining_peers_heard", &f::JOINING_PEERS),

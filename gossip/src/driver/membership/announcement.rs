@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use cahoots_crdt::ReplicaId;
 
 use crate::Limits;
+use crate::engine::Standing;
 
 /// Raised when members of the old and the new one must not be peers although each can read the other's datagrams. (Of
 /// other datagrams the envelope refuses even the membership messages inside.)
@@ -19,6 +20,7 @@ const LIMITS: &str = "limits";
 const BULK: &str = "bulk";
 const ZONE: &str = "zone";
 const READY: &str = "ready";
+const STANDING: &str = "standing";
 const LEAVING: &str = "leaving";
 
 /// A member's announcement.
@@ -34,8 +36,10 @@ pub(in crate::driver) struct Announcement {
     /// Where streams are taken. One that makes no sense counts as none.
     pub(in crate::driver) bulk: Option<SocketAddr>,
     pub(in crate::driver) zone: Option<String>,
-    /// Whether the node serves clients.
+    /// Whether the node serves clients, and has all that it knows of.
     pub(in crate::driver) ready: bool,
+    /// What it is to those who join.
+    pub(in crate::driver) standing: Standing,
     /// Whether the node is about to stop for good.
     pub(in crate::driver) leaving: bool,
 }
@@ -64,6 +68,7 @@ impl Announcement {
             bulk,
             zone,
             ready: true,
+            standing: Standing::Complete,
             leaving: false,
         }
     }
@@ -75,6 +80,7 @@ impl Announcement {
         pairs.extend(self.bulk.map(|bulk| (BULK, bulk.to_string())));
         pairs.extend(self.zone.clone().map(|zone| (ZONE, zone)));
         pairs.push((READY, flag(self.ready).to_owned()));
+        pairs.push((STANDING, self.standing.name().to_owned()));
         pairs.push((LEAVING, flag(self.leaving).to_owned()));
         pairs.push((ID, self.id.to_string()));
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
@@ -92,6 +98,8 @@ impl Announcement {
             bulk: get(BULK).and_then(|bulk| bulk.parse().ok()),
             zone: get(ZONE).map(str::to_owned),
             ready: get(READY) == Some(flag(true)),
+            // One of a later version that this one does not know has some reason to say so.
+            standing: Standing::named(&text(STANDING)?).unwrap_or(Standing::Incomplete),
             leaving: get(LEAVING) == Some(flag(true)),
         })
     }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::ReplicaId;
 
+use crate::engine::Standing;
+
 /// A member of the cluster, this node included, as seen from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,8 +29,17 @@ pub struct Member {
     pub version: String,
     /// Where it says it stands.
     pub zone: Option<String>,
-    /// Whether it says it serves clients.
+    /// Whether it says it serves clients, and has all that it knows of.
     pub ready: bool,
+    /// What it is to those who join.
+    pub standing: Standing,
+}
+
+impl Member {
+    /// What joiners and those who leave make of it: one that does not serve, or not any more, keeps nothing for others.
+    pub(in crate::driver) fn relied_on_as(&self) -> Standing {
+        if self.standing.is_whole() && !self.ready { Standing::Joining } else { self.standing }
+    }
 }
 
 /// How a member stands.

@@ -37,7 +37,7 @@ use super::membership::roster::{Roster, Seen, Step};
 use super::membership::seeds::Seeds;
 use super::membership::transport::MembershipTransport;
 use crate::Zone;
-use crate::engine::ReadyReason;
+use crate::engine::{ReadyReason, Standing};
 
 /// Chitchat drops a dead incarnation from its digests after half of this, and forgets it after the whole.
 ///
@@ -87,6 +87,8 @@ pub(super) struct Membership {
     willing: bool,
     /// Whether the replica is ready for that.
     ready: watch::Receiver<Option<ReadyReason>>,
+    /// Whether it has what its cluster has.
+    standing: watch::Receiver<Standing>,
     /// Under which id it runs.
     identity: watch::Receiver<ReplicaId>,
     roster: Roster,
@@ -103,10 +105,12 @@ impl Membership {
         advertised: SocketAddr,
         bulk: SocketAddr,
     ) -> Self {
-        let (ready, identity) = (shared.ready.subscribe(), shared.id.subscribe());
+        let (ready, standing) = (shared.ready.subscribe(), shared.standing.subscribe());
+        let identity = shared.id.subscribe();
         let id = *identity.borrow();
         let mut announcement = Announcement::new(id, &config.replica.limits, Some(bulk), config.zone.clone());
-        announcement.ready = ready.borrow().is_some();
+        announcement.standing = *standing.borrow();
+        announcement.ready = ready.borrow().is_some() && announcement.standing.is_whole();
         let incarnation = wall_ms();
         // Found dead at the latest after twice the timeout, an old incarnation is not a duplicate before that.
         let grace = config.failure_timeout * 2;
@@ -125,6 +129,7 @@ impl Membership {
             announcement,
             willing: true,
             ready,
+            standing,
             identity,
             roster,
             // Where the system has no randomness to give, any choice will do.
@@ -213,6 +218,7 @@ impl Membership {
                     }
                 }
                 Ok(()) = self.ready.changed() => self.announce(chitchat).await,
+                Ok(()) = self.standing.changed() => self.announce(chitchat).await,
                 Ok(()) = self.identity.changed() => {
                     self.announce(chitchat).await;
                     // Whoever goes by the old id is a peer now, or was there first.
@@ -244,7 +250,9 @@ impl Membership {
 
     /// Takes over whether the replica is ready, and its id.
     fn renew(&mut self) {
-        self.announcement.ready = self.willing && self.ready.borrow_and_update().is_some();
+        let serves = self.willing && self.ready.borrow_and_update().is_some();
+        self.announcement.standing = *self.standing.borrow_and_update();
+        self.announcement.ready = serves && self.announcement.standing.is_whole();
         self.announcement.id = *self.identity.borrow();
         self.roster.announce(self.incarnation, self.announcement.clone());
     }
@@ -284,7 +292,7 @@ impl Membership {
                     tracing::warn!(name, %addr, "refusing a live member as a peer: {refusal}");
                 }
                 // A conflict is told by whoever ends the node because of it.
-                Step::Ready { .. } | Step::Conflict { .. } => {}
+                Step::Standing { .. } | Step::Conflict { .. } => {}
             }
         }
         self.shared.drive(|replica, now| {
@@ -293,7 +301,7 @@ impl Membership {
                     Step::Up { id, addr, zone, .. } => replica.peer_up(now, id, addr, Zone::of(zone.as_deref())),
                     Step::Down { id, .. } => replica.peer_down(now, id),
                     Step::Gone { id, .. } => replica.peer_gone(id),
-                    Step::Ready { id, ready } => replica.peer_ready(now, id, ready),
+                    Step::Standing { id, standing } => replica.peer_standing(now, id, standing),
                     Step::Refuse { .. } | Step::Conflict { .. } => {}
                 }
             }

@@ -18,6 +18,7 @@ use cahoots_crdt::ReplicaId;
 
 use super::announcement::{Announcement, Unreadable};
 use super::member::{Member, MemberState, PeerRefusal};
+use crate::engine::Standing;
 
 /// Members that went down and are kept for their return. One costs about 200 bytes and, at a low rate, datagrams to
 /// where it was.
@@ -53,10 +54,10 @@ pub(in crate::driver) enum Step {
         id: ReplicaId,
         why: &'static str,
     },
-    /// A peer now says that it is ready, or that it is not; until then it counts as ready.
-    Ready {
+    /// A peer now stands otherwise; until then it counts as complete.
+    Standing {
         id: ReplicaId,
-        ready: bool,
+        standing: Standing,
     },
     Refuse {
         name: String,
@@ -142,13 +143,14 @@ impl Roster {
             {
                 tracing::info!(%id, from = former.name, to = member.name, "a replica came back under another name");
             }
+            let standing = member.relied_on_as();
             let known = self.up.insert(id, member.clone());
-            let was_ready = known.as_ref().is_none_or(|known| known.ready);
+            let stood = known.as_ref().map_or(Standing::Complete, Member::relied_on_as);
             if known.is_none_or(|known| known.addr != member.addr || known.zone != member.zone) {
                 steps.push(Step::Up { name: member.name, id, addr: member.addr, zone: member.zone });
             }
-            if was_ready != member.ready {
-                steps.push(Step::Ready { id, ready: member.ready });
+            if stood != standing {
+                steps.push(Step::Standing { id, standing });
             }
         }
         self.refuse(now, verdict.refused, &mut steps);
@@ -329,6 +331,7 @@ fn member(origin: (&str, u64, SocketAddr), of: &Announcement, state: MemberState
         version: of.version.clone(),
         zone: of.zone.clone(),
         ready: of.ready,
+        standing: of.standing,
     }
 }
 
@@ -460,14 +463,18 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_counts_as_ready_until_it_says_that_it_is_not() {
+    fn a_peer_counts_as_complete_until_it_says_that_it_is_not() {
         let (mut roster, now) = (roster(), Instant::now());
         let mut a = seen("a", 5, 2, 2);
         a.announcement.as_mut().unwrap().ready = false;
-        let ready = |ready| Step::Ready { id: ReplicaId::new(2), ready };
-        assert_eq!(roster.update(now, std::slice::from_ref(&a)), [up("a", 2, 2), ready(false)]);
+        let stands = |standing| Step::Standing { id: ReplicaId::new(2), standing };
+        let joining = [up("a", 2, 2), stands(Standing::Joining)];
+        assert_eq!(roster.update(now, std::slice::from_ref(&a)), joining, "one that serves nobody keeps nothing");
+        a.announcement.as_mut().unwrap().standing = Standing::Incomplete;
+        assert_eq!(roster.update(now, std::slice::from_ref(&a)), [stands(Standing::Incomplete)]);
         a.announcement.as_mut().unwrap().ready = true;
-        assert_eq!(roster.update(now, std::slice::from_ref(&a)), [ready(true)]);
+        a.announcement.as_mut().unwrap().standing = Standing::Complete;
+        assert_eq!(roster.update(now, std::slice::from_ref(&a)), [stands(Standing::Complete)]);
         assert_eq!(roster.update(now, &[a]), []);
     }
 

@@ -21,9 +21,10 @@ use cahoots_crdt::{Dot, ReplicaId};
 
 use crate::Zone;
 use crate::engine::repair::assembly::Assemblies;
+use crate::engine::repair::by_datagrams::KeptAnswers;
 use crate::engine::spread::peer::Peer;
 use crate::engine::spread::peers::Peers;
-use crate::engine::{Event, Now, Replica, ReplicaConfig};
+use crate::engine::{Event, Now, Replica, ReplicaConfig, Standing};
 use crate::store::{Renamed, Store};
 use crate::wire::{Envelope, Message};
 
@@ -82,22 +83,25 @@ impl Replica {
         self.assemblies = Assemblies::new(self.config.assembly_bytes_max);
         self.reconciliation = None;
         self.asks.clear();
+        self.fetches.clear();
+        self.kept_answers = KeptAnswers::default();
         self.pulls.clear();
         self.reach.clear();
         self.conflicted = false;
+        self.hand_over = None;
         self.heard.clear();
         self.examined_since = None;
         self.counters.identities_taken += 1;
         self.log_sealed();
-        let known: Vec<(ReplicaId, SocketAddr, Zone, bool)> =
-            self.peers.iter().map(|(id, peer)| (*id, peer.addr, peer.zone, peer.live)).collect();
+        let known: Vec<(ReplicaId, SocketAddr, Zone, bool, Standing)> =
+            self.peers.iter().map(|(id, peer)| (*id, peer.addr, peer.zone, peer.live, peer.standing)).collect();
         self.peers = Peers::default();
         self.targets.clear();
         (self.spread_upto, self.spread_check, self.timed) = (0, None, None);
         self.membership_changed();
-        for (peer, addr, zone, live) in known {
+        for (peer, addr, zone, live, standing) in known {
             // Nothing is known of how far anybody has the new id's events: they are sent as new ones are.
-            self.peers.get_or_insert_with(peer, || Peer::new(addr, zone, 0));
+            self.peers.get_or_insert_with(peer, || Peer::new(addr, zone, 0)).standing = standing;
             self.peers.set_live(peer, live);
             self.send_digest(now, peer);
         }

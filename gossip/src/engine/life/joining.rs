@@ -1,12 +1,17 @@
-//! Whether a replica has caught up with the cluster it joins, so that it may serve.
+//! Whether a replica has caught up with the cluster it joins: whether it serves, and whether others may catch up with it.
 //!
-//! A joiner notes what each live peer says it has when it is first heard, and is *ready* once it has all of that: of one
-//! peer that is ready itself, or of every live peer. The second rule is for clusters that start all at once: joiners that
-//! have what each other had are equal, and nobody waits for somebody who waits. It holds only after a moment without
+//! A joiner notes what each live peer says it has when it is first heard, and is *complete* once it has all of that: of one
+//! peer that is complete itself, or of every live peer. The second rule is for clusters that start all at once: joiners
+//! that have what each other had are equal, and no joiner waits for one that waits. It holds only after a moment without
 //! new peers, lest two fresh ones meet first and serve before they have met the one with the data.
 //!
-//! It never waits for ever: after some time without progress it serves what it has, and says so. What counts as progress
-//! is bounded (what was said at first does not grow), so that ends too.
+//! A joiner does not keep its clients waiting for ever: after some time without progress it serves what it has. What
+//! counts as progress is bounded (what was said at first does not grow), so that ends too. But serving is not having:
+//! - One that was told of data it could not get is *incomplete*. It goes on catching up and is no source for others. That
+//!   the peer who had the data is gone does not change this, for then the data is gone, too: only another complete peer
+//!   does, or an operator's word ([`Replica::accept`]). So a cluster in which all gave up is told apart from a fresh one.
+//! - One that nobody answered is *alone*. It knows of nothing that it lacks, and is incomplete as soon as it meets a
+//!   complete peer, until it has what that one has.
 //!
 //! Refuses to know how anything is asked or fetched. Time and what is applied come in as arguments.
 
@@ -30,6 +35,49 @@ const ASKED_MAX: usize = 8;
 const ENTRIES_PER_US: u64 = 4;
 /// Separate ranges of ids remembered of one peer's account. What would need more is asked for again.
 const RANGES_MAX: usize = 1024;
+/// Peers remembered for what they had when they went away. Of more, those that are known stay: one is enough to be
+/// incomplete.
+const OWED_MAX: usize = 64;
+
+/// What a replica is to those who join: whether they may serve once they have what it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Standing {
+    /// It has what its cluster had when it joined: whoever catches up with it is complete as well.
+    #[default]
+    Complete,
+    /// It serves, and has met nobody yet who could have told it what there is. It knows of nothing that it lacks.
+    Alone,
+    /// It is catching up and does not serve yet.
+    Joining,
+    /// It knows of data that it has not got, and goes on catching up. It may serve what it has.
+    Incomplete,
+}
+
+impl Standing {
+    /// Whether it has everything that it knows of, so that it can be relied on to keep it for others.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Complete | Self::Alone)
+    }
+
+    /// As it is announced, and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Alone => "alone",
+            Self::Joining => "joining",
+            Self::Incomplete => "incomplete",
+        }
+    }
+
+    /// The opposite of [`Standing::name`].
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Complete, Self::Alone, Self::Joining, Self::Incomplete].into_iter().find(|it| it.name() == name)
+    }
+}
 
 /// Why a replica serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +85,12 @@ const RANGES_MAX: usize = 1024;
 pub enum ReadyReason {
     /// It was started to be the first.
     First,
-    /// It has everything that a peer which was ready had.
+    /// It has everything that a peer which was complete had.
     CaughtUp {
         /// The peer.
         peer: ReplicaId,
     },
-    /// It has everything that every live peer had; none of them was ready before.
+    /// It has everything that every live peer had; none of them was complete before, and none was incomplete.
     Together,
     /// Nobody was heard in time: it serves what it has, alone.
     Alone,
@@ -67,17 +115,17 @@ pub struct Progress {
     pub buckets: usize,
 }
 
-/// Whether a replica has what its cluster has.
+/// Whether a replica serves. See [`Replica::standing`] for whether it has what its cluster has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
     /// It is catching up.
     Joining(Progress),
-    /// It is ready, and was declared so for this reason.
+    /// It serves, for this reason.
     Ready(ReadyReason),
 }
 
 impl Readiness {
-    /// Whether it is ready.
+    /// Whether it serves.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         matches!(self, Self::Ready(_))
@@ -86,9 +134,9 @@ impl Readiness {
 
 /// What a peer said it had when it was first heard. It may come in parts: range by range of ids, some of them by no more
 /// than that they are equal here.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Account {
-    ready: bool,
+    standing: Standing,
     versions: VersionVector,
     /// The ranges of ids told of: apart from each other, by their first ids.
     told: BTreeMap<u64, u64>,
@@ -99,7 +147,17 @@ struct Account {
 
 impl Account {
     fn new() -> Self {
-        Self { ready: true, versions: VersionVector::new(), told: BTreeMap::new(), asks: 0, ask_at: 0 }
+        let (standing, versions, told) = Default::default();
+        Self { standing, versions, told, asks: 0, ask_at: 0 }
+    }
+
+    fn is_complete_peer(&self) -> bool {
+        self.standing == Standing::Complete
+    }
+
+    /// Whether everything that was told of is here. What is told of the own id is no matter of catching up.
+    fn is_met(&self, me: ReplicaId, here: &VersionVector) -> bool {
+        self.is_whole() && self.versions.iter().all(|(id, seq)| id == me || here.get(id) >= seq)
     }
 
     /// The first range of ids not told of.
@@ -109,7 +167,8 @@ impl Account {
         ReplicaId::new(first)..=ReplicaId::new(last)
     }
 
-    fn is_complete(&self) -> bool {
+    /// Whether all ids are told of.
+    fn is_whole(&self) -> bool {
         self.told.get(&0) == Some(&u64::MAX)
     }
 
@@ -138,13 +197,17 @@ impl Account {
     }
 }
 
-/// A replica that is not ready yet.
+/// A replica that is not complete yet.
 #[derive(Debug)]
 pub(in crate::engine) struct Joining {
     timeout_us: u64,
     settle_us: u64,
+    /// It serves all the same.
+    serves: bool,
     /// Live peers.
     peers: BTreeMap<ReplicaId, Account>,
+    /// What peers had that went away before it was here, and those that were incomplete when this replica gave up.
+    owed: BTreeMap<ReplicaId, Account>,
     /// What all of them together had.
     goal: VersionVector,
     /// When the last one came.
@@ -165,7 +228,9 @@ impl Joining {
         Self {
             timeout_us,
             settle_us,
+            serves: false,
             peers: BTreeMap::new(),
+            owed: BTreeMap::new(),
             goal: VersionVector::new(),
             changed_at: now,
             best: 0,
@@ -176,26 +241,63 @@ impl Joining {
         }
     }
 
-    /// A peer has come up. Until told otherwise it counts as ready.
+    /// A peer has come up. Until told otherwise it counts as complete.
     pub(in crate::engine) fn peer_up(&mut self, now: u64, id: ReplicaId) {
-        self.peers.entry(id).or_insert_with(Account::new);
+        // What it had when it went away it has still, and what it told of that need not be told again.
+        let owed = self.owed.remove(&id);
+        self.peers.entry(id).or_insert_with(|| owed.unwrap_or_else(Account::new));
         self.changed_at = now;
     }
 
-    /// A peer says whether it is ready.
-    pub(in crate::engine) fn peer_ready(&mut self, id: ReplicaId, ready: bool) {
-        if let Some(account) = self.peers.get_mut(&id) {
-            account.ready = ready;
+    /// A peer says how it stands.
+    pub(in crate::engine) fn peer_standing(&mut self, id: ReplicaId, standing: Standing) {
+        let Some(account) = self.peers.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut account.standing, standing);
+        if standing == Standing::Complete && before != standing {
+            // It had less when it said what it had: whoever has that has not caught up with it.
+            *account = Account::new();
+            self.recount_goal();
         }
     }
 
-    /// A peer is down or gone: it is not waited for.
-    pub(in crate::engine) fn peer_down(&mut self, id: ReplicaId) {
-        if self.peers.remove(&id).is_some() {
-            self.stale = true;
-            self.goal = VersionVector::new();
-            self.peers.values().for_each(|account| self.goal.merge(&account.versions));
+    /// A peer is down or gone: it is not waited for. What a complete one had is owed, by whoever has it.
+    pub(in crate::engine) fn peer_down(&mut self, id: ReplicaId, me: ReplicaId, here: &VersionVector) {
+        let Some(account) = self.peers.remove(&id) else { return };
+        self.stale = true;
+        if account.is_complete_peer() && !account.is_met(me, here) {
+            self.owe(id, account);
         }
+        self.recount_goal();
+    }
+
+    fn owe(&mut self, id: ReplicaId, account: Account) {
+        if self.owed.len() < OWED_MAX || self.owed.contains_key(&id) {
+            self.owed.insert(id, account);
+        }
+    }
+
+    fn recount_goal(&mut self) {
+        self.goal = VersionVector::new();
+        self.peers.values().chain(self.owed.values()).for_each(|account| self.goal.merge(&account.versions));
+    }
+
+    /// How the replica stands.
+    fn standing(&self) -> Standing {
+        let knows_more = !self.owed.is_empty() || self.peers.values().any(Account::is_complete_peer);
+        match (self.serves, knows_more) {
+            (false, _) => Standing::Joining,
+            (true, true) => Standing::Incomplete,
+            (true, false) => Standing::Alone,
+        }
+    }
+
+    /// An operator takes what is here for all there is, or for all that can be had of one peer.
+    fn accept(&mut self, peer: Option<ReplicaId>) {
+        match peer {
+            Some(peer) => drop(self.owed.remove(&peer)),
+            None => self.owed.clear(),
+        }
+        self.recount_goal();
     }
 
     /// A peer has said what it has of a range of ids; of those not among the entries, nothing or what is here.
@@ -216,11 +318,11 @@ impl Joining {
         self.heard(id, &ALL, std::iter::empty());
     }
 
-    /// Whom to ask now what they have, and of which ids: a few, those that are ready first.
+    /// Whom to ask now what they have, and of which ids: a few, those that are complete first.
     pub(in crate::engine) fn choose_asked(&mut self, now: u64) -> Vec<(ReplicaId, RangeInclusive<ReplicaId>)> {
-        let silent = self.peers.iter_mut().filter(|(_, account)| !account.is_complete());
+        let silent = self.peers.iter_mut().filter(|(_, account)| !account.is_whole());
         let (waiting, mut due): (Vec<_>, Vec<_>) = silent.partition(|(_, it)| it.asks > 0 && now < it.ask_at);
-        due.sort_by_key(|(_, account)| (!account.ready, account.asks));
+        due.sort_by_key(|(_, account)| (!account.is_complete_peer(), account.asks));
         due.truncate(ASKED_MAX.saturating_sub(waiting.len()));
         let ask = |(id, account): (&ReplicaId, &mut Account)| {
             account.ask_at = now + (ASK_US << account.asks.min(10)).min(ASK_MOST_US);
@@ -247,12 +349,13 @@ impl Joining {
             return self.rests_until();
         }
         // Those never asked wait for one of these to answer, as do those that were to be asked again while others were.
-        let asked = self.peers.values().filter(|account| account.asks > 0 && !account.is_complete());
+        let asked = self.peers.values().filter(|account| account.asks > 0 && !account.is_whole());
         let ask = asked.map(|account| account.ask_at).filter(|at| *at > self.reviewed_at).min();
         let settled = (!self.peers.is_empty()).then_some(self.changed_at.saturating_add(self.settle_us));
         // Once it has settled, only news can help.
         let settled = settled.filter(|at| *at > self.reviewed_at);
-        [ask, settled].into_iter().flatten().fold(self.gives_up_at(), u64::min)
+        let gives_up = if self.serves { u64::MAX } else { self.gives_up_at() };
+        [ask, settled].into_iter().flatten().fold(gives_up, u64::min)
     }
 
     /// So many bytes of an answer have come. One that breaks off and begins anew is progress only where it comes further.
@@ -267,7 +370,8 @@ impl Joining {
         self.progress_at.saturating_add(self.timeout_us)
     }
 
-    /// Whether the replica is ready, given what is applied here: in all buckets, and how many buckets are ahead of that.
+    /// Whether the replica serves now and did not before, or is complete now, given what is applied here: in all buckets,
+    /// and how many buckets are ahead of that.
     pub(in crate::engine) fn review(
         &mut self,
         now: u64,
@@ -276,27 +380,47 @@ impl Joining {
         ahead: usize,
     ) -> Option<ReadyReason> {
         (self.reviewed_at, self.stale) = (now, false);
-        let has = |account: &Account| {
-            // What is told of the own id is no matter of catching up.
-            account.is_complete() && account.versions.iter().all(|(id, seq)| id == me || here.get(id) >= seq)
-        };
-        if let Some((peer, _)) = self.peers.iter().find(|(_, account)| account.ready && has(account)) {
+        let mut known = self.peers.iter().chain(&self.owed);
+        if let Some((peer, _)) = known.find(|(_, account)| account.is_complete_peer() && account.is_met(me, here)) {
             return Some(ReadyReason::CaughtUp { peer: *peer });
         }
+        let before = self.owed.len();
+        self.owed.retain(|_, account| account.standing == Standing::Incomplete || !account.is_met(me, here));
+        if self.owed.len() < before {
+            self.recount_goal();
+        }
         let settled = now >= self.changed_at.saturating_add(self.settle_us);
-        if settled && !self.peers.is_empty() && self.peers.values().all(has) {
+        let is_equal = |account: &Account| account.standing != Standing::Incomplete && account.is_met(me, here);
+        if settled && self.owed.is_empty() && !self.peers.is_empty() && self.peers.values().all(is_equal) {
             return Some(ReadyReason::Together);
         }
         let reached = self.reached(here, ahead);
         if reached > self.best {
             (self.best, self.progress_at, self.best_bytes) = (reached, now, 0);
         }
-        if now < self.gives_up_at() {
+        if self.serves || now < self.gives_up_at() {
             return None;
         }
-        let heard = self.peers.values().any(|account| account.is_complete());
+        Some(self.give_up(me, here, ahead))
+    }
+
+    /// Serves what is here. What was to be here stays owed, also when those who have it go away.
+    fn give_up(&mut self, me: ReplicaId, here: &VersionVector, ahead: usize) -> ReadyReason {
         let percent = self.progress(me, here, ahead).percent;
-        Some(if heard { ReadyReason::Unfinished { percent } } else { ReadyReason::Alone })
+        self.serves = true;
+        let any_complete = self.peers.values().any(|account| account.is_complete_peer() && account.is_whole());
+        let is_owed = |account: &Account| match account.standing {
+            Standing::Complete => false, // that one is live, and owed as soon as it is not
+            Standing::Incomplete => true,
+            _ => !any_complete && account.is_whole() && !account.is_met(me, here),
+        };
+        let owed: Vec<ReplicaId> = self.peers.iter().filter(|(_, it)| is_owed(it)).map(|(id, _)| *id).collect();
+        for id in owed {
+            let account = self.peers[&id].clone();
+            self.owe(id, account);
+        }
+        let heard = !self.owed.is_empty() || self.peers.values().any(Account::is_whole);
+        if heard { ReadyReason::Unfinished { percent } } else { ReadyReason::Alone }
     }
 
     /// How far it is.
@@ -306,7 +430,7 @@ impl Joining {
             wanted += u128::from(seq);
             had += u128::from(seq.min(here.get(id)));
         }
-        let heard = self.peers.values().filter(|account| account.is_complete()).count();
+        let heard = self.peers.values().filter(|account| account.is_whole()).count();
         // By buckets nothing is applied in all of them before the last has come.
         let by_events = (had * 100).checked_div(wanted).unwrap_or(if heard > 0 { 100 } else { 0 });
         let by_buckets = (ahead * 100 / BUCKETS) as u128;
@@ -317,36 +441,75 @@ impl Joining {
     /// A measure of progress: events of the goal that are here, peers heard, buckets fetched.
     fn reached(&self, here: &VersionVector, ahead: usize) -> u128 {
         let events: u128 = self.goal.iter().map(|(id, seq)| u128::from(seq.min(here.get(id)))).sum();
-        let heard = self.peers.values().filter(|account| account.is_complete()).count();
+        let heard = self.peers.values().filter(|account| account.is_whole()).count();
         events + (heard + ahead) as u128
     }
 }
 
 impl Replica {
-    /// Begins as one that joins a cluster: not ready before it has what the cluster has, or there was no progress for
-    /// `timeout_us`. A replica for which this is not called is ready from the start.
+    /// Begins as one that joins a cluster: it does not serve before it has what the cluster has, or there was no progress
+    /// for `timeout_us`. A replica for which this is not called serves, complete, from the start.
     pub fn join(&mut self, now: Now, timeout_us: u64) {
         self.joining = Some(Joining::new(now.mono, timeout_us, self.config.join_settle_us));
+        self.ready = None;
     }
 
-    /// Whether it is ready.
+    /// Nobody else is to be expected: a joiner that has met nobody serves at once, as it would after the timeout.
+    pub fn nobody_to_join(&mut self, now: Now) {
+        if let Some(joining) = self.joining.as_mut().filter(|it| it.peers.is_empty() && it.owed.is_empty()) {
+            joining.timeout_us = 0;
+            self.review_joining(now);
+        }
+    }
+
+    /// Whether it serves.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.joining.is_none()
+        self.ready.is_some()
     }
 
-    /// Whether it is ready, and why; or how far it is.
+    /// Whether it serves, and why; or how far it is.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        let (here, ahead) = (self.store.version_vector(), self.store.buckets_ahead());
-        let progress = |joining: &Joining| joining.progress(self.id(), here, ahead);
-        self.joining.as_ref().map_or(Readiness::Ready(self.ready), |it| Readiness::Joining(progress(it)))
+        self.ready.map_or_else(|| Readiness::Joining(self.progress()), Readiness::Ready)
     }
 
-    /// A peer announces whether it is ready itself. One that announces nothing is.
-    pub fn peer_ready(&mut self, now: Now, id: ReplicaId, ready: bool) {
+    /// How far it is with catching up with its cluster, which may go on while it serves.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let (here, ahead) = (self.store.version_vector(), self.store.buckets_ahead());
+        let complete = || Progress { percent: 100, ..Progress::default() };
+        self.joining.as_ref().map_or_else(complete, |joining| joining.progress(self.id(), here, ahead))
+    }
+
+    /// What it is to those who join.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.joining.as_ref().map_or(Standing::Complete, Joining::standing)
+    }
+
+    /// The peers that went away with data which this replica was told of and has not got.
+    #[must_use]
+    pub fn owed_by(&self) -> Vec<ReplicaId> {
+        self.joining.iter().flat_map(|joining| joining.owed.keys().copied()).collect()
+    }
+
+    /// Takes what is here for all there is, or, given one, for all that can be had of a peer that went away: for an operator
+    /// who knows that the rest is lost.
+    pub fn accept(&mut self, now: Now, peer: Option<ReplicaId>) {
         if let Some(joining) = &mut self.joining {
-            joining.peer_ready(id, ready);
+            joining.accept(peer);
+            self.review_joining(now);
+        }
+    }
+
+    /// A peer announces how it stands. One that announces nothing is complete.
+    pub fn peer_standing(&mut self, now: Now, id: ReplicaId, standing: Standing) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.standing = standing;
+        }
+        if let Some(joining) = &mut self.joining {
+            joining.peer_standing(id, standing);
             self.review_joining(now);
         }
     }
@@ -360,29 +523,35 @@ impl Replica {
     }
 
     /// A peer is down or gone.
-    pub(in crate::engine) fn expect_no_account(&mut self, now: Now, id: ReplicaId) {
+    pub(in crate::engine) fn expect_no_account(&mut self, id: ReplicaId) {
+        let me = self.id();
         if let Some(joining) = &mut self.joining {
-            joining.peer_down(id);
-            self.review_joining(now);
+            joining.peer_down(id, me, self.store.version_vector()); // looked at as soon as time passes
         }
     }
 
-    /// Something has come, or time has passed: looks whether it is ready, now or soon.
+    /// Something has come, or time has passed: looks whether it is complete, now or soon.
     pub(in crate::engine) fn consider_joining(&mut self, now: Now) {
         if self.joining.as_mut().is_some_and(|it| it.is_due_for_news(now.mono)) {
             self.review_joining(now);
         }
     }
 
-    /// Looks whether it is ready now, and asks whoever has to be asked.
+    /// Looks whether it serves now or is complete, and asks whoever has to be asked.
     pub(in crate::engine) fn review_joining(&mut self, now: Now) {
         let Some(joining) = self.joining.as_mut().filter(|_| !self.conflicted) else { return };
         let (here, ahead) = (self.store.version_vector(), self.store.buckets_ahead());
         if let Some(reason) = joining.review(now.mono, self.store.id(), here, ahead) {
-            (self.joining, self.ready) = (None, reason);
+            self.ready = Some(reason);
+            if matches!(reason, ReadyReason::CaughtUp { .. } | ReadyReason::Together) {
+                self.joining = None;
+            }
             self.emit(Event::Ready { reason });
-            return;
+            if self.joining.is_none() {
+                return;
+            }
         }
+        let Some(joining) = &mut self.joining else { return };
         for (peer, ids) in joining.choose_asked(now.mono) {
             if ids == ALL {
                 self.send_versions(peer, true);
@@ -448,7 +617,7 @@ mod tests {
         let mut it = joining();
         for peer in [A, B] {
             it.peer_up(10, peer);
-            it.peer_ready(peer, false);
+            it.peer_standing(peer, Standing::Joining);
         }
         says(&mut it, A, []);
         let now = 10 + SETTLE;
@@ -464,7 +633,7 @@ mod tests {
         let mut both = [joining(), joining()];
         for (it, peer) in both.iter_mut().zip([A, ME]) {
             it.peer_up(0, peer);
-            it.peer_ready(peer, false);
+            it.peer_standing(peer, Standing::Joining);
             it.agrees(peer);
         }
         let [mine, theirs] = &mut both;
@@ -478,15 +647,17 @@ mod tests {
         let mut it = joining();
         for peer in [A, B] {
             it.peer_up(0, peer);
-            it.peer_ready(peer, false);
+            it.peer_standing(peer, Standing::Joining);
         }
         says(&mut it, A, []);
         says(&mut it, B, [(B, 9)]);
         assert_eq!(it.review(SETTLE, ME, &vv([]), 0), None);
-        it.peer_ready(A, true);
+        it.peer_standing(A, Standing::Complete);
+        assert_eq!(it.review(SETTLE, ME, &vv([]), 0), None, "it has more than when it was joining itself");
+        says(&mut it, A, []);
         assert_eq!(it.review(SETTLE, ME, &vv([]), 0), Some(ReadyReason::CaughtUp { peer: A }));
-        it.peer_ready(A, false);
-        it.peer_down(B);
+        it.peer_standing(A, Standing::Joining);
+        it.peer_down(B, ME, &vv([]));
         assert_eq!(it.review(SETTLE, ME, &vv([]), 0), Some(ReadyReason::Together));
     }
 
@@ -554,7 +725,7 @@ mod tests {
         assert_eq!(account.told.len(), RANGES_MAX);
         account.note(&(LAST..=ReplicaId::new(0)), [].into_iter()); // nonsense
         account.note(&ALL, [(A, 1)].into_iter());
-        assert!(account.is_complete() && account.told.len() == 1);
+        assert!(account.is_whole() && account.told.len() == 1);
     }
 
     #[test]
@@ -562,7 +733,7 @@ mod tests {
         let mut it = joining();
         let ids: Vec<ReplicaId> = (10..40).map(ReplicaId::new).collect();
         ids.iter().for_each(|id| it.peer_up(0, *id));
-        it.peer_ready(ids[0], false);
+        it.peer_standing(ids[0], Standing::Joining);
         let asked = it.choose_asked(0);
         assert_eq!(asked.len(), ASKED_MAX);
         assert!(asked.iter().all(|(id, _)| *id != ids[0]), "those that are ready first");
@@ -613,5 +784,83 @@ mod tests {
         it.peer_up(0, A);
         says(&mut it, A, [(ME, 5), (A, 1)]);
         assert_eq!(it.review(1, ME, &vv([(A, 1)]), 0), Some(ReadyReason::CaughtUp { peer: A }));
+    }
+
+    #[test]
+    fn whoever_gave_up_is_complete_only_once_it_has_what_it_was_told_of() {
+        let mut it = joining();
+        it.peer_up(0, A);
+        says(&mut it, A, [(A, 10), (B, 3)]);
+        assert_eq!(it.standing(), Standing::Joining);
+        let some = vv([(A, 4)]);
+        assert_eq!(it.review(0, ME, &some, 0), None);
+        assert_eq!(it.review(TIMEOUT, ME, &some, 0), Some(ReadyReason::Unfinished { percent: 30 }));
+        assert_eq!(it.standing(), Standing::Incomplete);
+        // That the one with the data is gone, or that another fresh one comes, does not make it complete.
+        it.peer_down(A, ME, &vv([(A, 4)]));
+        it.peer_up(TIMEOUT, B);
+        it.peer_standing(B, Standing::Joining);
+        says(&mut it, B, []);
+        let later = TIMEOUT + SETTLE;
+        assert_eq!((it.review(later, ME, &vv([(A, 4)]), 0), it.standing()), (None, Standing::Incomplete));
+        // The data may come by whatever way.
+        let here = vv([(A, 10), (B, 3)]);
+        assert_eq!(it.review(later, ME, &here, 0), Some(ReadyReason::CaughtUp { peer: A }));
+    }
+
+    #[test]
+    fn whoever_met_only_those_that_gave_up_is_no_more_complete_than_they_are() {
+        let mut it = joining();
+        it.peer_up(0, A);
+        it.peer_standing(A, Standing::Incomplete);
+        says(&mut it, A, []);
+        assert_eq!(it.review(0, ME, &vv([]), 0), None);
+        assert_eq!(it.review(SETTLE, ME, &vv([]), 0), None);
+        assert_eq!(it.review(TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Unfinished { percent: 100 }));
+        assert_eq!(it.standing(), Standing::Incomplete);
+        it.peer_down(A, ME, &vv([]));
+        assert_eq!((it.review(2 * TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
+        // An operator takes what is here for all there is.
+        it.accept(None);
+        assert_eq!((it.review(2 * TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Alone));
+        it.peer_up(2 * TIMEOUT, B);
+        it.peer_standing(B, Standing::Joining);
+        says(&mut it, B, []);
+        assert_eq!(it.review(3 * TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Together));
+    }
+
+    #[test]
+    fn one_that_serves_alone_is_incomplete_from_when_it_meets_a_complete_peer_until_it_has_caught_up() {
+        let mut it = joining();
+        assert_eq!(it.review(TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Alone));
+        assert_eq!(it.standing(), Standing::Alone);
+        it.peer_up(TIMEOUT, A);
+        assert_eq!((it.review(TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
+        // It restarts before it has said what it had: nobody knows what that was.
+        it.peer_down(A, ME, &vv([]));
+        assert_eq!((it.review(TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
+        it.peer_up(TIMEOUT, A);
+        says(&mut it, A, [(A, 1)]);
+        assert_eq!((it.review(TIMEOUT, ME, &vv([]), 0), it.due()), (None, TIMEOUT + SETTLE));
+        assert_eq!(it.review(TIMEOUT, ME, &vv([(A, 1)]), 0), Some(ReadyReason::CaughtUp { peer: A }));
+    }
+
+    #[test]
+    fn what_joiners_had_that_went_away_is_not_owed_and_what_complete_peers_had_is() {
+        let mut it = joining();
+        for peer in [A, B] {
+            it.peer_up(0, peer);
+            says(&mut it, peer, [(peer, 1)]);
+        }
+        it.peer_standing(B, Standing::Joining);
+        it.peer_down(B, ME, &vv([]));
+        assert!(it.owed.is_empty());
+        it.peer_down(A, ME, &vv([]));
+        assert_eq!(it.owed.keys().collect::<Vec<_>>(), [&A]);
+        for peer in (10..).map(ReplicaId::new).take(2 * OWED_MAX) {
+            it.peer_up(0, peer);
+            it.peer_down(peer, ME, &vv([]));
+        }
+        assert_eq!(it.owed.len(), OWED_MAX);
     }
 }

@@ -18,9 +18,9 @@ const RECORD_BYTES: usize = 40;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// An event, own or foreign: its dot and its body as it travels. Read back by
-    /// [`Store::load_event`](crate::store::Store::load_event).
+    /// [`Store::apply`](crate::store::Store::apply).
     Event(Dot, Arc<[u8]>),
-    /// A bucket transfer. Read back by [`Store::load_transfer`](crate::store::Store::load_transfer).
+    /// A bucket transfer. Read back by [`Store::join_transfer`](crate::store::Store::join_transfer).
     Transfer(Box<[u8]>),
 }
 

@@ -20,6 +20,7 @@ impl Replica {
         self.round_due = now.mono + interval - interval / 20 + self.random_below(spread) as u64;
         self.rounds += 1;
         self.review_held(now);
+        self.review_kept_answers(now);
         self.collect_baselines();
         if self.store.is_doubted() {
             self.examine(now);
@@ -65,8 +66,8 @@ impl Replica {
         let ours = self.store.fingerprint();
         self.log_sealed();
         let sealed = self.position_sealed();
+        self.note_clock(now, sender, wall_ms);
         let Some(peer) = self.peers.get_mut(&sender) else { return };
-        peer.clock_offset_ms = Some(wall_ms.cast_signed().saturating_sub(now.wall.cast_signed()));
         if !agree {
             peer.agrees = Some(false);
             self.send_versions(sender, true);
@@ -74,6 +75,9 @@ impl Replica {
         }
         if let Some(joining) = &mut self.joining {
             joining.agrees(sender);
+        }
+        if let Some(hand_over) = &mut self.hand_over {
+            hand_over.agrees(sender);
         }
         // It had applied exactly what is here, the buckets that are ahead included, and had nothing open.
         peer.said_seq = peer.said_seq.max(seq);
@@ -106,22 +110,6 @@ impl Replica {
             }
         }
     }
-
-    /// Compares the own wall clock with the live peers': the lower median of all is the cluster's time, so of two
-    /// that differ the one ahead stops writing, and of more a single wrong one stops nobody else.
-    fn check_clock(&mut self) {
-        let offsets = self.peers.values().filter(|peer| peer.live).filter_map(|peer| peer.clock_offset_ms);
-        let mut offsets: Vec<i64> = offsets.chain([0]).collect();
-        offsets.sort_unstable();
-        let median = offsets[(offsets.len() - 1) / 2];
-        let ahead_ms = median.saturating_neg().max(0).unsigned_abs();
-        let ahead_ms = if ahead_ms > self.config.limits.clock_ahead_ms_max { ahead_ms } else { 0 };
-        self.store.set_clock_ahead(ahead_ms);
-        if (ahead_ms > 0) != (self.clock_ahead_ms > 0) {
-            self.emit(Event::ClockAhead { ahead_ms });
-        }
-        self.clock_ahead_ms = ahead_ms;
-    }
 }
 
 #[cfg(test)]
@@ -141,14 +129,14 @@ mod tests {
         let mut writer = Store::new(ReplicaId::new(2), Limits::default(), 1_024);
         owner.write(now, 0, |w| w.add(b"k", 1)).unwrap();
         let (all, _) = owner.store.encode_transfer(0, &[0; BUCKETS], usize::MAX, usize::MAX);
-        writer.join_transfer(&all, WALL).unwrap();
+        writer.join_transfer(&all).unwrap();
         let bucket = (0..BUCKETS).find(|bucket| writer.bucket_len(*bucket) == 1).unwrap();
         writer.write(WALL, 0, |w| {
             w.delete(b"k").unwrap();
             w.set(b"elsewhere", b"1").unwrap();
         });
         let (one, _) = writer.encode_transfer(bucket, &[0], usize::MAX, usize::MAX);
-        owner.store.join_transfer(&one, WALL).unwrap();
+        owner.store.join_transfer(&one).unwrap();
         assert_eq!((owner.store.baselines(), owner.store.buckets_ahead(), owner.store.len()), (1, 1, 0));
         now.mono += 10_000_000;
         owner.handle_timeout(now);

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
+use crate::engine::spread::peer::Chunked;
 use crate::engine::{Now, Replica};
 use crate::wire::Message;
 
@@ -39,7 +40,7 @@ pub(in crate::engine) fn chunk_of(bytes: &[u8], index: u32) -> &[u8] {
 }
 
 #[derive(Debug)]
-struct Assembly {
+pub(super) struct Assembly {
     /// Who sends it.
     from: ReplicaId,
     data: Vec<u8>,
@@ -61,7 +62,7 @@ struct Assembly {
 }
 
 impl Assembly {
-    fn new(from: ReplicaId, total: usize, eager: u32, now: u64) -> Self {
+    pub(super) fn new(from: ReplicaId, total: usize, eager: u32, now: u64) -> Self {
         let chunks = chunk_count(total);
         Self {
             from,
@@ -78,8 +79,41 @@ impl Assembly {
         }
     }
 
+    /// Its bytes when it is whole.
+    pub(super) fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// About how many of them are here.
+    pub(super) fn bytes_here(&self) -> usize {
+        self.data.len().saturating_sub(self.missing as usize * CHUNK_BYTES)
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.missing == 0
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.data
+    }
+
+    /// Chunk `index` has come; says whether to ask for more now: all of the window is here, or its last one is, so that what
+    /// is missing was lost, or overtaken.
+    pub(super) fn is_window_over(&mut self, index: u32) -> bool {
+        if self.all_asked_are_here() {
+            self.window = (self.window * 2).min(WINDOW_MOST);
+            return true;
+        }
+        index + 1 == self.asked
+    }
+
+    /// Some of a window did not come: the next is shorter.
+    pub(super) fn narrow(&mut self) {
+        self.window = (self.window / 2).max(WINDOW_LEAST);
+    }
+
     /// Takes a chunk in; says whether it was missing.
-    fn put(&mut self, now: u64, index: u32, data: &[u8]) -> bool {
+    pub(super) fn put(&mut self, now: u64, index: u32, data: &[u8]) -> bool {
         let start = index as usize * CHUNK_BYTES;
         let known = self.here.get(index as usize);
         if known != Some(&false) || data.len() != CHUNK_BYTES.min(self.data.len() - start) {
@@ -101,7 +135,7 @@ impl Assembly {
     }
 
     /// The next window of missing chunks, as ranges; raises `asked` to its end.
-    fn next_window(&mut self) -> Vec<(u32, u32)> {
+    pub(super) fn next_window(&mut self) -> Vec<(u32, u32)> {
         let mut ranges: Vec<(u32, u32)> = Vec::new();
         let mut left = self.window;
         for (index, here) in (self.whole_to..).zip(&self.here[self.whole_to as usize..]) {
@@ -198,9 +232,8 @@ impl Replica {
             return;
         }
         assembly.from = sender;
-        if assembly.missing > 0 {
-            if assembly.all_asked_are_here() {
-                assembly.window = (assembly.window * 2).min(WINDOW_MOST);
+        if !assembly.is_whole() {
+            if assembly.is_window_over(index) {
                 self.ask_chunks(now, event);
             }
             return;
@@ -257,7 +290,7 @@ impl Replica {
                 self.give_up_assembly(event);
                 continue;
             }
-            assembly.window = (assembly.window / 2).max(WINDOW_LEAST);
+            assembly.narrow();
             if assembly.tries > 0 && assembly.tries.is_multiple_of(TRIES_EACH) {
                 self.turn_assembly(event);
             }
@@ -284,11 +317,15 @@ impl Replica {
 
     /// A peer asks for chunks.
     pub(in crate::engine) fn on_get_chunks(&mut self, sender: ReplicaId, event: Dot, ranges: &[(u32, u32)]) {
+        self.queue_asked_chunks(sender, Chunked::Event(event), ranges);
+    }
+
+    pub(super) fn queue_asked_chunks(&mut self, sender: ReplicaId, of: Chunked, ranges: &[(u32, u32)]) {
         let Some(peer) = self.peers.get_mut(&sender) else { return };
         // It asks for all it lacks: what still waits from an earlier request has come, or is asked for again.
-        peer.chunks.retain(|(it, _)| *it != event);
+        peer.chunks.retain(|(it, _)| *it != of);
         for (first, count) in ranges {
-            peer.queue_chunks(event, (*first..first.saturating_add(*count)).take(WINDOW_MOST as usize));
+            peer.queue_chunks(of, (*first..first.saturating_add(*count)).take(WINDOW_MOST as usize));
         }
     }
 

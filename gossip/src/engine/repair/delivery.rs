@@ -17,28 +17,17 @@ struct HeldEvent {
     /// Who sent it.
     from: ReplicaId,
     since: u64,
-    wait: Wait,
-}
-
-/// What a held event waits for at least: it is not read again before, for it may be long and wait while much else comes.
-#[derive(Clone, Copy, Debug)]
-enum Wait {
-    For(Missing),
-    /// For this replica's clock.
-    Time,
-}
-
-impl Wait {
-    /// Whether `event` need not wait for this any more. A bucket that has the event by a transfer has what it names.
-    fn is_over(self, store: &Store, event: Dot) -> bool {
-        match self {
-            Self::For(missing) => [missing.dot, event].iter().any(|dot| store.covers_in(missing.bucket, *dot)),
-            Self::Time => false,
-        }
-    }
+    /// What it waits for at least: it is not read again before, for it may be long and wait while much else comes.
+    waits_for: Missing,
 }
 
 impl HeldEvent {
+    /// Whether it, being `event`, waits for that no more. A bucket that has the event by a transfer has what it names.
+    fn is_due(&self, store: &Store, event: Dot) -> bool {
+        let Missing { bucket, dot } = self.waits_for;
+        [dot, event].iter().any(|dot| store.covers_in(bucket, *dot))
+    }
+
     fn cost(&self) -> usize {
         self.body.len() + ENTRY_BYTES
     }
@@ -178,7 +167,7 @@ impl Replica {
 
     /// Offers an event to the store; says whether it was applied. One that must wait is held, as it has been `since`.
     fn offer(&mut self, now: Now, since: u64, sender: ReplicaId, event: Dot, body: &[u8]) -> bool {
-        let applied = match self.store.apply(event, body, now.wall) {
+        let applied = match self.store.apply(event, body) {
             Ok(applied) => applied,
             Err(error) => {
                 self.counters.rejected += 1;
@@ -201,16 +190,10 @@ impl Replica {
             }
             Applied::Known => self.counters.events_known += 1,
             Applied::OwnId => self.identity_conflict(sender),
-            Applied::Early { ahead_ms } => {
-                // Told once, when it arrives, however often it is tried again.
-                if self.hold(since, sender, event, body, Wait::Time) && since == now.mono {
-                    self.emit(Event::OriginEarly { origin: event.replica, ahead_ms });
-                }
-            }
             Applied::Waits(missing) => {
                 // A gap before it, if there is one, comes first.
                 let last = missing.last().expect("it waits for something");
-                self.hold(since, sender, event, body, Wait::For(*last));
+                self.hold(since, sender, event, body, *last);
                 // Relayed, what it names comes another way and may be slower.
                 let grace = if self.relays() { self.rto_us(sender) / 2 } else { 0 };
                 for it in missing {
@@ -222,20 +205,18 @@ impl Replica {
         false
     }
 
-    /// Says whether it is held now and was not before.
-    fn hold(&mut self, since: u64, from: ReplicaId, event: Dot, body: &[u8], wait: Wait) -> bool {
+    fn hold(&mut self, since: u64, from: ReplicaId, event: Dot, body: &[u8], waits_for: Missing) {
         if self.held.contains(event) {
-            return false;
+            return;
         }
         let before = self.held.len();
-        let held = self.held.insert(event, HeldEvent { body: body.into(), from, since, wait });
+        let held = self.held.insert(event, HeldEvent { body: body.into(), from, since, waits_for });
         self.counters.events_held += u64::from(held);
         let dropped = before + 1 - self.held.len();
         if dropped > 0 {
             self.reach.clear();
             self.counters.events_dropped += dropped as u64;
         }
-        held
     }
 
     /// Applies held events for as long as one can be.
@@ -253,7 +234,7 @@ impl Replica {
                 self.held.drop_upto(origin, applied);
                 let mut next = Dot::new(origin, applied + 1);
                 while let Some(held) = self.held.get(next) {
-                    let is_over = all || held.wait.is_over(&self.store, next);
+                    let is_over = all || held.is_due(&self.store, next);
                     let Some(held) = is_over.then(|| self.held.remove(next)).flatten() else { break };
                     if !self.offer(now, held.since, held.from, next, &held.body) {
                         break;
@@ -315,8 +296,8 @@ mod tests {
     const WALL: u64 = 1_700_000_000_000;
 
     fn insert(held: &mut Held, event: Dot) -> bool {
-        let wait = Wait::Time;
-        held.insert(event, HeldEvent { body: [0; 10].into(), from: A, since: 0, wait })
+        let waits_for = Missing { bucket: 0, dot: Dot::new(C, 1) };
+        held.insert(event, HeldEvent { body: [0; 10].into(), from: A, since: 0, waits_for })
     }
 
     #[test]
@@ -365,7 +346,7 @@ mod tests {
         }
         let (mut a, mut b, mut c) = (store(A), store(B), store(C));
         let first = set(&mut a, b"key");
-        assert_eq!(b.apply(Dot::new(A, 1), &first, WALL), Ok(Applied::Now));
+        assert_eq!(b.apply(Dot::new(A, 1), &first), Ok(Applied::Now));
         let second = set(&mut b, b"key");
         replica.on_event(now, B, Dot::new(B, 1), &second, false);
         for seq in 1..=100 {

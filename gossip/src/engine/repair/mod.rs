@@ -2,6 +2,7 @@
 
 pub(super) mod anti_entropy;
 pub(super) mod assembly;
+pub(super) mod by_datagrams;
 pub(super) mod delivery;
 pub(super) mod pull;
 pub(super) mod receive;

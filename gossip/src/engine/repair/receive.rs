@@ -46,6 +46,7 @@ impl Replica {
         if !self.peers.contains_key(&sender) {
             return Err(Refusal::UnknownPeer);
         }
+        self.watch_clock(now);
         for message in messages {
             if self.conflicted {
                 break;
@@ -77,6 +78,14 @@ impl Replica {
             Message::Chunk { event, index, total, data } => self.on_chunk(now, sender, event, index, total, data.0),
             Message::NoEvent { event } => self.on_no_event(now, sender, event),
             Message::Forked { .. } => self.identity_conflict(sender),
+            Message::Ask { number, body } => self.on_ask(now, sender, number, body.0),
+            Message::GetAnswer { number, ranges } => self.on_get_answer(now, sender, number, &ranges),
+            Message::AnswerChunk { number, index, total, data } => {
+                self.on_answer_chunk(now, sender, number, (index, total), data.0);
+            }
+            Message::NoAnswer { number, refused } => self.on_no_answer(now, sender, number, refused),
+            Message::AskClock => self.tell(sender, &Message::Clock { wall_ms: now.wall }),
+            Message::Clock { wall_ms } => self.on_clock(now, sender, wall_ms),
             Message::AskKept => self.on_ask_kept(sender),
             Message::Kept { upto } => self.on_kept(sender, upto),
         }

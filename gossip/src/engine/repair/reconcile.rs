@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
+use super::by_datagrams::SPAN_MAX;
 use super::work::{Batch, Differing, Work};
 use crate::engine::{Event, Now, Record, Replica};
 use crate::store::{BUCKETS, Joined, TransferError};
@@ -21,7 +22,7 @@ use crate::wire::{Answer, Fingerprints, Request};
 /// Peers asked at a time. With more, each sends less than it could, and every one of them spends time on it.
 const PEERS_MAX: usize = 3;
 /// Requests under way to one peer: while one answer is joined here, the next is read there.
-const ASKS_PER_PEER_MAX: usize = 2;
+pub(super) const ASKS_PER_PEER_MAX: usize = 2;
 /// Requests under way to all of them.
 pub(in crate::engine) const ASKS_MAX: usize = PEERS_MAX * ASKS_PER_PEER_MAX;
 /// Requests to one peer that may fail in a row before it is left out of the pass.
@@ -51,6 +52,14 @@ struct Source {
     free_at: u64,
 }
 
+/// A request that waits for its answer.
+#[derive(Debug)]
+struct UnderWay {
+    peer: ReplicaId,
+    batch: Batch,
+    by_datagrams: bool,
+}
+
 #[derive(Debug)]
 pub(in crate::engine) struct Reconciliation {
     /// For whose sake the pass is made.
@@ -59,7 +68,7 @@ pub(in crate::engine) struct Reconciliation {
     /// something about its state differs that no version vector shows.
     target: Option<Dot>,
     left: Work,
-    under_way: BTreeMap<u64, (ReplicaId, Batch)>,
+    under_way: BTreeMap<u64, UnderWay>,
     /// Everyone asked in this pass.
     sources: BTreeMap<ReplicaId, Source>,
     /// When a bucket was last joined.
@@ -71,7 +80,7 @@ pub(in crate::engine) struct Reconciliation {
 
 impl Reconciliation {
     fn asks_of(&self, peer: ReplicaId) -> usize {
-        self.under_way.values().filter(|(it, _)| *it == peer).count()
+        self.under_way.values().filter(|it| it.peer == peer).count()
     }
 
     fn is_out(&self, peer: ReplicaId) -> bool {
@@ -84,11 +93,8 @@ impl Reconciliation {
 
     /// Takes what was asked of `peer` back on the list, and asks it no more.
     fn give_up(&mut self, peer: ReplicaId) {
-        let given_up: Vec<u64> = self.under_way.iter().filter(|(_, (it, _))| *it == peer).map(|(at, _)| *at).collect();
-        for number in given_up {
-            if let Some((_, batch)) = self.under_way.remove(&number) {
-                self.left.put_back(batch);
-            }
+        for (_, it) in self.under_way.extract_if(.., |_, it| it.peer == peer) {
+            self.left.put_back(it.batch);
         }
         self.strike(peer, STRIKES_MAX);
         self.due = 0;
@@ -104,8 +110,11 @@ impl Replica {
     /// The answer to request `number`; `None` if the stream broke, took too long, or the peer cannot be reached.
     pub fn handle_answer(&mut self, now: Now, number: u64, answer: Option<&[u8]>) {
         let Some(it) = &mut self.reconciliation else { return };
-        let Some((peer, batch)) = it.under_way.remove(&number) else { return }; // given up meanwhile
+        let Some(UnderWay { peer, batch, by_datagrams }) = it.under_way.remove(&number) else { return }; // given up meanwhile
         self.counters.bytes_fetched += answer.map_or(0, <[u8]>::len) as u64;
+        if let Some(known) = self.peers.get_mut(&peer).filter(|_| answer.is_some() && !by_datagrams) {
+            known.streams.note_success();
+        }
         match (answer.map(Answer::decode), batch) {
             (Some(Ok(Answer::Buckets { next, transfer })), batch @ Batch::Run { .. }) => {
                 let Batch::Run { run, .. } = &batch else { unreachable!("matched") };
@@ -132,7 +141,11 @@ impl Replica {
             (None, batch) => {
                 self.counters.asks_failed += 1;
                 it.left.put_off(batch);
-                it.strike(peer, 1);
+                if by_datagrams {
+                    it.strike(peer, 1);
+                } else {
+                    self.note_stream_failure(now, peer);
+                }
             }
         }
         self.ask_on(now);
@@ -198,19 +211,24 @@ impl Replica {
             it.give_up(peer);
         }
         self.asks.retain(|ask| ask.peer != peer);
+        self.fetches.forget(peer);
     }
 
     /// Hands out what is left to peers that have room, and ends the pass if there is nothing left or nobody to ask.
     fn ask_on(&mut self, now: Now) {
-        while let Some((peer, batch)) = self.next_ask(now) {
+        while let Some((peer, batch, by_datagrams)) = self.next_ask(now) {
             self.asks_made += 1;
             self.counters.asks_made += 1;
             let number = self.asks_made;
             let body = self.request(&batch, number).encode();
             let Some(it) = &mut self.reconciliation else { return };
             it.sources.entry(peer).or_default();
-            it.under_way.insert(number, (peer, batch));
-            self.asks.push_back(Ask { number, peer, body });
+            it.under_way.insert(number, UnderWay { peer, batch, by_datagrams });
+            if by_datagrams {
+                self.fetch(now, number, peer, body);
+            } else {
+                self.asks.push_back(Ask { number, peer, body });
+            }
         }
         let Some(it) = &self.reconciliation else { return };
         let waiting = it.sources.iter().filter(|(id, source)| !it.is_out(**id) && source.free_at > now.mono);
@@ -242,7 +260,7 @@ impl Replica {
     }
 
     /// The next buckets and the peer to ask for them, if some peer has room.
-    fn next_ask(&mut self, now: Now) -> Option<(ReplicaId, Batch)> {
+    fn next_ask(&mut self, now: Now) -> Option<(ReplicaId, Batch, bool)> {
         let it = self.reconciliation.as_ref().filter(|it| !it.left.is_empty())?;
         let has_target =
             |peer: &crate::engine::Peer| it.target.is_some_and(|dot| peer.versions.get(dot.replica) >= dot.seq);
@@ -261,13 +279,15 @@ impl Replica {
         if asks >= ASKS_PER_PEER_MAX {
             return None;
         }
-        let batch = self.reconciliation.as_mut()?.left.take()?;
-        Some((peer, batch))
+        let by_datagrams = self.goes_by_datagrams(now, peer);
+        let left = &mut self.reconciliation.as_mut()?.left;
+        let batch = if by_datagrams { left.take_few(SPAN_MAX) } else { left.take() };
+        Some((peer, batch?, by_datagrams))
     }
 
     /// The first `held` of the buckets asked for have come.
     fn on_transfer(&mut self, now: Now, peer: ReplicaId, batch: Batch, held: usize, transfer: &[u8]) {
-        let joined = match self.join_answer(&batch, held, transfer, now) {
+        let joined = match self.join_answer(&batch, held, transfer) {
             Ok(joined) => joined,
             Err(error) => {
                 if let Some(it) = &mut self.reconciliation {
@@ -276,10 +296,6 @@ impl Replica {
                 match error {
                     TransferError::OwnId => {
                         self.identity_conflict(peer);
-                        self.drop_source(peer);
-                    }
-                    TransferError::Early { ahead_ms } => {
-                        self.emit(Event::OriginEarly { origin: peer, ahead_ms });
                         self.drop_source(peer);
                     }
                     error => self.refuse_source(peer, error.to_string()),
@@ -314,11 +330,11 @@ impl Replica {
     }
 
     /// Joins an answer, if it is one to what was asked for.
-    fn join_answer(&mut self, batch: &Batch, held: usize, transfer: &[u8], now: Now) -> Result<Joined, TransferError> {
+    fn join_answer(&mut self, batch: &Batch, held: usize, transfer: &[u8]) -> Result<Joined, TransferError> {
         if held == 0 || held > batch.len() {
             return Err(TransferError::Illegal("none of the buckets asked for"));
         }
-        let joined = self.store.join_transfer(transfer, now.wall)?;
+        let joined = self.store.join_transfer(transfer)?;
         // Joined already, which does no harm; but asking on would never end.
         match batch {
             Batch::Run { whole: false, .. } => Ok(joined),
@@ -338,7 +354,8 @@ impl Replica {
         let Some(it) = self.reconciliation.take() else { return };
         self.fetching = it.joined > 0;
         self.asks.retain(|ask| !it.under_way.contains_key(&ask.number));
-        let left = it.left.len() + it.under_way.values().map(|(_, batch)| batch.len()).sum::<usize>();
+        self.fetches.clear();
+        let left = it.left.len() + it.under_way.values().map(|it| it.batch.len()).sum::<usize>();
         let origins: Vec<ReplicaId> = self.pulls.keys().copied().collect();
         origins.into_iter().for_each(|origin| self.settle_pull(origin));
         if left > 0 {
@@ -452,7 +469,7 @@ mod tests {
         for (index, replica) in replicas.iter_mut().enumerate() {
             let bucket = touched.next().expect("two");
             let (transfer, _) = far.encode_transfer(bucket, &[0], usize::MAX, usize::MAX);
-            replica.store.join_transfer(&transfer, WALL).unwrap();
+            replica.store.join_transfer(&transfer).unwrap();
             assert_eq!((replica.store.buckets_ahead(), replica.store.len()), (1, 1));
             replica.peer_up(now, id(1 - index), addr(1 - index), crate::Zone::default());
         }

@@ -180,6 +180,9 @@ impl Replica {
         if let Some(joining) = self.joining.as_mut().filter(|_| rest_agrees) {
             joining.heard(sender, range, entries.iter().copied());
         }
+        if let Some(hand_over) = &mut self.hand_over {
+            hand_over.heard(sender, range, entries, rest.is_some() && rest_agrees);
+        }
         let mut known: VersionVector = entries.iter().copied().collect();
         if rest.is_some() && rest_agrees {
             // Of those not listed it has what is here. Kept is what collecting baselines of its slots depends on.
@@ -262,8 +265,13 @@ impl Replica {
             let Some(part) = cut.part(index) else { continue };
             if difference != 0 {
                 self.describe(sender, &part);
-            } else if let Some(joining) = &mut self.joining {
+                continue;
+            }
+            if let Some(joining) = &mut self.joining {
                 joining.heard(sender, &part, std::iter::empty());
+            }
+            if let Some(hand_over) = &mut self.hand_over {
+                hand_over.heard(sender, &part, &[], true);
             }
         }
     }

@@ -113,6 +113,13 @@ impl Work {
         take_run(&mut self.whole, self.from, self.span).map(|run| Batch::Run { run, whole: true })
     }
 
+    /// The same, as few buckets as fit a datagram, with fingerprints alone: those that differ are sent whole.
+    pub(super) fn take_few(&mut self, span_max: usize) -> Option<Batch> {
+        self.whole.extend(std::mem::take(&mut self.compare));
+        self.whole.extend(std::mem::take(&mut self.differing).into_keys());
+        take_run(&mut self.whole, self.from, self.span.min(span_max)).map(|run| Batch::Run { run, whole: true })
+    }
+
     fn take_differing(&mut self) -> Option<Batch> {
         while !self.differing.is_empty() {
             let (mut buckets, mut keys, mut theirs, mut items) = (Vec::new(), 0, 0, 0.0);

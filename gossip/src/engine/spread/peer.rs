@@ -9,8 +9,9 @@ use super::pace::Pace;
 use super::relay::Relays;
 use crate::Zone;
 use crate::engine::life::kept::Kept;
+use crate::engine::repair::by_datagrams::StreamHealth;
 use crate::engine::repair::serve::Allowance;
-use crate::engine::{Queue, ReplicaConfig};
+use crate::engine::{Queue, ReplicaConfig, Standing};
 use crate::wire::Message;
 
 /// Control messages queued for one peer. All of them are repeated by some timer, so the newest may be dropped.
@@ -25,9 +26,18 @@ pub(in crate::engine) const ACK_DELAY_US: u64 = 1_000;
 /// After so many events it waits no longer.
 const ACK_EVENTS_MAX: u32 = 32;
 
-const RTO_UNKNOWN_US: u64 = 100_000;
+pub(in crate::engine) const RTO_UNKNOWN_US: u64 = 100_000;
 const RTO_LEAST_US: u64 = 10_000;
 pub(in crate::engine) const RTO_MOST_US: u64 = 1_000_000;
+
+/// What is too long for a datagram and travels in chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Chunked {
+    /// An event.
+    Event(Dot),
+    /// The answer to the peer's request of this number.
+    Answer(u64),
+}
 
 /// Events of one origin on their way to a peer that asked for them.
 #[derive(Debug)]
@@ -46,6 +56,8 @@ pub(in crate::engine) struct Peer {
     pub(in crate::engine) addr: SocketAddr,
     pub(in crate::engine) zone: Zone,
     pub(in crate::engine) live: bool,
+    /// What it is to those who join, as it announces.
+    pub(in crate::engine) standing: Standing,
     /// Own events are sent to it, not left to others to pass on.
     pub(in crate::engine) pushed: bool,
     /// Whether it may have changed since [`Peers`](super::peers::Peers) looked, and what was due first then.
@@ -81,7 +93,7 @@ pub(in crate::engine) struct Peer {
     asked_upto: u64,
 
     pub(in crate::engine) control: VecDeque<Vec<u8>>,
-    pub(in crate::engine) chunks: VecDeque<(Dot, u32)>,
+    pub(in crate::engine) chunks: VecDeque<(Chunked, u32)>,
     pub(in crate::engine) jobs: VecDeque<Job>,
     /// Events of others to be passed on to it.
     pub(in crate::engine) relays: Relays,
@@ -103,6 +115,8 @@ pub(in crate::engine) struct Peer {
     /// Since when it has said that buckets of its are ahead of its vector.
     pub(in crate::engine) ahead_since: Option<u64>,
     pub(in crate::engine) kept: Kept,
+    /// Whether streams to it can be had.
+    pub(in crate::engine) streams: StreamHealth,
     /// Of what is given out to it.
     pub(in crate::engine) allowance: Allowance,
 }
@@ -114,6 +128,7 @@ impl Peer {
             addr,
             zone,
             live: true,
+            standing: Standing::default(),
             pushed: false,
             touched: false,
             indexed: None,
@@ -145,6 +160,7 @@ impl Peer {
             reconciled_at: None,
             ahead_since: None,
             kept: Kept::default(),
+            streams: StreamHealth::default(),
             allowance: Allowance::default(),
         }
     }
@@ -174,7 +190,7 @@ impl Peer {
     /// What is queued for it.
     pub(in crate::engine) fn queues(&self, config: &ReplicaConfig) -> [Queue; 5] {
         let control = self.control.iter().map(Vec::len).sum();
-        let (chunk, job) = (size_of::<(Dot, u32)>(), size_of::<Job>());
+        let (chunk, job) = (size_of::<(Chunked, u32)>(), size_of::<Job>());
         // The last event to go may be the largest there is.
         let flight = config.flight_bytes_max + 2 * config.limits.group_bytes_max;
         [
@@ -195,9 +211,9 @@ impl Peer {
         room
     }
 
-    pub(in crate::engine) fn queue_chunks(&mut self, event: Dot, chunks: impl Iterator<Item = u32>) {
+    pub(in crate::engine) fn queue_chunks(&mut self, of: Chunked, chunks: impl Iterator<Item = u32>) {
         let room = CHUNKS_MAX.saturating_sub(self.chunks.len());
-        self.chunks.extend(chunks.take(room).map(|chunk| (event, chunk)));
+        self.chunks.extend(chunks.take(room).map(|chunk| (of, chunk)));
     }
 
     /// It has asked for own events: when it acknowledges says nothing of how far it is.
@@ -308,7 +324,7 @@ impl Peer {
     }
 
     /// Smoothing by Jacobson's rule (RFC 6298).
-    fn note_rtt(&mut self, sample: u64) {
+    pub(in crate::engine) fn note_rtt(&mut self, sample: u64) {
         match self.smoothed_us {
             None => {
                 self.smoothed_us = Some(sample);

@@ -31,6 +31,9 @@ impl Replica {
                 bytes_max: EVENTS_MAX * size_of::<Event>(),
             },
         ];
+        for (name, bytes) in [("answers kept", self.kept_answers.bytes()), ("answers fetched", self.fetches.bytes())] {
+            queues.push(Queue { name, bytes, bytes_max: config.assembly_bytes_max });
+        }
         queues.push(Queue {
             name: "requests",
             bytes: self.asks.iter().map(|ask| ask.body.len()).sum(),

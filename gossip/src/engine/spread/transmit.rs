@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::peer::Peer;
+use super::peer::{Chunked, Peer};
 use crate::bytes::{Bytes, append};
 use crate::engine::config::{Now, ReplicaConfig};
 use crate::engine::repair::assembly::{CHUNK_BYTES, EAGER_CHUNKS, chunk_count, chunk_of};
+use crate::engine::repair::by_datagrams::KeptAnswers;
 use crate::engine::{Counters, Event, Log, Replica};
 use crate::wire::{Envelope, HEAD_BYTES, Kind, Message};
 
@@ -163,7 +164,7 @@ impl Replica {
             payload.push(&Message::Tail { seq: peer.sent, overdue: !std::mem::take(&mut peer.hurried) });
         }
         if data {
-            self.counters.chunks_sent += peer.send_chunks(&self.log, &mut payload);
+            self.counters.chunks_sent += peer.send_chunks(id, &self.log, &self.kept_answers, &mut payload);
             self.counters.events_resent += peer.serve_jobs(&self.log, &mut payload);
         }
         payload.bytes_max += ACK_BYTES;
@@ -279,22 +280,33 @@ impl Peer {
     }
 
     /// Chunks it asked for; says how many.
-    fn send_chunks(&mut self, log: &Log, payload: &mut Payload) -> u64 {
+    fn send_chunks(&mut self, id: ReplicaId, log: &Log, answers: &KeptAnswers, payload: &mut Payload) -> u64 {
         if !payload.is_empty() {
             return 0;
         }
-        while let Some((event, chunk)) = self.chunks.pop_front() {
-            match log.get(event) {
-                Some(bytes) if chunk < chunk_count(bytes.len()) => {
-                    push_chunk(event, chunk, bytes, payload);
+        while let Some((of, index)) = self.chunks.pop_front() {
+            let bytes = match of {
+                Chunked::Event(event) => log.get(event).map(|body| &body[..]),
+                Chunked::Answer(number) => answers.get(id, number),
+            };
+            match (of, bytes) {
+                (_, Some(bytes)) if index >= chunk_count(bytes.len()) => {}
+                (Chunked::Event(event), Some(bytes)) => {
+                    push_chunk(event, index, bytes, payload);
                     return 1;
                 }
-                Some(_) => {}
-                None => {
-                    self.chunks.retain(|(it, _)| *it != event);
+                (Chunked::Answer(number), Some(bytes)) => {
+                    let (total, data) = (total_of(bytes), Bytes(chunk_of(bytes, index)));
+                    payload.push(&Message::AnswerChunk { number, index, total, data });
+                    return 1;
+                }
+                (Chunked::Event(event), None) => {
+                    self.chunks.retain(|(it, _)| *it != of);
                     payload.push(&Message::NoEvent { event });
                     return 0;
                 }
+                // Its asker asks again, and hears that it is kept no more.
+                (Chunked::Answer(_), None) => self.chunks.retain(|(it, _)| *it != of),
             }
         }
         0
@@ -345,6 +357,9 @@ impl Peer {
 }
 
 fn push_chunk(event: Dot, index: u32, bytes: &[u8], payload: &mut Payload) {
-    let total = u32::try_from(bytes.len()).expect("limits keep events below 4 GiB");
-    payload.push(&Message::Chunk { event, index, total, data: Bytes(chunk_of(bytes, index)) });
+    payload.push(&Message::Chunk { event, index, total: total_of(bytes), data: Bytes(chunk_of(bytes, index)) });
+}
+
+fn total_of(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).expect("limits keep events, and answers by datagrams, below 4 GiB")
 }

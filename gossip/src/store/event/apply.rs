@@ -5,7 +5,6 @@
 
 use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
-use crate::Hlc;
 use crate::store::Store;
 use crate::store::cell::baseline::Baseline;
 use crate::store::cell::fingerprint::Fingerprint;
@@ -13,9 +12,6 @@ use crate::store::cell::{Class, Count, Dots, Path, Register, hash_of};
 use crate::store::event::{Body, Change, EventError, Foreign, Part};
 use crate::store::memory::bucket::{Bucket, put_count, remove_cells};
 use crate::store::memory::keys::Draft;
-
-/// Milliseconds by which stamps may run ahead of those seen while walls stand behind: 65 million events.
-const SLACK_MS: u64 = 1_000;
 
 /// What became of an event that was offered to the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +22,6 @@ pub enum Applied {
     Known,
     /// It waits for these events; nothing was touched.
     Waits(Vec<Missing>),
-    /// It is of the future by this store's wall clock, by so many milliseconds over the bound; nothing was touched.
-    Early {
-        /// How far its clock is ahead of the wall.
-        ahead_ms: u64,
-    },
     /// It carries, or names, this replica's own id and a seq that nobody was told of: the id is in use twice, or was used
     /// by a process whose disk has lost some.
     OwnId,
@@ -48,9 +39,13 @@ pub struct Missing {
 impl Store {
     /// Applies event `event` with this body, if it is the next of its origin and everything it names is here.
     ///
+    /// A stamp from the future is no reason to refuse it: a refused event blocks its origin, whereas this store stamps
+    /// what it writes later above all it has seen. Only what is beyond [`Hlc::SANE_MS_MAX`](crate::Hlc::SANE_MS_MAX) no
+    /// replica mints.
+    ///
     /// # Errors
     /// The body is malformed or breaks a rule; nothing was touched.
-    pub fn apply(&mut self, event: Dot, body: &[u8], wall_ms: u64) -> Result<Applied, EventError> {
+    pub fn apply(&mut self, event: Dot, body: &[u8]) -> Result<Applied, EventError> {
         let body = Body::decode(body, event, &self.limits)?;
         if event.replica == self.id {
             return Ok(if event.seq <= self.certain_seq() { Applied::Known } else { Applied::OwnId });
@@ -66,9 +61,6 @@ impl Store {
         if !missing.is_empty() {
             return Ok(Applied::Waits(missing));
         }
-        if let Some(ahead_ms) = self.too_early(body.clock, wall_ms) {
-            return Ok(Applied::Early { ahead_ms });
-        }
         self.warm_places(&body.places);
         for part in &body.parts {
             if self.seen(part.bucket, event.replica) < event.seq {
@@ -78,16 +70,6 @@ impl Store {
         self.vv.raise(event.replica, event.seq);
         self.clock = self.clock.max(body.clock);
         Ok(Applied::Now)
-    }
-
-    /// By how much `clock` is ahead of the wall, if that is beyond the bound.
-    ///
-    /// What is hardly later than what was seen before is not early, whatever the wall says: when the wall clocks of a
-    /// cluster are set back, events go on being stamped a little after the last ones, and must not wait for the wall.
-    pub(in crate::store) fn too_early(&self, clock: Hlc, wall_ms: u64) -> Option<u64> {
-        let ahead_ms = clock.wall_ms().saturating_sub(wall_ms);
-        let is_news = clock.wall_ms() > self.clock.wall_ms() + SLACK_MS;
-        (is_news && ahead_ms > self.limits.clock_ahead_ms_max).then_some(ahead_ms)
     }
 
     fn missing(&self, event: Dot, body: &Body<'_>) -> Vec<Missing> {

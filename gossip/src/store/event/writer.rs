@@ -57,6 +57,9 @@ pub enum WriteError {
         /// The limit.
         max: usize,
     },
+    /// The wall clock reads a time that no stamp may have.
+    #[error("this machine's clock is set beyond the year 2108; refusing to write until it is corrected")]
+    ClockInsane,
     /// Writing now would win over every later write of the others until their clocks catch up.
     #[error("clock is {ms} ms ahead of the cluster's; refusing to write until it is corrected")]
     ClockAhead {
@@ -109,6 +112,9 @@ impl Writer<'_> {
         let longest = key.len().max(name.len());
         if self.store.clock_ahead_ms > 0 {
             return Err(WriteError::ClockAhead { ms: self.store.clock_ahead_ms });
+        }
+        if self.wall_ms >= Hlc::SANE_MS_MAX {
+            return Err(WriteError::ClockInsane);
         }
         if longest > limits.name_bytes_max {
             return Err(WriteError::NameTooLong { bytes: longest, max: limits.name_bytes_max });

@@ -263,9 +263,9 @@ mod tests {
             let (sound, _) = from.encode_transfer(0, &theirs, usize::MAX, usize::MAX);
             from.clock = Hlc::at(WALL - 1);
             let (forged, _) = from.encode_transfer(0, &theirs, usize::MAX, usize::MAX);
-            let refused = to.join_transfer(&forged, WALL);
+            let refused = to.join_transfer(&forged);
             assert_eq!(refused, Err(TransferError::Illegal("cell later than its sender's clock")));
-            assert!(to.is_empty() && to.join_transfer(&sound, WALL).is_ok());
+            assert!(to.is_empty() && to.join_transfer(&sound).is_ok());
         }
     }
 }

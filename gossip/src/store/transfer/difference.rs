@@ -248,7 +248,7 @@ mod tests {
                     logs[from].extend(std::iter::from_fn(|| stores[from].poll_sealed()));
                     for event in logs[from].drain(..count.min(logs[from].len())) {
                         let dot = Dot::new(ReplicaId::new(from as u64 + 1), event.seq);
-                        let applied = stores[1 - from].apply(dot, &event.body, wall).unwrap();
+                        let applied = stores[1 - from].apply(dot, &event.body).unwrap();
                         assert_eq!(applied, Applied::Now, "what it names is the receiver's own");
                     }
                 }
@@ -260,20 +260,20 @@ mod tests {
     fn join_whole(into: &mut Store, from: &mut Store) {
         let theirs = into.bucket_fingerprints(0, BUCKETS);
         let (transfer, _) = from.encode_transfer(0, &theirs, usize::MAX, usize::MAX);
-        into.join_transfer(&transfer, WALL).unwrap();
+        into.join_transfer(&transfer).unwrap();
     }
 
     fn join_differences(into: &mut Store, from: &mut Store) -> usize {
         let theirs = into.bucket_fingerprints(0, BUCKETS);
         let (transfer, _) = from.encode_transfer(0, &theirs, usize::MAX, 0);
-        let differing = into.join_transfer(&transfer, WALL).unwrap().differing;
+        let differing = into.join_transfer(&transfer).unwrap().differing;
         if differing.is_empty() {
             return 0;
         }
         let sketch = into.sketch(differing.iter().map(|(bucket, _)| *bucket), 500, 7);
         let (transfer, count) = from.encode_differences(&sketch, usize::MAX).expect("symbols enough");
         assert_eq!(count, differing.len());
-        let joined = into.join_transfer(&transfer, WALL).unwrap();
+        let joined = into.join_transfer(&transfer).unwrap();
         assert_eq!(joined.refined + joined.known, count);
         count
     }
@@ -311,12 +311,12 @@ mod tests {
             let (mut transfer, _) = a.encode_differences(&sketch, usize::MAX).expect("symbols enough");
             *at.get_mut(&mut transfer) ^= flip;
             let before = account(&mut b);
-            if b.join_transfer(&transfer, WALL + 1_000_000).is_err() {
+            if b.join_transfer(&transfer).is_err() {
                 prop_assert_eq!(account(&mut b), before);
             } else {
                 account(&mut b);
             }
-            prop_assert!(b.join_transfer(&transfer[..transfer.len() - 1], WALL).is_err());
+            prop_assert!(b.join_transfer(&transfer[..transfer.len() - 1]).is_err());
         }
     }
 
@@ -339,7 +339,7 @@ mod tests {
         b.write(WALL + 100, 0, |w| w.set(b"k\x07", b"meanwhile")).unwrap();
         b.seal();
         let before = account(&mut b);
-        let joined = b.join_transfer(&transfer, WALL + 200).unwrap();
+        let joined = b.join_transfer(&transfer).unwrap();
         assert_eq!((joined.stale, joined.joined), (vec![bucket], 0));
         assert_eq!(account(&mut b), before);
     }
@@ -357,7 +357,7 @@ mod tests {
         b.write(WALL + 100, 0, |w| w.set(&other, b"meanwhile")).unwrap();
         b.seal();
         b.write(WALL + 101, 0, |w| w.delete(&other)).unwrap();
-        let joined = b.join_transfer(&transfer, WALL + 200).unwrap();
+        let joined = b.join_transfer(&transfer).unwrap();
         assert_eq!((joined.refined, joined.items), (1, 2));
         join_differences(&mut a, &mut b);
         join_differences(&mut b, &mut a);

@@ -6,14 +6,10 @@
 //! in their order, the events and transfers that came after the oldest of them began. Both go through what peers send:
 //! there is no second way into the store.
 
-use cahoots_crdt::{Dot, ReplicaId};
+use cahoots_crdt::ReplicaId;
 
 use crate::Limits;
-use crate::store::transfer::{Joined, TransferError};
-use crate::store::{Applied, EventError, Store};
-
-/// The time at which data from disk is read: no clock in it is of the future, whatever the wall says by now.
-const ALWAYS: u64 = u64::MAX;
+use crate::store::Store;
 
 impl Store {
     /// An empty store to load into. It mints nothing before it is told whose it is.
@@ -30,22 +26,6 @@ impl Store {
         self.encode_bucket(bucket)
     }
 
-    /// Joins an image, or a transfer that was joined before, as read back from disk.
-    ///
-    /// # Errors
-    /// As [`Store::join_transfer`].
-    pub fn load_transfer(&mut self, bytes: &[u8]) -> Result<Joined, TransferError> {
-        self.join_transfer(bytes, ALWAYS)
-    }
-
-    /// Applies an event that was applied before, as read back from disk.
-    ///
-    /// # Errors
-    /// As [`Store::apply`].
-    pub fn load_event(&mut self, event: Dot, body: &[u8]) -> Result<Applied, EventError> {
-        self.apply(event, body, ALWAYS)
-    }
-
     /// Everything is loaded, and `id` is the replica that wrote it. What becomes of the id is for [`Store::resume`].
     #[must_use]
     pub fn loaded_as(mut self, id: ReplicaId) -> Self {
@@ -56,7 +36,10 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use cahoots_crdt::Dot;
+
     use super::*;
+    use crate::store::Applied;
     use crate::store::{BUCKETS, Class};
 
     const A: ReplicaId = ReplicaId::new(1);
@@ -105,7 +88,7 @@ mod tests {
         fn receive(&mut self, from: &Disk) {
             for written in &from.journal {
                 if let Written::Event(dot, body) = written
-                    && self.store.apply(*dot, body, ALWAYS) == Ok(Applied::Now)
+                    && self.store.apply(*dot, body) == Ok(Applied::Now)
                 {
                     self.journal.push(Written::Event(*dot, body.clone()));
                 }
@@ -117,7 +100,7 @@ mod tests {
             let (transfer, _) = from.store.encode_transfer(first, &theirs, usize::MAX, usize::MAX);
             from.drain();
             self.drain();
-            self.store.join_transfer(&transfer, ALWAYS).unwrap();
+            self.store.join_transfer(&transfer).unwrap();
             self.journal.push(Written::Transfer(transfer));
         }
 
@@ -131,15 +114,15 @@ mod tests {
         fn load(&self, journal_from: usize) -> Store {
             let mut store = Store::to_load(Limits::default());
             for image in self.images.iter().flatten() {
-                store.load_transfer(image).unwrap();
+                store.join_transfer(image).unwrap();
             }
             for written in &self.journal[journal_from..] {
                 match written {
                     Written::Event(dot, body) => {
-                        let applied = store.load_event(*dot, body).unwrap();
+                        let applied = store.apply(*dot, body).unwrap();
                         assert!(matches!(applied, Applied::Now | Applied::Known), "{dot:?}: {applied:?}");
                     }
-                    Written::Transfer(bytes) => drop(store.load_transfer(bytes).unwrap()),
+                    Written::Transfer(bytes) => drop(store.join_transfer(bytes).unwrap()),
                 }
             }
             store
