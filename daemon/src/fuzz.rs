@@ -73,5 +73,6 @@ fn server() -> Server {
         durability: crate::state::Durability::default(),
         leave: tokio::sync::Notify::new(),
         drain: (1, std::time::Duration::ZERO),
+        stopping: std::sync::atomic::AtomicBool::new(false),
     }
 }

@@ -3,9 +3,10 @@
 mod process;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use process::cahoots;
 
@@ -120,12 +121,64 @@ fn a_key_is_made_for_its_owner_only_and_refused_once_others_can_read_it() {
     let keys = [0, 1].map(|_| stdout(cahoots().arg("keygen")));
     assert!(keys[0] != keys[1] && keys.iter().all(|key| key.trim_end().len() == 64), "{keys:?}");
 
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("the mode changes");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).expect("the mode changes");
     let mut serve = cahoots();
     serve.args(["serve", "--listen", "127.0.0.1:0", "--key-file"]).arg(&path);
     let output = serve.arg("--socket").arg(directory.path().join("s")).output().expect("the binary runs");
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("0640") && stderr(&output).contains("chmod 600"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("0604") && stderr(&output).contains("chmod 600"), "{}", stderr(&output));
+}
+
+/// A Secret that Kubernetes mounts for a group (`fsGroup`) belongs to root, and the process is somebody else.
+#[test]
+fn a_key_of_root_and_a_group_serves_a_process_in_that_group_and_no_other() {
+    let (user, group, secret_group) = (64_021_u32, 64_022_u32, 64_023_u32);
+    if !rustix::process::getuid().is_root() {
+        assert!(std::env::var_os("CAHOOTS_REQUIRE_ROOT").is_none(), "this test needs root");
+        eprintln!("\n*** SKIPPED: only root can try what another user may read ***\n");
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (key, binary) = (directory.path().join("key"), directory.path().join("cahoots"));
+    assert!(cahoots().args(["keygen", "--out"]).arg(&key).status().expect("the binary runs").success());
+    std::os::unix::fs::chown(&key, Some(0), Some(secret_group)).expect("root may");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o440)).expect("the mode changes");
+    // The user of the test may not be able to reach where the binary was built.
+    fs::copy(env!("CARGO_BIN_EXE_cahoots"), &binary).expect("a copy of the binary");
+    let run = directory.path().join("run");
+    fs::create_dir(&run).expect("a directory");
+    std::os::unix::fs::chown(&run, Some(user), Some(group)).expect("root may");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("the mode changes");
+    let serve = |groups: &str, node: &str| {
+        let mut serve = Command::new("setpriv");
+        serve.args(["--reuid", &user.to_string(), "--regid", &group.to_string()]);
+        if groups.is_empty() {
+            serve.arg("--clear-groups")
+        } else {
+            serve.args(["--groups", groups])
+        };
+        serve.arg(&binary).args(["serve", "--listen", "127.0.0.1:0", "--node", node, "--key-file"]).arg(&key);
+        serve.arg("--socket").arg(run.join(node));
+        serve
+    };
+
+    let mut served = serve(&secret_group.to_string(), "in").stdout(Stdio::piped()).spawn().expect("setpriv runs");
+    let mut first = String::new();
+    BufReader::new(served.stdout.take().expect("piped")).read_line(&mut first).expect("a line");
+    let _ = served.kill();
+    let _ = served.wait();
+    assert!(first.starts_with("socket: "), "{first:?}");
+
+    let refused = serve("", "out").output().expect("setpriv runs");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("Permission denied"), "{}", stderr(&refused));
+
+    // The owner of the file is not in its group: others are let in whom nobody here knows.
+    std::os::unix::fs::chown(&key, Some(user), Some(secret_group)).expect("root may");
+    let refused = serve("", "owner").output().expect("setpriv runs");
+    assert_eq!(refused.status.code(), Some(1));
+    let text = stderr(&refused);
+    assert!(text.contains("0440") && text.contains(&secret_group.to_string()) && text.contains("chmod 600"), "{text}");
 }
 
 /// Flags and subcommands are a promise: this is what they are. To accept a change: `CAHOOTS_BLESS=1 cargo test`.

@@ -219,15 +219,36 @@ fn on_a_full_disk_memory_goes_on_and_says_so_and_everything_is_kept_once_there_i
         assert_eq!(daemon.terminate().code(), Some(6));
         let (code, shown, errors) = run(&["check", &disk.path().join("data").to_string_lossy()], &disk.within());
         assert_eq!(code, Some(0), "what is there is sound: {shown}{errors}");
-        let (code, log) = Daemon::start_in_vain(setup.clone());
-        assert_eq!(code, Some(4), "no space even to begin: {log}");
-        assert!(log.contains("No space left") && log.contains("disk/data/"), "{log}");
 
-        // Space returns while it runs.
-        std::fs::remove_file(&ballast).expect("it is there");
+        // No space even to begin: it serves as one whose disk has become full just now, under an id the disk does not know.
         let daemon = Daemon::start(setup.clone());
         daemon.await_peers(1);
         assert_eq!(daemon.ask("GET kept"), Value::text("1"));
+        let storage = daemon.status().at("storage").clone();
+        assert_eq!(*storage.at("state"), Value::text("failing"));
+        let error = info(&daemon, "storage_error");
+        assert!(error.contains("No space left") && error.contains("disk/data/"), "it names the file: {error}");
+        let written = daemon.client().call(&[b"SET", b"begun", b"full"]);
+        match (policy, &written) {
+            ("always", Value::Error(refusal)) => assert!(refusal.starts_with("MISCONF"), "{refusal}"),
+            ("everysec", written) => assert_eq!(*written, Value::text("OK")),
+            _ => panic!("{policy}: {written:?}"),
+        }
+        let log = std::fs::read_to_string(setup.log()).expect("a log");
+        assert!(log.contains("nothing new is kept"), "{log}");
+        let fresh = daemon.status().at("id").clone();
+
+        // Space returns while it runs.
+        std::fs::remove_file(&ballast).expect("it is there");
+        await_written(&daemon);
+        assert_eq!(daemon.terminate().code(), Some(0));
+        let daemon = Daemon::start(setup.clone());
+        daemon.await_peers(1);
+        assert_eq!(*daemon.status().at("id"), fresh, "the id is the disk's by now, and everything is there");
+        assert_eq!(daemon.ask("GET kept"), Value::text("1"));
+        if policy == "everysec" {
+            assert_eq!(daemon.ask("GET begun"), Value::text("full"));
+        }
         std::fs::write(&ballast, vec![1; 8 << 20]).expect("there is space");
         fill(&daemon);
         std::fs::remove_file(&ballast).expect("it is there");
@@ -250,7 +271,7 @@ fn on_a_full_disk_memory_goes_on_and_says_so_and_everything_is_kept_once_there_i
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_to_or_entered_is_refused_with_its_name() {
+fn a_read_only_directory_is_served_from_memory_and_a_new_or_forbidden_one_refused() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let disk = SmallDisk::new(&directory.path().join("disk"), 8);
     let mut setup = Setup::new("a", directory.path()).stored(&disk.path().join("data"));
@@ -259,15 +280,31 @@ fn a_directory_that_cannot_be_written_to_or_entered_is_refused_with_its_name() {
     assert_eq!(daemon.ask("SET k 1"), Value::text("OK"));
     assert_eq!(daemon.terminate().code(), Some(0));
     disk.set_read_only(true);
-    let (code, log) = Daemon::start_in_vain(setup.clone());
+    // A new directory has nothing to serve.
+    let mut new = Setup::new("n", directory.path()).stored(&disk.path().join("new"));
+    new.within = disk.within();
+    let (code, log) = Daemon::start_in_vain(new);
     assert_eq!(code, Some(4), "{log}");
-    assert!(log.contains("Read-only file system") && log.contains("disk/data/lock"), "{log}");
+    assert!(log.contains("Read-only file system") && log.contains("disk/new"), "{log}");
     // What it holds can be read, and moved to another.
     let data = disk.path().join("data").to_string_lossy().into_owned();
     assert_eq!(run(&["check", &data], &disk.within()).0, Some(0));
     let (code, exported, errors) = run(&["export", &data], &disk.within());
     assert!(code == Some(0) && exported.contains("\"k\""), "{exported}{errors}");
+    // What was used before is served from memory, and kept again once that can be.
+    let daemon = Daemon::start(setup.clone());
+    assert_eq!(daemon.ask("GET k"), Value::text("1"));
+    let error = info(&daemon, "storage_error");
+    assert!(error.contains("Read-only file system") && error.contains("disk/data/"), "{error}");
+    let (code, log) = Daemon::start_in_vain(Setup { node: "second".into(), ..setup.clone() });
+    assert!(code == Some(4) && log.contains("in use by another process"), "it is locked all the same: {log}");
+    assert_eq!(daemon.ask("SET later 2"), Value::text("OK"));
     disk.set_read_only(false);
+    await_written(&daemon);
+    assert_eq!(daemon.terminate().code(), Some(0));
+    let daemon = Daemon::start(setup.clone());
+    assert_eq!(daemon.ask("MGET k later"), Value::Array(["1", "2"].map(Value::text).into()));
+    drop(daemon);
     // Somebody else's: the superuser of a namespace may do nothing there, and anybody else neither.
     let data = disk.path().join("theirs");
     let theirs = disk.from_outside().join("theirs");

@@ -226,6 +226,7 @@ fn server() -> Server {
         stats: Stats::default(),
         durability: Durability::default(),
         leave: tokio::sync::Notify::new(),
+        stopping: std::sync::atomic::AtomicBool::new(false),
         drain: (1, std::time::Duration::ZERO),
     }
 }

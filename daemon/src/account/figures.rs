@@ -83,11 +83,16 @@ figures! {
         |it| some(format!("{}.00", not_ready(it)?.percent()));
     LOADING_ETA = "loading_eta_seconds", Seconds, "When to look again; the time left is not known.",
         |it| not_ready(it).map(|_| Value::Number(1));
-    READY = "ready", Flag, "Whether the replica serves, and has all that its cluster has.",
-        |it| some(serving(it) && it.status().standing.is_whole());
+    READY = "ready", Flag, "Whether new work should come here: all data is there, and the daemon does not stop.", |it| {
+        let server = it.server;
+        let status = it.status();
+        some(server.is_ready(&status.readiness, status.standing))
+    };
     SERVING = "serving", Flag, "Whether commands on data are answered from what the replica has.", |it| some(serving(it));
     STANDING = "standing", Text, "What the replica is to those that join: whole, or in which way not.",
         |it| some(it.status().standing.name());
+    STOPPING = "stopping", Flag, "Whether the daemon was told to stop, and serves its clients until they have gone.",
+        |it| some(it.server.is_stopping());
     JOINED_PERCENT = "joined_percent", Percent, "Of what the peers had when the replica came, how much it has.",
         |it| some(u64::from(it.status().progress.percent));
     JOINING_PERCENT = "joining_percent", Percent, "The same while something is missing.",

@@ -56,8 +56,9 @@ impl Disk {
         let opened = self.open(server).await?;
         let report = opened.report.clone();
         // An id drawn at random is what a node that sleeps has.
-        let id = report.resume.unwrap_or_else(|| node.id());
-        let (store, ready) = blocking(move || opened.begin(id)).await?;
+        let fresh = node.id();
+        let (store, ready) = blocking(move || opened.begin(fresh)).await?;
+        let (id, resumed) = (ready.id(), report.resume == Some(ready.id()));
         let (keys, took_ms) = (store.len(), begun.elapsed().as_millis());
         info!(directory = %self.options.directory.display(), keys, log_bytes = report.log_bytes, took_ms, "data loaded");
         if report.dropped_bytes > 0 {
@@ -72,9 +73,16 @@ impl Disk {
                 "this machine's clock is behind what it was when the directory was last used; clocks of new writes go on from there"
             );
         }
-        match report.new_id_because {
+        if let Some(why) = ready.waits_for_space() {
+            warn!(
+                why,
+                "the data directory cannot be written to: what is there is served, nothing new is kept, and writing is tried again"
+            );
+        }
+        let no_space = || ready.waits_for_space().map(|_| "the data directory cannot be written to");
+        match report.new_id_because.or_else(no_space) {
             Some(why) => info!(%id, why, "going on under a new replica id"),
-            None => info!(%id, resumed = report.resume.is_some(), "replica id"),
+            None => info!(%id, resumed, "replica id"),
         }
         // Records are kept from the first moment. But who writes them comes after the data: a bucket must not be imaged
         // before it is there.
@@ -85,7 +93,7 @@ impl Disk {
         let storage = ready.start(node.clone(), self.policy)?;
         waker.get_or_init(|| storage.waker()).wake();
         server.durability.directory_read();
-        if report.resume.is_some() {
+        if resumed {
             self.confirm_id(node).await;
         }
         server.durability.loaded(storage);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
@@ -13,7 +14,7 @@ use tracing::{error, info, warn};
 
 use super::{CliResult, EXIT_ID_IN_USE, EXIT_NOT_HANDED_OVER, EXIT_NOT_KEPT, EXIT_STORAGE, disk, log, print};
 use crate::config::{Config, Flags, read_key};
-use crate::server::Listeners;
+use crate::server::{LINGER_LOOK, Linger, Listeners};
 use crate::state::{Durability, Server, Stats};
 use crate::storage::StorageError;
 use cahoots_gossip::driver::{Node, NodeConfig, NodeFailure};
@@ -37,7 +38,7 @@ async fn run(config: Config, started: Instant) -> CliResult {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut stop = async || {
         tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
+            _ = terminate.recv() => SIGTERM,
             _ = interrupt.recv() => "SIGINT",
         }
     };
@@ -46,6 +47,7 @@ async fn run(config: Config, started: Instant) -> CliResult {
     let listeners = Listeners::bind(config.socket.value.clone(), mode, config.tcp.value)?;
     let node = Node::asleep(node_config(&config)?).await?;
     let disk = disk::Disk::new(&config);
+    let linger_bound = Duration::from_millis(config.linger_ms.value);
     let (replicas, bound) = (config.drain_replicas.value, Duration::from_millis(config.drain_ms.value));
     let server = Arc::new(Server {
         node: config.node.value,
@@ -60,6 +62,7 @@ async fn run(config: Config, started: Instant) -> CliResult {
         durability: disk.as_ref().map_or_else(Durability::default, |_| Durability::of_a_directory()),
         leave: Notify::new(),
         drain: (replicas, bound),
+        stopping: AtomicBool::new(false),
     });
 
     // Clients are let in at once, and told that data is being loaded for as long as it is.
@@ -87,6 +90,15 @@ async fn run(config: Config, started: Instant) -> CliResult {
             failure = node.failed() => End::Failed(failure),
             ended = live => ended.unwrap_or_else(End::NoStorage),
         };
+        // Who types ^C, or sends the order by a command, waits for the end. A process that is loading serves nobody.
+        if matches!(end, End::Stopped(SIGTERM)) && !linger_bound.is_zero() && !server.durability.is_loading() {
+            tokio::select! {
+                () = linger(&node, &server, linger_bound) => {}
+                reason = stop() => info!(reason, "serving no longer"),
+                () = server.leave.notified() => info!(reason = "CAHOOTS LEAVE", "serving no longer"),
+                failure = node.failed() => end = End::Failed(failure),
+            }
+        }
     };
     listeners.serve(&node, &server, until).await;
 
@@ -133,6 +145,31 @@ async fn run(config: Config, started: Instant) -> CliResult {
         }
         None => Ok(ExitCode::from(EXIT_NOT_HANDED_OVER)),
     }
+}
+
+/// The order to stop after which clients are still served for a while.
+const SIGTERM: &str = "SIGTERM";
+
+/// Goes on serving clients, while everybody is told that no new work should come here, until they have gone or have had
+/// `bound`.
+async fn linger(node: &Node, server: &Server, bound: Duration) {
+    server.stopping.store(true, Relaxed);
+    let clients = server.stats.clients.load(Relaxed);
+    info!(
+        reason = SIGTERM,
+        clients,
+        linger_ms = bound.as_millis(),
+        "stopping; clients are served until they have gone"
+    );
+    node.announce_ready(false).await;
+    let mut linger = Linger::begin(Instant::now(), bound, &server.stats);
+    let why = loop {
+        tokio::time::sleep(LINGER_LOOK).await;
+        if let Some(why) = linger.over(Instant::now(), &server.stats) {
+            break why;
+        }
+    };
+    info!(%why, clients = server.stats.clients.load(Relaxed), "serving no longer");
 }
 
 /// Why a node stops.

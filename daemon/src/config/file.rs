@@ -58,6 +58,7 @@ pub(super) struct Table {
     pub(super) appendfsync: Option<AppendFsync>,
     pub(super) new_id: Option<bool>,
     pub(super) repair: Option<bool>,
+    pub(super) linger_ms: Option<u64>,
     pub(super) drain_replicas: Option<usize>,
     pub(super) drain_ms: Option<u64>,
     pub(super) tcp: Option<SocketAddr>,

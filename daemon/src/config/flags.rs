@@ -94,6 +94,10 @@ pub struct Flags {
         default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     pub repair: Option<bool>,
 
+    /// At SIGTERM: how long to go on serving clients that are at work, in milliseconds; 0 cuts them at once [default: 4000]
+    #[arg(long, env = "CAHOOTS_LINGER_MS", value_name = "MS")]
+    pub linger_ms: Option<u64>,
+
     /// At SIGTERM: how many replicas must have everything this node wrote [default: 1]
     #[arg(long, env = "CAHOOTS_DRAIN_REPLICAS", value_name = "COUNT")]
     pub drain_replicas: Option<usize>,
@@ -119,7 +123,8 @@ pub struct Flags {
     #[arg(long, env = "CAHOOTS_TCP", value_name = "ADDRESS")]
     pub tcp: Option<SocketAddr>,
 
-    /// File with the cluster's key: 64 hex digits or 32 bytes, readable by this user only
+    /// File with the cluster's key: 64 hex digits or 32 bytes, readable by its owner and at most by a group of
+    /// this process
     #[arg(long, env = "CAHOOTS_KEY_FILE", value_name = "FILE")]
     pub key_file: Option<PathBuf>,
 

@@ -1,11 +1,13 @@
 //! The file with the cluster's key.
 //!
-//! Whoever reads it can read and write the whole cluster, so a file others may read is refused: a warning would be
-//! one more line in a log.
+//! Whoever reads it can read and write the whole cluster, so a file that strangers may read, or anybody but its owner
+//! may change, is refused: a warning would be one more line in a log. A group that this process is in may read it: that
+//! is how Kubernetes hands a Secret to a process that is not root (`fsGroup`: root:GID, mode 0440, on a volume that is
+//! read-only, so that nothing could be changed about it).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -29,13 +31,15 @@ pub enum KeyFileError {
         /// What the system said.
         source: io::Error,
     },
-    /// Others could have read it.
-    #[error("the key file {path:?} has mode {mode:04o}: others than its owner have access; run `chmod 600 {path:?}`")]
+    /// Others could have read it, or changed it.
+    #[error("the key file {path:?} has mode {mode:04o}: {}; run `chmod {:03o} {path:?}`", .access.text(), .access.remedy())]
     OpenToOthers {
         /// The file.
         path: PathBuf,
         /// Its mode.
         mode: u32,
+        /// Whose access that is.
+        access: Access,
     },
     /// It holds something else.
     #[error(
@@ -47,6 +51,58 @@ pub enum KeyFileError {
     },
 }
 
+/// Access to a key file that nobody should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// Everybody has some.
+    Everybody,
+    /// Its group may change it.
+    GroupWrites,
+    /// A group that this process is not in, with this number, may read it.
+    StrangeGroup(u32),
+}
+
+impl Access {
+    fn text(self) -> String {
+        match self {
+            Self::Everybody => "every user of this machine has access".to_owned(),
+            Self::GroupWrites => "others than its owner may change it".to_owned(),
+            Self::StrangeGroup(gid) => {
+                format!("its group, {gid}, may read it, and this process is not in that group")
+            }
+        }
+    }
+
+    /// The least change that makes the file acceptable.
+    fn remedy(self) -> u32 {
+        match self {
+            Self::Everybody | Self::StrangeGroup(_) => 0o600,
+            Self::GroupWrites => 0o640,
+        }
+    }
+}
+
+/// What is wrong with a file of this mode, whose group is `gid`, for a process in `groups`.
+fn objection(mode: u32, gid: u32, groups: &[u32]) -> Option<Access> {
+    if mode & 0o007 != 0 {
+        Some(Access::Everybody)
+    } else if mode & 0o020 != 0 {
+        Some(Access::GroupWrites)
+    } else if mode & 0o070 != 0 && !groups.contains(&gid) {
+        Some(Access::StrangeGroup(gid))
+    } else {
+        None
+    }
+}
+
+/// The groups this process is in.
+fn own_groups() -> io::Result<Vec<u32>> {
+    let supplementary = rustix::process::getgroups()?;
+    let all = supplementary.into_iter().chain([rustix::process::getegid()]);
+    Ok(all.map(rustix::process::Gid::as_raw).collect())
+}
+
 /// Reads the key in `path`.
 ///
 /// # Errors
@@ -55,9 +111,10 @@ pub fn read_key(path: &Path) -> Result<[u8; KEY_BYTES], KeyFileError> {
     let io = |source| KeyFileError::Io { action: "read", path: path.to_owned(), source };
     let file = File::open(path).map_err(io)?;
     // Of the file that is open, not of what has the name by now.
-    let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::OpenToOthers { path: path.to_owned(), mode });
+    let found = file.metadata().map_err(io)?;
+    let mode = found.mode() & 0o777;
+    if let Some(access) = objection(mode, found.gid(), &own_groups().map_err(io)?) {
+        return Err(KeyFileError::OpenToOthers { path: path.to_owned(), mode, access });
     }
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(io)?;
@@ -111,15 +168,37 @@ mod tests {
     }
 
     #[test]
-    fn a_key_others_can_read_is_refused() {
+    fn a_group_of_this_process_may_read_a_key_and_nobody_but_its_owner_may_change_it() {
+        use Access::{Everybody, GroupWrites, StrangeGroup};
+        for (mode, in_group, elsewhere) in [
+            (0o600, None, None),
+            (0o400, None, None),
+            (0o440, None, Some(StrangeGroup(7))),
+            (0o640, None, Some(StrangeGroup(7))),
+            (0o610, None, Some(StrangeGroup(7))),
+            (0o620, Some(GroupWrites), Some(GroupWrites)),
+            (0o660, Some(GroupWrites), Some(GroupWrites)),
+            (0o604, Some(Everybody), Some(Everybody)),
+            (0o602, Some(Everybody), Some(Everybody)),
+            (0o601, Some(Everybody), Some(Everybody)),
+            (0o444, Some(Everybody), Some(Everybody)),
+        ] {
+            assert_eq!(objection(mode, 7, &[1, 7]), in_group, "{mode:o}");
+            assert_eq!(objection(mode, 7, &[1, 2]), elsewhere, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_key_others_can_read_is_refused_with_the_way_out() {
+        use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         write_key(&path, &"00ff".repeat(16)).unwrap();
         assert!(read_key(&path).is_ok());
-        for mode in [0o640, 0o604, 0o620, 0o601] {
+        for (mode, remedy) in [(0o620, "chmod 640"), (0o604, "chmod 600"), (0o601, "chmod 600")] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             let refusal = read_key(&path).unwrap_err().to_string();
-            assert!(refusal.contains(&format!("{mode:04o}")) && refusal.contains("chmod 600"), "{refusal}");
+            assert!(refusal.contains(&format!("{mode:04o}")) && refusal.contains(remedy), "{refusal}");
         }
         assert!(matches!(write_key(&path, ""), Err(KeyFileError::Io { .. })), "an existing key is not overwritten");
     }

@@ -19,7 +19,7 @@ use thiserror::Error;
 
 pub use file::FileError;
 pub use flags::{Flags, Locate};
-pub use key_file::{KeyFileError, read_key, write_key};
+pub use key_file::{Access, KeyFileError, read_key, write_key};
 pub use value::{LogFormat, LogLevel, Seconds, SocketMode};
 
 use crate::server::default_socket;
@@ -32,6 +32,10 @@ const DEFAULT_PORT: u16 = 7101;
 /// A peer that is up is known after half a second, so after twenty times that none is to be expected; and a node whose id is
 /// in use elsewhere has ended by then, without having served anybody.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long clients are served after SIGTERM, in milliseconds. With [`DRAIN_MS`] and a second for the farewell this stays
+/// within the ten seconds after which docker kills, and well within the thirty of a pod; half of it, two seconds, is what an
+/// application with an open connection has for the way to its last write.
+const LINGER_MS: u64 = 4_000;
 /// How long a stopping node takes to hand its writes over, in milliseconds. Well within the ten seconds that service
 /// managers and container runtimes wait before they kill.
 const DRAIN_MS: u64 = 5_000;
@@ -104,6 +108,8 @@ pub struct Config {
     pub new_id: Setting<bool>,
     /// Whether a damaged directory is loaded as far as it can be.
     pub repair: Setting<bool>,
+    /// How long clients are served after the order to stop, at most, in milliseconds.
+    pub linger_ms: Setting<u64>,
     /// How many replicas must have everything before this node stops.
     pub drain_replicas: Setting<usize>,
     /// How long it waits for that, in milliseconds.
@@ -214,6 +220,7 @@ impl Config {
             appendfsync: layers.pick("appendfsync", flags.appendfsync, table.appendfsync, AppendFsync::default),
             new_id: layers.pick("new-id", flags.new_id, table.new_id, || false),
             repair: layers.pick("repair", flags.repair, table.repair, || false),
+            linger_ms: layers.pick("linger-ms", flags.linger_ms, table.linger_ms, || LINGER_MS),
             drain_replicas: layers.pick("drain-replicas", flags.drain_replicas, table.drain_replicas, || 1),
             drain_ms: layers.pick("drain-ms", flags.drain_ms, table.drain_ms, || DRAIN_MS),
             tcp: layers.pick("tcp", flags.tcp.map(Some), table.tcp.map(Some), || None),
@@ -288,6 +295,7 @@ impl Config {
         line("new-id", Some(toml::Value::Boolean(self.new_id.value)), &self.new_id.source);
         line("repair", Some(toml::Value::Boolean(self.repair.value)), &self.repair.source);
         let number = |number: u64| Some(toml::Value::Integer(i64::try_from(number).unwrap_or(i64::MAX)));
+        line("linger-ms", number(self.linger_ms.value), &self.linger_ms.source);
         line("drain-replicas", number(self.drain_replicas.value as u64), &self.drain_replicas.source);
         line("drain-ms", number(self.drain_ms.value), &self.drain_ms.source);
         line("tcp", self.tcp.value.and_then(|address| text(address.to_string())), &self.tcp.source);

@@ -93,6 +93,7 @@ mod tests {
             durability,
             leave: tokio::sync::Notify::new(),
             drain: (1, Duration::ZERO),
+            stopping: AtomicBool::new(false),
         }
     }
 

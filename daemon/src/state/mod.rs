@@ -41,4 +41,6 @@ pub struct Server {
     pub leave: tokio::sync::Notify,
     /// How many replicas must have everything before it does, and how long it waits for them.
     pub drain: (usize, std::time::Duration),
+    /// Set once the daemon was told to stop, while it still serves: nobody should begin to rely on it.
+    pub stopping: std::sync::atomic::AtomicBool,
 }

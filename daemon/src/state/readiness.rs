@@ -1,9 +1,10 @@
 //! Whether commands on data are answered: one answer for refusals, for `INFO`, and for people.
 
 use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::state::Server;
-use cahoots_gossip::engine::Readiness;
+use cahoots_gossip::engine::{Readiness, Standing};
 
 /// Why commands on data are refused for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,19 @@ impl fmt::Display for NotReady {
 }
 
 impl Server {
+    /// Whether new work should come here: the replica serves and has all that it knows of, its data is there, and the daemon
+    /// does not stop.
+    #[must_use]
+    pub fn is_ready(&self, replica: &Readiness, standing: Standing) -> bool {
+        replica.is_ready() && standing.is_whole() && !self.durability.is_loading() && !self.is_stopping()
+    }
+
+    /// Whether the daemon was told to stop, and serves those who are here until they have gone.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
     /// Why commands on data are refused, if they are; `replica` is how far the replica is with its cluster.
     #[must_use]
     pub fn not_ready(&self, replica: &Readiness) -> Option<NotReady> {

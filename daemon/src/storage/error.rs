@@ -82,6 +82,13 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether this says no more than that nothing can be written for now: the volume is full, or read-only. What is there
+    /// can be read, and a person can give it space while the process runs.
+    pub(super) fn is_want_of_space(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull))
+    }
+
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

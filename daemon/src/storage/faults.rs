@@ -82,6 +82,11 @@ impl FaultyFiles {
         state.fault = None;
     }
 
+    /// From now on nothing can be written for want of space, or everything can.
+    pub(super) fn set_full(&self, full: bool) {
+        self.state.lock().unwrap().fault = full.then_some((Fault::Write, When::Every(1)));
+    }
+
     pub(super) fn failures(&self) -> u64 {
         self.state.lock().unwrap().failures
     }
@@ -95,7 +100,9 @@ impl FaultyFiles {
         state.fired |= due;
         if due || state.broken {
             state.failures += 1;
-            return Err(io::Error::other(format!("{fault:?} fails as told")));
+            // As a disk without space says it: then a start goes on without it.
+            let kind = if fault == Fault::Write { io::ErrorKind::StorageFull } else { io::ErrorKind::Other };
+            return Err(io::Error::new(kind, format!("{fault:?} fails as told")));
         }
         Ok(())
     }

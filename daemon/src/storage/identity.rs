@@ -114,7 +114,11 @@ impl Lock {
     /// Takes the directory; whoever has it keeps it.
     pub(super) fn take(directory: &Path) -> Result<Self, StorageError> {
         let path: PathBuf = directory.join(LOCK);
-        let opened = File::options().create(true).write(true).truncate(false).open(&path);
+        let opened = match File::options().create(true).write(true).truncate(false).open(&path) {
+            // What is there can be read, and is ours alone all the same.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem && path.exists() => File::open(&path),
+            opened => opened,
+        };
         let file = opened.map_err(StorageError::io("open", &path))?;
         Self::locked(file, FlockOperation::NonBlockingLockExclusive, directory)
     }

@@ -107,7 +107,7 @@ pub struct Log {
 }
 
 /// What a log goes on from.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Start {
     /// Path, first position, bytes.
     pub segments: Vec<(PathBuf, u64, u64)>,
@@ -129,12 +129,24 @@ impl Log {
     /// # Errors
     /// See [`StorageError`]; what was written in part is behind the end.
     pub fn open(directory: &Path, files: Arc<dyn Files>, start: Start) -> Result<Self, StorageError> {
+        let gap = start.gap;
+        let mut log = Self::unopened(directory, files, start);
+        if gap {
+            log.begin_gap()?;
+        } else {
+            log.begin_segment(false)?;
+        }
+        Ok(log)
+    }
+
+    /// What was loaded, as a log that cannot be written to yet: before anything is, [`Log::begin_gap`] must have worked.
+    pub(super) fn unopened(directory: &Path, files: Arc<dyn Files>, start: Start) -> Self {
         let segments = start.segments.into_iter().map(|(path, first, bytes)| Segment { path, first, bytes });
         let mut images = vec![Image::default(); BUCKETS];
         for (image, (position, bytes)) in images.iter_mut().zip(start.images) {
             *image = Image { position, bytes, synced: position };
         }
-        let mut log = Self {
+        Self {
             directory: directory.to_owned(),
             files,
             segments: segments.collect(),
@@ -149,13 +161,7 @@ impl Log {
             unsynced_bytes: 0,
             buffer: Vec::new(),
             sizes: start.sizes,
-        };
-        if start.gap {
-            log.begin_gap()?;
-        } else {
-            log.begin_segment(false)?;
         }
-        Ok(log)
     }
 
     /// The last position written.

@@ -9,6 +9,12 @@
 //! one had told others comes back from them, as from any peer that is gone. A directory found at another place is
 //! refused: only a person knows whether it was moved or copied.
 //!
+//! A directory that cannot be written to at the start, because its volume is full or read-only, is loaded all the same. But
+//! the note of the clean stop cannot be taken away then, so the process must not mint anything under the old id: whoever
+//! finds the note later would go on under that id once more. It takes a fresh one, which the disk does not know, and
+//! stands as a running process does whose disk has become full: memory goes on, nothing is promised, and once writing works the
+//! directory is taken over under that fresh id ([`Takeover`]) and everything is written anew.
+//!
 //! The layout of the files is documented in `docs/storage-format.md`.
 
 mod error;
@@ -97,6 +103,8 @@ pub struct Opened {
     start: Start,
     discard: Vec<PathBuf>,
     last_wall_ms: u64,
+    /// Nobody has used it before.
+    is_new: bool,
     /// What was loaded.
     pub store: Store,
     /// What was found out on the way.
@@ -168,6 +176,7 @@ pub fn open(options: Options, files: Arc<dyn Files>, progress: &Progress) -> Res
         gap,
         sizes: Sizes::default(),
     };
+    let is_new = known.is_none() && scan.stretch.is_none();
     let last_wall_ms = known.map_or(0, |known| known.wall_ms.max(store.clock().wall_ms()));
     let report = Report {
         resume,
@@ -177,7 +186,7 @@ pub fn open(options: Options, files: Arc<dyn Files>, progress: &Progress) -> Res
         clock_back_ms: last_wall_ms.saturating_sub(wall_ms()),
         repaired: scan.repaired,
     };
-    Ok(Opened { options, files, lock, start, discard: scan.discard, last_wall_ms, store, report })
+    Ok(Opened { options, files, lock, start, discard: scan.discard, last_wall_ms, is_new, store, report })
 }
 
 /// What a directory that nobody uses holds.
@@ -227,14 +236,41 @@ pub fn read(directory: &Path, limits: Limits, progress: &Progress) -> Result<Con
     })
 }
 
+/// What makes a directory this process's own on the disk, too.
+#[derive(Debug)]
+struct Takeover {
+    directory: PathBuf,
+    files: Arc<dyn Files>,
+    identity: Identity,
+    discard: Vec<PathBuf>,
+}
+
+impl Takeover {
+    /// Takes the note of the last clean stop away, and what is behind the end of the log. On disk when it returns. If it
+    /// fails, it can be tried again.
+    fn run(&self) -> Result<(), StorageError> {
+        self.identity.write(&self.directory, &*self.files)?;
+        // Latest first: what is left after an interruption is still behind a place where the log ends.
+        for path in self.discard.iter().rev() {
+            self.files.remove(path).map_err(StorageError::io("remove", path))?;
+        }
+        Ok(())
+    }
+}
+
 impl Opened {
     /// Takes the note of the last clean stop away and begins a new segment: from here on the directory is in use by the
-    /// replica `id`. On disk when it returns. Gives the loaded store back.
+    /// replica of [`Ready::id`], which is the one to go on under or, if there is none, `fresh`. On disk when it returns. Gives
+    /// the loaded store back.
+    ///
+    /// If the disk has no space for that, or is read-only, the replica is `fresh` whatever the directory says, and
+    /// [`Ready::waits_for_space`]: then storage begins as one that fails.
     ///
     /// # Errors
-    /// The directory cannot be written to; `id` must not mint anything then.
-    pub fn begin(self, id: ReplicaId) -> Result<(Store, Ready), StorageError> {
-        let Self { options, files, lock, start, discard, last_wall_ms, store, .. } = self;
+    /// The directory cannot be written to for another reason, or was never used; nothing may be minted then.
+    pub fn begin(self, fresh: ReplicaId) -> Result<(Store, Ready), StorageError> {
+        let Self { options, files, lock, start, discard, last_wall_ms, store, report, is_new } = self;
+        let id = report.resume.unwrap_or(fresh);
         let identity = Identity {
             cluster: options.cluster,
             id,
@@ -243,14 +279,24 @@ impl Opened {
             stopped: None,
             wall_ms: wall_ms(),
         };
-        identity.write(&options.directory, &*files)?;
-        // Latest first: what is left after an interruption is still behind a place where the log ends.
-        for path in discard.iter().rev() {
-            files.remove(path).map_err(StorageError::io("remove", path))?;
-        }
-        let log = Log::open(&options.directory, Arc::clone(&files), start)?;
-        files.sync_directory(&options.directory).map_err(StorageError::io("sync", &options.directory))?;
-        Ok((store, Ready { directory: options.directory, files, lock, identity, log, last_wall_ms }))
+        let directory = options.directory;
+        let mut takeover = Takeover { directory: directory.clone(), files: Arc::clone(&files), identity, discard };
+        let opened = takeover.run().and_then(|()| {
+            let log = Log::open(&directory, Arc::clone(&files), start.clone())?;
+            files.sync_directory(&directory).map_err(StorageError::io("sync", &directory))?;
+            Ok(log)
+        });
+        let (log, identity, waits) = match opened {
+            Ok(log) => (log, takeover.identity, None),
+            // A directory that was never used has nothing to serve: better told at the start than after it.
+            Err(error) if error.is_want_of_space() && !is_new => {
+                takeover.identity.id = fresh;
+                let log = Log::unopened(&directory, Arc::clone(&files), start);
+                (log, takeover.identity.clone(), Some((error, takeover)))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok((store, Ready { directory, files, lock, identity, log, waits, last_wall_ms }))
     }
 }
 
@@ -262,6 +308,8 @@ pub struct Ready {
     lock: Lock,
     identity: Identity,
     log: Log,
+    /// Why nothing can be written yet, and what has to be done first once something can.
+    waits: Option<(StorageError, Takeover)>,
     last_wall_ms: u64,
 }
 
@@ -408,6 +456,18 @@ impl Waker {
 }
 
 impl Ready {
+    /// The id under which the replica has to run.
+    #[must_use]
+    pub fn id(&self) -> ReplicaId {
+        self.identity.id
+    }
+
+    /// Why nothing can be written for now, if that is so.
+    #[must_use]
+    pub fn waits_for_space(&self) -> Option<String> {
+        self.waits.as_ref().map(|(error, _)| writer::text_of(error))
+    }
+
     /// Starts writing what `source` gives. `waker` is to be told of its records.
     ///
     /// # Errors
@@ -416,7 +476,10 @@ impl Ready {
         let shared = Arc::new(Shared::new(self.directory));
         let directory = shared.directory.clone();
         let no_thread = |source| StorageError::io("start a thread for", &directory)(source);
-        let writer = Writer::new(source, self.log, policy, Arc::clone(&shared)).map_err(&no_thread)?;
+        let mut writer = Writer::new(source, self.log, policy, Arc::clone(&shared)).map_err(&no_thread)?;
+        if let Some((error, takeover)) = self.waits {
+            writer.begin_without_space(&error, takeover);
+        }
         let told = Arc::clone(&shared);
         let thread = thread::Builder::new().name("cahoots-disk".into()).spawn(move || {
             // Whatever it left behind is not used again; what matters is that its end is not overlooked.

@@ -76,8 +76,8 @@ struct Life {
 impl Life {
     fn begin(directory: &Path, files: &FaultyFiles, events: &Events, fresh: u64) -> Result<Self, StorageError> {
         let opened = open(options(directory), Arc::new(files.clone()), &Progress::default())?;
-        let id = opened.report.resume.unwrap_or(ReplicaId::new(fresh));
-        let (store, ready): (Store, _) = opened.begin(id)?;
+        let (store, ready): (Store, _) = opened.begin(ReplicaId::new(fresh))?;
+        let id = ready.id();
         let mut replica = Replica::resume(ReplicaConfig::default(), store, id, NOW);
         replica.keep_records();
         replica.end_probation();

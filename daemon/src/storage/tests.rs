@@ -359,8 +359,8 @@ fn start(
 ) -> Result<(Shelf, Storage, Report), StorageError> {
     let opened = open(options(directory), files, &Progress::default())?;
     let report = opened.report.clone();
-    let id = report.resume.unwrap_or_else(|| ReplicaId::new(salt_of_test()));
-    let (store, ready) = opened.begin(id)?;
+    let (store, ready) = opened.begin(ReplicaId::new(salt_of_test()))?;
+    let id = ready.id();
     let shelf = Shelf::new(store, id);
     let storage = ready.start(shelf.clone(), policy)?;
     Ok((shelf, storage, report))
@@ -496,6 +496,51 @@ fn a_disk_that_fails_is_told_of_keeps_no_promise_and_is_complete_again_once_it_w
             assert_eq!(shelf.get(key).as_deref(), Some("1"), "{key}");
         }
     }
+}
+
+#[test]
+fn a_directory_that_cannot_be_taken_over_for_want_of_space_is_loaded_under_an_id_it_does_not_know() {
+    let directory = tempfile::tempdir().unwrap();
+    let (shelf, storage, _) = start(directory.path(), Arc::new(SystemFiles), AppendFsync::Always).unwrap();
+    let old = shelf.0.lock().unwrap().id();
+    let seq = shelf.set("kept", "1");
+    wait_for(&storage, seq);
+    storage.close().unwrap();
+    drop(storage);
+
+    let files = FaultyFiles::default();
+    files.set_full(true);
+    let (shelf, storage, report) = start(directory.path(), Arc::new(files.clone()), AppendFsync::Always).unwrap();
+    assert_eq!((report.resume, shelf.get("kept").as_deref()), (Some(old), Some("1")));
+    let fresh = shelf.0.lock().unwrap().id();
+    assert_ne!(fresh, old, "the note of the clean stop is still there, so another start may go on under this id");
+    assert!(storage.is_failing());
+    assert!(storage.status().failing.unwrap().contains("identity.new"));
+    // A second process that finds it as it is may do just that.
+    assert_eq!(Identity::read(directory.path()).unwrap().unwrap().id, old);
+
+    let seq = shelf.set("in memory", "2");
+    assert!(wait_for(&storage, seq).failing);
+    files.set_full(false);
+    storage.waker().wake();
+    wait_until(&storage, |durable| !durable.failing && durable.seq >= seq);
+    assert_eq!(Identity::read(directory.path()).unwrap().unwrap().id, fresh);
+    storage.close().unwrap();
+    drop(storage);
+    let (shelf, _, report) = start(directory.path(), Arc::new(SystemFiles), AppendFsync::No).unwrap();
+    assert_eq!(report.resume, Some(fresh));
+    for (key, value) in [("kept", "1"), ("in memory", "2")] {
+        assert_eq!(shelf.get(key).as_deref(), Some(value), "{key}");
+    }
+}
+
+#[test]
+fn a_directory_that_was_never_used_needs_space_to_begin() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = FaultyFiles::default();
+    files.set_full(true);
+    let error = start(directory.path(), Arc::new(files), AppendFsync::No).map(drop).unwrap_err();
+    assert!(error.is_want_of_space(), "{error}");
 }
 
 #[test]

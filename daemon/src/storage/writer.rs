@@ -18,7 +18,7 @@ use tracing::{error, info};
 
 use super::error::StorageError;
 use super::log::{Log, Sync};
-use super::{AppendFsync, Closed, Durable, Order, Shared};
+use super::{AppendFsync, Closed, Durable, Order, Shared, Takeover};
 
 /// How long records are collected for while nobody waits for the disk: what a kill can take beside what the policy
 /// permits, and so many times a second the thread wakes under load.
@@ -115,6 +115,8 @@ pub(super) struct Writer<S> {
     images_due: i64,
     /// Until when writing rests, and how long the next time.
     failed: Option<(Instant, Duration)>,
+    /// What has to be done before anything is written, if it could not be done at the start.
+    takeover: Option<Takeover>,
     waiting_backups: Vec<(std::path::PathBuf, tokio::sync::oneshot::Sender<Result<(), String>>)>,
 }
 
@@ -152,8 +154,15 @@ impl<S: Source> Writer<S> {
             sync_wanted: false,
             images_due: 0,
             failed: None,
+            takeover: None,
             waiting_backups: Vec::new(),
         })
+    }
+
+    /// The disk has had no space from the start: as if it had become full just now.
+    pub(super) fn begin_without_space(&mut self, error: &StorageError, takeover: Takeover) {
+        self.takeover = Some(takeover);
+        self.fail(error);
     }
 
     pub(super) fn run(mut self) {
@@ -244,6 +253,10 @@ impl<S: Source> Writer<S> {
         // What a sync that is under way promises is of no interest any more.
         while self.under_way.take().is_some() {
             let _ = self.results.recv();
+        }
+        if let Some(takeover) = &self.takeover {
+            takeover.run()?;
+            self.takeover = None;
         }
         self.log.begin_gap()?;
         self.failed = None;
@@ -432,7 +445,7 @@ fn gone() -> StorageError {
 }
 
 /// An error with its cause, on one line.
-fn text_of(error: &StorageError) -> String {
+pub(super) fn text_of(error: &StorageError) -> String {
     let cause = std::error::Error::source(error);
     cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }

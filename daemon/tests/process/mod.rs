@@ -35,6 +35,8 @@ impl Process {
             .arg("--socket")
             .arg(socket)
             .args(["--listen", "127.0.0.1:0", "--log-level", "warn"])
+            // Clients of a test stay connected while it stops daemons.
+            .env("CAHOOTS_LINGER_MS", "0")
             .args(args)
             .stdout(Stdio::piped())
             .spawn()

@@ -31,7 +31,8 @@ pub fn binary() -> &'static PathBuf {
     })
 }
 
-/// A command of the binary, with none of the caller's settings.
+/// A command of the binary, with none of the caller's settings. Clients of a test stay connected while it stops daemons;
+/// it sets `--linger-ms` where that is what is looked at.
 #[must_use]
 pub fn command() -> Command {
     let mut command = Command::new(binary());
@@ -40,5 +41,6 @@ pub fn command() -> Command {
             command.env_remove(name);
         }
     }
+    command.env("CAHOOTS_LINGER_MS", "0");
     command
 }

@@ -52,8 +52,11 @@ impl Setup {
             Some((program, arguments)) => {
                 let mut within = Command::new(program);
                 within.args(arguments).arg(plain.get_program());
-                for (name, _) in plain.get_envs() {
-                    within.env_remove(name);
+                for (name, value) in plain.get_envs() {
+                    match value {
+                        Some(value) => within.env(name, value),
+                        None => within.env_remove(name),
+                    };
                 }
                 within
             }
@@ -196,6 +199,17 @@ impl Daemon {
     pub fn terminate(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.child.wait().expect("the process is ours")
+    }
+
+    /// How it ends, once it does.
+    ///
+    /// # Panics
+    /// If it goes on.
+    #[must_use]
+    pub fn wait(mut self) -> ExitStatus {
+        until(&format!("{} ends", self.setup.node), || {
+            self.child.try_wait().expect("the process is ours").ok_or_else(|| "it runs".to_owned())
+        })
     }
 
     /// kill -9. What it was told at its start remains, for the next one.

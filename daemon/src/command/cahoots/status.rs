@@ -28,6 +28,7 @@ const FIRST: &[(&str, &Figure)] = &[
     ("ready", &f::READY),
     ("serving", &f::SERVING),
     ("standing", &f::STANDING),
+    ("stopping", &f::STOPPING),
 ];
 
 /// Of a node that keeps its data.
@@ -50,8 +51,14 @@ const NO_DISK: &[(&str, &Figure)] = &[("state", &f::DISK_STATE), ("loaded_percen
 pub(super) fn write_status(reply: &mut Reply<'_>, account: &mut Account<'_>, members: &[Member]) {
     reply.map_of(|fields| {
         write_figures(fields, account, FIRST);
-        let reading = account.server().durability.not_ready().map(|reason| format!("loading: {reason}"));
-        let readiness = reading.unwrap_or_else(|| describe(account.status(), members));
+        let server = account.server();
+        let readiness = match server.durability.not_ready() {
+            _ if server.is_stopping() => {
+                "stopping: serves its clients until they have gone, or its time is over".to_owned()
+            }
+            Some(reason) => format!("loading: {reason}"),
+            None => describe(account.status(), members),
+        };
         fields.text("readiness", &readiness);
         write_figures(fields, account, &[("joined_percent", &f::JOINED_PERCENT)]);
         fields.field("owed_by").array_of(|items| {

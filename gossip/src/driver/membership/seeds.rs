@@ -6,11 +6,13 @@
 //! name once meant is kept until it means something else.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// Between two look-ups of every name while there are peers: a new record is found within half a minute.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
@@ -58,7 +60,7 @@ impl Seeds {
     pub(in crate::driver) async fn keep_fresh(&self, mut names: Names) {
         while names.0.values().any(|name| !name.literal) {
             for (text, name) in names.0.iter_mut().filter(|(_, name)| !name.literal) {
-                name.take(text, tokio::net::lookup_host(text).await.map(Iterator::collect));
+                name.take(text, look_up(text).await);
             }
             let addresses = names.addresses();
             self.found.send_if_modified(|found| {
@@ -70,6 +72,19 @@ impl Seeds {
             tokio::time::sleep(if alone { LOOKUP_INTERVAL_ALONE } else { LOOKUP_INTERVAL }).await;
         }
     }
+}
+
+/// Asks the system's resolver, on a thread of its own. If no name server answers, that blocks for as long as its settings
+/// say, ten seconds and more; a thread of the runtime would keep the runtime, and with it a stopped process, alive for
+/// as long. This one is left behind.
+async fn look_up(seed: &str) -> io::Result<Vec<SocketAddr>> {
+    let (done, answer) = oneshot::channel();
+    let seed = seed.to_owned();
+    thread::Builder::new().name("cahoots-seeds".into()).spawn(move || {
+        // Whoever asked may have stopped.
+        let _ = done.send(seed.to_socket_addrs().map(Iterator::collect));
+    })?;
+    answer.await.unwrap_or_else(|_| Err(io::Error::other("the look-up panicked")))
 }
 
 /// Seeds as configured, and what they mean.
@@ -92,7 +107,7 @@ impl Names {
 
 impl Name {
     /// Takes an answer; a failure keeps the last one.
-    fn take(&mut self, text: &str, answer: std::io::Result<Vec<SocketAddr>>) {
+    fn take(&mut self, text: &str, answer: io::Result<Vec<SocketAddr>>) {
         match answer {
             Ok(mut addresses) => {
                 addresses.sort_unstable();
@@ -131,7 +146,7 @@ mod tests {
         let mut name = Name { literal: false, addresses: Vec::new(), failing: false };
         name.take("db:1", Ok(vec![one, one]));
         assert_eq!(name.addresses, [one]);
-        name.take("db:1", Err(std::io::Error::other("SERVFAIL")));
+        name.take("db:1", Err(io::Error::other("SERVFAIL")));
         assert_eq!((&name.addresses[..], name.failing), (&[one][..], true));
         name.take("db:1", Ok(vec![two]));
         assert_eq!((&name.addresses[..], name.failing), (&[two][..], false));
