@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,10 @@ use cahoots_gossip::driver::{Member, MemberState, Node};
 /// The file with the members seen last, and how many it holds.
 const MEMBERS: &str = "members";
 const MEMBERS_MAX: usize = 64;
+/// Behind each member, when the last ones have left in good order.
+const LEFT: &str = " left";
+/// The file with the first starts that the cluster goes back to.
+const FOUNDING: &str = "founding";
 /// Between two lines about how far loading is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long another member may seem to have this node's id: the shadow of an earlier process, which is found dead in half
@@ -133,27 +138,70 @@ impl Disk {
 /// what cannot be read is left out.
 pub(super) fn remembered(directory: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(directory.join(MEMBERS)).unwrap_or_default();
-    let addresses = text.lines().take(MEMBERS_MAX).filter(|line| line.parse::<SocketAddr>().is_ok());
-    addresses.map(str::to_owned).collect()
+    let addresses = text.lines().take(MEMBERS_MAX).filter_map(|line| line.split(' ').next());
+    addresses.filter(|address| address.parse::<SocketAddr>().is_ok()).map(str::to_owned).collect()
 }
 
-/// Keeps that list, as long as this is polled.
-pub(super) async fn remember(node: &Node, directory: &Path) -> Infallible {
+/// Whether some of them may still be there: they have not all left in good order.
+pub(super) fn awaits_others(directory: &Path) -> bool {
+    let text = std::fs::read_to_string(directory.join(MEMBERS)).unwrap_or_default();
+    text.lines().any(|line| !line.ends_with(LEFT))
+}
+
+/// Which first starts the replica goes back to, as far as a run before this one knew. Only a hint, too.
+pub(super) fn founding(directory: &Path) -> Vec<u64> {
+    let text = std::fs::read_to_string(directory.join(FOUNDING)).unwrap_or_default();
+    text.lines().filter_map(|line| u64::from_str_radix(line, 16).ok()).collect()
+}
+
+/// Keeps what the next run should know of the cluster, as long as this is polled.
+/// `met` is set once there is another member.
+pub(super) async fn remember(node: &Node, directory: &Path, met: &AtomicBool) -> Infallible {
+    let founding = async {
+        let mut known = founding(directory);
+        loop {
+            known = node.founding_when_not(&known).await;
+            if !known.is_empty() {
+                replace(directory, FOUNDING, known.iter().map(|id| format!("{id:016x}")));
+            }
+        }
+    };
+    tokio::select! {
+        never = founding => never,
+        never = remember_members(node, directory, met) => never,
+    }
+}
+
+/// Writes a list in the place of the one that is there.
+fn replace(directory: &Path, name: &str, lines: impl Iterator<Item = String>) {
+    let (new, path) = (directory.join(format!("{name}.new")), directory.join(name));
+    let text: String = lines.map(|line| line + "\n").collect();
+    if let Err(error) = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path)) {
+        debug!(%error, name, "cannot note what the next start should know of the cluster");
+    }
+}
+
+async fn remember_members(node: &Node, directory: &Path, met: &AtomicBool) -> Infallible {
     let mut known: Vec<SocketAddr> = Vec::new();
     let others = |members: &[Member]| -> Vec<SocketAddr> {
         let live = members.iter().filter(|it| is_live_peer(it));
         live.map(|it| it.addr).take(MEMBERS_MAX).collect()
     };
+    let is_alone = |members: &[Member]| members.iter().all(|member| member.is_self);
     loop {
-        let members = node.members_when(|members| others(members) != known).await;
-        known = others(&members);
-        // Nobody left is no news worth keeping: whoever was there may come back.
-        if !known.is_empty() {
-            let (new, path) = (directory.join(format!("{MEMBERS}.new")), directory.join(MEMBERS));
-            let text: String = known.iter().map(|address| format!("{address}\n")).collect();
-            if let Err(error) = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path)) {
-                debug!(%error, "cannot note the members");
-            }
+        let all_known = |members: &[Member]| {
+            let live = others(members);
+            live.is_empty() || live == known
+        };
+        let members =
+            node.members_when(|members| !all_known(members) || (is_alone(members) && !known.is_empty())).await;
+        met.fetch_or(!is_alone(&members), Relaxed);
+        if is_alone(&members) {
+            // Nobody failed: they are to be asked at the next start, and nobody waits for them.
+            replace(directory, MEMBERS, known.drain(..).map(|address| format!("{address}{LEFT}")));
+        } else {
+            known = others(&members);
+            replace(directory, MEMBERS, known.iter().map(SocketAddr::to_string));
         }
     }
 }

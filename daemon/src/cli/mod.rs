@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod disk;
 mod export;
+mod forget;
 mod import;
 mod json_lines;
 mod keygen;
@@ -52,6 +53,14 @@ enum Command {
     Members(Query),
     /// Hand everything the local node wrote to others, have it leave the cluster, and stop it
     Leave {
+        #[command(flatten)]
+        locate: Locate,
+    },
+    /// Forget members that are down and will not come back, at all nodes: they are listed no more, and their votes are gone
+    Forget {
+        /// The name of the member, or its replica id as `members` shows it
+        #[arg(value_name = "NAME|ID")]
+        who: String,
         #[command(flatten)]
         locate: Locate,
     },
@@ -129,6 +138,7 @@ impl Cli {
             Command::Status(query) => status::status(query.locate, query.json),
             Command::Members(query) => members::members(query.locate, query.json),
             Command::Leave { locate } => leave::leave(locate),
+            Command::Forget { who, locate } => forget::forget(&who, locate),
             Command::Check { directory, json } => check::check(&directory, json),
             Command::Export { directory, locate } => export::export(directory.as_deref(), locate),
             Command::Import { locate } => import::import(locate),

@@ -65,6 +65,9 @@ async fn run(config: Config, started: Instant) -> CliResult {
         stopping: AtomicBool::new(false),
     });
 
+    // Others that the directory knows of may hold, or lack, what this node does not meet them to compare.
+    let (met, awaited) = (AtomicBool::new(false), config.data_dir.value.as_deref().is_some_and(disk::awaits_others));
+
     // Clients are let in at once, and told that data is being loaded for as long as it is.
     let mut end = End::Stopped("");
     let until = async {
@@ -76,7 +79,7 @@ async fn run(config: Config, started: Instant) -> CliResult {
             announce(&server);
             let remember = async {
                 match &config.data_dir.value {
-                    Some(directory) => disk::remember(&node, directory).await,
+                    Some(directory) => disk::remember(&node, directory, &met).await,
                     None => std::future::pending().await,
                 }
             };
@@ -113,8 +116,12 @@ async fn run(config: Config, started: Instant) -> CliResult {
         End::Failed(failure) => return Ok(explain(&failure)),
     };
     info!(reason, "stopping");
-    // Nobody was ever there to hand anything to, and the disk has it.
-    let kept_alone = disk.is_some() && config.seed.value.is_empty() && node.members().len() <= 1;
+    // Whoever left in good order is no member any more. If that is everybody, or nobody was ever there, this is the last
+    // node of a planned stop, or the only one; on the disk of the last one is everything.
+    let nobody_else = || node.members().iter().all(|member| member.is_self) && (met.load(Relaxed) || !awaited);
+    let last_with_disk = || disk.is_some() && nobody_else();
+    // Then there is nobody to wait for either.
+    let bound = if last_with_disk() { Duration::ZERO } else { bound };
     let drained = tokio::select! {
         drained = node.shutdown_after(replicas, bound) => Some(drained),
         // Asked twice: whoever asks knows what it may cost.
@@ -131,8 +138,8 @@ async fn run(config: Config, started: Instant) -> CliResult {
         return Ok(ExitCode::from(EXIT_NOT_KEPT));
     }
     match drained {
-        Some(drained) if drained.handed_over || (kept_alone && drained.complete_at == 0) => {
-            info!(complete_at = drained.complete_at, "stopped");
+        Some(drained) if drained.handed_over || last_with_disk() => {
+            info!(complete_at = drained.complete_at, kept = disk.is_some(), "stopped");
             Ok(ExitCode::SUCCESS)
         }
         Some(drained) => {
@@ -212,7 +219,12 @@ fn node_config(config: &Config) -> Result<NodeConfig, Box<dyn std::error::Error 
     node.bulk_advertise = config.bulk_advertise.value;
     node.seeds.clone_from(&config.seed.value);
     node.join_timeout = config.join_timeout.value.time();
-    node.seeds.extend(config.data_dir.value.iter().flat_map(|directory| disk::remembered(directory)));
+    if let Some(directory) = &config.data_dir.value {
+        let remembered = disk::remembered(directory);
+        node.knows_others = !remembered.is_empty();
+        node.seeds.extend(remembered);
+        node.founding = disk::founding(directory);
+    }
     node.insecure = config.insecure.value;
     node.replica.cluster.clone_from(&config.cluster.value);
     node.replica.key = config.key_file.value.as_deref().map(read_key).transpose()?.map(ClusterKey::new);

@@ -46,6 +46,12 @@ pub struct NodeConfig {
     /// Whom to ask for the cluster, as `address:port` or `name:port`. They need not be up, and may name this node.
     /// Names are resolved again and again, so a headless service or a round-robin record is a fine seed.
     pub seeds: Vec<String>,
+    /// Members were known when this replica ran last: then it takes itself for the first of its cluster only once nobody has
+    /// answered in time, even if all its seeds turn out to be itself.
+    pub knows_others: bool,
+    /// Which first starts of a cluster this replica is known to go back to, as [`Node::founding`](crate::driver::Node::founding)
+    /// told before. Default: none is known.
+    pub founding: Vec<u64>,
     /// Where this node stands: a region or a data centre. Shown in [`Member`](crate::driver::Member); in a cluster of more
     /// than 16, changes cross between zones as seldom as can be. Overrides the zone of [`NodeConfig::replica`].
     pub zone: Option<String>,
@@ -83,6 +89,8 @@ impl NodeConfig {
             bulk_bytes_max: 256 << 20,
             bulk_patience: Duration::from_secs(5),
             seeds: Vec::new(),
+            knows_others: false,
+            founding: Vec::new(),
             zone: None,
             id: None,
             insecure: false,

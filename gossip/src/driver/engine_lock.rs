@@ -107,6 +107,8 @@ pub(super) struct Shared {
     pub(super) failure: watch::Sender<Option<NodeFailure>>,
     /// The id that membership is to announce.
     pub(super) id: watch::Sender<ReplicaId>,
+    /// Which first starts this node goes back to, as membership knows.
+    pub(super) founding: watch::Sender<Vec<u64>>,
     /// How often membership calls on others.
     pace: Mutex<Pace>,
     /// Called under the engine's lock when there are records for a disk.
@@ -163,6 +165,7 @@ impl Shared {
             standing: watch::Sender::new(told_standing),
             failure: watch::Sender::new(None),
             id,
+            founding: watch::Sender::default(),
             pace: Mutex::new(Pace::new(Instant::now())),
             on_records: OnceLock::new(),
         };

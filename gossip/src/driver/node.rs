@@ -20,7 +20,7 @@ use super::config::{NodeConfig, StartError};
 use super::counters::Counters;
 use super::engine_lock::Shared;
 use super::failure::NodeFailure;
-use super::membership::member::Member;
+use super::membership::member::{ForgetError, Member};
 use super::membership::seeds::Seeds;
 use super::membership::{Command, Membership};
 use super::pump::pump;
@@ -388,6 +388,31 @@ impl Node {
         let mut failure = self.shared().failure.subscribe();
         let failure = failure.wait_for(Option::is_some).await.expect("the sender lives as long as this node");
         failure.clone().expect("it was just looked at")
+    }
+
+    /// Forgets the members that are down and go by this name or id (16 hex digits), here and at all live members; says how
+    /// many those were. What they wrote stays; their ballots count no more. One that comes back is a member again.
+    ///
+    /// # Errors
+    /// One that is alive goes by it, and none that is down; or this node has stopped.
+    pub async fn forget(&self, who: &str) -> Result<usize, ForgetError> {
+        let (done, forgotten) = oneshot::channel();
+        let sent = self.handle.commands.send(Command::Forget(who.to_owned(), done)).await;
+        sent.map_err(|_| ForgetError::Stopped)?;
+        forgotten.await.unwrap_or(Err(ForgetError::Stopped))
+    }
+
+    /// Which first starts of a cluster this node goes back to: random numbers, one unless clusters were merged, and none
+    /// before that is certain. For [`NodeConfig::founding`] of the next start.
+    #[must_use]
+    pub fn founding(&self) -> Vec<u64> {
+        self.shared().founding.borrow().clone()
+    }
+
+    /// Waits until [`Node::founding`] is something else than `known`, and returns it. Cancel safe.
+    pub async fn founding_when_not(&self, known: &[u64]) -> Vec<u64> {
+        let mut founding = self.shared().founding.subscribe();
+        founding.wait_for(|it| it != known).await.expect("the sender lives as long as this node").clone()
     }
 
     /// Announces whether this node serves clients. Without a word it announces so once it is [`ready`](Self::ready);

@@ -96,7 +96,7 @@ fn report_ready(reason: ReadyReason) {
     match reason {
         ReadyReason::CaughtUp { peer } => tracing::info!(%peer, "ready: this node has what a complete peer had"),
         ReadyReason::Together => tracing::info!("ready: this node and its peers, all of them joining, have the same"),
-        ReadyReason::Alone => tracing::warn!("serving alone: no peer has answered in time"),
+        ReadyReason::Alone => tracing::warn!("serving alone: nobody else was found"),
         ReadyReason::Unfinished { percent } => {
             tracing::warn!(
                 percent,

@@ -192,6 +192,27 @@ impl Daemon {
         kill_process(Pid::from_child(&self.child), signal).expect("the process is ours");
     }
 
+    /// Stops it in good order, and starts it again where it was, with these seeds; says how it ended.
+    ///
+    /// # Panics
+    /// If it does not stop or start.
+    #[must_use]
+    pub fn restart(self, seeds: Vec<SocketAddr>) -> (Self, ExitStatus) {
+        let mut setup = self.setup.clone();
+        let ended = self.terminate();
+        setup.seeds = seeds;
+        (Self::start(setup), ended)
+    }
+
+    /// Waits until it is ready: it serves, and has all that it knows of.
+    pub fn await_ready(&self) {
+        until(&format!("{} is ready", self.setup.node), || {
+            let status = self.status();
+            let ready = *status.at("ready") == Value::Boolean(true);
+            if ready { Ok(()) } else { Err(format!("{:?}", status.at("readiness"))) }
+        });
+    }
+
     /// SIGTERM, and how it ended.
     ///
     /// # Panics

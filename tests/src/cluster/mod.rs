@@ -10,6 +10,7 @@ mod group;
 mod patience;
 mod relay;
 mod small_disk;
+mod wrong_clock;
 
 pub use binary::{binary, command};
 pub use client::{Client, Value};
@@ -18,3 +19,4 @@ pub use group::Group;
 pub use patience::{PATIENCE, until};
 pub use relay::{Faults, Relay};
 pub use small_disk::SmallDisk;
+pub use wrong_clock::WrongClock;

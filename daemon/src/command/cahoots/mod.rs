@@ -2,8 +2,10 @@
 
 mod status;
 
+use super::arguments::string;
 use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
+use super::error::CommandError;
 use super::flags::{ADMIN, Flags, LOADING, NOSCRIPT, STALE};
 use super::wait::Wait;
 use crate::resp::{Args, Reply};
@@ -21,6 +23,9 @@ pub(super) const COMMANDS: &[Command] = &[Command::container(
     GROUP,
     "cahoots",
     &[
+        command("cahoots|forget", 3, ADMIN.and(NOSCRIPT).and(ALWAYS), forget)
+            .about("0.1.0", "O(N), N the members", "Forgets the members that are down and go by a name or an id.")
+            .takes(&[string("node")]),
         command("cahoots|leave", 2, ADMIN.and(NOSCRIPT).and(ALWAYS), leave).about(
             "0.1.0",
             "O(N), N the events that peers still lack",
@@ -55,6 +60,17 @@ fn members(_: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Outcome {
     let members = |node: Node, _| async move { node.members() };
     Ok(Flow::Wait(Wait::new(members, |_, members, reply| {
         status::write_members(reply, &members);
+        Ok(Flow::Continue)
+    })))
+}
+
+/// Says how many were forgotten.
+fn forget(_: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+    // No member goes by anything that is not text.
+    let who = String::from_utf8_lossy(args.at(2)).into_owned();
+    let forget = |node: Node, _| async move { node.forget(&who).await.map_err(|error| format!("ERR {error}")) };
+    Ok(Flow::Wait(Wait::new(forget, |_, forgotten: Result<usize, String>, reply| {
+        reply.count(forgotten.map_err(|error| CommandError::Other(error.into()))?);
         Ok(Flow::Continue)
     })))
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::ReplicaId;
 
+use super::founding::Founding;
 use crate::Limits;
 use crate::engine::Standing;
 
@@ -22,6 +23,18 @@ const ZONE: &str = "zone";
 const READY: &str = "ready";
 const STANDING: &str = "standing";
 const LEAVING: &str = "leaving";
+const FOUNDING: &str = "founding";
+const FORGOTTEN: &str = "forgotten";
+
+/// The last orders to forget a member that are announced: 20 bytes each, and they reach all within seconds.
+pub(in crate::driver) const FORGOTTEN_MAX: usize = 64;
+
+/// An order to forget a member, as its announcer counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::driver) struct Forgotten {
+    pub(in crate::driver) number: u64,
+    pub(in crate::driver) id: ReplicaId,
+}
 
 /// A member's announcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +55,10 @@ pub(in crate::driver) struct Announcement {
     pub(in crate::driver) standing: Standing,
     /// Whether the node is about to stop for good.
     pub(in crate::driver) leaving: bool,
+    /// Which first start of a cluster it goes back to.
+    pub(in crate::driver) founding: Option<Founding>,
+    /// Members that were down, and that somebody ordered to be forgotten; the latest last.
+    pub(in crate::driver) forgotten: Vec<Forgotten>,
 }
 
 /// Why an announcement cannot be used.
@@ -70,6 +87,8 @@ impl Announcement {
             ready: true,
             standing: Standing::Complete,
             leaving: false,
+            founding: None,
+            forgotten: Vec::new(),
         }
     }
 
@@ -82,6 +101,10 @@ impl Announcement {
         pairs.push((READY, flag(self.ready).to_owned()));
         pairs.push((STANDING, self.standing.name().to_owned()));
         pairs.push((LEAVING, flag(self.leaving).to_owned()));
+        pairs.extend(self.founding.as_ref().map(|founding| (FOUNDING, founding.to_string())));
+        let orders = self.forgotten.iter().rev().take(FORGOTTEN_MAX).rev();
+        let orders: Vec<String> = orders.map(|it| format!("{}:{}", it.number, it.id)).collect();
+        pairs.push((FORGOTTEN, orders.join(" ")));
         pairs.push((ID, self.id.to_string()));
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
@@ -101,8 +124,20 @@ impl Announcement {
             // One of a later version that this one does not know has some reason to say so.
             standing: Standing::named(&text(STANDING)?).unwrap_or(Standing::Incomplete),
             leaving: get(LEAVING) == Some(flag(true)),
+            founding: get(FOUNDING).and_then(|text| text.parse().ok()),
+            forgotten: get(FORGOTTEN).map(orders).unwrap_or_default(),
         })
     }
+}
+
+/// What makes no sense is left out.
+fn orders(text: &str) -> Vec<Forgotten> {
+    let order = |word: &str| {
+        let (number, id) = word.split_once(':')?;
+        let id = ReplicaId::new(u64::from_str_radix(id, 16).ok()?);
+        Some(Forgotten { number: number.parse().ok()?, id })
+    };
+    text.split(' ').filter_map(order).take(FORGOTTEN_MAX).collect()
 }
 
 fn flag(set: bool) -> &'static str {
@@ -130,6 +165,8 @@ mod tests {
         let bulk = Some(SocketAddr::from(([10, 0, 0, 1], 7201)));
         let mut announcement = Announcement::new(ReplicaId::new(0xBEEF), &Limits::default(), bulk, Some("b-2".into()));
         announcement.leaving = true;
+        announcement.founding = Some(Founding { ids: [3, 4].into(), fresh: true });
+        announcement.forgotten = [1, 2].map(|number| Forgotten { number, id: ReplicaId::new(number) }).into();
         let pairs = announcement.key_values().into_iter().collect();
         assert_eq!(parse(&pairs), Ok(announcement));
     }

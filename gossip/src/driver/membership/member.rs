@@ -54,6 +54,28 @@ pub enum MemberState {
     Refused(PeerRefusal),
 }
 
+/// Why members were not forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForgetError {
+    /// It is alive.
+    #[error("{name:?} ({id}) at {addr} is alive; only a member that is down can be forgotten: stop it first")]
+    Alive {
+        /// Its name.
+        name: String,
+        /// Its id.
+        id: ReplicaId,
+        /// Where it is.
+        addr: SocketAddr,
+    },
+    /// It is this node.
+    #[error("that is this node itself; `cahoots leave` stops it")]
+    OwnNode,
+    /// This node has stopped.
+    #[error("this node has stopped")]
+    Stopped,
+}
+
 /// Why a live member is not used as a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

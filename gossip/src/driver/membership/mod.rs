@@ -9,6 +9,7 @@
 //!   own task; it is started again under a new incarnation.
 
 pub(super) mod announcement;
+pub(super) mod founding;
 pub(super) mod member;
 pub(super) mod pace;
 pub(super) mod roster;
@@ -16,28 +17,30 @@ pub(super) mod seeds;
 pub(super) mod transport;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cahoots_crdt::ReplicaId;
 use chitchat::{ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState, spawn_chitchat};
-use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::wall_ms;
 use super::config::NodeConfig;
 use super::engine_lock::Shared;
 use super::failure::NodeFailure;
-use super::membership::announcement::Announcement;
+use super::membership::announcement::{Announcement, FORGOTTEN_MAX, Forgotten};
+use super::membership::founding::{Founded, described};
+use super::membership::member::ForgetError;
 use super::membership::roster::{Roster, Seen, Step};
 use super::membership::seeds::Seeds;
 use super::membership::transport::MembershipTransport;
 use crate::Zone;
-use crate::engine::{ReadyReason, Standing};
+use crate::engine::{ReadyReason, ReplicaConfig, Standing};
 
 /// Chitchat drops a dead incarnation from its digests after half of this, and forgets it after the whole.
 ///
@@ -68,6 +71,8 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 pub(super) enum Command {
     /// Announce whether clients are served.
     Ready(bool),
+    /// Forget the members that are down and go by this name or id; says how many those were.
+    Forget(String, oneshot::Sender<Result<usize, ForgetError>>),
     /// Tell the peers that this node leaves, then stop.
     Leave(oneshot::Sender<()>),
 }
@@ -92,6 +97,16 @@ pub(super) struct Membership {
     /// Under which id it runs.
     identity: watch::Receiver<ReplicaId>,
     roster: Roster,
+    /// Which first start this node goes back to.
+    founded: Founded,
+    /// Whoever knows an address may join this cluster: no key keeps strangers out, nor does its name.
+    open: bool,
+    /// Members were known from an earlier run: this node is not the first, whatever its seeds are.
+    knows_others: bool,
+    /// What is announced has changed.
+    unannounced: bool,
+    /// Orders to forget members, so far.
+    orders: u64,
     /// Picks whom to call.
     rng: StdRng,
 }
@@ -132,6 +147,11 @@ impl Membership {
             standing,
             identity,
             roster,
+            founded: Founded::new(&config.founding),
+            open: config.replica.key.is_none() && config.replica.cluster == ReplicaConfig::default().cluster,
+            knows_others: config.knows_others,
+            unannounced: false,
+            orders: 0,
             // Where the system has no randomness to give, any choice will do.
             rng: StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| StdRng::seed_from_u64(incarnation)),
         }
@@ -167,6 +187,8 @@ impl Membership {
     /// Peers take a new incarnation for a restart, and drop what the one before may have spread.
     fn begin_incarnation(&mut self) {
         self.incarnation = wall_ms().max(self.incarnation + 1);
+        // Of a new incarnation they would count as new orders.
+        self.announcement.forgotten.clear();
         self.roster.announce(self.incarnation, self.announcement.clone());
         self.shared.members.send_replace(self.roster.members());
     }
@@ -199,9 +221,18 @@ impl Membership {
         let mut live = chitchat.with_chitchat(|chitchat| chitchat.live_nodes_watcher()).await;
         let mut ended = pin!(chitchat.termination_watcher());
         let mut seeds = self.seeds.watch();
+        let mut settled = self.seeds.settled();
+        settled.mark_changed();
+        if self.ready.borrow().is_some() {
+            self.found(&live);
+            self.unannounced = true;
+        }
         let mut contact_at = Instant::now();
         loop {
-            let recheck_at = self.roster.recheck_at();
+            if std::mem::take(&mut self.unannounced) {
+                self.announce(chitchat).await;
+            }
+            let recheck_at = [self.roster.recheck_at(), self.founded.settles_at()].into_iter().flatten().min();
             tokio::select! {
                 result = &mut ended => {
                     let error = result.err().map_or_else(|| "no reason given".to_owned(), |error| error.to_string());
@@ -217,8 +248,12 @@ impl Membership {
                         return Ended::Conflict(failure);
                     }
                 }
-                Ok(()) = self.ready.changed() => self.announce(chitchat).await,
+                Ok(()) = self.ready.changed() => {
+                    self.found(&live);
+                    self.announce(chitchat).await;
+                }
                 Ok(()) = self.standing.changed() => self.announce(chitchat).await,
+                Ok(()) = settled.changed() => self.look_for_others(),
                 Ok(()) = self.identity.changed() => {
                     self.announce(chitchat).await;
                     // Whoever goes by the old id is a peer now, or was there first.
@@ -238,6 +273,10 @@ impl Membership {
                         self.willing = willing;
                         self.announce(chitchat).await;
                     }
+                    Some(Command::Forget(who, done)) => {
+                        // Whoever asked may have gone.
+                        let _ = done.send(self.forget(&who));
+                    }
                     Some(Command::Leave(done)) => {
                         self.say_farewell(chitchat).await;
                         return Ended::Left(done);
@@ -254,6 +293,13 @@ impl Membership {
         self.announcement.standing = *self.standing.borrow_and_update();
         self.announcement.ready = serves && self.announcement.standing.is_whole();
         self.announcement.id = *self.identity.borrow();
+        self.announcement.founding = self.founded.announced().cloned();
+        self.shared.founding.send_if_modified(|known| {
+            let settled = self.founded.settled();
+            let new = *known != settled;
+            *known = settled;
+            new
+        });
         self.roster.announce(self.incarnation, self.announcement.clone());
     }
 
@@ -263,6 +309,12 @@ impl Membership {
         let seen: Vec<_> =
             live.borrow_and_update().iter().filter(|(id, _)| **id != own).map(|(id, state)| seen(id, state)).collect();
         let steps = self.roster.update(Instant::now(), &seen);
+        self.compare_foundings(&seen);
+        let back = self.announcement.forgotten.iter().any(|it| self.roster.is_up(it.id));
+        if back {
+            self.announcement.forgotten.retain(|it| !self.roster.is_up(it.id));
+            self.unannounced = true;
+        }
         let failure = steps.iter().find_map(|step| match step {
             Step::Conflict { name, id, addr } => {
                 Some(NodeFailure::IdentityConflict { id: *id, name: name.clone(), addr: *addr })
@@ -275,6 +327,96 @@ impl Membership {
         // Last, so that whoever sees a member as a peer may rely on the engine to see it too.
         self.shared.members.send_replace(members);
         failure
+    }
+
+    /// The replica is ready: from now on it goes back to the first start that its peers do, or to its own.
+    fn found(&mut self, live: &watch::Receiver<BTreeMap<ChitchatId, NodeState>>) {
+        let reason = *self.ready.borrow();
+        let live = live.borrow();
+        let known: BTreeMap<ReplicaId, Announcement> = live
+            .values()
+            .filter_map(|state| Announcement::parse(|key| state.get(key)).ok())
+            .filter(|it| self.roster.is_up(it.id))
+            .map(|it| (it.id, it))
+            .collect();
+        let closest = match reason {
+            Some(ReadyReason::CaughtUp { peer }) => known.get(&peer).and_then(|it| it.founding.as_ref()),
+            _ => None,
+        };
+        let others = known.values().filter_map(|it| it.founding.as_ref());
+        self.founded.ready(Instant::now(), closest, others, || self.rng.random());
+    }
+
+    /// Looks whether members go back to another first start than this node.
+    fn compare_foundings(&mut self, seen: &[Seen]) {
+        self.founded.pass(Instant::now());
+        for seen in seen {
+            let Ok(announcement) = &seen.announcement else { continue };
+            let Some(theirs) = announcement.founding.as_ref().filter(|_| self.roster.is_up(announcement.id)) else {
+                continue;
+            };
+            let ours = described(self.founded.settled());
+            let Some(strange) = self.founded.meet(theirs) else { continue };
+            let (name, addr, theirs) = (&seen.name, seen.addr, described(strange));
+            if self.open {
+                tracing::warn!(
+                    name, %addr, ours, theirs,
+                    "this member belongs to a cluster that was started apart from this one, and what both hold is merged from \
+                     now on, for good. If that was not meant, stop it: its address may have been another's before. Give each \
+                     cluster a key (--key-file) or a name of its own (--cluster), then it cannot happen"
+                );
+            } else {
+                tracing::info!(name, %addr, ours, theirs, "this member belongs to a cluster that was started apart from this one");
+            }
+        }
+        self.unannounced |= self.announcement.founding.as_ref() != self.founded.announced();
+    }
+
+    /// All seeds are known, and have been for a moment. If they are no others than this node, there is nobody to wait for.
+    fn look_for_others(&self) {
+        let addresses = self.seeds.addresses();
+        let own = |it: &SocketAddr| *it == self.advertised || *it == self.local || self.is_own_interface(*it);
+        if *self.seeds.settled().borrow() && !self.knows_others && addresses.iter().all(own) {
+            self.shared.drive(|replica, now| {
+                if !replica.is_ready() {
+                    tracing::info!(?addresses, "all seeds are this node itself: there is nobody to join");
+                    replica.nobody_to_join(now);
+                }
+            });
+        }
+    }
+
+    /// Whether an address is that of this node at one of the machine's interfaces. (The way to an own address begins at
+    /// that address.)
+    fn is_own_interface(&self, address: SocketAddr) -> bool {
+        let begins_at = || {
+            let any: IpAddr =
+                if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            let socket = UdpSocket::bind((any, 0)).ok()?;
+            socket.connect(address).ok()?;
+            Some(socket.local_addr().ok()?.ip())
+        };
+        self.local.ip().is_unspecified()
+            && address.port() == self.local.port()
+            && begins_at().is_some_and(|ip| ip == address.ip())
+    }
+
+    /// Forgets members that are down, here and by way of the announcement at all.
+    fn forget(&mut self, who: &str) -> Result<usize, ForgetError> {
+        let mut steps = Vec::new();
+        let forgotten = self.roster.forget_by_order(who, &mut steps)?;
+        for id in &forgotten {
+            self.orders += 1;
+            self.announcement.forgotten.push(Forgotten { number: self.orders, id: *id });
+        }
+        let beyond = self.announcement.forgotten.len().saturating_sub(FORGOTTEN_MAX);
+        self.announcement.forgotten.drain(..beyond);
+        let members = self.roster.members();
+        self.shared.note_bulk_addresses(&members);
+        self.take(steps);
+        self.shared.members.send_replace(members);
+        self.unannounced = !forgotten.is_empty();
+        Ok(forgotten.len())
     }
 
     fn take(&self, steps: Vec<Step>) {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use cahoots_crdt::ReplicaId;
 
 use super::announcement::{Announcement, Unreadable};
-use super::member::{Member, MemberState, PeerRefusal};
+use super::member::{ForgetError, Member, MemberState, PeerRefusal};
 use crate::engine::Standing;
 
 /// Members that went down and are kept for their return. One costs about 200 bytes and, at a low rate, datagrams to
@@ -26,6 +26,9 @@ pub const DOWN_MAX: usize = 1024;
 
 /// How long a member that went down is kept. Whoever is away for longer comes back through its own seeds.
 const DOWN_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Why a member is gone that somebody had forgotten.
+const BY_ORDER: &str = "it was ordered to be forgotten";
 
 /// A live member as chitchat shows it.
 #[derive(Clone, Debug)]
@@ -84,6 +87,8 @@ pub(in crate::driver) struct Roster {
     up: BTreeMap<ReplicaId, Member>,
     down: BTreeMap<ReplicaId, (Member, Instant)>,
     refused: BTreeMap<(String, u64, SocketAddr), Refused>,
+    /// Orders of peers to forget a member that were followed: name and incarnation of the peer, and the number.
+    heeded: BTreeSet<(String, u64, u64)>,
 }
 
 struct Refused {
@@ -96,8 +101,8 @@ struct Refused {
 impl Roster {
     pub(in crate::driver) fn new(me: (&str, u64, SocketAddr), announced: Announcement, grace: Duration) -> Self {
         let me = member((me.0, me.1, me.2), &announced, MemberState::Live, true);
-        let (former, up, down, refused) = Default::default();
-        Self { me, announced, former, grace, up, down, refused }
+        let (former, up, down, refused, heeded) = Default::default();
+        Self { me, announced, former, grace, up, down, refused, heeded }
     }
 
     /// Takes over what this node announces now, and its incarnation.
@@ -154,7 +159,56 @@ impl Roster {
             }
         }
         self.refuse(now, verdict.refused, &mut steps);
+        self.heed(seen, &mut steps);
         steps
+    }
+
+    /// Whether this replica is a peer that is up.
+    pub(in crate::driver) fn is_up(&self, id: ReplicaId) -> bool {
+        self.up.contains_key(&id)
+    }
+
+    /// Forgets the members that are down and go by this name or id; says which.
+    ///
+    /// # Errors
+    /// None is down, and one that is alive goes by it.
+    pub(in crate::driver) fn forget_by_order(
+        &mut self,
+        who: &str,
+        steps: &mut Vec<Step>,
+    ) -> Result<Vec<ReplicaId>, ForgetError> {
+        let id = u64::from_str_radix(who, 16).ok().filter(|_| who.len() == 16).map(ReplicaId::new);
+        let goes_by = |member: &Member| member.name == who || Some(member.id) == id;
+        let down = self.down.values().map(|(member, _)| member).filter(|it| goes_by(it));
+        let down: Vec<_> = down.map(|member| member.id).collect();
+        if down.is_empty()
+            && let Some(alive) = self.members().into_iter().find(goes_by)
+        {
+            let Member { name, id, addr, is_self, .. } = alive;
+            return Err(if is_self { ForgetError::OwnNode } else { ForgetError::Alive { name, id, addr } });
+        }
+        down.iter().for_each(|id| self.forget(*id, BY_ORDER, steps));
+        Ok(down)
+    }
+
+    /// Follows what peers say was ordered: each order once, so that a member that comes back and goes down again is
+    /// listed again.
+    fn heed(&mut self, seen: &[Seen], steps: &mut Vec<Step>) {
+        let mut orders = BTreeMap::new();
+        for seen in seen {
+            let Ok(announcement) = &seen.announcement else { continue };
+            if self.is_up(announcement.id) {
+                let orders_of = announcement.forgotten.iter();
+                orders.extend(orders_of.map(|it| ((seen.name.clone(), seen.incarnation, it.number), it.id)));
+            }
+        }
+        self.heeded.retain(|order| orders.contains_key(order));
+        for (order, id) in orders {
+            // One that seems to be up here may be found to be down in a moment; or it is back, and the order withdrawn.
+            if !self.is_up(id) && self.heeded.insert(order) {
+                self.forget(id, BY_ORDER, steps);
+            }
+        }
     }
 
     /// Sorts the live members into peers, leavers and refused ones.
@@ -337,6 +391,7 @@ fn member(origin: (&str, u64, SocketAddr), of: &Announcement, state: MemberState
 
 #[cfg(test)]
 mod tests {
+    use super::super::announcement::Forgotten;
     use super::*;
     use crate::Limits;
 
@@ -529,6 +584,37 @@ mod tests {
         a.announcement = Err(Unreadable::Incomplete);
         assert_eq!(roster.update(now, &[a]), []);
         assert_eq!(roster.members().len(), 1);
+    }
+
+    #[test]
+    fn a_member_that_is_down_is_forgotten_by_name_or_id_and_one_that_is_alive_is_not() {
+        let (mut roster, now) = (roster(), Instant::now());
+        roster.update(now, &[seen("a", 5, 2, 2), seen("b", 5, 3, 3), seen("c", 5, 4, 4)]);
+        roster.update(now, &[seen("c", 5, 4, 4)]);
+        let mut steps = Vec::new();
+        assert_eq!(roster.forget_by_order("a", &mut steps), Ok(vec![ReplicaId::new(2)]));
+        assert_eq!(roster.forget_by_order("0000000000000003", &mut steps), Ok(vec![ReplicaId::new(3)]));
+        assert_eq!(steps, [gone("a", 2, BY_ORDER), gone("b", 3, BY_ORDER)]);
+        assert_eq!(roster.forget_by_order("a", &mut steps), Ok(vec![]), "it is forgotten already");
+        let alive = ForgetError::Alive { name: "c".into(), id: ReplicaId::new(4), addr: addr(4) };
+        assert_eq!(roster.forget_by_order("c", &mut steps), Err(alive));
+        assert_eq!(roster.forget_by_order("me", &mut steps), Err(ForgetError::OwnNode));
+        assert_eq!(roster.update(now, &[seen("a", 5, 2, 2), seen("c", 5, 4, 4)]), [up("a", 2, 2)], "it may come back");
+    }
+
+    #[test]
+    fn an_order_to_forget_is_followed_once_whenever_its_member_is_down_here() {
+        let (mut roster, now) = (roster(), Instant::now());
+        let dead = seen("dead", 5, 2, 2);
+        let mut teller = seen("teller", 5, 3, 3);
+        roster.update(now, &[dead.clone(), teller.clone()]);
+        teller.announcement.as_mut().unwrap().forgotten = vec![Forgotten { number: 1, id: ReplicaId::new(2) }];
+        assert_eq!(roster.update(now, &[dead.clone(), teller.clone()]), [], "here it has not been found dead yet");
+        let found = roster.update(now, std::slice::from_ref(&teller));
+        assert_eq!(found, [down("dead", 2), gone("dead", 2, BY_ORDER)]);
+        // Back, and dead again before the order is withdrawn.
+        roster.update(now, &[dead, teller.clone()]);
+        assert_eq!(roster.update(now, &[teller]), [down("dead", 2)]);
     }
 
     #[test]

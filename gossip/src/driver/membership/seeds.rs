@@ -20,6 +20,10 @@ const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
 /// The same while there are none.
 const LOOKUP_INTERVAL_ALONE: Duration = Duration::from_secs(3);
 
+/// Between the first answer and the look-up that confirms it. In this time peers that are up, and know where this node was,
+/// have called on it several times.
+const SECOND_LOOK: Duration = Duration::from_millis(1500);
+
 /// Addresses taken from one name.
 const ADDRESSES_PER_NAME_MAX: usize = 64;
 
@@ -28,6 +32,8 @@ pub(in crate::driver) struct Seeds {
     found: watch::Sender<Vec<SocketAddr>>,
     /// Set by membership: whether there are peers.
     alone: AtomicBool,
+    /// Every seed is known: an address, or a name that was looked up twice, [`SECOND_LOOK`] apart, with the same answer.
+    settled: watch::Sender<bool>,
 }
 
 impl Seeds {
@@ -38,10 +44,17 @@ impl Seeds {
             let address = seed.parse::<SocketAddr>().ok();
             names.0.insert(
                 seed.clone(),
-                Name { literal: address.is_some(), addresses: Vec::from_iter(address), failing: false },
+                Name { literal: address.is_some(), addresses: Vec::from_iter(address), failing: false, answers: 0 },
             );
         }
-        (Self { found: watch::Sender::new(names.addresses()), alone: AtomicBool::new(true) }, names)
+        (
+            Self {
+                found: watch::Sender::new(names.addresses()),
+                alone: AtomicBool::new(true),
+                settled: watch::Sender::new(false),
+            },
+            names,
+        )
     }
 
     pub(in crate::driver) fn addresses(&self) -> Vec<SocketAddr> {
@@ -52,13 +65,23 @@ impl Seeds {
         self.found.subscribe()
     }
 
+    /// Whether every seed is known by now.
+    pub(in crate::driver) fn settled(&self) -> watch::Receiver<bool> {
+        self.settled.subscribe()
+    }
+
     pub(in crate::driver) fn alone(&self, alone: bool) {
         self.alone.store(alone, Ordering::Relaxed);
     }
 
-    /// Resolves names for as long as it is polled; done at once when there are none.
+    /// Resolves names for as long as it is polled; done soon when there are none.
     pub(in crate::driver) async fn keep_fresh(&self, mut names: Names) {
-        while names.0.values().any(|name| !name.literal) {
+        if names.0.values().all(|name| name.literal) {
+            tokio::time::sleep(SECOND_LOOK).await;
+            self.settled.send_replace(!names.0.is_empty());
+            return;
+        }
+        loop {
             for (text, name) in names.0.iter_mut().filter(|(_, name)| !name.literal) {
                 name.take(text, look_up(text).await);
             }
@@ -68,8 +91,14 @@ impl Seeds {
                 *found = addresses;
                 new
             });
-            let alone = self.alone.load(Ordering::Relaxed);
-            tokio::time::sleep(if alone { LOOKUP_INTERVAL_ALONE } else { LOOKUP_INTERVAL }).await;
+            let (least, alone) = (names.answers(), self.alone.load(Ordering::Relaxed));
+            self.settled.send_if_modified(|settled| std::mem::replace(settled, least >= 2) != (least >= 2));
+            let pause = match least {
+                1 if alone => SECOND_LOOK,
+                _ if alone => LOOKUP_INTERVAL_ALONE,
+                _ => LOOKUP_INTERVAL,
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 }
@@ -90,10 +119,19 @@ async fn look_up(seed: &str) -> io::Result<Vec<SocketAddr>> {
 /// Seeds as configured, and what they mean.
 pub(in crate::driver) struct Names(BTreeMap<String, Name>);
 
+impl Names {
+    /// How often each name has had the same answer by now, at least.
+    fn answers(&self) -> u32 {
+        self.0.values().filter(|name| !name.literal).map(|name| name.answers).min().unwrap_or(0)
+    }
+}
+
 struct Name {
     literal: bool,
     addresses: Vec<SocketAddr>,
     failing: bool,
+    /// Look-ups in a row that had this answer.
+    answers: u32,
 }
 
 impl Names {
@@ -116,6 +154,10 @@ impl Name {
                 if self.addresses != addresses {
                     tracing::debug!(seed = text, ?addresses, "a seed resolves to other addresses");
                 }
+                self.answers = if self.addresses == addresses { self.answers.saturating_add(1) } else { 1 };
+                if addresses.is_empty() {
+                    self.answers = 0;
+                }
                 self.addresses = addresses;
                 self.failing = false;
             }
@@ -124,7 +166,7 @@ impl Name {
                 if !self.failing {
                     tracing::warn!(seed = text, %error, "a seed does not resolve; keeping its last known addresses");
                 }
-                self.failing = true;
+                (self.failing, self.answers) = (true, 0);
             }
         }
     }
@@ -143,13 +185,17 @@ mod tests {
     #[test]
     fn a_failed_look_up_keeps_what_the_name_meant_and_a_new_answer_replaces_it() {
         let (one, two) = ("127.0.0.1:1".parse().unwrap(), "127.0.0.2:1".parse().unwrap());
-        let mut name = Name { literal: false, addresses: Vec::new(), failing: false };
+        let mut name = Name { literal: false, addresses: Vec::new(), failing: false, answers: 0 };
         name.take("db:1", Ok(vec![one, one]));
         assert_eq!(name.addresses, [one]);
         name.take("db:1", Err(io::Error::other("SERVFAIL")));
         assert_eq!((&name.addresses[..], name.failing), (&[one][..], true));
         name.take("db:1", Ok(vec![two]));
-        assert_eq!((&name.addresses[..], name.failing), (&[two][..], false));
+        assert_eq!((&name.addresses[..], name.failing, name.answers), (&[two][..], false, 1));
+        name.take("db:1", Ok(vec![two]));
+        assert_eq!(name.answers, 2, "it is the same as the last time");
+        name.take("db:1", Err(io::Error::other("SERVFAIL")));
+        assert_eq!(name.answers, 0, "who does not answer is not known");
     }
 
     #[tokio::test]

@@ -454,7 +454,7 @@ impl Replica {
         self.ready = None;
     }
 
-    /// Nobody else is to be expected: a joiner that has met nobody serves at once, as it would after the timeout.
+    /// It is known that there is nobody to join: a replica that has met nobody serves at once, as it would after the timeout.
     pub fn nobody_to_join(&mut self, now: Now) {
         if let Some(joining) = self.joining.as_mut().filter(|it| it.peers.is_empty() && it.owed.is_empty()) {
             joining.timeout_us = 0;

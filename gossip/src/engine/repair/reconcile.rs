@@ -9,7 +9,7 @@
 //! exact. A pass that breaks off loses nothing, and the next one leaves out the buckets it has fetched. Nothing is
 //! ever completed by a pass: digests with the peers asked come after it, and logs close the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cahoots_crdt::{Dot, ReplicaId};
 
@@ -199,6 +199,10 @@ impl Replica {
     pub(in crate::engine) fn retry_reconciliation(&mut self, now: Now) {
         let Some(it) = self.reconciliation.as_ref().filter(|it| it.due <= now.mono) else { return };
         if now.mono.saturating_sub(it.progress_at) >= self.config.patience_us {
+            // Whoever carries streams may have more patience than this replica.
+            let silent: BTreeSet<ReplicaId> =
+                it.under_way.values().filter(|it| !it.by_datagrams).map(|it| it.peer).collect();
+            silent.into_iter().for_each(|peer| self.note_stream_failure(now, peer));
             self.end_reconciliation(now);
         } else {
             self.ask_on(now);
