@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use crate::command::{Exec, Stop};
+use crate::command::{Batch, Stop};
 use crate::resp::Parser;
 use crate::session::Session;
 use crate::state::{Limits, Server, Stats};
@@ -43,12 +43,12 @@ fn run(stream: &[u8], piece: usize) -> Outcome {
         input.extend_from_slice(piece);
         loop {
             let (done, stop) =
-                Exec::new(&mut replica, now, &mut session, &server, &mut replies).run(&mut parser, &mut input);
+                Batch::new(&mut replica, now, &mut session, &server, &mut replies).run(&mut parser, &mut input);
             input.drain(..done);
             match stop {
                 Stop::Drained => break,
                 // Answered by the connection; there is none.
-                Stop::Pause(_) => {}
+                Stop::Wait(_) => {}
                 // Replies are never sent here, so nothing would go on from where output pauses.
                 Stop::Enough if replies.len() < server.limits.output_pause_bytes => {}
                 Stop::Enough | Stop::Close | Stop::Cut => break 'stream,

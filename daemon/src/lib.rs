@@ -7,6 +7,7 @@
 //! A *client* is a program on the local socket; a *peer* is another replica. A *frame* is one command as RESP has it.
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod cli;
 pub mod command;
 pub mod config;

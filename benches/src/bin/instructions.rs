@@ -21,7 +21,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use cahoots::command::{Exec, Stop};
+use cahoots::command::{Batch, Stop};
 use cahoots::resp::Parser;
 use cahoots::session::Session;
 use cahoots::state::{Durability, Limits as ServerLimits, Server, Stats};
@@ -202,8 +202,9 @@ fn execute(first: &str, then: &str) -> Work {
     let mut run = move |reads: &mut [Vec<u8>]| {
         for read in reads {
             replies.clear();
-            let (done, stop) = Exec::new(&mut replica, NOW, &mut session, &server, &mut replies).run(&mut parser, read);
-            assert!(done == read.len() && stop == Stop::Drained && !replies.starts_with(b"-"), "{stop:?}");
+            let (done, stop) =
+                Batch::new(&mut replica, NOW, &mut session, &server, &mut replies).run(&mut parser, read);
+            assert!(done == read.len() && matches!(stop, Stop::Drained) && !replies.starts_with(b"-"), "{stop:?}");
         }
         replica.flush(NOW);
     };

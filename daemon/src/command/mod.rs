@@ -1,11 +1,14 @@
 //! Commands: what a frame's arguments mean to the key space.
 //!
-//! - The table of commands is the one source of what exists: dispatch, arity and `COMMAND` are read from it.
+//! - Each family (a folder) lists its commands beside their code ([`Command`]): the one source of what exists. Dispatch,
+//!   arity, `COMMAND` and the pages under `docs/commands` are read from these lists.
+//! - A command works on a [`Context`], which is its only way to the store, and writes one [`Reply`](crate::resp::Reply).
 //! - One command is one event group: its writes reach the peers together or not at all.
 //! - A command that is refused has changed nothing; so arguments are all checked before the first write.
-//! - No command blocks. What has to wait is handed to the connection as a [`Pause`].
+//! - No command blocks. One that has to wait returns a [`Wait`], and goes on when that is over.
+//! - No family knows another. What several need lies beside them: options, walks, what collections do alike.
 //!
-//! Nothing here knows sockets: [`Exec::run`] takes bytes and appends bytes.
+//! Nothing here knows sockets: [`Batch::run`] takes bytes and appends bytes.
 //!
 //! # What differs from Redis
 //!
@@ -24,22 +27,36 @@
 //! - `CLIENT SETINFO` exists, as in Redis 7.2: clients send it to every server. `COMMAND` leaves tips and key
 //!   specifications empty.
 
+mod arguments;
+mod collection;
+mod context;
+mod contract;
+mod error;
+mod flags;
+mod glob;
+mod keys;
+mod options;
+mod run;
+mod scan;
+mod table;
+mod wait;
+
 mod cahoots;
 mod connection;
-mod error;
-mod exec;
 mod generic;
-mod glob;
 mod hash;
 mod presence;
-mod scan;
 mod server;
 mod set;
 mod string;
-mod table;
 mod vote;
 
-pub use cahoots::{write_members, write_status};
+pub use arguments::{Argument, Kind};
+pub use context::Context;
+pub use contract::{Command, Flow, Handler, Outcome};
 pub use error::CommandError;
-pub use exec::{Exec, Flow, Pause, Stop};
-pub use table::{COMMANDS, COUNT, Command};
+pub use flags::{Categories, Flags};
+pub use keys::{Begin, Find, KeySpec};
+pub use run::{Batch, Stop};
+pub use table::{COUNT, FAMILIES, Family, commands};
+pub use wait::{Resume, Wait};

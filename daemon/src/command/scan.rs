@@ -1,10 +1,11 @@
 //! SCAN and its kin: walks that survive changes, their cursors kept by the client.
 
+use super::context::Context;
+use super::contract::{Flow, Outcome};
 use super::error::CommandError;
-use super::exec::{Exec, Flow, Outcome, int_arg, typed};
-use super::generic::class_name;
 use super::glob;
-use crate::resp::{Args, Reply, unsigned};
+use super::options::{int_arg, is};
+use crate::resp::{Args, Items, Reply, unsigned};
 use cahoots_gossip::store::Class;
 
 /// Elements of one step unless COUNT says otherwise, as in Redis.
@@ -30,12 +31,12 @@ impl<'a> Options<'a> {
         let mut at = 0;
         while let Some(option) = args.get(at) {
             let value = args.get(at + 1).ok_or(CommandError::Syntax)?;
-            if option.eq_ignore_ascii_case(b"count") {
+            if is(option, "count") {
                 let count = int_arg(value)?;
                 options.count = usize::try_from(count).ok().filter(|&count| count > 0).ok_or(CommandError::Syntax)?;
-            } else if option.eq_ignore_ascii_case(b"match") {
+            } else if is(option, "match") {
                 options.pattern = Some(value);
-            } else if option.eq_ignore_ascii_case(b"type") && target == Target::Keys {
+            } else if is(option, "type") && target == Target::Keys {
                 options.class = Some(value);
             } else {
                 return Err(CommandError::Syntax);
@@ -50,7 +51,7 @@ impl<'a> Options<'a> {
     }
 
     fn takes_class(&self, class: Class) -> bool {
-        self.class.is_none_or(|wanted| wanted.eq_ignore_ascii_case(class_name(class).as_bytes()))
+        self.class.is_none_or(|wanted| is(wanted, class_name(class)))
     }
 }
 
@@ -58,33 +59,36 @@ fn cursor(arg: &[u8]) -> Result<u64, CommandError> {
     unsigned(arg).ok_or(CommandError::text("ERR invalid cursor"))
 }
 
-pub(super) fn keys(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+/// One step over all keys.
+pub(super) fn keys(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let cursor = cursor(&args[1])?;
     let options = Options::parse(args.from(2), Target::Keys)?;
-    let store = exec.replica.store();
-    page(&mut exec.reply, |push| {
-        store.scan(cursor, options.count, |key, view| {
+    page(reply, |items| {
+        ctx.scan(cursor, options.count, |key, view| {
             if options.takes(key) && options.takes_class(view.class()) {
-                push(key);
+                items.one().bulk(key);
             }
         })
     })
 }
 
-/// SSCAN and HSCAN.
-pub(super) fn names(exec: &mut Exec<'_>, args: Args<'_>, class: Class, target: Target) -> Outcome {
+/// One step over the elements of the collection `args[1]`.
+pub(super) fn elements(
+    ctx: &mut Context<'_>,
+    args: Args<'_>,
+    class: Class,
+    target: Target,
+    reply: &mut Reply<'_>,
+) -> Outcome {
     let cursor = cursor(&args[2])?;
-    let Some(view) = typed(exec.replica.store(), &args[1], class)? else {
-        exec.looked_up(false);
-        return page(&mut exec.reply, |_| 0);
-    };
+    let Some(view) = ctx.read(&args[1], class)? else { return page(reply, |_| 0) };
     let options = Options::parse(args.from(3), target)?;
-    page(&mut exec.reply, |push| {
+    page(reply, |items| {
         view.scan(cursor, options.count, |name, value| {
             if options.takes(name) {
-                push(name);
+                items.one().bulk(name);
                 if target == Target::Fields {
-                    push(&value);
+                    items.one().bulk(&value);
                 }
             }
         })
@@ -92,7 +96,7 @@ pub(super) fn names(exec: &mut Exec<'_>, args: Args<'_>, class: Class, target: T
 }
 
 /// The reply of a step: the next cursor, then what was found on the way there.
-fn page(reply: &mut Reply<'_>, walk: impl FnOnce(&mut dyn FnMut(&[u8])) -> u64) -> Outcome {
+fn page(reply: &mut Reply<'_>, walk: impl FnOnce(&mut Items<'_, '_>) -> u64) -> Outcome {
     let start = reply.len();
     let next = reply.array_of(walk);
     reply.in_front(start, |reply| {
@@ -100,4 +104,15 @@ fn page(reply: &mut Reply<'_>, walk: impl FnOnce(&mut dyn FnMut(&[u8])) -> u64) 
         reply.bulk_integer(next);
     });
     Ok(Flow::Continue)
+}
+
+/// What Redis calls a type, and what we call those that it does not have.
+pub(super) fn class_name(class: Class) -> &'static str {
+    match class {
+        Class::Text => "string",
+        Class::Set => "set",
+        Class::Hash => "hash",
+        Class::Vote => "vote",
+        Class::Presence => "presence",
+    }
 }

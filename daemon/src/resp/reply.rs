@@ -1,8 +1,10 @@
 //! From values to bytes, in the version of the protocol the client asked for.
 //!
 //! RESP3 has types RESP2 lacks; what a RESP2 client gets instead is decided here and nowhere else: a map is an array
-//! twice as long, a set an array, a double and a verbatim string a bulk string, a boolean an integer, null a bulk
-//! string of length -1.
+//! twice as long, a set and a push message an array, a double, a big number and a verbatim string a bulk string, a boolean
+//! an integer, null a bulk string of length -1.
+//!
+//! Replies go to whatever buffer they are given: a connection's output, or one that a script reads.
 
 use std::fmt::{self, Write};
 
@@ -116,6 +118,27 @@ impl<'a> Reply<'a> {
         self.bulk(itoa::Buffer::new().format(value).as_bytes());
     }
 
+    /// A floating-point number, in the 17 significant digits of Redis 7.0.
+    pub fn double(&mut self, value: f64) {
+        let digits = digits_of(value);
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(digits.as_bytes()),
+            Protocol::Resp3 => {
+                self.out.push(b',');
+                self.line(digits.as_bytes());
+            }
+        }
+    }
+
+    /// An integer that may not fit 64 bits.
+    pub fn big_number(&mut self, value: i128) {
+        let mut digits = itoa::Buffer::new();
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(digits.format(value).as_bytes()),
+            Protocol::Resp3 => self.header(b'(', value),
+        }
+    }
+
     /// Text for people.
     pub fn verbatim(&mut self, text: &str) {
         match self.protocol {
@@ -175,14 +198,43 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// An array of the bulk strings that `each` hands over, however many.
-    pub fn array_of<R>(&mut self, each: impl FnOnce(&mut dyn FnMut(&[u8])) -> R) -> R {
+    /// The head of a message that answers no command: `len` replies follow, the first of which says of what kind it is.
+    ///
+    /// A RESP2 client takes it for an array, which is right only where it has asked for such messages.
+    pub fn push(&mut self, len: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', len),
+            Protocol::Resp3 => self.header(b'>', len),
+        }
+    }
+
+    /// An array of what `fill` writes, however many there turn out to be.
+    ///
+    /// The count is put in front afterwards, which moves the bytes once; where it is known, [`array`](Self::array) costs
+    /// nothing.
+    pub fn array_of<R>(&mut self, fill: impl FnOnce(&mut Items<'_, 'a>) -> R) -> R {
+        self.counted(Self::array, fill)
+    }
+
+    /// As [`array_of`](Self::array_of), a set.
+    pub fn set_of<R>(&mut self, fill: impl FnOnce(&mut Items<'_, 'a>) -> R) -> R {
+        self.counted(Self::set, fill)
+    }
+
+    /// As [`array_of`](Self::array_of), a [`push`](Self::push) message.
+    pub fn push_of<R>(&mut self, fill: impl FnOnce(&mut Items<'_, 'a>) -> R) -> R {
+        self.counted(Self::push, fill)
+    }
+
+    /// As [`array_of`](Self::array_of), a map: each field is a name and one reply.
+    pub fn map_of<R>(&mut self, fill: impl FnOnce(&mut Fields<'_, 'a>) -> R) -> R {
+        self.counted(Self::map, |items| fill(&mut Fields(Items { reply: &mut *items.reply, len: &mut *items.len })))
+    }
+
+    fn counted<R>(&mut self, head: fn(&mut Self, usize), fill: impl FnOnce(&mut Items<'_, 'a>) -> R) -> R {
         let (start, mut len) = (self.out.len(), 0);
-        let result = each(&mut |bytes| {
-            len += 1;
-            self.bulk(bytes);
-        });
-        self.in_front(start, |reply| reply.array(len));
+        let result = fill(&mut Items { reply: self, len: &mut len });
+        self.in_front(start, |reply| head(reply, len));
         result
     }
 
@@ -204,6 +256,65 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
     }
+}
+
+/// The replies in an array, a set or a message, counted as they come.
+pub struct Items<'r, 'a> {
+    reply: &'r mut Reply<'a>,
+    len: &'r mut usize,
+}
+
+impl<'a> Items<'_, 'a> {
+    /// Where one more goes: exactly one reply is to be written.
+    pub fn one(&mut self) -> &mut Reply<'a> {
+        *self.len += 1;
+        self.reply
+    }
+}
+
+/// The fields of a map, counted as they come.
+pub struct Fields<'r, 'a>(Items<'r, 'a>);
+
+impl<'a> Fields<'_, 'a> {
+    /// Where the value of one more field goes: exactly one reply is to be written.
+    pub fn field(&mut self, name: &str) -> &mut Reply<'a> {
+        let reply = self.0.one();
+        reply.bulk(name.as_bytes());
+        reply
+    }
+
+    /// A field that holds text.
+    pub fn text(&mut self, name: &str, value: &str) {
+        self.field(name).bulk(value.as_bytes());
+    }
+
+    /// A field that holds a number of things.
+    pub fn count(&mut self, name: &str, value: u64) {
+        self.field(name).header(b':', value.cast_signed());
+    }
+}
+
+/// What C prints for `%.17g`: as many digits as tell a double from its neighbours, trailing zeros left out.
+fn digits_of(value: f64) -> String {
+    /// Digits behind the first.
+    const DECIMALS: i32 = 16;
+    if value.is_nan() {
+        return "nan".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "inf" } else { "-inf" }.to_owned();
+    }
+    let scientific = format!("{value:.16e}");
+    let (mantissa, exponent) = scientific.split_once('e').expect("that is the format asked for");
+    let exponent: i32 = exponent.parse().expect("that is the format asked for");
+    let trimmed = |digits: &str| digits.trim_end_matches('0').trim_end_matches('.').to_owned();
+    let decimals = DECIMALS - exponent;
+    if exponent < -4 || decimals < 0 {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{}e{sign}{:02}", trimmed(mantissa), exponent.unsigned_abs());
+    }
+    let fixed = format!("{value:.*}", usize::try_from(decimals).expect("just compared"));
+    if fixed.contains('.') { trimmed(&fixed) } else { fixed }
 }
 
 /// Lets `write!` append to bytes.
@@ -246,6 +357,9 @@ mod tests {
             (|r| r.set(3), "*3\r\n", "~3\r\n"),
             (|r| r.map(3), "*6\r\n", "%3\r\n"),
             (|r| r.error("ERR a\r\nb"), "-ERR a  b\r\n", "-ERR a  b\r\n"),
+            (|r| r.double(0.1), "$19\r\n0.10000000000000001\r\n", ",0.10000000000000001\r\n"),
+            (|r| r.big_number(1 << 64), "$20\r\n18446744073709551616\r\n", "(18446744073709551616\r\n"),
+            (|r| r.push(2), "*2\r\n", ">2\r\n"),
         ];
         for (write, resp2, resp3) in cases {
             assert_eq!(both(write), ((*resp2).to_owned(), (*resp3).to_owned()));
@@ -256,8 +370,48 @@ mod tests {
     fn an_array_of_unknown_length_gets_its_count_in_front() {
         let (reply, _) = both(|r| {
             r.ok();
-            r.array_of(|push| (0..11).for_each(|_| push(b"x")));
+            r.array_of(|items| (0..11).for_each(|_| items.one().bulk(b"x")));
         });
         assert_eq!(reply, format!("+OK\r\n*11\r\n{}", "$1\r\nx\r\n".repeat(11)));
+    }
+
+    #[test]
+    fn collections_inside_each_other_are_each_counted_on_their_own() {
+        let replies = both(|r| {
+            r.map_of(|fields| {
+                fields.text("a", "x");
+                fields.count("b", 2);
+                fields.field("c").set_of(|items| {
+                    items.one().null();
+                    items.one().push_of(|items| items.one().ok());
+                });
+            });
+        });
+        let resp2 = "*6\r\n$1\r\na\r\n$1\r\nx\r\n$1\r\nb\r\n:2\r\n$1\r\nc\r\n*2\r\n$-1\r\n*1\r\n+OK\r\n";
+        let resp3 = "%3\r\n$1\r\na\r\n$1\r\nx\r\n$1\r\nb\r\n:2\r\n$1\r\nc\r\n~2\r\n_\r\n>1\r\n+OK\r\n";
+        assert_eq!(replies, (resp2.to_owned(), resp3.to_owned()));
+    }
+
+    #[test]
+    fn doubles_are_spelled_as_c_spells_them_with_17_digits() {
+        for (value, spelled) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (3.0, "3"),
+            (-1.5, "-1.5"),
+            (100.0, "100"),
+            (3.25e15, "3250000000000000"),
+            (12_345_678_901_234_567.0, "12345678901234568"),
+            (1e17, "1e+17"),
+            (1.1e-5, "1.1e-05"),
+            (0.0001, "0.0001"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (f64::NAN, "nan"),
+        ] {
+            assert_eq!(digits_of(value), spelled);
+        }
     }
 }

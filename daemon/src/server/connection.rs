@@ -12,7 +12,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,13 +19,13 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use super::socket::Socket;
-use crate::command::{CommandError, Exec, Pause, Stop, write_members, write_status};
-use crate::resp::{Parser, Reply};
+use crate::command::{Batch, Resume, Stop, Wait};
+use crate::resp::Parser;
 use crate::session::Session;
-use crate::state::{Server, Tally};
+use crate::state::Server;
 use crate::storage::Storage;
 use cahoots_gossip::driver::Node;
 use cahoots_gossip::{Dot, VersionVector};
@@ -89,7 +88,7 @@ pub(super) enum End {
 enum Turn {
     /// Another one, once the output is sent.
     Again,
-    Pause(Pause),
+    Wait(Wait),
     Close,
 }
 
@@ -158,22 +157,25 @@ impl Connection {
 
     async fn turns(&mut self) -> Result<std::convert::Infallible, End> {
         loop {
-            let turn = poll_fn(|context| self.poll_turn(context)).await?;
+            let mut turn = poll_fn(|context| self.poll_turn(context)).await?;
             if self.others_turn() {
                 // They execute before anybody's replies are sent: a client of several connections, and the kernel, are
                 // woken once for all.
                 tokio::task::yield_now().await;
             }
-            self.keep_up().await?;
-            self.flush().await?;
-            match turn {
-                // Nothing was waited for, so the others have their turn now.
-                Turn::Again if self.input_ready => tokio::task::yield_now().await,
-                Turn::Again => {}
-                Turn::Pause(pause) => self.pause(pause).await?,
-                Turn::Close => {
-                    self.socket.shutdown()?;
-                    return Err(End::Closed);
+            // Of a command that waits, what it says is sent before each wait.
+            loop {
+                self.keep_up().await?;
+                self.flush().await?;
+                match turn {
+                    Turn::Wait(wait) => turn = self.wait(wait).await?,
+                    // Nothing was waited for, so the others have their turn now.
+                    Turn::Again if self.input_ready => break tokio::task::yield_now().await,
+                    Turn::Again => break,
+                    Turn::Close => {
+                        self.socket.shutdown()?;
+                        return Err(End::Closed);
+                    }
                 }
             }
         }
@@ -205,17 +207,21 @@ impl Connection {
                 return Poll::Ready(Ok(Turn::Again));
             }
         };
-        self.input_ready = stop != Stop::Drained && !self.input.is_empty();
+        self.input_ready = !matches!(stop, Stop::Drained) && !self.input.is_empty();
+        Poll::Ready(self.after(stop))
+    }
+
+    fn after(&self, stop: Stop) -> Result<Turn, End> {
         let limit = self.server.limits.output_bytes_max;
         if self.output.len() > limit {
-            return Poll::Ready(Err(End::OutputTooLong(limit)));
+            return Err(End::OutputTooLong(limit));
         }
-        Poll::Ready(match stop {
+        match stop {
             Stop::Drained | Stop::Enough => Ok(Turn::Again),
-            Stop::Pause(pause) => Ok(Turn::Pause(pause)),
+            Stop::Wait(wait) => Ok(Turn::Wait(wait)),
             Stop::Close => Ok(Turn::Close),
             Stop::Cut => Err(End::ForeignProtocol),
-        })
+        }
     }
 
     /// Whether another client had a turn just before, so that it is likely that more wait for theirs.
@@ -237,13 +243,8 @@ impl Connection {
 
     fn execute(&mut self, input: &mut [u8]) -> (usize, Stop) {
         let Self { node, session, server, parser, output, .. } = self;
-        let (done, pressed) = node.run(|replica, now| {
-            let done = Exec::new(replica, now, session, server, output).run(parser, input);
-            let presses = server.durability.storage().is_some_and(Storage::presses);
-            (done, presses || replica.records_press())
-        });
-        // Whoever only reads is in no way of the disk.
-        self.pressed = std::mem::take(&mut self.session.wrote) && pressed;
+        let (done, pressed) = locked(node, session, server, output, |batch| batch.run(parser, input));
+        self.pressed = pressed;
         done
     }
 
@@ -324,125 +325,30 @@ impl Connection {
         written
     }
 
-    /// Answers what the replica alone cannot. Everything before it has been sent.
-    async fn pause(&mut self, pause: Pause) -> Result<(), End> {
-        let node = self.node.clone();
-        match pause {
-            Pause::Wait { seq, replicas, timeout } => {
-                let _blocked = Blocked::new(&self.server);
-                let mut wait = pin!(node.wait(seq, replicas, timeout));
-                let limit = self.server.limits.query_bytes_max;
-                let count = loop {
-                    // What the client sends meanwhile waits; it is read so that its going away is noticed.
-                    let room = self.input.len() - self.input_at + READ_BYTES <= limit;
-                    tokio::select! {
-                        biased;
-                        count = &mut wait => break count,
-                        read = poll_fn(|context| self.poll_keep(context)), if room => read?,
-                    }
-                };
-                Reply::new(&mut self.output, self.session.protocol).count(count);
-            }
-            Pause::WaitAof { seq, local, replicas, timeout } => {
-                let _blocked = Blocked::new(&self.server);
-                let server = Arc::clone(&self.server);
-                let mut wait = pin!(wait_kept(&node, &server, seq, local, replicas, timeout));
-                let limit = self.server.limits.query_bytes_max;
-                let (local, replicas) = loop {
-                    let room = self.input.len() - self.input_at + READ_BYTES <= limit;
-                    tokio::select! {
-                        biased;
-                        kept = &mut wait => break kept,
-                        read = poll_fn(|context| self.poll_keep(context)), if room => read?,
-                    }
-                };
-                let mut reply = Reply::new(&mut self.output, self.session.protocol);
-                reply.array(2);
-                reply.count(usize::from(local));
-                reply.count(replicas);
-            }
-            Pause::Save { background } => {
-                let server = Arc::clone(&self.server);
-                if background {
-                    tokio::spawn(async move {
-                        match save(&server).await {
-                            Ok(to) => info!(to = %to.display(), "copy of the log made"),
-                            Err(error) => warn!(error, "cannot make a copy of the log"),
-                        }
-                    });
-                    Reply::new(&mut self.output, self.session.protocol).simple("Background saving started");
-                } else {
-                    let saved = save(&server).await;
-                    let mut reply = Reply::new(&mut self.output, self.session.protocol);
-                    match saved {
-                        Ok(_) => reply.ok(),
-                        Err(error) => reply.error(format_args!("ERR {error}")),
-                    }
+    /// Waits with a command, and has it go on. Everything it has answered so far has been sent.
+    async fn wait(&mut self, wait: Wait) -> Result<Turn, End> {
+        let for_others = wait.is_for_others();
+        let mut wait = pin!(wait.begin(self.node.clone(), Arc::clone(&self.server)));
+        let resume: Resume = if for_others {
+            let _blocked = Blocked::new(&self.server);
+            let limit = self.server.limits.query_bytes_max;
+            loop {
+                // What the client sends meanwhile waits; it is read so that its going away is noticed.
+                let room = self.input.len() - self.input_at + READ_BYTES <= limit;
+                tokio::select! {
+                    biased;
+                    resume = &mut wait => break resume,
+                    read = poll_fn(|context| self.poll_keep(context)), if room => read?,
                 }
             }
-            Pause::Enter { key } => {
-                let entered = node.presence(&key).join();
-                if let Ok(guard) = entered {
-                    self.session.present.insert(key, guard);
-                    self.wrote(&node).await?;
-                    Reply::new(&mut self.output, self.session.protocol).count(1);
-                } else if let Err(error) = entered {
-                    self.server.stats.add(&Tally { errors: 1, ..Tally::default() });
-                    Reply::new(&mut self.output, self.session.protocol).error(CommandError::from(error));
-                }
-            }
-            Pause::Depart { key } => {
-                drop(self.session.present.remove(&key));
-                self.wrote(&node).await?;
-                Reply::new(&mut self.output, self.session.protocol).count(1);
-            }
-            Pause::Reset => {
-                self.session.present.clear();
-                Reply::new(&mut self.output, self.session.protocol).simple("RESET");
-            }
-            Pause::Leave => {
-                let (replicas, bound) = self.server.drain;
-                let drained = node.hand_over(replicas, bound).await;
-                let mut reply = Reply::new(&mut self.output, self.session.protocol);
-                reply.map(2);
-                reply.bulk(b"handed_over");
-                reply.boolean(drained.handed_over);
-                reply.bulk(b"complete_at");
-                reply.count(drained.complete_at);
-                self.flush().await?;
-                self.server.leave.notify_one();
-            }
-            Pause::Forget { who } => {
-                let forgotten = node.forget(&who).await;
-                let mut reply = Reply::new(&mut self.output, self.session.protocol);
-                match forgotten {
-                    Ok(count) => reply.count(count),
-                    Err(error) => {
-                        reply.error(CommandError::Other(format!("ERR {error}").into()));
-                        self.server.stats.add(&Tally { errors: 1, ..Tally::default() });
-                    }
-                }
-            }
-            Pause::Status => {
-                let (status, members) = (node.with(|replica, _| replica.status()), node.members());
-                let mut reply = Reply::new(&mut self.output, self.session.protocol);
-                write_status(&mut reply, &self.server, &status, &members);
-            }
-            Pause::Members => {
-                write_members(&mut Reply::new(&mut self.output, self.session.protocol), &node.members());
-            }
-        }
-        if !self.session.replies.settle() {
-            self.output.clear();
-        }
+        } else {
+            wait.await
+        };
+        let Self { node, session, server, output, .. } = self;
+        let (stop, pressed) = locked(node, session, server, output, |batch| batch.resume(resume));
+        self.pressed = pressed;
         self.input_ready = !self.input.is_empty();
-        self.flush().await
-    }
-
-    /// Something was written outside of [`Exec`]: it is waited for like anything that is.
-    async fn wrote(&mut self, node: &Node) -> Result<(), End> {
-        self.session.written = Some(node.read(|replica| Dot::new(replica.id(), replica.position())));
-        self.keep_up().await
+        self.after(stop)
     }
 
     fn poll_keep(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
@@ -503,48 +409,24 @@ impl Drop for Connection {
     }
 }
 
-/// Waits until own events up to `seq` are on this disk, if `local`, and on those of `replicas` peers.
-async fn wait_kept(
+/// Has commands of one client executed under the replica's lock; says also whether the client is to wait for the disk, because
+/// it wrote and much waits there. One that only reads is in no way of it.
+fn locked<R>(
     node: &Node,
+    session: &mut Session,
     server: &Server,
-    seq: u64,
-    local: bool,
-    replicas: usize,
-    timeout: Option<Duration>,
-) -> (bool, usize) {
-    let storage = server.durability.storage();
-    let here = async {
-        let Some(storage) = storage.filter(|_| local) else { return };
-        let mut durable = storage.durable();
-        if durable.borrow().seq < seq {
-            storage.sync_soon();
-        }
-        // If the thread that writes is gone, time decides.
-        if durable.wait_for(|durable| durable.seq >= seq).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let elsewhere = async {
-        if replicas > 0 {
-            node.wait_kept(seq, replicas, None).await;
-        }
-    };
-    let both = async { tokio::join!(here, elsewhere) };
-    match timeout {
-        Some(timeout) => drop(tokio::time::timeout(timeout, both).await),
-        None => drop(both.await),
-    }
-    let here = storage.is_some_and(|storage| storage.durable().borrow().seq >= seq);
-    (here, node.read(|replica| replica.kept_by(seq)))
+    output: &mut Vec<u8>,
+    run: impl FnOnce(Batch<'_>) -> R,
+) -> (R, bool) {
+    let (result, presses) = node.run(|replica, now| {
+        let result = run(Batch::new(replica, now, session, server, output));
+        let presses = server.durability.storage().is_some_and(Storage::presses);
+        (result, presses || replica.records_press())
+    });
+    (result, std::mem::take(&mut session.wrote) && presses)
 }
 
-/// Makes a copy of the log; says where.
-async fn save(server: &Server) -> Result<PathBuf, String> {
-    let storage = server.durability.storage().ok_or("nothing is kept")?;
-    storage.backup().await
-}
-
-/// A client in a `WAIT`, as long as it lives.
+/// A client that waits for others, as long as it lives.
 struct Blocked(Arc<Server>);
 
 impl Blocked {

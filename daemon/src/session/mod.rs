@@ -77,19 +77,18 @@ pub enum Replies {
 }
 
 impl Replies {
-    /// After a command: whether its reply is kept.
-    pub fn settle(&mut self) -> bool {
-        match *self {
-            Self::On => true,
-            Self::Off => false,
-            Self::SkipNext => {
-                *self = Self::Skip;
-                false
-            }
-            Self::Skip => {
-                *self = Self::On;
-                false
-            }
-        }
+    /// Whether the command being executed is answered.
+    #[must_use]
+    pub fn are_heard(self) -> bool {
+        self == Self::On
+    }
+
+    /// The command being executed is over.
+    pub fn next(&mut self) {
+        *self = match *self {
+            Self::SkipNext => Self::Skip,
+            Self::Skip => Self::On,
+            same => same,
+        };
     }
 }

@@ -72,7 +72,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::command::Exec;
+    use crate::command::Batch;
     use crate::resp::Parser;
     use crate::session::Session;
     use crate::state::{Limits, Server, Stats};
@@ -107,7 +107,7 @@ mod tests {
         let mut out = Vec::new();
         let mut line = format!("{words}\r\n").into_bytes();
         let mut parser = Parser::new(server.limits.frame);
-        Exec::new(&mut replica, now, session, server, &mut out).run(&mut parser, &mut line);
+        Batch::new(&mut replica, now, session, server, &mut out).run(&mut parser, &mut line);
         String::from_utf8(out).unwrap()
     }
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 pub use durability::Durability;
 pub use limits::Limits;
 pub use readiness::NotReady;
-pub use stats::{Stats, Tally};
+pub use stats::{Counts, Stats};
 
 /// What all connections share, and `INFO` tells.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ pub struct Stats {
 
 /// Counts of one batch of commands, added to [`Stats`] at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Counts {
     /// Commands executed.
     pub commands: u64,
     /// Commands refused.
@@ -42,12 +42,12 @@ pub struct Tally {
 
 impl Stats {
     /// Adds what a batch counted.
-    pub fn add(&self, tally: &Tally) {
+    pub fn add(&self, counts: &Counts) {
         let pairs = [
-            (&self.commands, tally.commands),
-            (&self.errors, tally.errors),
-            (&self.hits, tally.hits),
-            (&self.misses, tally.misses),
+            (&self.commands, counts.commands),
+            (&self.errors, counts.errors),
+            (&self.hits, counts.hits),
+            (&self.misses, counts.misses),
         ];
         for (counter, count) in pairs {
             // A locked addition is dear next to a command; most batches touch two of the four.
@@ -59,8 +59,8 @@ impl Stats {
 
     /// The sums of all batches.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        Tally {
+    pub fn counts(&self) -> Counts {
+        Counts {
             commands: self.commands.load(Relaxed),
             errors: self.errors.load(Relaxed),
             hits: self.hits.load(Relaxed),

@@ -1,231 +1,90 @@
 //! CAHOOTS: what Redis has no word for.
-//!
-//! Both replies are maps (flat arrays in RESP2) whose keys only ever grow in number: `cahoots status` and
-//! `cahoots members` print them, and `--json` passes them on.
 
-use super::exec::{Exec, Flow, Outcome, Pause};
+mod status;
+
+use super::arguments::string;
+use super::context::Context;
+use super::contract::{Command, Flow, Handler, Outcome};
+use super::error::CommandError;
+use super::flags::{ADMIN, Flags, LOADING, NOSCRIPT, STALE};
+use super::wait::Wait;
 use crate::resp::{Args, Reply};
-use crate::state::{Durability, Server};
-use cahoots_gossip::ReplicaId;
-use cahoots_gossip::driver::{Member, MemberState};
-use cahoots_gossip::engine::{Progress, Readiness, ReadyReason, Standing, Status};
+use cahoots_gossip::driver::{Drained, Node};
 
-pub(super) fn cahoots(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    exec.subcommand(args)
+const GROUP: &str = "cluster";
+
+const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
+    Command::new(GROUP, name, arity, flags, handler)
 }
 
-// The members are the driver's knowledge, not the replica's: both are answered outside the lock.
+const ALWAYS: Flags = LOADING.and(STALE);
 
-pub(super) fn status(_: &mut Exec<'_>, _: Args<'_>) -> Outcome {
-    Ok(Flow::Pause(Pause::Status))
+pub(super) const COMMANDS: &[Command] = &[Command::container(
+    GROUP,
+    "cahoots",
+    &[
+        command("cahoots|forget", 3, ADMIN.and(NOSCRIPT).and(ALWAYS), forget)
+            .about("0.1.0", "O(N), N the members", "Forgets the members that are down and go by a name or an id.")
+            .takes(&[string("node")]),
+        command("cahoots|leave", 2, ADMIN.and(NOSCRIPT).and(ALWAYS), leave).about(
+            "0.1.0",
+            "O(N), N the events that peers still lack",
+            "Hands everything over, leaves the cluster and stops.",
+        ),
+        command("cahoots|status", 2, ALWAYS, status).about(
+            "0.1.0",
+            "O(N), N the peers",
+            "Tells how far this replica and its peers are.",
+        ),
+        command("cahoots|members", 2, ALWAYS, members).about(
+            "0.1.0",
+            "O(N), N the members",
+            "Lists the members of the cluster.",
+        ),
+    ],
+)
+.flagged(ALWAYS)
+.about("0.1.0", "Depends on the subcommand", "Commands about the cluster.")];
+
+// The members are the driver's knowledge, not the replica's: they are asked for outside of the lock.
+
+fn status(_: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+    let members = |node: Node, _| async move { node.members() };
+    Ok(Flow::Wait(Wait::new(members, |ctx, members, reply| {
+        status::write_status(reply, &mut ctx.account(), &members);
+        Ok(Flow::Continue)
+    })))
 }
 
-pub(super) fn leave(_: &mut Exec<'_>, _: Args<'_>) -> Outcome {
-    Ok(Flow::Pause(Pause::Leave))
+fn members(_: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+    let members = |node: Node, _| async move { node.members() };
+    Ok(Flow::Wait(Wait::new(members, |_, members, reply| {
+        status::write_members(reply, &members);
+        Ok(Flow::Continue)
+    })))
 }
 
-pub(super) fn forget(_: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+/// Says how many were forgotten.
+fn forget(_: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
     // No member goes by anything that is not text.
-    Ok(Flow::Pause(Pause::Forget { who: String::from_utf8_lossy(args.at(2)).into() }))
+    let who = String::from_utf8_lossy(args.at(2)).into_owned();
+    let forget = |node: Node, _| async move { node.forget(&who).await.map_err(|error| format!("ERR {error}")) };
+    Ok(Flow::Wait(Wait::new(forget, |_, forgotten: Result<usize, String>, reply| {
+        reply.count(forgotten.map_err(|error| CommandError::Other(error.into()))?);
+        Ok(Flow::Continue)
+    })))
 }
 
-pub(super) fn members(_: &mut Exec<'_>, _: Args<'_>) -> Outcome {
-    Ok(Flow::Pause(Pause::Members))
-}
-
-/// The reply of `CAHOOTS STATUS`.
-pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, members: &[Member]) {
-    let text = |reply: &mut Reply<'_>, name: &str, value: &str| {
-        reply.bulk(name.as_bytes());
-        reply.bulk(value.as_bytes());
-    };
-    let count = |reply: &mut Reply<'_>, name: &str, value: u64| {
-        reply.bulk(name.as_bytes());
-        reply.integer(value.cast_signed());
-    };
-    reply.map(27);
-    text(reply, "version", env!("CARGO_PKG_VERSION"));
-    text(reply, "node", &server.node);
-    text(reply, "cluster", &server.cluster);
-    text(reply, "id", &status.id.to_string());
-    text(reply, "listen", &server.listen.to_string());
-    text(reply, "socket", &server.socket.to_string_lossy());
-    count(reply, "uptime_seconds", server.started.elapsed().as_secs());
-    count(reply, "keys", status.keys as u64);
-    count(reply, "seq", status.seq);
-    text(reply, "fingerprint", &format!("{:032x}", status.fingerprint.get()));
-    count(reply, "type_clashes", status.clashes as u64);
-    count(reply, "log_bytes", status.log_bytes as u64);
-    count(reply, "held_bytes", status.held_bytes as u64);
-    count(reply, "clock_ahead_ms", status.clock_ahead_ms);
-    reply.bulk(b"ready");
-    reply.boolean(server.is_ready(&status.readiness, status.standing));
-    reply.bulk(b"serving");
-    reply.boolean(status.readiness.is_ready() && !server.durability.is_loading());
-    text(reply, "standing", status.standing.name());
-    reply.bulk(b"stopping");
-    reply.boolean(server.is_stopping());
-    let readiness = match server.durability.not_ready() {
-        _ if server.is_stopping() => {
-            "stopping: serves its clients until they have gone, or its time is over".to_owned()
-        }
-        Some(reason) => format!("loading: {reason}"),
-        None => describe(status, members),
-    };
-    text(reply, "readiness", &readiness);
-    count(reply, "joined_percent", status.progress.percent.into());
-    reply.bulk(b"owed_by");
-    reply.array(status.owed_by.len());
-    for id in &status.owed_by {
-        reply.bulk(name_of(*id, members).as_bytes());
-    }
-    reply.bulk(b"catching_up");
-    reply.boolean(status.catching_up);
-    reply.bulk(b"storage");
-    write_storage(reply, &server.durability);
-    reply.bulk(b"applied");
-    reply.map(status.version_vector.iter().count());
-    for (origin, seq) in status.version_vector.iter() {
-        count(reply, &origin.to_string(), seq);
-    }
-    reply.bulk(b"counters");
-    let counters = status.counters.entries();
-    reply.map(counters.len());
-    for (name, value) in counters {
-        count(reply, name, value);
-    }
-    reply.bulk(b"datagrams_refused");
-    reply.map(status.counters.refused.len());
-    for (reason, value) in &status.counters.refused {
-        count(reply, &reason.to_string(), *value);
-    }
-    reply.bulk(b"peers");
-    reply.array(status.peers.len());
-    for peer in &status.peers {
-        let name = members.iter().find(|member| member.id == peer.id).map_or("", |member| &member.name);
-        reply.map(9);
-        text(reply, "node", name);
-        text(reply, "id", &peer.id.to_string());
-        text(reply, "address", &peer.addr.to_string());
-        reply.bulk(b"live");
-        reply.boolean(peer.live);
-        count(reply, "acked", peer.acked);
-        count(reply, "lag_events", peer.lag_events);
-        reply.bulk(b"streams_fail");
-        reply.boolean(peer.streams_fail);
-        reply.bulk(b"agrees");
-        match peer.agrees {
-            Some(agrees) => reply.boolean(agrees),
-            None => reply.null(),
-        }
-        reply.bulk(b"rtt_us");
-        match peer.rtt_us {
-            Some(micros) => reply.integer(micros.cast_signed()),
-            None => reply.null(),
-        }
-    }
-}
-
-/// What people call a replica.
-fn name_of(id: ReplicaId, members: &[Member]) -> String {
-    members.iter().find(|member| member.id == id).map_or_else(|| id.to_string(), |member| member.name.clone())
-}
-
-/// Whether and why a replica serves, for people.
-fn describe(status: &Status, members: &[Member]) -> String {
-    let Progress { percent, peers_heard, peers_live, .. } = status.progress;
-    let reason = match status.readiness {
-        Readiness::Joining(_) => {
-            return format!("joining: {percent} % of what its peers had, {peers_heard} of {peers_live} peers heard");
-        }
-        Readiness::Ready(reason) => reason,
-    };
-    if status.standing == Standing::Incomplete {
-        let owed: Vec<String> = status.owed_by.iter().map(|id| name_of(*id, members)).collect();
-        let lacking = match owed.is_empty() {
-            true => String::new(),
-            false => format!("; lacks what {} had", owed.join(", ")),
-        };
-        return format!("incomplete: serves {percent} % of what its peers had, and goes on catching up{lacking}");
-    }
-    match reason {
-        ReadyReason::First => "ready: started without seeds".to_owned(),
-        ReadyReason::CaughtUp { peer } => format!("ready: caught up with {}", name_of(peer, members)),
-        ReadyReason::Together => "ready: joined together with its peers".to_owned(),
-        _ => "ready: nobody else was found, so it serves what it has".to_owned(),
-    }
-}
-
-/// Whether and how data is kept.
-fn write_storage(reply: &mut Reply<'_>, durability: &Durability) {
-    let Some(storage) = durability.storage() else {
-        reply.map(2);
-        for (name, value) in
-            [("state", if durability.is_loading() { "loading" } else { "memory" }), ("loaded_percent", "")]
-        {
-            reply.bulk(name.as_bytes());
-            match name {
-                "loaded_percent" => reply.integer(durability.progress.percent().cast_signed()),
-                _ => reply.bulk(value.as_bytes()),
-            }
-        }
-        return;
-    };
-    let status = storage.status();
-    let state = match (&status.failing, status.rebuilding) {
-        (_, true) => "rebuilding",
-        (Some(_), false) => "failing",
-        (None, false) => "ok",
-    };
-    reply.map(9);
-    for (name, value) in [
-        ("state", state),
-        ("error", status.failing.as_deref().unwrap_or_default()),
-        ("directory", &storage.directory().to_string_lossy()),
-        ("appendfsync", &storage.policy().to_string()),
-    ] {
-        reply.bulk(name.as_bytes());
-        reply.bulk(value.as_bytes());
-    }
-    for (name, value) in [
-        ("log_bytes", status.log_bytes),
-        ("image_bytes", status.live_bytes),
-        ("position", status.position),
-        ("synced", status.synced),
-        ("clock_behind_ms", storage.clock_behind_ms()),
-    ] {
-        reply.bulk(name.as_bytes());
-        reply.integer(value.cast_signed());
-    }
-}
-
-/// The reply of `CAHOOTS MEMBERS`.
-pub fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
-    reply.array(members.len());
-    for member in members {
-        reply.map(9);
-        let (state, reason) = match &member.state {
-            MemberState::Live => ("live", None),
-            MemberState::Down => ("down", None),
-            MemberState::Refused(reason) => ("refused", Some(reason.to_string())),
-            // A state this daemon does not know yet.
-            _ => ("unknown", None),
-        };
-        for (name, value) in [
-            ("node", Some(&*member.name)),
-            ("id", Some(&*member.id.to_string())),
-            ("address", Some(&*member.addr.to_string())),
-            ("state", Some(state)),
-            ("reason", reason.as_deref()),
-            ("version", Some(&*member.version)),
-            ("standing", Some(member.standing.name())),
-        ] {
-            reply.bulk(name.as_bytes());
-            reply.maybe_bulk(value.map(str::as_bytes));
-        }
-        reply.bulk(b"self");
-        reply.boolean(member.is_self);
-        reply.bulk(b"ready");
-        reply.boolean(member.ready);
-    }
+/// Answers once everything is handed over. The daemon stops when the answer is sent: that is the second wait.
+fn leave(ctx: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+    let (replicas, bound) = ctx.server.drain;
+    let hand_over = move |node: Node, _| async move { node.hand_over(replicas, bound).await };
+    Ok(Flow::Wait(Wait::new(hand_over, |_, drained: Drained, reply| {
+        reply.map_of(|fields| {
+            fields.field("handed_over").boolean(drained.handed_over);
+            fields.count("complete_at", drained.complete_at as u64);
+        });
+        let stop = |_, server: std::sync::Arc<crate::state::Server>| async move { server.leave.notify_one() };
+        Ok(Flow::Wait(Wait::new(stop, |_, (), _| Ok(Flow::Continue))))
+    })))
 }

@@ -2,51 +2,45 @@
 
 use std::fmt::Write;
 
-use crate::command::error::CommandError;
-use crate::command::exec::{Exec, Flow, Outcome};
-use crate::resp::Args;
-use crate::session::{Replies, Session};
+use super::{Args, CommandError, Context, Flow, Outcome, Replies, Reply, is};
+use crate::session::Session;
 
-pub(in crate::command) fn client(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    exec.subcommand(args)
-}
-
-pub(in crate::command) fn id(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
-    exec.reply.integer(exec.session.id.cast_signed());
+pub(super) fn id(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    reply.integer(ctx.session.id.cast_signed());
     Ok(Flow::Continue)
 }
 
-pub(in crate::command) fn getname(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
-    let name = &exec.session.name;
-    exec.reply.maybe_bulk((!name.is_empty()).then_some(name));
+pub(super) fn getname(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let name = &ctx.session.name;
+    reply.maybe_bulk((!name.is_empty()).then_some(name));
     Ok(Flow::Continue)
 }
 
-pub(in crate::command) fn setname(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn setname(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     check_name(&args[2], "Client names")?;
-    exec.session.name = args.at(2).into();
-    exec.reply.ok();
+    ctx.session.name = args.at(2).into();
+    reply.ok();
     Ok(Flow::Continue)
 }
 
-pub(in crate::command) fn setinfo(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn setinfo(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (attribute, value) = (args.at(2), args.at(3));
-    if attribute.eq_ignore_ascii_case(b"lib-name") {
+    if is(attribute, "lib-name") {
         check_name(value, "lib-name")?;
-        exec.session.library_name = value.into();
-    } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
+        ctx.session.library_name = value.into();
+    } else if is(attribute, "lib-ver") {
         check_name(value, "lib-ver")?;
-        exec.session.library_version = value.into();
+        ctx.session.library_version = value.into();
     } else {
         let attribute = String::from_utf8_lossy(attribute);
         return Err(CommandError::Other(format!("ERR Unrecognized option '{attribute}'").into()));
     }
-    exec.reply.ok();
+    reply.ok();
     Ok(Flow::Continue)
 }
 
 /// What a client calls itself stands in lists of one line each, separated by spaces.
-pub(in crate::command) fn check_name(name: &[u8], what: &str) -> Result<(), CommandError> {
+pub(super) fn check_name(name: &[u8], what: &str) -> Result<(), CommandError> {
     if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
         Ok(())
     } else {
@@ -55,10 +49,10 @@ pub(in crate::command) fn check_name(name: &[u8], what: &str) -> Result<(), Comm
     }
 }
 
-pub(in crate::command) fn info(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
-    let mut line = describe(exec.session);
+pub(super) fn info(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let mut line = describe(ctx.session);
     line.push('\n');
-    exec.reply.verbatim(&line);
+    reply.verbatim(&line);
     Ok(Flow::Continue)
 }
 
@@ -85,24 +79,24 @@ fn describe(session: &Session) -> String {
     line
 }
 
-pub(in crate::command) fn no_evict(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn no_evict(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     // Clients are never evicted for memory, so there is nothing to remember.
-    if !args[2].eq_ignore_ascii_case(b"on") && !args[2].eq_ignore_ascii_case(b"off") {
+    if !is(&args[2], "on") && !is(&args[2], "off") {
         return Err(CommandError::Syntax);
     }
-    exec.reply.ok();
+    reply.ok();
     Ok(Flow::Continue)
 }
 
-pub(in crate::command) fn reply(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn reply(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mode = args.at(2);
-    exec.session.replies = if mode.eq_ignore_ascii_case(b"on") {
-        exec.reply.ok();
+    ctx.session.replies = if is(mode, "on") {
+        reply.ok();
         Replies::On
-    } else if mode.eq_ignore_ascii_case(b"off") {
+    } else if is(mode, "off") {
         Replies::Off
-    } else if mode.eq_ignore_ascii_case(b"skip") {
-        match exec.session.replies {
+    } else if is(mode, "skip") {
+        match ctx.session.replies {
             Replies::Off => Replies::Off,
             _ => Replies::SkipNext,
         }

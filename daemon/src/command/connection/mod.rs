@@ -1,57 +1,132 @@
 //! Commands about the connection itself.
 
-pub(super) mod client;
+mod client;
 
+use super::arguments::{Argument, block, integer, one_of, string, word};
+use super::context::Context;
+use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
-use super::exec::{Exec, Flow, Outcome, Pause, int_arg};
-use super::server::info;
-use crate::resp::{Args, Protocol};
+use super::flags::{ADMIN, ALLOW_BUSY, Categories, FAST, Flags, LOADING, NO_AUTH, NOSCRIPT, STALE};
+use super::options::{int_arg, is};
+use super::wait::Wait;
+use crate::account::REDIS_VERSION;
+use crate::resp::{Args, Protocol, Reply};
 use crate::session::Replies;
 
-pub(super) fn ping(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+const GROUP: &str = "connection";
+
+const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
+    Command::new(GROUP, name, arity, flags, handler).also(Categories::CONNECTION)
+}
+
+const ALWAYS: Flags = LOADING.and(STALE);
+const TALK: Flags = NOSCRIPT.and(ALWAYS).and(FAST).and(NO_AUTH).and(ALLOW_BUSY);
+const ABOUT_CLIENT: Flags = NOSCRIPT.and(ALWAYS);
+const CREDENTIALS: &[Argument] = &[string("username"), string("password")];
+
+pub(super) const COMMANDS: &[Command] = &[
+    command("ping", -1, FAST, ping)
+        .about("1.0.0", "O(1)", "Answers PONG, or the message.")
+        .takes(&[string("message").optional()]),
+    command("echo", 2, ALWAYS.and(FAST), echo)
+        .about("1.0.0", "O(1)", "Answers the message.")
+        .takes(&[string("message")]),
+    command("hello", -1, TALK, hello)
+        .about("6.0.0", "O(1)", "Chooses the version of the protocol and says who answers.")
+        .changed(&[("6.2.0", "Without a version it only says who answers.")])
+        .takes(&[
+            integer("protover").optional(),
+            block("auth", CREDENTIALS).behind("AUTH").optional(),
+            string("clientname").behind("SETNAME").optional(),
+        ]),
+    command("select", 2, ALWAYS.and(FAST), select)
+        .about("1.0.0", "O(1)", "Chooses the database; there is only 0.")
+        .takes(&[integer("index")]),
+    command("quit", -1, TALK, quit).about("1.0.0", "O(1)", "Closes the connection."),
+    command("reset", 1, TALK, reset).about("6.2.0", "O(1)", "Forgets everything the connection asked for."),
+    Command::container(
+        GROUP,
+        "client",
+        &[
+            command("client|id", 2, ABOUT_CLIENT, client::id).about(
+                "5.0.0",
+                "O(1)",
+                "Tells the number of this connection.",
+            ),
+            command("client|getname", 2, ABOUT_CLIENT, client::getname).about(
+                "2.6.9",
+                "O(1)",
+                "Tells the name of this connection.",
+            ),
+            command("client|setname", 3, ABOUT_CLIENT, client::setname)
+                .about("2.6.9", "O(1)", "Names this connection.")
+                .takes(&[string("connection-name")]),
+            command("client|setinfo", 4, ABOUT_CLIENT, client::setinfo)
+                .about("7.2.0", "O(1)", "Names the client's library.")
+                .takes(&[one_of("attribute", &[word("LIB-NAME"), word("LIB-VER")]), string("value")]),
+            command("client|info", 2, ABOUT_CLIENT, client::info).about("6.2.0", "O(1)", "Describes this connection."),
+            command("client|no-evict", 3, ADMIN.and(ABOUT_CLIENT), client::no_evict)
+                .about("7.0.0", "O(1)", "Accepted; clients are never evicted.")
+                .takes(&[one_of("enabled", &[word("ON"), word("OFF")])]),
+            command("client|reply", 3, ABOUT_CLIENT, client::reply)
+                .about("3.2.0", "O(1)", "Chooses whether commands are answered.")
+                .takes(&[one_of("mode", &[word("ON"), word("OFF"), word("SKIP")])]),
+        ],
+    )
+    .about("2.4.0", "Depends on the subcommand", "Commands about the client."),
+];
+
+fn ping(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     match args.get(1) {
-        None => exec.reply.simple("PONG"),
-        Some(message) if args.len() == 2 => exec.reply.bulk(message),
+        None => reply.simple("PONG"),
+        Some(message) if args.len() == 2 => reply.bulk(message),
         Some(_) => return Err(CommandError::Arity("ping".into())),
     }
     Ok(Flow::Continue)
 }
 
-pub(super) fn echo(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    exec.reply.bulk(&args[1]);
+fn echo(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    reply.bulk(&args[1]);
     Ok(Flow::Continue)
 }
 
-pub(super) fn select(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+fn select(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     // One database: numbered ones are a feature Redis itself regrets, and would be another thing to replicate.
     if int_arg(&args[1])? != 0 {
         return Err(CommandError::text("ERR DB index is out of range"));
     }
-    exec.reply.ok();
+    reply.ok();
     Ok(Flow::Continue)
 }
 
-pub(super) fn quit(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
-    exec.reply.ok();
+fn quit(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    reply.ok();
     Ok(Flow::Close)
 }
 
 /// Everything the connection asked for is forgotten, except what it wrote: `WAIT` may still be asked for that.
-pub(super) fn reset(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
-    exec.session.protocol = Protocol::Resp2;
-    exec.session.name = Box::default();
-    exec.session.replies = Replies::On;
-    if !exec.session.present.is_empty() {
-        return Ok(Flow::Pause(Pause::Reset));
+fn reset(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    ctx.session.protocol = Protocol::Resp2;
+    ctx.session.name = Box::default();
+    ctx.session.replies = Replies::On;
+    if !ctx.session.present.is_empty() {
+        let present = std::mem::take(&mut ctx.session.present);
+        return Ok(Flow::Wait(Wait::new(
+            |_, _| async move { drop(present) },
+            |_, (), reply| {
+                reply.simple("RESET");
+                Ok(Flow::Continue)
+            },
+        )));
     }
-    exec.reply.set_protocol(Protocol::Resp2);
-    exec.reply.simple("RESET");
+    reply.set_protocol(Protocol::Resp2);
+    reply.simple("RESET");
     Ok(Flow::Continue)
 }
 
-pub(super) fn hello(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+fn hello(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let protocol = match args.get(1) {
-        None => exec.session.protocol,
+        None => ctx.session.protocol,
         Some(version) => match crate::resp::integer(version) {
             Some(2) => Protocol::Resp2,
             Some(3) => Protocol::Resp3,
@@ -65,14 +140,14 @@ pub(super) fn hello(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     let mut at = 2;
     while let Some(option) = args.get(at) {
         let more = args.len() - at - 1;
-        if option.eq_ignore_ascii_case(b"auth") && more >= 2 {
+        if is(option, "auth") && more >= 2 {
             // There are no passwords: the socket's permissions say who may connect. As with a Redis that has none,
             // the default user may give any.
-            if !args[at + 1].eq_ignore_ascii_case(b"default") {
+            if !is(&args[at + 1], "default") {
                 return Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."));
             }
             at += 3;
-        } else if option.eq_ignore_ascii_case(b"setname") && more >= 1 {
+        } else if is(option, "setname") && more >= 1 {
             client::check_name(&args[at + 1], "Client names")?;
             name = Some(args.at(at + 1));
             at += 2;
@@ -82,25 +157,18 @@ pub(super) fn hello(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
         }
     }
     if let Some(name) = name {
-        exec.session.name = name.into();
+        ctx.session.name = name.into();
     }
-    exec.session.protocol = protocol;
-    exec.reply.set_protocol(protocol);
-    let reply = &mut exec.reply;
-    reply.map(7);
-    reply.bulk(b"server");
-    reply.bulk(b"redis");
-    reply.bulk(b"version");
-    reply.bulk(info::REDIS_VERSION.as_bytes());
-    reply.bulk(b"proto");
-    reply.integer(protocol.version());
-    reply.bulk(b"id");
-    reply.integer(exec.session.id.cast_signed());
-    reply.bulk(b"mode");
-    reply.bulk(b"standalone");
-    reply.bulk(b"role");
-    reply.bulk(b"master");
-    reply.bulk(b"modules");
-    reply.array(0);
+    ctx.session.protocol = protocol;
+    reply.set_protocol(protocol);
+    reply.map_of(|fields| {
+        fields.text("server", "redis");
+        fields.text("version", REDIS_VERSION);
+        fields.field("proto").integer(protocol.version());
+        fields.count("id", ctx.session.id);
+        fields.text("mode", "standalone");
+        fields.text("role", "master");
+        fields.field("modules").array(0);
+    });
     Ok(Flow::Continue)
 }

@@ -1,31 +1,82 @@
-//! Commands on keys of any type, and on all keys.
+//! Commands on keys of any type.
 
-pub(super) mod wait;
+mod wait;
 
-use super::error::CommandError;
-use super::exec::{Exec, Flow, Outcome, admit, int_arg};
-use super::glob;
-use crate::resp::Args;
-use cahoots_gossip::store::{Class, WriteError};
+use super::arguments::{Argument, KEY, integer, pattern, string};
+use super::context::{Context, admit};
+use super::contract::{Command, Flow, Handler, Outcome};
+use super::flags::{Categories, FAST, Flags, NOSCRIPT, READONLY, WRITE};
+use super::keys::{ALL_KEYS, ONE_KEY};
+use super::{glob, scan};
+use crate::resp::{Args, Reply};
+use cahoots_gossip::store::WriteError;
+
+const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
+    Command::new("generic", name, arity, flags, handler)
+}
+
+const FAST_READ: Flags = READONLY.and(FAST);
+const KEYSPACE: Categories = Categories::KEYSPACE;
+const KEYS: &[Argument] = &[KEY.multiple()];
+
+pub(super) const COMMANDS: &[Command] = &[
+    command("type", 2, FAST_READ, type_of)
+        .about("1.0.0", "O(1)", "Tells the type of the value at a key.")
+        .also(KEYSPACE)
+        .at(ONE_KEY)
+        .takes(&[KEY]),
+    command("exists", -2, FAST_READ, exists)
+        .about("1.0.0", "O(N), N the keys", "Counts those of the keys that exist.")
+        .changed(&[("3.0.3", "Accepts several keys.")])
+        .also(KEYSPACE)
+        .at(ALL_KEYS)
+        .takes(KEYS),
+    command("del", -2, WRITE, del)
+        .about("1.0.0", "O(N), N the keys and their elements", "Deletes keys.")
+        .also(KEYSPACE)
+        .at(ALL_KEYS)
+        .takes(KEYS),
+    command("unlink", -2, WRITE.and(FAST), del)
+        .about("4.0.0", "O(N), N the keys and their elements", "Deletes keys.")
+        .also(KEYSPACE)
+        .at(ALL_KEYS)
+        .takes(KEYS),
+    command("keys", 2, READONLY, keys)
+        .about("1.0.0", "O(N), N all keys", "Lists the keys that match a pattern.")
+        .also(KEYSPACE.and(Categories::DANGEROUS))
+        .takes(&[pattern("pattern")]),
+    command("scan", -2, READONLY, scan::keys)
+        .about("2.8.0", "O(1) a call, O(N) a walk, N all keys", "Walks over the keys.")
+        .changed(&[("6.0.0", "Added TYPE.")])
+        .also(KEYSPACE)
+        .takes(&[
+            integer("cursor"),
+            pattern("pattern").behind("MATCH").optional(),
+            integer("count").behind("COUNT").optional(),
+            string("type").behind("TYPE").optional(),
+        ]),
+    command("waitaof", 4, NOSCRIPT, wait::waitaof)
+        .about("7.2.0", "O(1)", "Waits until this connection's writes are on disk, here and elsewhere.")
+        .also(Categories::CONNECTION)
+        .takes(&[integer("numlocal"), integer("numreplicas"), integer("timeout")]),
+    command("wait", 3, NOSCRIPT, wait::wait)
+        .about("3.0.0", "O(1)", "Waits until other replicas have this connection's writes and counts them.")
+        .also(Categories::CONNECTION)
+        .takes(&[integer("numreplicas"), integer("timeout")]),
+];
 
 /// Keys asked for in one step of a walk over all of them.
 const WALK_KEYS: usize = 1024;
 
-pub(super) fn exists(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let mut found = 0;
-    for key in args.from(1).iter() {
-        let exists = exec.replica.store().view(key).is_some();
-        exec.looked_up(exists);
-        found += usize::from(exists);
-    }
-    exec.reply.count(found);
+fn exists(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    reply.count(args.from(1).iter().filter(|key| ctx.read_any(key).is_some()).count());
     Ok(Flow::Continue)
 }
 
 /// DEL and UNLINK: memory is freed at once in both.
-pub(super) fn del(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+fn del(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let keys = args.from(1);
-    let deleted = exec.write(keys.bytes(), |writer| {
+    let deleted = ctx.write(keys.bytes(), |writer| {
         admit(writer, keys.iter().map(|key| (key, &b""[..], 0)))?;
         let mut deleted = 0usize;
         for key in keys.iter() {
@@ -33,36 +84,23 @@ pub(super) fn del(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
         }
         Ok::<_, WriteError>(deleted)
     })?;
-    exec.reply.count(deleted);
+    reply.count(deleted);
     Ok(Flow::Continue)
 }
 
-pub(super) fn type_of(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let class = exec.replica.store().view(&args[1]).map(|view| view.class());
-    exec.reply.simple(class.map_or("none", class_name));
-    exec.looked_up(class.is_some());
+fn type_of(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    reply.simple(ctx.read_any(&args[1]).map_or("none", |view| scan::class_name(view.class())));
     Ok(Flow::Continue)
 }
 
-/// What Redis calls a type, and what we call those that it does not have.
-pub(super) fn class_name(class: Class) -> &'static str {
-    match class {
-        Class::Text => "string",
-        Class::Set => "set",
-        Class::Hash => "hash",
-        Class::Vote => "vote",
-        Class::Presence => "presence",
-    }
-}
-
-pub(super) fn keys(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let (store, pattern) = (exec.replica.store(), args.at(1));
-    exec.reply.array_of(|push| {
+fn keys(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let pattern = args.at(1);
+    reply.array_of(|items| {
         let mut cursor = 0;
         loop {
-            cursor = store.scan(cursor, WALK_KEYS, |key, _| {
+            cursor = ctx.scan(cursor, WALK_KEYS, |key, _| {
                 if glob::matches(pattern, key) {
-                    push(key);
+                    items.one().bulk(key);
                 }
             });
             if cursor == 0 {
@@ -70,55 +108,5 @@ pub(super) fn keys(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
             }
         }
     });
-    Ok(Flow::Continue)
-}
-
-pub(super) fn dbsize(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
-    exec.reply.count(exec.replica.store().len());
-    Ok(Flow::Continue)
-}
-
-/// FLUSHALL and FLUSHDB: there is one database. Removes what this replica has observed; a concurrent write stays.
-pub(super) fn flush(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    match args.get(1) {
-        None => {}
-        Some(mode)
-            if args.len() == 2 && (mode.eq_ignore_ascii_case(b"sync") || mode.eq_ignore_ascii_case(b"async")) => {}
-        Some(_) => return Err(CommandError::Syntax),
-    }
-    exec.write(0, |writer| writer.clear().map(drop))?;
-    exec.reply.ok();
-    Ok(Flow::Continue)
-}
-
-pub(super) fn memory(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    exec.subcommand(args)
-}
-
-/// MEMORY USAGE: bytes in all; with SPLIT, those of what clients gave it and those that replication and looking it up
-/// cost. SAMPLES is accepted for the sake of clients: nothing is estimated from samples.
-pub(super) fn memory_usage(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let is = |arg: &[u8], word: &str| arg.eq_ignore_ascii_case(word.as_bytes());
-    let (mut options, mut split) = (args.from(3).iter(), false);
-    while let Some(option) = options.next() {
-        if is(option, "samples") {
-            int_arg(options.next().ok_or(CommandError::Syntax)?)?;
-        } else if is(option, "split") {
-            split = true;
-        } else {
-            return Err(CommandError::Syntax);
-        }
-    }
-    match exec.replica.store().memory_of(&args[2]) {
-        None => exec.reply.null(),
-        Some(memory) if split => {
-            exec.reply.map(2);
-            for (name, bytes) in [("value", memory.value), ("metadata", memory.metadata)] {
-                exec.reply.bulk(name.as_bytes());
-                exec.reply.count(bytes);
-            }
-        }
-        Some(memory) => exec.reply.count(memory.value + memory.metadata),
-    }
     Ok(Flow::Continue)
 }

@@ -1,31 +1,91 @@
 //! Hashes: each field is on its own, a string or a counter; a field set while another replica deletes the key stays.
 
+use super::arguments::{Argument, KEY, block, integer, pattern, string};
+use super::context::{Context, admit};
+use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
-use super::exec::{Exec, Flow, Outcome, admit, int_arg, typed};
-use super::set;
-use super::{scan, scan::Target};
-use crate::resp::Args;
+use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
+use super::keys::ONE_KEY;
+use super::options::int_arg;
+use super::scan::Target;
+use super::{collection, scan};
+use crate::resp::{Args, Reply};
 use cahoots_gossip::store::{Class, View, WriteError};
 
-pub(super) fn hset(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let added = put(exec, args, "hset")?;
-    exec.reply.count(added);
+const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
+    Command::new("hash", name, arity, flags, handler).also(Categories::HASH).at(ONE_KEY)
+}
+
+const FAST_READ: Flags = READONLY.and(FAST);
+const FAST_WRITE: Flags = WRITE.and(DENYOOM).and(FAST);
+const PAIRS: &[Argument] = &[KEY, block("data", &[string("field"), string("value")]).multiple()];
+const FIELDS: &[Argument] = &[KEY, string("field").multiple()];
+
+pub(super) const COMMANDS: &[Command] = &[
+    command("hset", -4, FAST_WRITE, hset)
+        .about("2.0.0", "O(N), N the fields given", "Sets fields of a hash.")
+        .changed(&[("4.0.0", "Accepts several fields.")])
+        .takes(PAIRS),
+    command("hmset", -4, FAST_WRITE, hmset)
+        .about("2.0.0", "O(N), N the fields given", "Sets fields of a hash.")
+        .takes(PAIRS),
+    command("hget", 3, FAST_READ, hget)
+        .about("2.0.0", "O(1)", "Reads a field of a hash.")
+        .takes(&[KEY, string("field")]),
+    command("hmget", -3, FAST_READ, hmget)
+        .about("2.0.0", "O(N), N the fields given", "Reads several fields of a hash.")
+        .takes(FIELDS),
+    command("hgetall", 2, READONLY, hgetall)
+        .about("2.0.0", "O(N), N the fields", "Reads all fields of a hash.")
+        .takes(&[KEY]),
+    command("hdel", -3, WRITE.and(FAST), hdel)
+        .about("2.0.0", "O(N), N the fields given", "Deletes fields of a hash.")
+        .changed(&[("2.4.0", "Accepts several fields.")])
+        .takes(FIELDS),
+    command("hexists", 3, FAST_READ, hexists)
+        .about("2.0.0", "O(1)", "Tells whether a hash has a field.")
+        .takes(&[KEY, string("field")]),
+    command("hlen", 2, FAST_READ, hlen).about("2.0.0", "O(1)", "Counts the fields of a hash.").takes(&[KEY]),
+    command("hkeys", 2, READONLY, hkeys)
+        .about("2.0.0", "O(N), N the fields", "Lists the fields of a hash.")
+        .takes(&[KEY]),
+    command("hvals", 2, READONLY, hvals)
+        .about("2.0.0", "O(N), N the fields", "Lists the values of a hash.")
+        .takes(&[KEY]),
+    command("hincrby", 4, FAST_WRITE, hincrby).about("2.0.0", "O(1)", "Adds to a counter in a hash.").takes(&[
+        KEY,
+        string("field"),
+        integer("increment"),
+    ]),
+    command("hscan", -3, READONLY, hscan)
+        .about("2.8.0", "O(1) a call, O(N) a walk, N the fields", "Walks over the fields of a hash.")
+        .takes(&[
+            KEY,
+            integer("cursor"),
+            pattern("pattern").behind("MATCH").optional(),
+            integer("count").behind("COUNT").optional(),
+        ]),
+];
+
+fn hset(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let added = put(ctx, args, "hset")?;
+    reply.count(added);
     Ok(Flow::Continue)
 }
 
-pub(super) fn hmset(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    put(exec, args, "hmset")?;
-    exec.reply.ok();
+fn hmset(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    put(ctx, args, "hmset")?;
+    reply.ok();
     Ok(Flow::Continue)
 }
 
 /// Sets the fields; says how many are new.
-fn put(exec: &mut Exec<'_>, args: Args<'_>, name: &'static str) -> Result<usize, CommandError> {
+fn put(ctx: &mut Context<'_>, args: Args<'_>, name: &'static str) -> Result<usize, CommandError> {
     let (key, fields) = (args.at(1), args.from(2));
     if !fields.len().is_multiple_of(2) {
         return Err(CommandError::Arity(name.into()));
     }
-    exec.write(args.bytes(), |writer| {
+    ctx.write(args.bytes(), |writer| {
         admit(writer, fields.pairs().map(|(field, value)| (key, field, value.len())))?;
         let mut added = 0;
         for (field, value) in fields.pairs() {
@@ -36,84 +96,70 @@ fn put(exec: &mut Exec<'_>, args: Args<'_>, name: &'static str) -> Result<usize,
     .map_err(CommandError::from)
 }
 
-pub(super) fn hget(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let view = typed(exec.replica.store(), &args[1], Class::Hash)?;
-    exec.reply.maybe_bulk(view.as_ref().and_then(|view| view.get(&args[2])).as_deref());
-    let found = view.is_some();
-    exec.looked_up(found);
+fn hget(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let view = ctx.read(&args[1], Class::Hash)?;
+    reply.maybe_bulk(view.as_ref().and_then(|view| view.get(&args[2])).as_deref());
     Ok(Flow::Continue)
 }
 
-pub(super) fn hmget(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let view = typed(exec.replica.store(), &args[1], Class::Hash)?;
+fn hmget(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let view = ctx.read(&args[1], Class::Hash)?;
     let fields = args.from(2);
-    exec.reply.array(fields.len());
+    reply.array(fields.len());
     for field in fields.iter() {
-        exec.reply.maybe_bulk(view.as_ref().and_then(|view| view.get(field)).as_deref());
+        reply.maybe_bulk(view.as_ref().and_then(|view| view.get(field)).as_deref());
     }
-    let found = view.is_some();
-    exec.looked_up(found);
     Ok(Flow::Continue)
 }
 
-pub(super) fn hgetall(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let view = typed(exec.replica.store(), &args[1], Class::Hash)?;
-    exec.reply.map(view.as_ref().map_or(0, View::len));
+fn hgetall(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let view = ctx.read(&args[1], Class::Hash)?;
+    reply.map(view.as_ref().map_or(0, View::len));
     for (field, value) in view.iter().flat_map(View::iter) {
-        exec.reply.bulk(field);
-        exec.reply.bulk(&value);
+        reply.bulk(field);
+        reply.bulk(&value);
     }
-    let found = view.is_some();
-    exec.looked_up(found);
     Ok(Flow::Continue)
 }
 
-pub(super) fn hkeys(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let view = typed(exec.replica.store(), &args[1], Class::Hash)?;
-    exec.reply.array(view.as_ref().map_or(0, View::len));
+fn hkeys(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let view = ctx.read(&args[1], Class::Hash)?;
+    reply.array(view.as_ref().map_or(0, View::len));
     for (field, _) in view.iter().flat_map(View::iter) {
-        exec.reply.bulk(field);
+        reply.bulk(field);
     }
-    let found = view.is_some();
-    exec.looked_up(found);
     Ok(Flow::Continue)
 }
 
-pub(super) fn hvals(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let view = typed(exec.replica.store(), &args[1], Class::Hash)?;
-    exec.reply.array(view.as_ref().map_or(0, View::len));
+fn hvals(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let view = ctx.read(&args[1], Class::Hash)?;
+    reply.array(view.as_ref().map_or(0, View::len));
     for (_, value) in view.iter().flat_map(View::iter) {
-        exec.reply.bulk(&value);
+        reply.bulk(&value);
     }
-    let found = view.is_some();
-    exec.looked_up(found);
     Ok(Flow::Continue)
 }
 
-pub(super) fn hdel(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    set::remove(exec, args, Class::Hash)
+fn hdel(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    collection::remove(ctx, args, Class::Hash, reply)
 }
 
-pub(super) fn hexists(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let view = typed(exec.replica.store(), &args[1], Class::Hash)?;
-    let found = view.is_some();
-    exec.reply.integer(view.is_some_and(|view| view.contains(&args[2])).into());
-    exec.looked_up(found);
-    Ok(Flow::Continue)
+fn hexists(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    collection::contains(ctx, args, Class::Hash, reply)
 }
 
-pub(super) fn hlen(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    set::length(exec, args, Class::Hash)
+fn hlen(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    collection::length(ctx, args, Class::Hash, reply)
 }
 
-pub(super) fn hincrby(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+fn hincrby(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, field, delta) = (args.at(1), args.at(2), int_arg(&args[3])?);
     let bytes = key.len() + field.len() + size_of::<i64>();
-    let sum = exec.write(bytes, |writer| writer.add_field(key, field, delta)).map_err(CommandError::of_field)?;
-    exec.reply.integer(sum);
+    let sum = ctx.write(bytes, |writer| writer.add_field(key, field, delta)).map_err(CommandError::of_field)?;
+    reply.integer(sum);
     Ok(Flow::Continue)
 }
 
-pub(super) fn hscan(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    scan::names(exec, args, Class::Hash, Target::Fields)
+fn hscan(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    scan::elements(ctx, args, Class::Hash, Target::Fields, reply)
 }

@@ -1,85 +1,75 @@
-//! COMMAND: the table of commands, as clients read it.
+//! COMMAND: the lists of commands, as clients read them.
 
-use crate::command::exec::{Exec, Flow, Outcome};
-use crate::command::table::{self, Command};
-use crate::resp::{Args, Reply};
+use super::{Args, Command, Context, Flow, Outcome, Reply};
+use crate::command::table::{self, commands};
 
-pub(in crate::command) fn command(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    if args.len() > 1 {
-        return exec.subcommand(args);
-    }
-    exec.reply.array(table::COMMANDS.len());
-    for command in &table::COMMANDS {
-        describe(&mut exec.reply, command);
-    }
+pub(super) fn command(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    every_command(reply);
     Ok(Flow::Continue)
 }
 
-pub(in crate::command) fn count(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
-    exec.reply.count(table::COMMANDS.len());
+pub(super) fn count(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    reply.count(table::COUNT);
     Ok(Flow::Continue)
 }
 
-pub(in crate::command) fn info(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn info(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let names = args.from(2);
     if names.is_empty() {
-        exec.reply.array(table::COMMANDS.len());
-        table::COMMANDS.iter().for_each(|command| describe(&mut exec.reply, command));
+        every_command(reply);
     } else {
-        exec.reply.array(names.len());
+        reply.array(names.len());
         for name in names.iter() {
             match table::by_full_name(name) {
-                Some(command) => describe(&mut exec.reply, command),
-                None => exec.reply.null_array(),
+                Some(command) => describe(reply, command),
+                None => reply.null_array(),
             }
         }
     }
     Ok(Flow::Continue)
 }
 
+fn every_command(reply: &mut Reply<'_>) {
+    reply.array_of(|items| commands().for_each(|command| describe(items.one(), command)));
+}
+
 /// The ten fields of Redis 7. Tips and key specifications are left empty: positions of keys say it all here.
 fn describe(reply: &mut Reply<'_>, command: &Command) {
-    let words = |reply: &mut Reply<'_>, words: &str| {
-        reply.set(words.split_whitespace().count());
-        words.split_whitespace().for_each(|word| reply.simple(word));
+    let words = |reply: &mut Reply<'_>, words: &mut dyn Iterator<Item = &'static str>| {
+        reply.set_of(|items| words.for_each(|word| items.one().simple(word)));
     };
     reply.array(10);
     reply.bulk(command.name.as_bytes());
     reply.integer(command.arity.into());
-    words(reply, command.flags);
-    let (first, last, step) = command.keys;
-    [first, last, step].into_iter().for_each(|position| reply.integer(position.into()));
-    words(reply, command.categories);
+    words(reply, &mut command.flags.words());
+    let (first, last, step) = command.positions();
+    [first, last, step].into_iter().for_each(|position| reply.integer(position));
+    words(reply, &mut command.categories().words());
     reply.set(0);
     reply.set(0);
     reply.array(command.subcommands.len());
     command.subcommands.iter().for_each(|subcommand| describe(reply, subcommand));
 }
 
-pub(in crate::command) fn docs(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn docs(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let names = args.from(2);
-    if names.is_empty() {
-        exec.reply.map(table::COMMANDS.len());
-        table::COMMANDS.iter().for_each(|command| document(&mut exec.reply, command));
-    } else {
-        // Unknown names are left out, as in Redis.
-        let found: Vec<_> = names.iter().filter_map(table::by_full_name).collect();
-        exec.reply.map(found.len());
-        found.into_iter().for_each(|command| document(&mut exec.reply, command));
-    }
+    // Unknown names are left out, as in Redis.
+    let named: Vec<_> = names.iter().filter_map(table::by_full_name).collect();
+    let wanted: &mut dyn Iterator<Item = &Command> =
+        if names.is_empty() { &mut commands() } else { &mut named.into_iter() };
+    reply.map_of(|fields| wanted.for_each(|command| document(fields.field(command.name), command)));
     Ok(Flow::Continue)
 }
 
 fn document(reply: &mut Reply<'_>, command: &Command) {
-    reply.bulk(command.name.as_bytes());
-    reply.map(3 + usize::from(!command.subcommands.is_empty()));
-    for (name, value) in [("summary", command.summary), ("since", command.since), ("group", command.group)] {
-        reply.bulk(name.as_bytes());
-        reply.bulk(value.as_bytes());
-    }
-    if !command.subcommands.is_empty() {
-        reply.bulk(b"subcommands");
-        reply.map(command.subcommands.len());
-        command.subcommands.iter().for_each(|subcommand| document(reply, subcommand));
-    }
+    reply.map_of(|fields| {
+        fields.text("summary", command.summary);
+        fields.text("since", command.since);
+        fields.text("group", command.group);
+        if !command.subcommands.is_empty() {
+            fields.field("subcommands").map_of(|fields| {
+                command.subcommands.iter().for_each(|it| document(fields.field(it.name), it));
+            });
+        }
+    });
 }

@@ -1,24 +1,18 @@
 //! CONFIG GET: the parameters of Redis that clients ask for, and what is true of them here.
 
-use crate::command::exec::{Exec, Flow, Outcome};
+use super::{Args, Context, Flow, Outcome, Reply};
 use crate::command::glob;
-use crate::resp::Args;
 use crate::state::Server;
 
-pub(in crate::command) fn config(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    exec.subcommand(args)
-}
-
-pub(in crate::command) fn get(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn get(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let patterns: Vec<Vec<u8>> = args.from(2).iter().map(<[u8]>::to_ascii_lowercase).collect();
-    let parameters = parameters(exec.server);
-    let matching =
-        parameters.iter().filter(|(name, _)| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes())));
-    exec.reply.map(matching.clone().count());
-    for (name, value) in matching {
-        exec.reply.bulk(name.as_bytes());
-        exec.reply.bulk(value.as_bytes());
-    }
+    reply.map_of(|fields| {
+        for (name, value) in parameters(ctx.server) {
+            if patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes())) {
+                fields.text(name, &value);
+            }
+        }
+    });
     Ok(Flow::Continue)
 }
 

@@ -1,226 +1,187 @@
 //! INFO: the daemon as tools for Redis expect to read it, and what is ours under `# Cahoots`.
 
 use std::fmt::Write;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::SystemTime;
 
-use crate::command::exec::{Exec, Flow, Outcome};
-use crate::resp::Args;
-use crate::state::NotReady;
-use cahoots_gossip::engine::Standing;
+use super::{Args, Context, Flow, Outcome, Reply, is};
+use crate::account::{Account, Figure, Value, figures as f};
 
-/// The version of Redis whose behaviour is promised: clients switch features on by it.
-pub(in crate::command) const REDIS_VERSION: &str = "7.0.15";
+/// A line, or several.
+enum Line {
+    /// A figure under the name that readers of INFO know it by.
+    Of(&'static str, &'static Figure),
+    /// What is always so, told because Redis tells it.
+    Fixed(&'static str, &'static str),
+    /// The number of keys, as Redis writes it.
+    Keyspace,
+    /// Everything the engine counts.
+    Counters,
+}
 
-type Section = fn(&mut String, &mut Exec<'_>) -> std::fmt::Result;
+use Line::{Counters, Fixed, Keyspace, Of};
 
-const SECTIONS: [(&str, Section); 9] = [
-    ("Server", server),
-    ("Clients", clients),
-    ("Memory", memory),
-    ("Persistence", persistence),
-    ("Stats", stats),
-    ("Replication", replication),
-    ("Cluster", cluster),
-    ("Keyspace", keyspace),
-    ("Cahoots", cahoots),
+const SECTIONS: &[(&str, &[Line])] = &[
+    (
+        "Server",
+        &[
+            Of("redis_version", &f::EMULATED_VERSION),
+            Of("cahoots_version", &f::VERSION),
+            Of("redis_mode", &f::MODE),
+            Of("os", &f::SYSTEM),
+            Of("arch_bits", &f::WORD_BITS),
+            Of("process_id", &f::PROCESS),
+            Of("run_id", &f::LONG_ID),
+            Of("tcp_port", &f::TCP_PORT),
+            Of("uptime_in_seconds", &f::UPTIME),
+            Of("uptime_in_days", &f::UPTIME_DAYS),
+        ],
+    ),
+    (
+        "Clients",
+        &[
+            Of("connected_clients", &f::CLIENTS),
+            Of("maxclients", &f::CLIENTS_MAX),
+            Of("blocked_clients", &f::CLIENTS_BLOCKED),
+        ],
+    ),
+    (
+        "Memory",
+        &[
+            Of("used_memory", &f::MEMORY),
+            Of("used_memory_human", &f::MEMORY_HUMAN),
+            Of("used_memory_rss", &f::MEMORY),
+            Of("used_memory_rss_human", &f::MEMORY_HUMAN),
+            Of("used_memory_dataset", &f::MEMORY_OF_DATA),
+            Fixed("maxmemory", "0"),
+            Fixed("maxmemory_human", "0B"),
+            Fixed("maxmemory_policy", "noeviction"),
+        ],
+    ),
+    (
+        // What clients look at before they send anything. Data is also loading while the replica catches up.
+        "Persistence",
+        &[
+            Of("loading", &f::LOADING),
+            Fixed("async_loading", "0"),
+            Of("loading_start_time", &f::LOADING_SINCE),
+            Of("loading_total_bytes", &f::LOADING_BYTES),
+            Of("loading_loaded_bytes", &f::LOADED_BYTES),
+            Of("loading_loaded_perc", &f::LOADED_PERCENT),
+            Of("loading_eta_seconds", &f::LOADING_ETA),
+            Fixed("rdb_changes_since_last_save", "0"),
+            Fixed("rdb_bgsave_in_progress", "0"),
+            Of("rdb_last_save_time", &f::SAVED_AT),
+            Of("rdb_last_bgsave_status", &f::SAVE_STATUS),
+            Of("aof_enabled", &f::KEPT),
+            Of("aof_last_write_status", &f::WRITE_STATUS),
+            Of("aof_current_size", &f::DISK_LOG_BYTES),
+            Of("aof_base_size", &f::IMAGE_BYTES),
+            Of("appendfsync", &f::APPENDFSYNC),
+            Of("storage_error", &f::DISK_ERROR),
+            Of("storage_rebuilding", &f::DISK_REBUILDING),
+            Of("log_position", &f::LOG_POSITION),
+            Of("log_synced", &f::LOG_SYNCED),
+            Of("clock_behind_ms", &f::CLOCK_BEHIND),
+        ],
+    ),
+    (
+        "Stats",
+        &[
+            Of("total_connections_received", &f::CONNECTIONS),
+            Of("total_commands_processed", &f::COMMANDS),
+            Of("total_net_input_bytes", &f::BYTES_IN),
+            Of("total_net_output_bytes", &f::BYTES_OUT),
+            Of("rejected_connections", &f::CONNECTIONS_REFUSED),
+            Of("cut_connections", &f::CONNECTIONS_CUT),
+            Fixed("expired_keys", "0"),
+            Fixed("evicted_keys", "0"),
+            Of("keyspace_hits", &f::HITS),
+            Of("keyspace_misses", &f::MISSES),
+            Of("total_error_replies", &f::ERRORS),
+        ],
+    ),
+    (
+        // Redis's words for a primary with replicas.
+        "Replication",
+        &[
+            Of("role", &f::ROLE),
+            Of("connected_slaves", &f::PEERS_LIVE),
+            Of("master_replid", &f::LONG_ID),
+            Of("master_repl_offset", &f::POSITION),
+        ],
+    ),
+    // Redis Cluster, which this is not.
+    ("Cluster", &[Fixed("cluster_enabled", "0")]),
+    ("Keyspace", &[Keyspace]),
+    (
+        "Cahoots",
+        &[
+            Of("node", &f::NODE),
+            Of("cluster", &f::CLUSTER),
+            Of("replica_id", &f::ID),
+            Of("peers_live", &f::PEERS_LIVE),
+            Of("peers_known", &f::PEERS_KNOWN),
+            Of("peers_agreeing", &f::PEERS_AGREEING),
+            Of("lag_events_max", &f::LAG_MAX),
+            Of("seq", &f::SEQ),
+            Of("fingerprint", &f::FINGERPRINT),
+            Of("type_clashes", &f::CLASHES),
+            Of("baselines", &f::BASELINES),
+            Of("log_bytes", &f::LOG_BYTES),
+            Of("held_bytes", &f::HELD_BYTES),
+            Of("ready", &f::READY),
+            Of("serving", &f::SERVING),
+            Of("standing", &f::STANDING),
+            Of("joining_percent", &f::JOINING_PERCENT),
+            Of("joining_buckets", &f::JOINING_BUCKETS),
+            Of("joining_peers_heard", &f::JOINING_PEERS),
+            Of("catching_up", &f::CATCHING_UP),
+            Of("clock_ahead_ms", &f::CLOCK_AHEAD),
+            Of("datagrams_refused", &f::DATAGRAMS_REFUSED),
+            Counters,
+        ],
+    ),
 ];
 
-pub(in crate::command) fn info(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+pub(super) fn info(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let wanted = args.from(1);
-    let everything = wanted.is_empty()
-        || wanted
-            .iter()
-            .any(|word| [&b"all"[..], b"default", b"everything"].iter().any(|all| word.eq_ignore_ascii_case(all)));
+    let any_is = |name: &str| wanted.iter().any(|word| is(word, name));
+    let everything = wanted.is_empty() || ["all", "default", "everything"].into_iter().any(any_is);
     let mut text = String::with_capacity(2048);
-    for (name, write) in SECTIONS {
-        if everything || wanted.iter().any(|word| word.eq_ignore_ascii_case(name.as_bytes())) {
+    let mut account = ctx.account();
+    for (name, lines) in SECTIONS {
+        if everything || any_is(name) {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
             // Formatting into a String fails only if a Display says so by itself; none here does.
-            let _ = write!(text, "# {name}\r\n").and_then(|()| write(&mut text, exec));
+            let _ = write!(text, "# {name}\r\n");
+            for line in *lines {
+                let _ = line.write(&mut text, &mut account);
+            }
         }
     }
-    exec.reply.verbatim(&text);
+    reply.verbatim(&text);
     Ok(Flow::Continue)
 }
 
-macro_rules! lines {
-    ($text:expr, $($name:literal: $value:expr,)*) => {{
-        $(write!($text, concat!($name, ":{}\r\n"), $value)?;)*
-        Ok(())
-    }};
-}
-
-fn server(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
-    let server = exec.server;
-    let uptime = server.started.elapsed().as_secs();
-    let system = rustix::system::uname();
-    lines!(text,
-        "redis_version": REDIS_VERSION,
-        "cahoots_version": env!("CARGO_PKG_VERSION"),
-        "redis_mode": "standalone",
-        "os": format_args!("{} {} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy(), system.machine().to_string_lossy()),
-        "arch_bits": usize::BITS,
-        "process_id": std::process::id(),
-        "run_id": format_args!("{:0>40}", exec.replica.id().to_string()),
-        "tcp_port": server.tcp.map_or(0, |address| address.port()),
-        "uptime_in_seconds": uptime,
-        "uptime_in_days": uptime / 86_400,
-    )
-}
-
-fn clients(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
-    let stats = &exec.server.stats;
-    lines!(text,
-        "connected_clients": stats.clients.load(Relaxed),
-        "maxclients": exec.server.limits.clients_max,
-        "blocked_clients": stats.blocked.load(Relaxed),
-    )
-}
-
-/// What the kernel counts, as the daemon keeps no account of single allocations; of the data, what the store does.
-fn memory(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
-    let dataset = exec.replica.store().memory();
-    let resident = resident_bytes().unwrap_or(0);
-    lines!(text,
-        "used_memory": resident,
-        "used_memory_human": human(resident),
-        "used_memory_rss": resident,
-        "used_memory_rss_human": human(resident),
-        "used_memory_dataset": dataset,
-        "maxmemory": 0,
-        "maxmemory_human": "0B",
-        "maxmemory_policy": "noeviction",
-    )
-}
-
-/// What clients look at before they send anything. Data is also loading while the replica catches up with its cluster.
-fn persistence(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
-    let durability = &exec.server.durability;
-    let not_ready = exec.server.not_ready(&exec.replica.readiness());
-    lines!(text, "loading": u8::from(not_ready.is_some()), "async_loading": 0,)?;
-    if let Some(reason) = not_ready {
-        let started = SystemTime::now() - exec.server.started.elapsed();
-        let started = started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        lines!(text, "loading_start_time": started,)?;
-        if let NotReady::Reading { .. } = reason {
-            lines!(text,
-                "loading_total_bytes": durability.progress.total.load(Relaxed),
-                "loading_loaded_bytes": durability.progress.done.load(Relaxed),
-            )?;
-        }
-        // Nobody knows the time left; clients that wait by it look again after this.
-        write!(text, "loading_loaded_perc:{}.00\r\nloading_eta_seconds:1\r\n", reason.percent())?;
-    }
-    lines!(text, "rdb_changes_since_last_save": 0, "rdb_bgsave_in_progress": 0,)?;
-    let Some(storage) = durability.storage() else { return lines!(text, "aof_enabled": 0,) };
-    let status = storage.status();
-    lines!(text,
-        "rdb_last_save_time": status.saved_at,
-        "rdb_last_bgsave_status": if status.save_failed { "err" } else { "ok" },
-        "aof_enabled": 1,
-        "aof_last_write_status": if status.failing.is_none() { "ok" } else { "err" },
-        "aof_current_size": status.log_bytes,
-        "aof_base_size": status.live_bytes,
-        "appendfsync": storage.policy(),
-        "storage_error": status.failing.as_deref().unwrap_or_default(),
-        "storage_rebuilding": u8::from(status.rebuilding),
-        "log_position": status.position,
-        "log_synced": status.synced,
-        "clock_behind_ms": storage.clock_behind_ms(),
-    )
-}
-
-fn resident_bytes() -> Option<usize> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: usize = statm.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size())
-}
-
-fn human(bytes: usize) -> String {
-    // Two decimals in whole numbers: hundredths of the unit, rounded down.
-    for (unit, shift) in [("G", 30), ("M", 20), ("K", 10)] {
-        if bytes >> shift > 0 {
-            let hundredths = (bytes * 100) >> shift;
-            return format!("{}.{:02}{unit}", hundredths / 100, hundredths % 100);
+impl Line {
+    fn write(&self, text: &mut String, account: &mut Account<'_>) -> std::fmt::Result {
+        match self {
+            Of(name, figure) => match figure.value(account) {
+                None => Ok(()),
+                Some(Value::Number(number)) => write!(text, "{name}:{number}\r\n"),
+                Some(Value::Flag(flag)) => write!(text, "{name}:{}\r\n", u8::from(flag)),
+                Some(Value::Text(words)) => write!(text, "{name}:{words}\r\n"),
+            },
+            Fixed(name, words) => write!(text, "{name}:{words}\r\n"),
+            Keyspace => match f::KEYS.value(account) {
+                Some(Value::Number(keys)) if keys > 0 => write!(text, "db0:keys={keys},expires=0,avg_ttl=0\r\n"),
+                _ => Ok(()),
+            },
+            Counters => {
+                let counters = account.status().counters.entries();
+                counters.into_iter().try_for_each(|(name, value)| write!(text, "{name}:{value}\r\n"))
+            }
         }
     }
-    format!("{bytes}B")
-}
-
-fn stats(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
-    let stats = &exec.server.stats;
-    // This batch is not over, and belongs to the answer.
-    let (before, batch) = (stats.tally(), exec.tally);
-    lines!(text,
-        "total_connections_received": stats.connections.load(Relaxed),
-        "total_commands_processed": before.commands + batch.commands,
-        "total_net_input_bytes": stats.bytes_in.load(Relaxed),
-        "total_net_output_bytes": stats.bytes_out.load(Relaxed),
-        "rejected_connections": stats.rejected.load(Relaxed),
-        "cut_connections": stats.cut.load(Relaxed),
-        "expired_keys": 0,
-        "evicted_keys": 0,
-        "keyspace_hits": before.hits + batch.hits,
-        "keyspace_misses": before.misses + batch.misses,
-        "total_error_replies": before.errors + batch.errors,
-    )
-}
-
-/// Redis's words for a primary with replicas. All replicas here are equal; each takes writes, so each is a `master`.
-fn replication(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
-    let (live, position) = (exec.replica.acked_by(0), exec.replica.position());
-    lines!(text,
-        "role": "master",
-        "connected_slaves": live,
-        "master_replid": format_args!("{:0>40}", exec.replica.id().to_string()),
-        "master_repl_offset": position,
-    )
-}
-
-/// Redis Cluster, which this is not.
-fn cluster(text: &mut String, _: &mut Exec<'_>) -> std::fmt::Result {
-    lines!(text, "cluster_enabled": 0,)
-}
-
-fn keyspace(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
-    match exec.replica.store().len() {
-        0 => Ok(()),
-        keys => write!(text, "db0:keys={keys},expires=0,avg_ttl=0\r\n"),
-    }
-}
-
-fn cahoots(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
-    let status = exec.replica.status();
-    let server = exec.server;
-    write!(text, "node:{}\r\ncluster:{}\r\nreplica_id:{}\r\n", server.node, server.cluster, status.id)?;
-    let live = status.peers.iter().filter(|peer| peer.live);
-    let lag = live.clone().map(|peer| peer.lag_events).max().unwrap_or(0);
-    let agreeing = live.clone().filter(|peer| peer.agrees == Some(true)).count();
-    write!(
-        text,
-        "peers_live:{}\r\npeers_known:{}\r\npeers_agreeing:{agreeing}\r\nlag_events_max:{lag}\r\n",
-        live.count(),
-        status.peers.len(),
-    )?;
-    write!(text, "seq:{}\r\nfingerprint:{:032x}\r\n", status.seq, status.fingerprint.get())?;
-    write!(text, "type_clashes:{}\r\nbaselines:{}\r\n", status.clashes, status.baselines)?;
-    write!(text, "log_bytes:{}\r\nheld_bytes:{}\r\n", status.log_bytes, status.held_bytes)?;
-    let (ready, serving) = (exec.server.is_ready(&status.readiness, status.standing), status.readiness.is_ready());
-    write!(text, "ready:{}\r\nserving:{}\r\n", u8::from(ready), u8::from(serving))?;
-    write!(text, "standing:{}\r\n", status.standing.name())?;
-    if status.standing != Standing::Complete {
-        let progress = status.progress;
-        write!(text, "joining_percent:{}\r\njoining_buckets:{}\r\n", progress.percent, progress.buckets)?;
-        write!(text, "joining_peers_heard:{}\r\n", progress.peers_heard)?;
-    }
-    write!(text, "catching_up:{}\r\n", u8::from(status.catching_up))?;
-    write!(text, "clock_ahead_ms:{}\r\n", status.clock_ahead_ms)?;
-    write!(text, "datagrams_refused:{}\r\n", status.counters.refused.values().sum::<u64>())?;
-    for (name, value) in status.counters.entries() {
-        write!(text, "{name}:{value}\r\n")?;
-    }
-    Ok(())
 }

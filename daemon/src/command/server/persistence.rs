@@ -3,33 +3,61 @@
 //! There is nothing else to save: what is applied is written all the time. A copy is made of second names for the log's
 //! files, so it takes no longer for more data, and space only for what is overwritten later.
 
-use crate::command::error::CommandError;
-use crate::command::exec::{Exec, Flow, Outcome, Pause};
-use crate::resp::Args;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-pub(in crate::command) fn save(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
-    kept(exec)?;
-    Ok(Flow::Pause(Pause::Save { background: false }))
+use tracing::{info, warn};
+
+use super::{Args, CommandError, Context, Flow, Outcome, Reply, is};
+use crate::command::wait::Wait;
+use crate::state::Server;
+
+pub(super) fn save(ctx: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+    is_kept(ctx)?;
+    let copy = |_, server| copy(server);
+    Ok(Flow::Wait(Wait::new(copy, |_, saved: Result<PathBuf, String>, reply| {
+        saved.map_err(|error| CommandError::Other(format!("ERR {error}").into()))?;
+        reply.ok();
+        Ok(Flow::Continue)
+    })))
 }
 
-pub(in crate::command) fn bgsave(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    if args.len() > 2 || (args.len() == 2 && !args[1].eq_ignore_ascii_case(b"schedule")) {
+pub(super) fn bgsave(ctx: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+    if args.len() > 2 || (args.len() == 2 && !is(&args[1], "schedule")) {
         return Err(CommandError::Syntax);
     }
-    kept(exec)?;
-    Ok(Flow::Pause(Pause::Save { background: true }))
+    is_kept(ctx)?;
+    let begin = |_, server| async {
+        tokio::spawn(async {
+            match copy(server).await {
+                Ok(to) => info!(to = %to.display(), "copy of the log made"),
+                Err(error) => warn!(error, "cannot make a copy of the log"),
+            }
+        });
+    };
+    Ok(Flow::Wait(Wait::new(begin, |_, (), reply| {
+        reply.simple("Background saving started");
+        Ok(Flow::Continue)
+    })))
 }
 
-pub(in crate::command) fn lastsave(exec: &mut Exec<'_>, _: Args<'_>) -> Outcome {
-    let saved_at = exec.server.durability.storage().map(|storage| storage.status().saved_at);
-    let started = exec.now.wall / 1000 - exec.server.started.elapsed().as_secs().min(exec.now.wall / 1000);
-    exec.reply.integer(saved_at.unwrap_or(started).cast_signed());
+pub(super) fn lastsave(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let saved_at = ctx.server.durability.storage().map(|storage| storage.status().saved_at);
+    let wall = ctx.now().wall / 1000;
+    let started = wall - ctx.server.started.elapsed().as_secs().min(wall);
+    reply.integer(saved_at.unwrap_or(started).cast_signed());
     Ok(Flow::Continue)
 }
 
-fn kept(exec: &Exec<'_>) -> Result<(), CommandError> {
-    match exec.server.durability.storage() {
+fn is_kept(ctx: &Context<'_>) -> Result<(), CommandError> {
+    match ctx.server.durability.storage() {
         Some(_) => Ok(()),
         None => Err(CommandError::text("ERR this node keeps everything in memory; start it with --data-dir")),
     }
+}
+
+/// Makes a copy of the log; says where.
+async fn copy(server: Arc<Server>) -> Result<PathBuf, String> {
+    let storage = server.durability.storage().ok_or("nothing is kept")?;
+    storage.backup().await
 }

@@ -1,13 +1,54 @@
 //! Sets: an add and a concurrent remove of the same member leave it in.
 
-use super::exec::{Exec, Flow, Outcome, admit, typed};
-use super::{scan, scan::Target};
-use crate::resp::Args;
+use super::arguments::{Argument, KEY, integer, pattern, string};
+use super::context::{Context, admit};
+use super::contract::{Command, Flow, Handler, Outcome};
+use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
+use super::keys::ONE_KEY;
+use super::scan::Target;
+use super::{collection, scan};
+use crate::resp::{Args, Reply};
 use cahoots_gossip::store::{Class, View, WriteError};
 
-pub(super) fn sadd(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
+    Command::new("set", name, arity, flags, handler).also(Categories::SET).at(ONE_KEY)
+}
+
+const FAST_READ: Flags = READONLY.and(FAST);
+const MEMBERS: &[Argument] = &[KEY, string("member").multiple()];
+
+pub(super) const COMMANDS: &[Command] = &[
+    command("sadd", -3, WRITE.and(DENYOOM).and(FAST), sadd)
+        .about("1.0.0", "O(N), N the members given", "Adds members to a set.")
+        .changed(&[("2.4.0", "Accepts several members.")])
+        .takes(MEMBERS),
+    command("srem", -3, WRITE.and(FAST), srem)
+        .about("1.0.0", "O(N), N the members given", "Removes members from a set.")
+        .changed(&[("2.4.0", "Accepts several members.")])
+        .takes(MEMBERS),
+    command("sismember", 3, FAST_READ, sismember)
+        .about("1.0.0", "O(1)", "Tells whether a set has a member.")
+        .takes(&[KEY, string("member")]),
+    command("smismember", -3, FAST_READ, smismember)
+        .about("6.2.0", "O(N), N the members given", "Tells which of the members a set has.")
+        .takes(MEMBERS),
+    command("smembers", 2, READONLY, smembers)
+        .about("1.0.0", "O(N), N the members", "Lists the members of a set.")
+        .takes(&[KEY]),
+    command("scard", 2, FAST_READ, scard).about("1.0.0", "O(1)", "Counts the members of a set.").takes(&[KEY]),
+    command("sscan", -3, READONLY, sscan)
+        .about("2.8.0", "O(1) a call, O(N) a walk, N the members", "Walks over the members of a set.")
+        .takes(&[
+            KEY,
+            integer("cursor"),
+            pattern("pattern").behind("MATCH").optional(),
+            integer("count").behind("COUNT").optional(),
+        ]),
+];
+
+fn sadd(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, members) = (args.at(1), args.from(2));
-    let added = exec.write(args.bytes(), |writer| {
+    let added = ctx.write(args.bytes(), |writer| {
         admit(writer, members.iter().map(|member| (key, member, 0)))?;
         let mut added = 0usize;
         for member in members.iter() {
@@ -15,77 +56,41 @@ pub(super) fn sadd(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
         }
         Ok::<_, WriteError>(added)
     })?;
-    exec.reply.count(added);
+    reply.count(added);
     Ok(Flow::Continue)
 }
 
-pub(super) fn srem(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    remove(exec, args, Class::Set)
+fn srem(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    collection::remove(ctx, args, Class::Set, reply)
 }
 
-/// SREM and HDEL. What is not there is not removed, and then nothing is published.
-pub(super) fn remove(exec: &mut Exec<'_>, args: Args<'_>, class: Class) -> Outcome {
-    let (key, names) = (args.at(1), args.from(2));
-    let removed = if typed(exec.replica.store(), key, class)?.is_none() {
-        0
-    } else {
-        exec.write(args.bytes(), |writer| {
-            admit(writer, names.iter().map(|name| (key, name, 0)))?;
-            let mut removed = 0usize;
-            for name in names.iter() {
-                removed += usize::from(writer.remove(key, class, name)?);
-            }
-            Ok::<_, WriteError>(removed)
-        })?
-    };
-    exec.reply.count(removed);
-    Ok(Flow::Continue)
+fn sismember(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    collection::contains(ctx, args, Class::Set, reply)
 }
 
-pub(super) fn sismember(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let view = typed(exec.replica.store(), &args[1], Class::Set)?;
-    let found = view.is_some();
-    exec.reply.integer(view.is_some_and(|view| view.contains(&args[2])).into());
-    exec.looked_up(found);
-    Ok(Flow::Continue)
-}
-
-pub(super) fn smismember(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let view = typed(exec.replica.store(), &args[1], Class::Set)?;
+fn smismember(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let view = ctx.read(&args[1], Class::Set)?;
     let members = args.from(2);
-    exec.reply.array(members.len());
+    reply.array(members.len());
     for member in members.iter() {
-        exec.reply.integer(view.as_ref().is_some_and(|view| view.contains(member)).into());
+        reply.integer(view.as_ref().is_some_and(|view| view.contains(member)).into());
     }
-    let found = view.is_some();
-    exec.looked_up(found);
     Ok(Flow::Continue)
 }
 
-pub(super) fn smembers(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let view = typed(exec.replica.store(), &args[1], Class::Set)?;
-    exec.reply.set(view.as_ref().map_or(0, View::len));
+fn smembers(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let view = ctx.read(&args[1], Class::Set)?;
+    reply.set(view.as_ref().map_or(0, View::len));
     for (member, _) in view.iter().flat_map(View::iter) {
-        exec.reply.bulk(member);
+        reply.bulk(member);
     }
-    let found = view.is_some();
-    exec.looked_up(found);
     Ok(Flow::Continue)
 }
 
-pub(super) fn scard(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    length(exec, args, Class::Set)
+fn scard(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    collection::length(ctx, args, Class::Set, reply)
 }
 
-/// SCARD and HLEN.
-pub(super) fn length(exec: &mut Exec<'_>, args: Args<'_>, class: Class) -> Outcome {
-    let view = typed(exec.replica.store(), &args[1], class)?;
-    let found = view.is_some();
-    exec.reply.count(view.map_or(0, |view| view.len()));
-    exec.looked_up(found);
-    Ok(Flow::Continue)
-}
-
-pub(super) fn sscan(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    scan::names(exec, args, Class::Set, Target::Members)
+fn sscan(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    scan::elements(ctx, args, Class::Set, Target::Members, reply)
 }

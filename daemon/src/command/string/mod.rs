@@ -5,28 +5,82 @@
 
 use std::borrow::Cow;
 
+use super::arguments::{KEY, block, integer, one_of, string, word};
+use super::context::{Context, admit};
+use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
-use super::exec::{Exec, Flow, Outcome, admit, int_arg, typed};
-use crate::resp::Args;
+use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
+use super::keys::{ALL_KEYS, ONE_KEY, PAIRS};
+use super::options::{int_arg, is};
+use crate::resp::{Args, Reply};
 use cahoots_gossip::store::{Class, View};
 
-pub(super) fn get(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let view = typed(exec.replica.store(), &args[1], Class::Text)?;
-    exec.reply.maybe_bulk(view.as_ref().and_then(View::text).as_deref());
-    let found = view.is_some();
-    exec.looked_up(found);
+const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
+    Command::new("string", name, arity, flags, handler).also(Categories::STRING).at(ONE_KEY)
+}
+
+const FAST_READ: Flags = READONLY.and(FAST);
+const WRITES: Flags = WRITE.and(DENYOOM);
+const FAST_WRITE: Flags = WRITES.and(FAST);
+
+pub(super) const COMMANDS: &[Command] = &[
+    command("get", 2, FAST_READ, get).about("1.0.0", "O(1)", "Reads a string.").takes(&[KEY]),
+    command("set", -3, WRITES, set)
+        .about("1.0.0", "O(1)", "Makes a key a string, whatever it was.")
+        .changed(&[("6.2.0", "Added GET."), ("7.0.0", "NX and GET may be used together.")])
+        .takes(&[
+            KEY,
+            string("value"),
+            one_of("condition", &[word("NX"), word("XX")]).optional(),
+            word("GET").optional(),
+            word("KEEPTTL").optional(),
+        ]),
+    command("mget", -2, FAST_READ, mget)
+        .about("1.0.0", "O(N), N the keys", "Reads several strings.")
+        .at(ALL_KEYS)
+        .takes(&[KEY.multiple()]),
+    command("mset", -3, WRITES, mset)
+        .about("1.0.1", "O(N), N the keys", "Sets several strings in one event.")
+        .at(PAIRS)
+        .takes(&[block("data", &[KEY, string("value")]).multiple()]),
+    command("setnx", 3, FAST_WRITE, setnx)
+        .about("1.0.0", "O(1)", "Sets a string if there is no such key here.")
+        .takes(&[KEY, string("value")]),
+    command("getset", 3, FAST_WRITE, getset)
+        .about("1.0.0", "O(1)", "Sets a string and answers the one before.")
+        .takes(&[KEY, string("value")]),
+    command("getdel", 2, WRITE.and(FAST), getdel)
+        .about("6.2.0", "O(1)", "Reads a string and deletes it.")
+        .takes(&[KEY]),
+    command("append", 3, FAST_WRITE, append)
+        .about("2.0.0", "O(N), N the bytes of the string", "Appends to a string.")
+        .takes(&[KEY, string("value")]),
+    command("strlen", 2, FAST_READ, strlen).about("2.2.0", "O(1)", "Tells the length of a string.").takes(&[KEY]),
+    command("incr", 2, FAST_WRITE, incr).about("1.0.0", "O(1)", "Adds one to a counter.").takes(&[KEY]),
+    command("incrby", 3, FAST_WRITE, incrby)
+        .about("1.0.0", "O(1)", "Adds to a counter.")
+        .takes(&[KEY, integer("increment")]),
+    command("decr", 2, FAST_WRITE, decr).about("1.0.0", "O(1)", "Subtracts one from a counter.").takes(&[KEY]),
+    command("decrby", 3, FAST_WRITE, decrby)
+        .about("1.0.0", "O(1)", "Subtracts from a counter.")
+        .takes(&[KEY, integer("decrement")]),
+];
+
+fn get(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let view = ctx.read(&args[1], Class::Text)?;
+    reply.maybe_bulk(view.as_ref().and_then(View::text).as_deref());
     Ok(Flow::Continue)
 }
 
-pub(super) fn set(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+fn set(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, value) = (args.at(1), args.at(2));
     if args.len() == 3 {
-        exec.write(key.len() + value.len(), |writer| writer.set(key, value))?;
-        exec.reply.ok();
+        ctx.write(key.len() + value.len(), |writer| writer.set(key, value))?;
+        reply.ok();
         return Ok(Flow::Continue);
     }
     let options = SetOptions::parse(args.from(3))?;
-    let old = exec.replica.store().view(key);
+    let old = ctx.current_any(key);
     let exists = old.is_some();
     // The old value is copied: the write below replaces it.
     let old = match old {
@@ -35,14 +89,14 @@ pub(super) fn set(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
     };
     let wanted = options.only_if.is_none_or(|wanted| wanted == exists);
     if wanted {
-        exec.write(key.len() + value.len(), |writer| writer.set(key, value))?;
+        ctx.write(key.len() + value.len(), |writer| writer.set(key, value))?;
     }
     if options.get {
-        exec.reply.maybe_bulk(old.as_deref());
+        reply.maybe_bulk(old.as_deref());
     } else if wanted {
-        exec.reply.ok();
+        reply.ok();
     } else {
-        exec.reply.null();
+        reply.null();
     }
     Ok(Flow::Continue)
 }
@@ -60,7 +114,7 @@ impl SetOptions {
         let mut options = Self::default();
         let mut keep_ttl = false;
         for (at, option) in args.iter().enumerate() {
-            let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
+            let is = |word: &str| is(option, word);
             if is("nx") && options.only_if != Some(true) {
                 options.only_if = Some(false);
             } else if is("xx") && options.only_if != Some(false) {
@@ -80,104 +134,95 @@ impl SetOptions {
     }
 }
 
-pub(super) fn setnx(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+fn setnx(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, value) = (args.at(1), args.at(2));
-    let absent = exec.replica.store().view(key).is_none();
+    let absent = ctx.current_any(key).is_none();
     if absent {
-        exec.write(key.len() + value.len(), |writer| writer.set(key, value))?;
+        ctx.write(key.len() + value.len(), |writer| writer.set(key, value))?;
     }
-    exec.reply.integer(absent.into());
+    reply.integer(absent.into());
     Ok(Flow::Continue)
 }
 
-pub(super) fn getset(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+fn getset(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, value) = (args.at(1), args.at(2));
-    let old = text(exec, key)?;
-    exec.write(key.len() + value.len(), |writer| writer.set(key, value))?;
-    exec.reply.maybe_bulk(old.as_deref());
+    let old = ctx.current(key, Class::Text)?.and_then(copied);
+    ctx.write(key.len() + value.len(), |writer| writer.set(key, value))?;
+    reply.maybe_bulk(old.as_deref());
     Ok(Flow::Continue)
 }
 
-pub(super) fn getdel(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+fn getdel(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = args.at(1);
-    let old = text(exec, key)?;
+    let old = ctx.read(key, Class::Text)?.and_then(copied);
     if old.is_some() {
-        exec.write(key.len(), |writer| writer.delete(key))?;
+        ctx.write(key.len(), |writer| writer.delete(key))?;
     }
-    exec.reply.maybe_bulk(old.as_deref());
-    exec.looked_up(old.is_some());
+    reply.maybe_bulk(old.as_deref());
     Ok(Flow::Continue)
 }
 
-/// A copy of the string at `key`.
-fn text(exec: &Exec<'_>, key: &[u8]) -> Result<Option<Vec<u8>>, CommandError> {
-    let view = typed(exec.replica.store(), key, Class::Text)?;
-    Ok(view.and_then(|view| view.text().map(Cow::into_owned)))
+fn copied(view: View<'_>) -> Option<Vec<u8>> {
+    view.text().map(Cow::into_owned)
 }
 
-pub(super) fn mget(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+fn mget(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let keys = args.from(1);
-    exec.reply.array(keys.len());
+    reply.array(keys.len());
     for key in keys.iter() {
         // A key of another type is no string, so there is none: MGET never fails.
-        let view = exec.replica.store().view(key);
-        let text = view.as_ref().and_then(View::text);
-        exec.reply.maybe_bulk(text.as_deref());
-        let found = text.is_some();
-        exec.looked_up(found);
+        reply.maybe_bulk(ctx.read_if(key, Class::Text).as_ref().and_then(View::text).as_deref());
     }
     Ok(Flow::Continue)
 }
 
-pub(super) fn mset(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+fn mset(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let pairs = args.from(1);
     if !pairs.len().is_multiple_of(2) {
         return Err(CommandError::Arity("mset".into()));
     }
-    exec.write(pairs.bytes(), |writer| {
+    ctx.write(pairs.bytes(), |writer| {
         admit(writer, pairs.pairs().map(|(key, value)| (key, &b""[..], value.len())))?;
         pairs.pairs().try_for_each(|(key, value)| writer.set(key, value))
     })?;
-    exec.reply.ok();
+    reply.ok();
     Ok(Flow::Continue)
 }
 
-pub(super) fn append(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+fn append(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, tail) = (args.at(1), args.at(2));
-    let mut value = text(exec, key)?.unwrap_or_default();
+    let mut value = ctx.current(key, Class::Text)?.and_then(copied).unwrap_or_default();
     value.extend_from_slice(tail);
-    exec.write(key.len() + value.len(), |writer| writer.set(key, &value))?;
-    exec.reply.count(value.len());
+    ctx.write(key.len() + value.len(), |writer| writer.set(key, &value))?;
+    reply.count(value.len());
     Ok(Flow::Continue)
 }
 
-pub(super) fn strlen(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    let view = typed(exec.replica.store(), &args[1], Class::Text)?;
-    let found = view.is_some();
-    exec.reply.count(view.map_or(0, |view| view.len()));
-    exec.looked_up(found);
+fn strlen(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let view = ctx.read(&args[1], Class::Text)?;
+    reply.count(view.map_or(0, |view| view.len()));
     Ok(Flow::Continue)
 }
 
-pub(super) fn incr(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    add(exec, args.at(1), 1)
+fn incr(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    add(ctx, args.at(1), 1, reply)
 }
 
-pub(super) fn decr(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    add(exec, args.at(1), -1)
+fn decr(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    add(ctx, args.at(1), -1, reply)
 }
 
-pub(super) fn incrby(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
-    add(exec, args.at(1), int_arg(&args[2])?)
+fn incrby(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    add(ctx, args.at(1), int_arg(&args[2])?, reply)
 }
 
-pub(super) fn decrby(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
+fn decrby(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let delta = int_arg(&args[2])?.checked_neg();
-    add(exec, args.at(1), delta.ok_or(CommandError::text("ERR decrement would overflow"))?)
+    add(ctx, args.at(1), delta.ok_or(CommandError::text("ERR decrement would overflow"))?, reply)
 }
 
-fn add(exec: &mut Exec<'_>, key: &[u8], delta: i64) -> Outcome {
-    let sum = exec.write(key.len() + size_of::<i64>(), |writer| writer.add(key, delta))?;
-    exec.reply.integer(sum);
+fn add(ctx: &mut Context<'_>, key: &[u8], delta: i64, reply: &mut Reply<'_>) -> Outcome {
+    let sum = ctx.write(key.len() + size_of::<i64>(), |writer| writer.add(key, delta))?;
+    reply.integer(sum);
     Ok(Flow::Continue)
 }

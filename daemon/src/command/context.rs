@@ -1,0 +1,256 @@
+//! What a command works on. Nothing else gives a command access to the store.
+//!
+//! - Reads go through [`Context::read`], which counts them. It is the one place where a transaction's `WATCH` or a
+//!   client's cache will learn which keys were read.
+//! - Writes go through [`Context::write`]. Today each is a group of its own, so one event. When a group is open (for
+//!   MULTI, or for a script) the write joins that instead, and no command has to know.
+//! - Commands go through [`Context::call`], whoever they come from. A transaction calls it for each command in its
+//!   queue, with the reply of its own command; a script with a reply into a buffer, which it reads. Both then see what
+//!   a client would see: admission, refusals and counts included.
+
+use std::cell::Cell;
+
+use super::contract::{Command, Flow, Outcome};
+use super::error::CommandError;
+use super::flags::{LOADING, WRITE};
+use super::table;
+use crate::account::Account;
+use crate::resp::{Args, Reply};
+use crate::session::Session;
+use crate::state::{Counts, Server};
+use cahoots_gossip::driver::random_id;
+use cahoots_gossip::engine::{Now, Replica, Tally};
+use cahoots_gossip::store::{Class, KeyMemory, View, WriteError, Writer};
+use cahoots_gossip::{Dot, ReplicaId};
+
+/// What a command works on: the replica, locked; the client; and what all clients share.
+pub struct Context<'a> {
+    replica: &'a mut Replica,
+    now: Now,
+    /// What is remembered of the client.
+    pub session: &'a mut Session,
+    /// What all connections share.
+    pub server: &'a Server,
+    counting: Counting,
+}
+
+/// What is counted while commands run. Reads are counted while views of the store are held, hence the cells.
+#[derive(Default)]
+struct Counting {
+    commands: Cell<u64>,
+    errors: Cell<u64>,
+    hits: Cell<u64>,
+    misses: Cell<u64>,
+}
+
+impl<'a> Context<'a> {
+    /// For commands of `session`. `now` serves all of them: the clocks are read once.
+    pub fn new(replica: &'a mut Replica, now: Now, session: &'a mut Session, server: &'a Server) -> Self {
+        Self { replica, now, session, server, counting: Counting::default() }
+    }
+
+    /// Runs one command, its reply or refusal included.
+    pub fn call(&mut self, args: Args<'_>, reply: &mut Reply<'_>) -> Flow {
+        count(&self.counting.commands);
+        let outcome = table::find(args).and_then(|command| {
+            self.session.last_command = Some(command);
+            self.admit(command)?;
+            match command.handler {
+                Some(handler) => handler(self, args, reply),
+                None => Err(CommandError::Arity(command.name.into())),
+            }
+        });
+        match outcome {
+            Ok(flow) => flow,
+            Err(error) => {
+                self.refuse(&error, reply);
+                if table::is_foreign_protocol(&args[0]) { Flow::Cut } else { Flow::Continue }
+            }
+        }
+    }
+
+    /// What an outcome comes to: a refusal is answered, and the next command follows.
+    pub(super) fn answered(&mut self, outcome: Outcome, reply: &mut Reply<'_>) -> Flow {
+        outcome.unwrap_or_else(|error| {
+            self.refuse(&error, reply);
+            Flow::Continue
+        })
+    }
+
+    // Out of line: refusals are rare, and their formatting would only fill the hot path.
+    #[cold]
+    fn refuse(&mut self, error: &CommandError, reply: &mut Reply<'_>) {
+        count(&self.counting.errors);
+        reply.error(error);
+    }
+
+    /// Refuses what needs data that is not there yet, and writes whose promise could not be kept.
+    fn admit(&self, command: &Command) -> Result<(), CommandError> {
+        let durability = &self.server.durability;
+        // PING, which Redis refuses while it loads, is answered: it asks whether the daemon lives.
+        if (durability.is_loading() || !self.replica.is_ready())
+            && !(command.flags.has(LOADING) || command.name == "ping")
+            && let Some(reason) = self.server.not_ready(&self.replica.readiness())
+        {
+            return Err(CommandError::Loading(reason));
+        }
+        if let Some(storage) = durability.storage_waited_for()
+            && storage.is_failing()
+            && command.flags.has(WRITE)
+        {
+            let error = storage.status().failing.unwrap_or_default();
+            return Err(CommandError::Other(
+                format!("MISCONF Errors writing to the data directory, and appendfsync is always: {error}").into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What is at `key`, for a command that reads: counted as found or not. A key of another type is refused.
+    #[inline]
+    pub(super) fn read<'s>(&'s self, key: &'s [u8], class: Class) -> Result<Option<View<'s>>, CommandError> {
+        let view = self.current(key, class)?;
+        self.looked_up(view.is_some());
+        Ok(view)
+    }
+
+    /// As [`read`](Self::read), for a command to which a key of another type is none.
+    #[inline]
+    pub(super) fn read_if<'s>(&'s self, key: &'s [u8], class: Class) -> Option<View<'s>> {
+        let view = self.replica.store().view(key).filter(|view| view.class() == class);
+        self.looked_up(view.is_some());
+        view
+    }
+
+    /// As [`read`](Self::read), whatever the type.
+    pub(super) fn read_any<'s>(&'s self, key: &'s [u8]) -> Option<View<'s>> {
+        let view = self.replica.store().view(key);
+        self.looked_up(view.is_some());
+        view
+    }
+
+    /// What is at `key`, for a command that writes there: not counted, as in Redis. A key of another type is refused.
+    #[inline]
+    pub(super) fn current<'s>(&'s self, key: &'s [u8], class: Class) -> Result<Option<View<'s>>, CommandError> {
+        match self.replica.store().view(key) {
+            Some(view) if view.class() != class => Err(CommandError::WrongType),
+            view => Ok(view),
+        }
+    }
+
+    /// As [`current`](Self::current), whatever the type.
+    pub(super) fn current_any<'s>(&'s self, key: &'s [u8]) -> Option<View<'s>> {
+        self.replica.store().view(key)
+    }
+
+    /// Walks over all keys; see [`Store::scan`](cahoots_gossip::store::Store::scan).
+    pub(super) fn scan(&self, cursor: u64, count: usize, each: impl FnMut(&[u8], View<'_>)) -> u64 {
+        self.replica.store().scan(cursor, count, each)
+    }
+
+    /// How many keys there are.
+    pub(super) fn keys(&self) -> usize {
+        self.replica.store().len()
+    }
+
+    /// What a key takes of the memory.
+    pub(super) fn memory_of(&self, key: &[u8]) -> Option<KeyMemory> {
+        self.replica.store().memory_of(key)
+    }
+
+    /// What the live members have cast at `key`, which is of class [`Class::Vote`].
+    pub(super) fn tally(&self, key: &[u8]) -> Tally {
+        self.replica.tally(key)
+    }
+
+    /// How many are present at `key`, which is of class [`Class::Presence`].
+    pub(super) fn present(&self, key: &[u8]) -> u64 {
+        self.replica.present(key)
+    }
+
+    /// Whether a replica is this one or a live peer.
+    pub(super) fn is_live(&self, replica: ReplicaId) -> bool {
+        self.replica.is_live(replica)
+    }
+
+    /// Writes: all of it or nothing. `bytes` is an upper estimate of the keys and values written.
+    #[inline]
+    pub(super) fn write<R>(&mut self, bytes: usize, write: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        self.leave_probation();
+        let result = self.replica.write(self.now, bytes, write);
+        self.wrote();
+        result
+    }
+
+    /// To be called before anything is written elsewhere than here: while nobody has confirmed that the id is this
+    /// replica's alone, no event is ever minted under it.
+    pub(super) fn leave_probation(&mut self) {
+        if self.replica.on_probation() {
+            self.replica.take_new_id(self.now, random_id());
+        }
+    }
+
+    /// Notes that this client wrote: what it is answered may have to wait for the disk, and `WAIT` is about this.
+    pub(super) fn wrote(&mut self) {
+        self.session.written = Some(Dot::new(self.replica.id(), self.replica.position()));
+        self.session.wrote = true;
+    }
+
+    /// The event that carries the client's last write, 0 before the first; `None` if the id it was written under turned
+    /// out to be in use elsewhere: then nobody is known to have it.
+    pub(super) fn written(&self) -> Option<u64> {
+        match self.session.written {
+            None => Some(0),
+            Some(written) => (written.replica == self.replica.id()).then_some(written.seq),
+        }
+    }
+
+    /// The time at which these commands came.
+    pub(super) fn now(&self) -> Now {
+        self.now
+    }
+
+    /// All that there is to tell about this daemon.
+    pub(super) fn account(&mut self) -> Account<'_> {
+        let counts = self.counts();
+        Account::new(self.replica, self.server, counts)
+    }
+
+    /// Has the store look ahead for keys that are about to be used.
+    pub(super) fn warm(&self, keys: &[(&[u8], &[u8])]) {
+        self.replica.store().warm(keys);
+    }
+
+    /// How many commands have run since this context was made.
+    pub(super) fn commands(&self) -> u64 {
+        self.counting.commands.get()
+    }
+
+    /// What was counted since this context was made.
+    pub(super) fn counts(&self) -> Counts {
+        let Counting { commands, errors, hits, misses } = &self.counting;
+        Counts { commands: commands.get(), errors: errors.get(), hits: hits.get(), misses: misses.get() }
+    }
+
+    fn looked_up(&self, found: bool) {
+        count(if found { &self.counting.hits } else { &self.counting.misses });
+    }
+}
+
+fn count(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
+
+/// Whether every one of these writes (key, name, bytes of the value) and all together would be admitted: asked before
+/// the first of several, because a command is done whole or not at all.
+pub(super) fn admit<'n>(
+    writer: &Writer<'_>,
+    writes: impl Iterator<Item = (&'n [u8], &'n [u8], usize)>,
+) -> Result<(), WriteError> {
+    let mut bytes = 0;
+    for (key, name, value) in writes {
+        writer.admit(key, name, value)?;
+        bytes += key.len() + name.len() + value;
+    }
+    writer.admit_group(bytes)
+}

@@ -1,0 +1,175 @@
+//! What a command is: all that is known of it stands in one place, beside its code.
+
+use super::arguments::Argument;
+use super::context::Context;
+use super::error::CommandError;
+use super::flags::{Categories, Flags, MOVABLEKEYS, NONE};
+use super::keys::KeySpec;
+use super::wait::Wait;
+use crate::resp::{Args, Reply};
+
+/// Carries a command out: reads and writes through the context, appends exactly one reply.
+///
+/// It is called with a number of arguments that fits the arity. It blocks nothing: what takes time is a
+/// [`Flow::Wait`]. If it fails it has written nothing, neither to the store nor to the reply.
+pub type Handler = fn(&mut Context<'_>, Args<'_>, &mut Reply<'_>) -> Outcome;
+
+/// What a handler comes to.
+pub type Outcome = Result<Flow, CommandError>;
+
+/// What follows a command.
+#[derive(Debug)]
+pub enum Flow {
+    /// The next one.
+    Continue,
+    /// Something outside of the replica, then the rest of this command. Those behind it wait.
+    Wait(Wait),
+    /// Nothing: the connection is closed once its replies are sent.
+    Close,
+    /// Nothing: the connection is closed at once, without a word.
+    Cut,
+}
+
+/// One command, or a subcommand of one.
+#[derive(Debug)]
+pub struct Command {
+    /// In lower case; a subcommand's has its container's in front, as in `client|id`.
+    pub name: &'static str,
+    /// Arguments including the name (and the subcommand's); negative: at least so many.
+    pub arity: i16,
+    /// What it does.
+    pub flags: Flags,
+    /// Where its keys are.
+    pub keys: &'static [KeySpec],
+    /// The access categories that do not follow from the flags.
+    explicit: Categories,
+    /// What Redis documents it under.
+    pub group: &'static str,
+    /// The version it came with: of Redis for its commands, of cahoots for ours.
+    pub since: &'static str,
+    /// How its time grows, in O notation.
+    pub complexity: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    /// What changed since it came: a version, and what that brought.
+    pub history: &'static [(&'static str, &'static str)],
+    /// What it takes.
+    pub arguments: &'static [Argument],
+    /// `None` if it does nothing without a subcommand.
+    pub(super) handler: Option<Handler>,
+    /// What can follow the name, if it is a container.
+    pub subcommands: &'static [Command],
+}
+
+impl Command {
+    pub(super) const fn new(
+        group: &'static str,
+        name: &'static str,
+        arity: i16,
+        flags: Flags,
+        handler: Handler,
+    ) -> Self {
+        Self {
+            name,
+            arity,
+            flags,
+            keys: &[],
+            explicit: Categories::NONE,
+            group,
+            since: "",
+            complexity: "",
+            summary: "",
+            history: &[],
+            arguments: &[],
+            handler: Some(handler),
+            subcommands: &[],
+        }
+    }
+
+    /// A command that is nothing without a subcommand.
+    pub(super) const fn container(group: &'static str, name: &'static str, subcommands: &'static [Self]) -> Self {
+        Self {
+            name,
+            arity: -2,
+            flags: NONE,
+            keys: &[],
+            explicit: Categories::NONE,
+            group,
+            since: "",
+            complexity: "Depends on the subcommand",
+            summary: "",
+            history: &[],
+            arguments: &[],
+            handler: None,
+            subcommands,
+        }
+    }
+
+    /// When it came, how its time grows, and what it does.
+    pub(super) const fn about(mut self, since: &'static str, complexity: &'static str, summary: &'static str) -> Self {
+        (self.since, self.complexity, self.summary) = (since, complexity, summary);
+        self
+    }
+
+    /// Where its keys are.
+    pub(super) const fn at(mut self, keys: &'static [KeySpec]) -> Self {
+        self.keys = keys;
+        let mut spec = 0;
+        while spec < keys.len() {
+            if keys[spec].positions().is_none() {
+                self.flags = self.flags.and(MOVABLEKEYS);
+            }
+            spec += 1;
+        }
+        self
+    }
+
+    /// The access categories that do not follow from the flags.
+    pub(super) const fn also(mut self, categories: Categories) -> Self {
+        self.explicit = self.explicit.and(categories);
+        self
+    }
+
+    /// What it takes.
+    pub(super) const fn takes(mut self, arguments: &'static [Argument]) -> Self {
+        self.arguments = arguments;
+        self
+    }
+
+    /// What changed since it came.
+    pub(super) const fn changed(mut self, history: &'static [(&'static str, &'static str)]) -> Self {
+        self.history = history;
+        self
+    }
+
+    /// Flags of a container, which has none of its own otherwise.
+    pub(super) const fn flagged(mut self, flags: Flags) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// A command that does something by itself and more with a subcommand.
+    pub(super) const fn containing(mut self, subcommands: &'static [Self]) -> Self {
+        self.subcommands = subcommands;
+        self
+    }
+
+    /// Redis's access categories.
+    #[must_use]
+    pub fn categories(&self) -> Categories {
+        self.explicit.with_those_of(self.flags)
+    }
+
+    /// First key, last key (negative: from the end) and the step between; zeros for none.
+    #[must_use]
+    pub fn positions(&self) -> (i64, i64, i64) {
+        self.keys.first().and_then(KeySpec::positions).unwrap_or((0, 0, 0))
+    }
+
+    /// How it is called, as documentation has it: `SET key value [NX | XX] [GET]`.
+    #[must_use]
+    pub fn syntax(&self) -> String {
+        let name = self.name.replace('|', " ").to_ascii_uppercase();
+        self.arguments.iter().fold(name, |syntax, argument| format!("{syntax} {argument}"))
+    }
+}
