@@ -1,5 +1,6 @@
 //! The command line.
 
+mod accept;
 mod check;
 mod config;
 mod demo;
@@ -27,7 +28,7 @@ use crate::config::{Flags, Locate};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed, the reason is on stderr; 2 the command line makes no sense; \
-3 serve stopped, but some writes of this node are not on as many other live nodes as wanted; \
+3 serve stopped, but not everything this node held is on as many other ready nodes as wanted; \
 4 serve cannot use its data directory; 5 the data directory was copied or moved, or another process lives under \
 its replica id: see --new-id; \
 6 serve stopped, but not everything is on disk.";
@@ -51,7 +52,7 @@ enum Command {
     Status(Query),
     /// List the members of the cluster as the local node sees them
     Members(Query),
-    /// Hand everything the local node wrote to others, have it leave the cluster, and stop it
+    /// Hand everything the local node holds to others, have it leave the cluster, and stop it
     Leave {
         #[command(flatten)]
         locate: Locate,
@@ -61,6 +62,15 @@ enum Command {
         /// The name of the member, or its replica id as `members` shows it
         #[arg(value_name = "NAME|ID")]
         who: String,
+        #[command(flatten)]
+        locate: Locate,
+    },
+    /// Have an incomplete node take what it holds for all there is, because the rest is known to be lost: it counts as ready
+    /// again
+    Accept {
+        /// A node that went away with data which this one was told of and has not got: of that one only
+        #[arg(value_name = "NAME|ID")]
+        who: Option<String>,
         #[command(flatten)]
         locate: Locate,
     },
@@ -139,6 +149,7 @@ impl Cli {
             Command::Members(query) => members::members(query.locate, query.json),
             Command::Leave { locate } => leave::leave(locate),
             Command::Forget { who, locate } => forget::forget(&who, locate),
+            Command::Accept { who, locate } => accept::accept(who.as_deref(), locate),
             Command::Check { directory, json } => check::check(&directory, json),
             Command::Export { directory, locate } => export::export(directory.as_deref(), locate),
             Command::Import { locate } => import::import(locate),

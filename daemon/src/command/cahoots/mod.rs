@@ -9,6 +9,7 @@ use super::error::CommandError;
 use super::flags::{ADMIN, Flags, LOADING, NOSCRIPT, STALE};
 use super::wait::Wait;
 use crate::resp::{Args, Reply};
+use cahoots_gossip::ReplicaId;
 use cahoots_gossip::driver::{Drained, Node};
 
 const GROUP: &str = "cluster";
@@ -26,6 +27,13 @@ pub(super) const COMMANDS: &[Command] = &[Command::container(
         command("cahoots|forget", 3, ADMIN.and(NOSCRIPT).and(ALWAYS), forget)
             .about("0.1.0", "O(N), N the members", "Forgets the members that are down and go by a name or an id.")
             .takes(&[string("node")]),
+        command("cahoots|accept", -2, ADMIN.and(NOSCRIPT).and(ALWAYS), accept)
+            .about(
+                "0.1.0",
+                "O(N), N the members",
+                "Takes what is here for all there is, or for all of one node's data.",
+            )
+            .takes(&[string("node").optional()]),
         command("cahoots|leave", 2, ADMIN.and(NOSCRIPT).and(ALWAYS), leave).about(
             "0.1.0",
             "O(N), N the events that peers still lack",
@@ -71,6 +79,29 @@ fn forget(_: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
     let forget = |node: Node, _| async move { node.forget(&who).await.map_err(|error| format!("ERR {error}")) };
     Ok(Flow::Wait(Wait::new(forget, |_, forgotten: Result<usize, String>, reply| {
         reply.count(forgotten.map_err(|error| CommandError::Other(error.into()))?);
+        Ok(Flow::Continue)
+    })))
+}
+
+/// Says of how many peers no more is expected.
+fn accept(_: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+    let who = args.get(2).map(|who| String::from_utf8_lossy(who).into_owned());
+    let accept = |node: Node, _| async move {
+        let members = node.members();
+        node.with(|replica, now| {
+            let owed = replica.owed_by();
+            let goes_by = |id: &ReplicaId, who: &str| id.to_string() == who || status::name_of(*id, &members) == who;
+            match who {
+                None => replica.accept(now, None),
+                Some(who) => {
+                    owed.iter().filter(|id| goes_by(id, &who)).for_each(|id| replica.accept(now, Some(*id)));
+                }
+            }
+            owed.len() - replica.owed_by().len()
+        })
+    };
+    Ok(Flow::Wait(Wait::new(accept, |_, accepted: usize, reply| {
+        reply.count(accepted);
         Ok(Flow::Continue)
     })))
 }

@@ -118,7 +118,7 @@ fn write_peer(reply: &mut Reply<'_>, peer: &PeerStatus, members: &[Member]) {
 }
 
 /// What people call a replica.
-fn name_of(id: ReplicaId, members: &[Member]) -> String {
+pub(super) fn name_of(id: ReplicaId, members: &[Member]) -> String {
     members.iter().find(|member| member.id == id).map_or_else(|| id.to_string(), |member| member.name.clone())
 }
 
