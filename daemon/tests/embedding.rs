@@ -30,7 +30,7 @@ async fn two_embedded_nodes_and_a_daemon_are_one_cluster() {
         "the daemon sees the tour in London",
         "right sees 2 guests",
         "the room is empty again",
-        "everything it wrote is at 2 other node(s)",
+        "everything it held is at 2 other node(s)",
     ] {
         assert!(text.contains(line), "no {line:?} in {text}");
     }

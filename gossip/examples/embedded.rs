@@ -85,7 +85,7 @@ pub(crate) async fn tour(
     writeln!(out, "the room is empty again")?;
     // Hands over what only this node has, and says farewell.
     let drained = right.shutdown(Duration::from_secs(5)).await;
-    writeln!(out, "right has left; everything it wrote is at {} other node(s)", drained.complete_at)?;
+    writeln!(out, "right has left; everything it held is at {} other node(s)", drained.complete_at)?;
     left.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }

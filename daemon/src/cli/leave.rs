@@ -19,6 +19,6 @@ pub(super) fn leave(locate: Locate) -> CliResult {
         print(&format!("everything is on {complete_at} other nodes; this one leaves\n"));
         return Ok(ExitCode::SUCCESS);
     }
-    print(&format!("this node leaves, and everything it wrote is on {complete_at} other nodes only\n"));
+    print(&format!("this node leaves, and everything it held is on {complete_at} other nodes only\n"));
     Ok(ExitCode::from(EXIT_NOT_HANDED_OVER))
 }

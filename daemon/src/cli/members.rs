@@ -23,12 +23,12 @@ fn describe(members: &Value) -> String {
 fn row(member: &Value) -> [String; 6] {
     let text = |name: &str| member[name].as_str().unwrap_or("").to_owned();
     let note = match (&member["self"], &member["ready"]) {
-        (Value::Bool(true), Value::Bool(false)) => format!("this node, {}", text("standing")),
+        (Value::Bool(true), Value::Bool(false)) => format!("this node, not ready: {}", text("standing")),
         (Value::Bool(true), _) => "this node".to_owned(),
         (_, Value::Bool(false)) if text("reason").is_empty() => match text("standing").as_str() {
             // One that stops has all it ever had, but not for long.
             "complete" | "alone" => "not ready".to_owned(),
-            standing => standing.to_owned(),
+            standing => format!("not ready: {standing}"),
         },
         _ => text("reason"),
     };

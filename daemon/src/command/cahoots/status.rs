@@ -143,7 +143,7 @@ fn describe(status: &Status, members: &[Member]) -> String {
         ReadyReason::First => "ready: started without seeds".to_owned(),
         ReadyReason::CaughtUp { peer } => format!("ready: caught up with {}", name_of(peer, members)),
         ReadyReason::Together => "ready: joined together with its peers".to_owned(),
-        _ => "ready: nobody else was found, so it serves what it has".to_owned(),
+        _ => "ready: nobody answered in time, so it serves what it has".to_owned(),
     }
 }
 

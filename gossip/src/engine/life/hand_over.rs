@@ -107,6 +107,12 @@ impl Replica {
         own_kept && it.target.iter().all(|(origin, _)| kept(origin))
     }
 
+    /// Whether every live peer that is whole is known to have all of it.
+    #[must_use]
+    pub fn is_handed_over_to_all(&self) -> bool {
+        self.handed_over_to() == self.keepers().count()
+    }
+
     /// How many live peers that are whole are known to have all of it.
     #[must_use]
     pub fn handed_over_to(&self) -> usize {
