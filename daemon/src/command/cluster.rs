@@ -37,7 +37,7 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
         reply.bulk(name.as_bytes());
         reply.integer(value.cast_signed());
     };
-    reply.map(23);
+    reply.map(24);
     text(reply, "version", env!("CARGO_PKG_VERSION"));
     text(reply, "node", &server.node);
     text(reply, "cluster", &server.cluster);
@@ -79,6 +79,8 @@ pub fn write_status(reply: &mut Reply<'_>, server: &Server, status: &Status, mem
     for (reason, value) in &status.counters.refused {
         count(reply, &reason.to_string(), *value);
     }
+    reply.bulk(b"members");
+    write_standings(reply, members);
     reply.bulk(b"peers");
     reply.array(status.peers.len());
     for peer in &status.peers {
@@ -135,6 +137,23 @@ pub(super) fn joined_percent(readiness: &Readiness) -> u8 {
     }
 }
 
+/// How many members, this node among them, stand how.
+fn write_standings(reply: &mut Reply<'_>, members: &[Member]) {
+    let count = |is: fn(&MemberState) -> bool| members.iter().filter(|member| is(&member.state)).count();
+    let standings = [
+        ("live", count(|it| matches!(it, MemberState::Live))),
+        ("unreachable", count(|it| matches!(it, MemberState::Unreachable(_)))),
+        ("down", count(|it| matches!(it, MemberState::Down))),
+        ("refused", count(|it| matches!(it, MemberState::Refused(_)))),
+        ("sharing_a_name", members.iter().filter(|member| !member.namesakes.is_empty()).count()),
+    ];
+    reply.map(standings.len());
+    for (name, count) in standings {
+        reply.bulk(name.as_bytes());
+        reply.count(count);
+    }
+}
+
 /// Whether and how data is kept.
 fn write_storage(reply: &mut Reply<'_>, durability: &Durability) {
     let Some(storage) = durability.storage() else {
@@ -182,9 +201,10 @@ fn write_storage(reply: &mut Reply<'_>, durability: &Durability) {
 pub fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
     reply.array(members.len());
     for member in members {
-        reply.map(8);
+        reply.map(9);
         let (state, reason) = match &member.state {
             MemberState::Live => ("live", None),
+            MemberState::Unreachable(path) => ("unreachable", Some(path.to_string())),
             MemberState::Down => ("down", None),
             MemberState::Refused(reason) => ("refused", Some(reason.to_string())),
             // A state this daemon does not know yet.
@@ -205,5 +225,10 @@ pub fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
         reply.boolean(member.is_self);
         reply.bulk(b"ready");
         reply.boolean(member.ready);
+        reply.bulk(b"shares_name_with");
+        reply.array(member.namesakes.len());
+        for id in &member.namesakes {
+            reply.bulk(id.to_string().as_bytes());
+        }
     }
 }

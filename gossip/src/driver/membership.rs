@@ -26,7 +26,7 @@ use super::clock::wall_ms;
 use super::config::NodeConfig;
 use super::core::Shared;
 use super::failure::NodeFailure;
-use super::roster::{Roster, Seen, Step};
+use super::roster::{Reached, Roster, Seen, Step};
 use super::seeds::Seeds;
 use super::transport::MembershipTransport;
 use crate::Zone;
@@ -83,6 +83,8 @@ pub(super) struct Membership {
     /// Under which id it runs.
     identity: watch::Receiver<ReplicaId>,
     roster: Roster,
+    /// When a live member was first seen at an address.
+    met: BTreeMap<(ReplicaId, SocketAddr), Instant>,
     /// Picks whom to call.
     rng: StdRng,
 }
@@ -120,6 +122,7 @@ impl Membership {
             ready,
             identity,
             roster,
+            met: BTreeMap::new(),
             // Where the system has no randomness to give, any choice will do.
             rng: StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| StdRng::seed_from_u64(incarnation)),
         }
@@ -247,7 +250,19 @@ impl Membership {
         let own = self.own_id();
         let seen: Vec<_> =
             live.borrow_and_update().iter().filter(|(id, _)| **id != own).map(|(id, state)| seen(id, state)).collect();
-        let steps = self.roster.update(Instant::now(), &seen);
+        let now = Instant::now();
+        self.met.retain(|(id, addr), _| {
+            seen.iter().any(|it| it.addr == *addr && it.announcement.as_ref().is_ok_and(|it| it.id == *id))
+        });
+        for it in &seen {
+            if let Ok(announcement) = &it.announcement {
+                self.met.entry((announcement.id, it.addr)).or_insert(now);
+            }
+        }
+        let steps = self.roster.update(now, &seen, |id, addr| {
+            let since = self.met.get(&(id, addr)).copied().unwrap_or(now);
+            Reached::Yes { first: since, last: since }
+        });
         let failure = steps.iter().find_map(|step| match step {
             Step::Conflict { name, id, addr } => {
                 Some(NodeFailure::IdentityConflict { id: *id, name: name.clone(), addr: *addr })
@@ -272,6 +287,21 @@ impl Membership {
                 Step::Up { name, id, addr, .. } => tracing::info!(name, %id, %addr, "peer is up"),
                 Step::Down { name, id } => tracing::warn!(name, %id, "peer is down"),
                 Step::Gone { name, id, why } => tracing::info!(name, %id, why, "peer is gone"),
+                Step::Unreachable { name, id, addr, path } => {
+                    self.shared.tally.members_unreachable.add(1);
+                    let own = self.advertised;
+                    tracing::warn!(name, %id, %addr, %own, "a live member is unreachable: {path}");
+                }
+                Step::Shared { name, members } => {
+                    self.shared.tally.names_shared.add(1);
+                    let members: Vec<_> = members.iter().map(|(id, addr)| format!("{id} at {addr}")).collect();
+                    tracing::warn!(
+                        name,
+                        ?members,
+                        "several live members go by one name; all are peers and what they write counts, but a name \
+                         should be one member's: stop what is not wanted, or start it with a --node of its own"
+                    );
+                }
                 Step::Refuse { name, addr, refusal } => {
                     self.shared.tally.members_refused.add(1);
                     tracing::warn!(name, %addr, "refusing a live member as a peer: {refusal}");
@@ -284,10 +314,10 @@ impl Membership {
             for step in steps {
                 match step {
                     Step::Up { id, addr, zone, .. } => replica.peer_up(now, id, addr, Zone::of(zone.as_deref())),
-                    Step::Down { id, .. } => replica.peer_down(now, id),
+                    Step::Down { id, .. } | Step::Unreachable { id, .. } => replica.peer_down(now, id),
                     Step::Gone { id, .. } => replica.peer_gone(id),
                     Step::Ready { id, ready } => replica.peer_ready(now, id, ready),
-                    Step::Refuse { .. } | Step::Conflict { .. } => {}
+                    Step::Refuse { .. } | Step::Shared { .. } | Step::Conflict { .. } => {}
                 }
             }
             // A peer that is back may have acknowledged long ago.
