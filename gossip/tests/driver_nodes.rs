@@ -4,7 +4,7 @@ mod driver_cluster;
 use std::time::{Duration, Instant};
 
 use cahoots_gossip::ReplicaId;
-use cahoots_gossip::driver::{MemberState, Node, PeerRefusal, StartError};
+use cahoots_gossip::driver::{BrokenPath, MemberState, Node, PeerRefusal, StartError};
 use driver_cluster::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,17 +136,7 @@ async fn a_cluster_heals_when_everybody_was_thought_dead_and_only_the_dead_know_
     sees(&b, "a", MemberState::Down).await;
     let mut again = config("a", &[]);
     again.listen = port;
-    // The port is free as soon as the tasks of the dropped node have ended.
-    let a = within("the port", async {
-        loop {
-            match Node::start(again.clone()).await {
-                Ok(node) => return node,
-                Err(StartError::AddressInUse { .. }) => tokio::task::yield_now().await,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    })
-    .await;
+    let a = restart(again).await;
     has_peers(&a, 1).await;
     set(&b, "key", "healed");
     reads(&a, "key", "healed").await;
@@ -346,6 +336,44 @@ async fn two_live_nodes_of_one_name_are_peers_of_all_and_all_tell_of_it() {
     second.shutdown(BOUND).await;
     let alone = |members: &[cahoots_gossip::driver::Member]| members.iter().all(|member| member.namesakes.is_empty());
     within("the name is one member's again", first.members_when(alone)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_announces_an_address_where_nobody_is_is_unreachable_until_somebody_is() {
+    let nodes = cluster(2).await;
+    let reserved = std::net::UdpSocket::bind(loopback()).unwrap();
+    let mut lost = config("lost", &[&nodes[0]]);
+    lost.advertise = Some(reserved.local_addr().unwrap());
+    // It is the address of a socket that passes on nothing, at first.
+    let lost = start(lost).await;
+    let unreachable = |path| MemberState::Unreachable(path);
+    for node in &nodes {
+        sees(node, "lost", unreachable(BrokenPath::ToIt)).await;
+        counts(node, "an unreachable member", |it| it.members_unreachable >= 1).await;
+        assert_eq!(live_peers(&node.members()), 1);
+        sees(&lost, &node.members()[0].name, unreachable(BrokenPath::FromIt)).await;
+    }
+    let position = set(&nodes[0], "key", "value");
+    assert_eq!(within("the one that is reached", nodes[0].wait(position, 1, None)).await, 1);
+    assert_eq!(nodes[0].with(|replica, _| replica.status()).peers.len(), 1);
+
+    let (forward, to) = (reserved.try_clone().unwrap(), lost.local_addr());
+    let passing = tokio::task::spawn_blocking(move || {
+        let mut datagram = [0; 1 << 16];
+        while let Ok((length, _)) = forward.recv_from(&mut datagram)
+            && length > 0
+        {
+            forward.send_to(&datagram[..length], to).unwrap();
+        }
+    });
+    for node in nodes.iter().chain([&lost]) {
+        has_peers(node, 2).await;
+        reads(node, "key", "value").await;
+    }
+    // An empty datagram ends the passing on.
+    reserved.send_to(&[], reserved.local_addr().unwrap()).unwrap();
+    within("the end of the passing on", passing).await.unwrap();
+    sees(&nodes[1], "lost", unreachable(BrokenPath::ToIt)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

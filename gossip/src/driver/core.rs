@@ -23,6 +23,7 @@ use super::node::random_id;
 use super::pace::Pace;
 use super::presence::Guards;
 use super::pump::{BURST_MAX, UNSENT_MAX};
+use super::reach::{Letter, Reach};
 use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::sums::Sums;
 use super::timer::Timer;
@@ -30,6 +31,7 @@ use super::transport::Inbound;
 use super::waiters::{Waiters, Waiting};
 use crate::engine::{Ask, Event, Now, RUN_MAX, Readiness, ReadyReason, Replica, Transmit};
 use crate::store::{Change, WriteError, hash_of};
+use crate::wire::Probe;
 
 /// Why the engine's lock is not had any more.
 const BROKEN: &str = "a call into the engine panicked half way, and its state cannot be trusted any more";
@@ -106,6 +108,10 @@ pub(super) struct Shared {
     pub(super) id: watch::Sender<ReplicaId>,
     /// How often membership calls on others.
     pace: Mutex<Pace>,
+    /// Who answers where it announced to be.
+    reach: Mutex<Reach>,
+    /// Wakes membership: somebody answers now, or no more.
+    pub(super) reach_changed: Notify,
     /// Called under the engine's lock when there are records for a disk.
     on_records: OnceLock<OnRecords>,
 }
@@ -124,7 +130,13 @@ struct Turn {
 
 impl Shared {
     /// With what receives the engine's requests.
-    pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> (Self, mpsc::Receiver<Ask>) {
+    pub(super) fn new(
+        replica: Replica,
+        endpoint: Endpoint,
+        clock: Clock,
+        timer: Timer,
+        reach: Reach,
+    ) -> (Self, mpsc::Receiver<Ask>) {
         let (asks, receiver) = mpsc::channel(ASKS_MAX);
         let id = watch::Sender::new(replica.id());
         let (told_id, guards) = (replica.id(), Guards::new());
@@ -150,6 +162,8 @@ impl Shared {
             failure: watch::Sender::new(None),
             id,
             pace: Mutex::new(Pace::new(Instant::now())),
+            reach: Mutex::new(reach),
+            reach_changed: Notify::new(),
             on_records: OnceLock::new(),
         };
         (shared, receiver)
@@ -486,6 +500,35 @@ impl Shared {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Who answers where it announced to be.
+    pub(super) fn reach(&self) -> MutexGuard<'_, Reach> {
+        self.reach.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a probe, now or not at all: it is repeated.
+    pub(super) fn send_probe(&self, letter: &Letter) {
+        let Some(endpoint) = self.endpoint() else { return };
+        let Letter { to, receiver, ask, echo, bytes } = *letter;
+        let datagram = {
+            let replica = &mut self.core().replica;
+            replica.seal_probe(&Probe { sender: replica.id(), receiver, ask, echo }, bytes)
+        };
+        if endpoint.send_one(to, &datagram, &self.tally) == Sent::Taken {
+            self.tally.probes_sent.add(1);
+        }
+    }
+
+    /// Takes in a probe that came in a datagram of `bytes`, and answers it.
+    pub(super) fn take_probe(&self, probe: Probe, bytes: usize) {
+        let (answer, changed) = self.reach().handle(Instant::now(), probe.sender, (probe.ask, probe.echo), bytes);
+        if let Some(answer) = answer {
+            self.send_probe(&answer);
+        }
+        if changed {
+            self.reach_changed.notify_one();
+        }
+    }
+
     /// Takes note of where members can be asked over streams. To be called before the engine hears of them.
     pub(super) fn note_bulk_addresses(&self, members: &[Member]) {
         // The first of an id is the one that is up.
@@ -554,7 +597,8 @@ mod tests {
         let clock = Clock::start();
         let replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), clock.now());
         let endpoint = Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        Shared::new(replica, endpoint, clock, Timer::new().unwrap()).0
+        let timing = super::super::reach::Timing::new(Duration::from_secs(4), Duration::from_millis(250));
+        Shared::new(replica, endpoint, clock, Timer::new().unwrap(), Reach::new(timing, 1200, 1)).0
     }
 
     fn transmits(to: SocketAddr, count: usize) -> VecDeque<Transmit> {

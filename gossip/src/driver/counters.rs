@@ -67,6 +67,10 @@ counters! {
     membership_oversize,
     /// Times chitchat stopped by itself and was started again.
     membership_restarts,
+    /// Probes sent, and answers to those of others.
+    probes_sent,
+    /// Probes of members received.
+    probes_received,
     /// Live members refused as peers: duplicate ids, other limits or protocol.
     members_refused,
     /// Times a name was found to be that of several live members.

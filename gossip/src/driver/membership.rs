@@ -2,7 +2,7 @@
 //!
 //! Chitchat finds out who is alive and spreads what everybody announces. Around it stand the things it leaves open:
 //!
-//! - Who counts as a peer is decided by the [`Roster`].
+//! - Who counts as a peer is decided by the [`Roster`], from what chitchat says and from who answers probes (`reach`).
 //! - Seeds and members that went down are asked again for ever, at a low rate, so that a partition heals even when
 //!   everybody believes everybody else dead. Chitchat itself forgets the dead after a grace period.
 //! - A panic inside chitchat, which a hostile message can bring about (it asserts on what peers send), ends only its
@@ -26,7 +26,7 @@ use super::clock::wall_ms;
 use super::config::NodeConfig;
 use super::core::Shared;
 use super::failure::NodeFailure;
-use super::roster::{Reached, Roster, Seen, Step};
+use super::roster::{Roster, Seen, Step};
 use super::seeds::Seeds;
 use super::transport::MembershipTransport;
 use crate::Zone;
@@ -83,8 +83,6 @@ pub(super) struct Membership {
     /// Under which id it runs.
     identity: watch::Receiver<ReplicaId>,
     roster: Roster,
-    /// When a live member was first seen at an address.
-    met: BTreeMap<(ReplicaId, SocketAddr), Instant>,
     /// Picks whom to call.
     rng: StdRng,
 }
@@ -122,7 +120,6 @@ impl Membership {
             ready,
             identity,
             roster,
-            met: BTreeMap::new(),
             // Where the system has no randomness to give, any choice will do.
             rng: StdRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| StdRng::seed_from_u64(incarnation)),
         }
@@ -193,6 +190,7 @@ impl Membership {
         let mut contact_at = Instant::now();
         loop {
             let recheck_at = self.roster.recheck_at();
+            let ask_at = self.shared.reach().next_at();
             tokio::select! {
                 result = &mut ended => {
                     let error = result.err().map_or_else(|| "no reason given".to_owned(), |error| error.to_string());
@@ -208,6 +206,12 @@ impl Membership {
                         return Ended::Conflict(failure);
                     }
                 }
+                () = self.shared.reach_changed.notified() => {
+                    if let Some(failure) = self.review(&mut live) {
+                        return Ended::Conflict(failure);
+                    }
+                }
+                () = sleep_until(ask_at) => self.ask(),
                 Ok(()) = self.ready.changed() => self.announce(chitchat).await,
                 Ok(()) = self.identity.changed() => {
                     self.announce(chitchat).await;
@@ -251,18 +255,12 @@ impl Membership {
         let seen: Vec<_> =
             live.borrow_and_update().iter().filter(|(id, _)| **id != own).map(|(id, state)| seen(id, state)).collect();
         let now = Instant::now();
-        self.met.retain(|(id, addr), _| {
-            seen.iter().any(|it| it.addr == *addr && it.announcement.as_ref().is_ok_and(|it| it.id == *id))
-        });
-        for it in &seen {
-            if let Ok(announcement) = &it.announcement {
-                self.met.entry((announcement.id, it.addr)).or_insert(now);
-            }
-        }
-        let steps = self.roster.update(now, &seen, |id, addr| {
-            let since = self.met.get(&(id, addr)).copied().unwrap_or(now);
-            Reached::Yes { first: since, last: since }
-        });
+        let steps = {
+            let mut reach = self.shared.reach();
+            let steps = self.roster.update(now, &seen, |id, addr| reach.look(id, addr));
+            reach.aim(now, self.roster.to_probe());
+            steps
+        };
         let failure = steps.iter().find_map(|step| match step {
             Step::Conflict { name, id, addr } => {
                 Some(NodeFailure::IdentityConflict { id: *id, name: name.clone(), addr: *addr })
@@ -323,6 +321,15 @@ impl Membership {
             // A peer that is back may have acknowledged long ago.
             self.shared.recount(replica);
         });
+    }
+
+    /// Asks members whether they are reached.
+    fn ask(&self) {
+        let (letters, changed) = self.shared.reach().poll(Instant::now());
+        letters.iter().for_each(|letter| self.shared.send_probe(letter));
+        if changed {
+            self.shared.reach_changed.notify_one();
+        }
     }
 
     /// Calls on seeds and members that are down; returns whether there are no peers.

@@ -48,6 +48,7 @@ mod node;
 mod pace;
 mod presence;
 mod pump;
+mod reach;
 mod roster;
 mod seeds;
 mod segments;

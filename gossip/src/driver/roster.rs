@@ -60,7 +60,6 @@ pub(super) struct Seen {
 }
 
 /// Whether a member answers at an address.
-#[allow(dead_code, reason = "nobody is asked yet")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
     /// It has answered again and again between these times, and still counts as answering.
@@ -206,7 +205,6 @@ impl Roster {
     }
 
     /// Those to be asked whether they answer, and where.
-    #[allow(dead_code, reason = "nobody is asked yet")]
     pub(super) fn to_probe(&self) -> impl Iterator<Item = (ReplicaId, SocketAddr)> {
         let alive = self.known.iter().filter(|(_, known)| !matches!(known.standing, Standing::Down { .. }));
         // At our own address there is nobody but us.

@@ -19,7 +19,7 @@ use cahoots_crdt::ReplicaId;
 
 const MAGIC: [u8; 4] = *b"\xCAhts";
 /// Raised with every change of the layout here or of the messages inside.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 const FLAG_SEALED: u8 = 1;
 const HEADER_BYTES: usize = 14;
 const CHECKSUM_BYTES: usize = 8;
@@ -57,6 +57,8 @@ pub enum Kind {
     Membership,
     /// The replication engine.
     Engine,
+    /// The driver's question whether a member is reached, or the answer.
+    Probe,
 }
 
 /// Why a datagram was refused. Nothing was touched.
@@ -191,6 +193,7 @@ fn kind_of(code: u8) -> Result<Kind, Refusal> {
     match code {
         0 => Ok(Kind::Membership),
         1 => Ok(Kind::Engine),
+        2 => Ok(Kind::Probe),
         _ => Err(Refusal::Malformed),
     }
 }
