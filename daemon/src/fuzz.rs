@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crate::command::{Exec, Stop};
 use crate::resp::Parser;
-use crate::server::{Limits, Server, Stats};
 use crate::session::Session;
+use crate::state::{Limits, Server, Stats};
 use cahoots_gossip::ReplicaId;
 use cahoots_gossip::engine::{Now, Replica, ReplicaConfig};
 
@@ -70,7 +70,7 @@ fn server() -> Server {
         limits: Limits::default(),
         started: Instant::now(),
         stats: Stats::default(),
-        durability: crate::server::Durability::default(),
+        durability: crate::state::Durability::default(),
         leave: tokio::sync::Notify::new(),
         drain: (1, std::time::Duration::ZERO),
     }

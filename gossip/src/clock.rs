@@ -16,6 +16,17 @@ const LOGICAL_BITS: u32 = 16;
 pub struct Hlc(u64);
 
 impl Hlc {
+    /// No replica mints, and none takes in, a reading of a later millisecond: 2^42 of them end on the 15th of May 2109. The
+    /// bound is absolute, hence the same everywhere and at all times: what one replica has applied no other refuses. It
+    /// leaves room above itself, so no stamp can be the last one that fits 64 bits and outlive every later write.
+    pub const SANE_MS_MAX: u64 = 1 << 42;
+
+    /// Whether a replica that keeps the rules may have made this reading.
+    #[must_use]
+    pub const fn is_sane(self) -> bool {
+        self.wall_ms() <= Self::SANE_MS_MAX
+    }
+
     /// The reading with these 64 bits.
     #[must_use]
     pub const fn new(bits: u64) -> Self {

@@ -56,7 +56,7 @@ pub fn datagrams(data: &[u8]) {
 pub fn event(data: &[u8]) {
     let mut store = replica_store();
     for seq in 1..=2 {
-        let _ = store.apply(Dot::new(PEER, seq), data, NOW.wall);
+        let _ = store.apply(Dot::new(PEER, seq), data);
     }
     read_everything(&store);
     assert!(store.fingerprints_are_exact());
@@ -65,9 +65,9 @@ pub fn event(data: &[u8]) {
 /// A bucket transfer: refused, or joined so that every invariant holds; and joining it twice changes nothing.
 pub fn transfer(data: &[u8]) {
     let mut store = replica_store();
-    if store.join_transfer(data, NOW.wall).is_ok() {
+    if store.join_transfer(data).is_ok() {
         let fingerprint = store.fingerprint();
-        let again = store.join_transfer(data, NOW.wall);
+        let again = store.join_transfer(data);
         assert!(again.is_ok() && store.fingerprint() == fingerprint);
     }
     read_everything(&store);
@@ -81,7 +81,7 @@ pub fn sketch(data: &[u8]) {
     if let Some((transfer, count)) = store.encode_differences(&sketch, usize::MAX) {
         assert_eq!(count, sketch.buckets());
         let mut other = Store::new(PEER, crate::Limits::default(), 1024);
-        other.join_transfer(&transfer, NOW.wall).expect("stores write what stores accept");
+        other.join_transfer(&transfer).expect("stores write what stores accept");
     }
 }
 

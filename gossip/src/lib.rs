@@ -21,6 +21,7 @@ pub mod wire;
 mod bytes;
 mod clock;
 mod limits;
+mod varint;
 mod zone;
 
 pub use clock::Hlc;

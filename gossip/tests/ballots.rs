@@ -21,7 +21,7 @@ fn cast(store: &mut Store, key: &str, ballot: &str) {
 fn give(from: &mut Store, to: &mut Store) {
     from.seal();
     while let Some(event) = from.poll_sealed() {
-        let applied = to.apply(Dot::new(from.id(), event.seq), &event.body, WALL).expect("legal");
+        let applied = to.apply(Dot::new(from.id(), event.seq), &event.body).expect("legal");
         assert_eq!(applied, Applied::Now);
     }
 }
@@ -124,7 +124,7 @@ fn ballots_travel_in_transfers_and_a_withdrawn_one_does_not_come_back() {
     cast(&mut c, "k", "z");
     let whole = |from: &mut Store, to: &mut Store| {
         let (bytes, _) = from.encode_transfer(0, &vec![0; BUCKETS], usize::MAX, usize::MAX);
-        to.join_transfer(&bytes, WALL).expect("legal");
+        to.join_transfer(&bytes).expect("legal");
     };
     whole(&mut b, &mut c);
     assert_eq!(ballots(&c, "k"), of(&[(1, "x"), (3, "z")]));
@@ -156,7 +156,7 @@ fn what_no_replica_casts_is_refused_whole() {
         let at = body.windows(2).position(|it| it == [b'k', 1]).expect("the key") + 3;
         assert_eq!(body[at], Class::Text as u8);
         body[at] = class as u8;
-        assert_eq!(b.apply(Dot::new(id(1), 1), &body, WALL), Err(EventError::Illegal(error)));
+        assert_eq!(b.apply(Dot::new(id(1), 1), &body), Err(EventError::Illegal(error)));
     }
     assert!(b.is_empty() && b.version_vector().get(id(1)) == 0);
     // The same for what a transfer holds: of one honest text, retyped.
@@ -166,5 +166,5 @@ fn what_no_replica_casts_is_refused_whole() {
     let at = bytes.windows(3).position(|it| it == [b'k', 1, Class::Text as u8]).expect("key, one element, its class");
     let mut altered = bytes.clone();
     altered[at + 2] = Class::Presence as u8;
-    assert_eq!(b.join_transfer(&altered, WALL), Err(TransferError::Illegal("a presence is no number")));
+    assert_eq!(b.join_transfer(&altered), Err(TransferError::Illegal("a presence is no number")));
 }

@@ -34,7 +34,7 @@ fn stores() -> (Store, Store) {
     });
     b.seal();
     let event = b.poll_sealed().expect("sealed");
-    a.apply(Dot::new(B, event.seq), &event.body, WALL).expect("legal");
+    a.apply(Dot::new(B, event.seq), &event.body).expect("legal");
     a.write(WALL + 1, 0, |w| {
         w.set(b"note", b"written by a").expect("admitted");
         w.delete(b"hits").expect("admitted");
@@ -60,7 +60,7 @@ fn an_event_with_every_kind_of_change_keeps_its_bytes_and_applies() {
     a.seal();
     let event = a.poll_sealed().expect("sealed");
     assert_golden("event.bin", &event.body);
-    b.apply(Dot::new(A, event.seq), &event.body, WALL).expect("legal");
+    b.apply(Dot::new(A, event.seq), &event.body).expect("legal");
     assert_eq!(a.fingerprint(), b.fingerprint());
     assert_eq!(b.view(b"hits").and_then(|view| view.text()).as_deref(), Some(&b"-1"[..]));
 }
@@ -72,7 +72,7 @@ fn clearing_everything_keeps_its_bytes_and_applies() {
     a.seal();
     let event = a.poll_sealed().expect("sealed");
     assert_golden("clear.bin", &event.body);
-    b.apply(Dot::new(A, event.seq), &event.body, WALL).expect("legal");
+    b.apply(Dot::new(A, event.seq), &event.body).expect("legal");
     assert!(b.is_empty());
     assert_eq!(a.fingerprint(), b.fingerprint());
 }
@@ -89,8 +89,8 @@ fn ballots_cast_replaced_withdrawn_and_discarded_keep_their_bytes_and_apply() {
     assert_golden("ballots-cast.bin", &event.body);
     a.seal();
     let concurrent = a.poll_sealed().expect("sealed");
-    a.apply(Dot::new(B, event.seq), &event.body, WALL).expect("legal");
-    b.apply(Dot::new(A, concurrent.seq), &concurrent.body, WALL).expect("legal");
+    a.apply(Dot::new(B, event.seq), &event.body).expect("legal");
+    b.apply(Dot::new(A, concurrent.seq), &concurrent.body).expect("legal");
     a.write(WALL + 3, 0, |w| {
         w.cast(b"leader", Class::Vote, b"not b").expect("admitted");
         w.cast(b"room", Class::Presence, b"1").expect("admitted");
@@ -106,7 +106,7 @@ fn ballots_cast_replaced_withdrawn_and_discarded_keep_their_bytes_and_apply() {
     let second = a.poll_sealed().expect("sealed");
     assert_golden("ballots.bin", &second.body);
     for event in [first, second] {
-        b.apply(Dot::new(A, event.seq), &event.body, WALL).expect("legal");
+        b.apply(Dot::new(A, event.seq), &event.body).expect("legal");
     }
     assert_eq!(a.fingerprint(), b.fingerprint());
     let left: Vec<_> = b.ballots().map(|it| (it.class, it.owner, it.value.to_vec())).collect();
@@ -126,7 +126,7 @@ fn a_transfer_of_all_buckets_keeps_its_meaning() {
     }
     let golden = std::fs::read(&path).expect("golden file is there");
     assert_eq!(golden.len(), transfer.len(), "the wire format has changed");
-    b.join_transfer(&golden, WALL).expect("legal");
+    b.join_transfer(&golden).expect("legal");
     assert_eq!(a.fingerprint(), b.fingerprint());
 }
 
@@ -139,7 +139,7 @@ fn a_sketch_and_the_differences_it_shows_keep_their_meaning() {
     let (transfer, count) = a.encode_differences(&sketch, usize::MAX).expect("few differences");
     assert_eq!(count, BUCKETS);
     assert_golden("differences.bin", &transfer); // keys are in the order of their items
-    let joined = b.join_transfer(&transfer, WALL).expect("legal");
+    let joined = b.join_transfer(&transfer).expect("legal");
     assert_eq!((joined.refined, joined.items), (BUCKETS, 8));
     assert_eq!(a.fingerprint(), b.fingerprint());
 }

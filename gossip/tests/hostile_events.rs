@@ -21,7 +21,7 @@ fn events(store: &mut Store) -> Vec<(Dot, Vec<u8>)> {
 }
 
 fn give(events: &[(Dot, Vec<u8>)], to: &mut Store) {
-    events.iter().for_each(|(event, body)| assert_eq!(to.apply(*event, body, WALL), Ok(Applied::Now)));
+    events.iter().for_each(|(event, body)| assert_eq!(to.apply(*event, body), Ok(Applied::Now)));
 }
 
 /// A replica that has seen some, and events of another that hold every kind of change.
@@ -66,7 +66,7 @@ fn no_byte_of_an_event_changed_or_cut_off_does_any_harm() {
         let print = me.fingerprint();
         let mut copy = me.clone();
         let mut offer = |bytes: &[u8]| {
-            let answer = copy.apply(*event, bytes, WALL);
+            let answer = copy.apply(*event, bytes);
             if answer == Ok(Applied::Now) {
                 assert!(copy.fingerprints_are_exact(), "{bytes:?}");
                 copy.clone_from(&me);
@@ -112,7 +112,7 @@ fn an_event_that_assigns_twice_at_one_place_leaves_a_fingerprint_that_is_exact()
     *other.last_mut().unwrap() = b'w';
     bytes.extend(other);
     let mut me = store(ME);
-    let answer = me.apply(event, &bytes, WALL);
+    let answer = me.apply(event, &bytes);
     assert!(me.fingerprints_are_exact(), "{answer:?}");
 }
 
@@ -137,7 +137,7 @@ fn counts_of_more_than_there_is_are_refused_at_once() {
             body(&[clock, 0, 1, 0, 0, 0, 1, most]),
             body(&[clock, 0, 1, buckets + most / 2, 0, 0, 0]),
         ] {
-            assert!(me.apply(event, &hostile, WALL).is_err(), "{hostile:?}");
+            assert!(me.apply(event, &hostile).is_err(), "{hostile:?}");
             assert_eq!(me.fingerprint(), print);
         }
     }
@@ -146,9 +146,9 @@ fn counts_of_more_than_there_is_are_refused_at_once() {
     let all = [vec![clock, 0, buckets], parts(&mut (0..buckets))].concat();
     let more = [vec![clock, 0, buckets + 1], parts(&mut (0..=buckets))].concat();
     let twice = [vec![clock, 0, 2], parts(&mut [5, 5].into_iter())].concat();
-    assert!(matches!(me.apply(event, &body(&more), WALL), Err(EventError::Illegal(_))));
-    assert!(matches!(me.apply(event, &body(&twice), WALL), Err(EventError::Illegal(_))));
+    assert!(matches!(me.apply(event, &body(&more)), Err(EventError::Illegal(_))));
+    assert!(matches!(me.apply(event, &body(&twice)), Err(EventError::Illegal(_))));
     assert_eq!(me.fingerprint(), print);
-    assert_eq!(me.apply(event, &body(&all), WALL), Ok(Applied::Now));
+    assert_eq!(me.apply(event, &body(&all)), Ok(Applied::Now));
     assert!(me.fingerprints_are_exact());
 }

@@ -316,35 +316,36 @@ fn two_types_made_apart_show_as_one_everywhere_and_are_counted() {
 }
 
 #[test]
-fn a_clock_far_ahead_is_refused_at_home_and_held_back_elsewhere() {
+fn a_clock_far_ahead_is_refused_at_home_and_what_it_stamped_is_applied_elsewhere() {
     let mut pair = Pair::new(&ReplicaConfig::default());
     pair.run(3_000_000);
-    let ahead = Now { mono: pair.now.mono, wall: pair.now.wall + 120_000 };
+    let ahead = Now { mono: pair.now.mono, wall: pair.now.wall + 7_200_000 };
     pair.replicas[0].write(ahead, 0, |w| w.set(b"k", b"from the future")).expect("nobody has noticed yet");
     pair.settle();
-    assert_eq!(pair.text(1, "k"), None, "held back");
-    // Its next digest shows the peer's time, and it stops writing.
-    for _ in 0..4 {
-        pair.now.mono += 1_000_000;
-        let early = Now { mono: pair.now.mono, wall: pair.now.wall + 120_000 };
-        pair.replicas[0].handle_timeout(early);
-        pair.replicas[1].handle_timeout(pair.now);
-        for (from, to, now) in [(1, 0, early), (0, 1, pair.now)] {
-            while let Some(transmit) = pair.replicas[from].poll_transmit(pair.now) {
-                for datagram in transmit.datagrams() {
-                    pair.replicas[to].handle_datagram(now, addr(from), datagram).expect("accepted");
-                }
+    assert_eq!(pair.text(1, "k").as_deref(), Some("from the future"));
+    // Its clock has jumped: it asks the peer for the time, and stops writing.
+    pair.replicas[0].handle_timeout(ahead);
+    for (from, to, now) in [(0, 1, pair.now), (1, 0, ahead)] {
+        while let Some(transmit) = pair.replicas[from].poll_transmit(pair.now) {
+            for datagram in transmit.datagrams() {
+                pair.replicas[to].handle_datagram(now, addr(from), datagram).expect("accepted");
             }
         }
     }
-    let now = Now { mono: pair.now.mono, wall: pair.now.wall + 120_000 };
-    let refused = pair.replicas[0].write(now, 0, |w| w.set(b"k", b"again"));
+    let refused = pair.replicas[0].write(ahead, 0, |w| w.set(b"k", b"again"));
     assert!(matches!(refused, Err(cahoots_gossip::store::WriteError::ClockAhead { .. })), "{refused:?}");
-    // In time, what was early is not any more.
-    pair.now.mono += 5_000_000;
-    pair.now.wall += 120_000;
-    pair.replicas[1].handle_timeout(pair.now);
-    assert_eq!(pair.text(1, "k").as_deref(), Some("from the future"));
+    // What was stamped in the future does not outlive what is written later.
+    pair.set(1, "k", b"later");
+    pair.settle();
+    assert_eq!(pair.text(0, "k").as_deref(), Some("later"));
+}
+
+#[test]
+fn a_clock_beyond_all_sense_stamps_nothing() {
+    let mut pair = Pair::new(&ReplicaConfig::default());
+    let now = Now { mono: pair.now.mono, wall: cahoots_gossip::Hlc::SANE_MS_MAX };
+    let refused = pair.replicas[0].write(now, 0, |w| w.set(b"k", b"v"));
+    assert_eq!(refused, Err(cahoots_gossip::store::WriteError::ClockInsane));
 }
 
 #[test]

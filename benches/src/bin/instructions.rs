@@ -23,8 +23,8 @@ use std::time::Instant;
 
 use cahoots::command::{Exec, Stop};
 use cahoots::resp::Parser;
-use cahoots::server::{Durability, Limits as ServerLimits, Server, Stats};
 use cahoots::session::Session;
+use cahoots::state::{Durability, Limits as ServerLimits, Server, Stats};
 use cahoots_gossip::engine::{Now, Replica, ReplicaConfig};
 use cahoots_gossip::store::{Applied, Class, Sealed, Store, Writer};
 use cahoots_gossip::{Dot, Limits, ReplicaId};
@@ -277,7 +277,7 @@ fn apply(operation: Operation) -> Work {
     let mut replica = store(2);
     let mut apply_all = move |events: &[Sealed]| {
         for Sealed { seq, body } in events {
-            let applied = replica.apply(Dot::new(ReplicaId::new(1), *seq), body, NOW.wall);
+            let applied = replica.apply(Dot::new(ReplicaId::new(1), *seq), body);
             assert_eq!(applied, Ok(Applied::Now));
         }
     };

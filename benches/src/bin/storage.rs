@@ -315,7 +315,7 @@ fn restart() {
         let (made, cpu) = (Instant::now(), processor_time());
         let mut loaded = Store::to_load(Limits::default());
         let mut join = |bytes: &[u8]| {
-            loaded.load_transfer(bytes).unwrap();
+            loaded.join_transfer(bytes).unwrap();
         };
         match number {
             0 => loaded = open(directory.path()),

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
-use crate::server::Server;
+use crate::state::Server;
 use crate::storage::{self, AppendFsync, Opened, Options, StorageError, SystemFiles, Waker};
 use cahoots_gossip::Limits;
 use cahoots_gossip::driver::{Member, MemberState, Node};

@@ -13,7 +13,8 @@ use tracing::{error, info, warn};
 
 use super::{CliResult, EXIT_ID_IN_USE, EXIT_NOT_HANDED_OVER, EXIT_NOT_KEPT, EXIT_STORAGE, disk, log, print};
 use crate::config::{Config, Flags, read_key};
-use crate::server::{Durability, Listeners, Server, Stats};
+use crate::server::Listeners;
+use crate::state::{Durability, Server, Stats};
 use crate::storage::StorageError;
 use cahoots_gossip::driver::{Node, NodeConfig, NodeFailure};
 use cahoots_gossip::wire::ClusterKey;

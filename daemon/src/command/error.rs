@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use crate::server::NotReady;
+use crate::state::NotReady;
 use cahoots_gossip::driver::AccessError;
 use cahoots_gossip::store::WriteError;
 

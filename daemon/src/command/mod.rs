@@ -24,28 +24,22 @@
 //! - `CLIENT SETINFO` exists, as in Redis 7.2: clients send it to every server. `COMMAND` leaves tips and key
 //!   specifications empty.
 
-mod client;
-mod cluster;
-mod command_info;
-mod config;
+mod cahoots;
 mod connection;
 mod error;
 mod exec;
+mod generic;
 mod glob;
 mod hash;
-mod info;
-mod keyspace;
-mod persistence;
 mod presence;
 mod scan;
-mod server_time;
+mod server;
 mod set;
 mod string;
 mod table;
 mod vote;
-mod wait;
 
-pub use cluster::{write_members, write_status};
+pub use cahoots::{write_members, write_status};
 pub use error::CommandError;
 pub use exec::{Exec, Flow, Pause, Stop};
 pub use table::{COMMANDS, COUNT, Command};

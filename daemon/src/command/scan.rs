@@ -2,8 +2,8 @@
 
 use super::error::CommandError;
 use super::exec::{Exec, Flow, Outcome, int_arg, typed};
+use super::generic::class_name;
 use super::glob;
-use super::keyspace::class_name;
 use crate::resp::{Args, Reply, unsigned};
 use cahoots_gossip::store::Class;
 

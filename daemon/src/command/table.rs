@@ -3,12 +3,12 @@
 //! Names, arities, flags, positions of keys and groups are those of Redis 7, because clients route and check by them;
 //! a test compares them with a running Redis. `since` is Redis's version for its commands and ours for ours.
 
+use super::connection::client;
 use super::error::CommandError;
 use super::exec::{Exec, Outcome};
-use super::{
-    client, cluster, command_info, config, connection, hash, info, keyspace, persistence, presence, scan, server_time,
-    set, string, vote, wait,
-};
+use super::generic::wait;
+use super::server::{command_info, config, info, persistence, time};
+use super::{cahoots, connection, generic, hash, presence, scan, set, string, vote};
 use crate::resp::Args;
 
 /// One command, or a subcommand of one.
@@ -315,7 +315,7 @@ static CONFIG_SUBCOMMANDS: [Command; 1] =
     )];
 
 static MEMORY_SUBCOMMANDS: [Command; 1] =
-    [Command::new("memory|usage", -3, "readonly", (2, 2, 1), keyspace::memory_usage).about(
+    [Command::new("memory|usage", -3, "readonly", (2, 2, 1), generic::memory_usage).about(
         "server",
         "4.0.0",
         "@read @slow",
@@ -323,19 +323,19 @@ static MEMORY_SUBCOMMANDS: [Command; 1] =
     )];
 
 static CAHOOTS_SUBCOMMANDS: [Command; 3] = [
-    Command::new("cahoots|leave", 2, "admin noscript loading stale", NO_KEY, cluster::leave).about(
+    Command::new("cahoots|leave", 2, "admin noscript loading stale", NO_KEY, cahoots::leave).about(
         "cluster",
         "0.2.0",
         "@admin @slow @dangerous",
         "Hands everything over, leaves the cluster and stops.",
     ),
-    Command::new("cahoots|status", 2, "loading stale", NO_KEY, cluster::status).about(
+    Command::new("cahoots|status", 2, "loading stale", NO_KEY, cahoots::status).about(
         "cluster",
         "0.1.0",
         "@slow",
         "Tells how far this replica and its peers are.",
     ),
-    Command::new("cahoots|members", 2, "loading stale", NO_KEY, cluster::members).about(
+    Command::new("cahoots|members", 2, "loading stale", NO_KEY, cahoots::members).about(
         "cluster",
         "0.1.0",
         "@slow",
@@ -399,58 +399,58 @@ pub static COMMANDS: [Command; COUNT] = [
         "@slow @dangerous",
         "Describes the daemon and its replica.",
     ),
-    Command::new("time", 1, "loading stale fast", NO_KEY, server_time::time).about(
+    Command::new("time", 1, "loading stale fast", NO_KEY, time::time).about(
         "server",
         "2.6.0",
         "@fast",
         "Tells the daemon's time: seconds, and microseconds of the second.",
     ),
-    Command::new("dbsize", 1, "readonly fast", NO_KEY, keyspace::dbsize).about(
+    Command::new("dbsize", 1, "readonly fast", NO_KEY, generic::dbsize).about(
         "server",
         "1.0.0",
         "@keyspace @read @fast",
         "Counts the keys.",
     ),
-    Command::new("memory", -2, "", NO_KEY, keyspace::memory)
+    Command::new("memory", -2, "", NO_KEY, generic::memory)
         .about("server", "4.0.0", "@slow", "Commands about memory.")
         .containing(&MEMORY_SUBCOMMANDS),
-    Command::new("flushall", -1, "write", NO_KEY, keyspace::flush).about(
+    Command::new("flushall", -1, "write", NO_KEY, generic::flush).about(
         "server",
         "1.0.0",
         "@keyspace @write @slow @dangerous",
         "Deletes every key this replica has observed.",
     ),
-    Command::new("flushdb", -1, "write", NO_KEY, keyspace::flush).about(
+    Command::new("flushdb", -1, "write", NO_KEY, generic::flush).about(
         "server",
         "1.0.0",
         "@keyspace @write @slow @dangerous",
         "Deletes every key this replica has observed.",
     ),
-    Command::new("type", 2, "readonly fast", ONE_KEY, keyspace::type_of).about(
+    Command::new("type", 2, "readonly fast", ONE_KEY, generic::type_of).about(
         "generic",
         "1.0.0",
         "@keyspace @read @fast",
         "Tells the type of the value at a key.",
     ),
-    Command::new("exists", -2, "readonly fast", ALL_KEYS, keyspace::exists).about(
+    Command::new("exists", -2, "readonly fast", ALL_KEYS, generic::exists).about(
         "generic",
         "1.0.0",
         "@keyspace @read @fast",
         "Counts those of the keys that exist.",
     ),
-    Command::new("del", -2, "write", ALL_KEYS, keyspace::del).about(
+    Command::new("del", -2, "write", ALL_KEYS, generic::del).about(
         "generic",
         "1.0.0",
         "@keyspace @write @slow",
         "Deletes keys.",
     ),
-    Command::new("unlink", -2, "write fast", ALL_KEYS, keyspace::del).about(
+    Command::new("unlink", -2, "write fast", ALL_KEYS, generic::del).about(
         "generic",
         "4.0.0",
         "@keyspace @write @fast",
         "Deletes keys.",
     ),
-    Command::new("keys", 2, "readonly", NO_KEY, keyspace::keys).about(
+    Command::new("keys", 2, "readonly", NO_KEY, generic::keys).about(
         "generic",
         "1.0.0",
         "@keyspace @read @slow @dangerous",
@@ -727,7 +727,7 @@ pub static COMMANDS: [Command; COUNT] = [
         "@read @slow",
         "Counts who is present at a key, for each live member.",
     ),
-    Command::new("cahoots", -2, "loading stale", NO_KEY, cluster::cahoots)
+    Command::new("cahoots", -2, "loading stale", NO_KEY, cahoots::cahoots)
         .about("cluster", "0.1.0", "@slow", "Commands about the cluster.")
         .containing(&CAHOOTS_SUBCOMMANDS),
 ];

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::value::{LogFormat, LogLevel, Seconds, SocketMode};
-use crate::server::Limits;
+use crate::state::Limits;
 use crate::storage::AppendFsync;
 
 /// Why the configuration file is of no use.

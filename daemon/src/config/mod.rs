@@ -22,7 +22,8 @@ pub use flags::{Flags, Locate};
 pub use key_file::{KeyFileError, read_key, write_key};
 pub use value::{LogFormat, LogLevel, Seconds, SocketMode};
 
-use crate::server::{Limits, default_socket};
+use crate::server::default_socket;
+use crate::state::Limits;
 use crate::storage::AppendFsync;
 use file::Table;
 

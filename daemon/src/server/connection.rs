@@ -8,7 +8,7 @@
 //! - Nothing is read while replies wait to be sent, so a client that never reads costs one read's worth of replies, and
 //!   is cut in the end.
 //!
-//! The bounds are those of [`Limits`](super::Limits).
+//! The bounds are those of [`Limits`](crate::state::Limits).
 
 use std::future::poll_fn;
 use std::io;
@@ -23,10 +23,10 @@ use thiserror::Error;
 use tracing::{debug, info, warn};
 
 use super::socket::Socket;
-use super::{Server, Tally};
 use crate::command::{CommandError, Exec, Pause, Stop, write_members, write_status};
 use crate::resp::{Parser, Reply};
 use crate::session::Session;
+use crate::state::{Server, Tally};
 use crate::storage::Storage;
 use cahoots_gossip::driver::Node;
 use cahoots_gossip::{Dot, VersionVector};
@@ -105,7 +105,7 @@ pub(super) struct Connection {
     input_at: usize,
     /// Whether complete frames may be among them.
     input_ready: bool,
-    /// What of `input` is counted in [`Stats::query_bytes`](super::Stats).
+    /// What of `input` is counted in [`Stats::query_bytes`](crate::state::Stats).
     input_counted: usize,
     /// Replies not sent yet, from `output_at` on.
     output: Vec<u8>,

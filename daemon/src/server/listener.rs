@@ -14,11 +14,11 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use super::Server;
 use super::connection::{Connection, Scratch};
 use super::socket::Socket;
 use super::socket_file::{SocketError, SocketFile};
 use crate::session::Session;
+use crate::state::Server;
 use cahoots_gossip::driver::Node;
 
 /// How long accepting rests when the process has no file descriptor left: it cannot succeed before one is closed.

@@ -49,7 +49,7 @@ fn read_into(
                 let latest = stretch.images.get(bucket).copied().flatten();
                 if latest.is_some_and(|it| (it.segment, it.offset) == (segment, at)) {
                     let image = frame.payload.get(2..).unwrap_or_default();
-                    store.load_transfer(image).map_err(|error| (at, format!("the image of a bucket: {error}")))?;
+                    store.join_transfer(image).map_err(|error| (at, format!("the image of a bucket: {error}")))?;
                 }
             }
             Kind::Records if replay && frame.position >= from => {
@@ -68,13 +68,13 @@ fn read_into(
 /// `tolerant` of events that refer to what a damaged log has lost: they are fetched with it.
 fn replay_record(store: &mut Store, record: Recorded<'_>, tolerant: bool) -> Result<(), String> {
     match record {
-        Recorded::Event(dot, body) => match store.load_event(dot, body) {
+        Recorded::Event(dot, body) => match store.apply(dot, body) {
             Ok(Applied::Now | Applied::Known) => Ok(()),
             Ok(_) if tolerant => Ok(()),
             Ok(other) => Err(format!("event {dot:?} cannot be applied: {other:?}")),
             Err(error) => Err(format!("event {dot:?}: {error}")),
         },
-        Recorded::Transfer(bytes) => store.load_transfer(bytes).map(drop).map_err(|error| error.to_string()),
+        Recorded::Transfer(bytes) => store.join_transfer(bytes).map(drop).map_err(|error| error.to_string()),
     }
 }
 

@@ -78,7 +78,7 @@ impl World {
             }
             6 => {
                 for (dot, body) in std::mem::take(&mut self.others) {
-                    if self.store.apply(dot, &body, u64::MAX).unwrap() == Applied::Now {
+                    if self.store.apply(dot, &body).unwrap() == Applied::Now {
                         records.push_back(Record::Event(dot, body.into()));
                     }
                 }
@@ -87,7 +87,7 @@ impl World {
                 let first = usize::try_from(self.random.below(1000)).unwrap();
                 let shown = self.store.bucket_fingerprints(first, BUCKETS);
                 let (transfer, _) = self.other.encode_transfer(first, &shown, usize::MAX, usize::MAX);
-                self.store.join_transfer(&transfer, u64::MAX).unwrap();
+                self.store.join_transfer(&transfer).unwrap();
                 records.push_back(Record::Transfer(transfer.into()));
             }
         }

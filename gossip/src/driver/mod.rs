@@ -32,30 +32,22 @@
 //! Deadlines below a millisecond need `timerfd`; elsewhere tokio's timer rounds them up to a millisecond. Nothing
 //! else differs.
 
-mod announcement;
 mod bulk;
 mod changes;
 mod clock;
 mod config;
-mod core;
 mod counters;
+mod engine_lock;
 mod failure;
 mod handles;
-mod member;
 mod membership;
-mod namesakes;
 mod node;
-mod pace;
 mod presence;
 mod pump;
-mod reach;
-mod roster;
-mod seeds;
 mod segments;
 mod socket;
 mod sums;
 mod timer;
-mod transport;
 mod waiters;
 
 pub use changes::{CHANGES_MAX, Changes};
@@ -63,8 +55,8 @@ pub use config::{NodeConfig, StartError};
 pub use counters::Counters;
 pub use failure::NodeFailure;
 pub use handles::{Access, AccessError, Counter, Group, Map, Presence, PresenceGuard, Register, Set, Vote};
-pub use member::{BrokenPath, Member, MemberState, PeerRefusal};
+pub use membership::member::{BrokenPath, Member, MemberState, PeerRefusal};
+pub use membership::roster::DOWN_MAX;
+pub use membership::transport::MEMBERSHIP_INBOX_MAX;
 pub use node::{Drained, Node, random_id};
 pub use pump::UNSENT_MAX;
-pub use roster::DOWN_MAX;
-pub use transport::MEMBERSHIP_INBOX_MAX;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::core::{Core, Shared};
+use super::engine_lock::{Core, Shared};
 use crate::engine::{Now, Replica};
 use crate::store::{Class, WriteError};
 

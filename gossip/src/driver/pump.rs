@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::core::Shared;
+use super::engine_lock::Shared;
 use super::socket::{Endpoint, Inbox};
 use crate::engine::{Event, ReadyReason, Received};
 
@@ -83,9 +83,6 @@ pub(super) fn report(event: &Event) {
         ),
         Event::Forked { origin, seq } => {
             tracing::error!(%origin, seq, "one id is used by two processes: one of their events is not applied here");
-        }
-        Event::OriginEarly { origin, ahead_ms } => {
-            tracing::warn!(%origin, ahead_ms, "holding back events of a replica whose clock is too far ahead");
         }
         Event::ClockAhead { ahead_ms: 0 } => tracing::info!("this machine's clock agrees with the cluster again"),
         Event::ClockAhead { ahead_ms } => {

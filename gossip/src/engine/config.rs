@@ -1,7 +1,7 @@
 //! What a replica is told at its start, each default with its reason.
 
-use super::relay::{RELAY_ABOVE, RELAY_FANOUT, RELAY_ZONES_FANOUT};
-use super::versions::ENTRIES_MAX;
+use super::repair::versions::ENTRIES_MAX;
+use super::spread::relay::{RELAY_ABOVE, RELAY_FANOUT, RELAY_ZONES_FANOUT};
 use crate::wire::ClusterKey;
 use crate::{Limits, Zone};
 

@@ -17,29 +17,11 @@
 //! Whatever is missing, the one who lacks it asks for it: the sender keeps no queue per peer, only a position in its
 //! log, and a slow or dead peer costs it nothing.
 
-mod anti_entropy;
-mod assembly;
-mod ballots;
 mod config;
-mod delivery;
-mod identity;
-mod joining;
-mod kept;
-mod log;
-mod pace;
-mod peer;
-mod peers;
-mod pull;
-mod queues;
-mod receive;
-mod reconcile;
-mod record;
-mod relay;
-mod serve;
+mod life;
+mod repair;
+mod spread;
 mod status;
-mod transmit;
-mod versions;
-mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -50,30 +32,31 @@ use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 use crate::Zone;
 use crate::store::{Change, Store, Writer};
 use crate::wire::{Envelope, Message};
-use assembly::Assemblies;
-use ballots::Departed;
-use delivery::Held;
-use joining::Joining;
-use log::Log;
-use pace::Pace;
-use peer::Peer;
-use peers::Peers;
-use pull::Pull;
-use reconcile::Reconciliation;
-use relay::{Place, SpreadCheck};
-use serve::Allowance;
-use versions::Recent;
+use life::ballots::Departed;
+use life::clock::WallClock;
+use life::joining::Joining;
+use repair::assembly::Assemblies;
+use repair::delivery::Held;
+use repair::pull::Pull;
+use repair::reconcile::Reconciliation;
+use repair::serve::Allowance;
+use repair::versions::Recent;
+use spread::log::Log;
+use spread::pace::Pace;
+use spread::peer::Peer;
+use spread::peers::Peers;
+use spread::relay::{Place, SpreadCheck};
 
-pub use ballots::{Discarded, Tally};
 pub use config::{Now, ReplicaConfig};
-pub use joining::{Progress, Readiness, ReadyReason};
-pub use queues::Queue;
-pub use receive::Received;
-pub use reconcile::Ask;
-pub use record::{Record, Records};
-pub use serve::{Reading, Served};
+pub use life::ballots::{Discarded, Tally};
+pub use life::joining::{Progress, Readiness, ReadyReason};
+pub use life::record::{Record, Records};
+pub use repair::receive::Received;
+pub use repair::reconcile::Ask;
+pub use repair::serve::{Reading, Served};
+pub use spread::queues::Queue;
+pub use spread::transmit::{RUN_MAX, Transmit};
 pub use status::{Counters, Event, PeerStatus, Status};
-pub use transmit::{RUN_MAX, Transmit};
 
 /// Events queued for the driver; beyond this the oldest are dropped.
 const EVENTS_MAX: usize = 1024;
@@ -138,7 +121,7 @@ pub struct Replica {
     rounds: u64,
     random: u64,
 
-    clock_ahead_ms: u64,
+    wall_clock: WallClock,
     /// There while a disk wants them.
     records: Option<Records>,
     /// What is on disk, if there is one.
@@ -157,7 +140,7 @@ impl Replica {
     #[must_use]
     pub fn new(config: ReplicaConfig, id: ReplicaId, now: Now) -> Self {
         let envelope = Envelope::new(&config.cluster, config.key.as_ref(), id, config.nonce_salt);
-        let window_bytes_max = transmit::event_bytes_max(&config, &envelope);
+        let window_bytes_max = spread::transmit::event_bytes_max(&config, &envelope);
         Self {
             store: Store::new(id, config.limits.clone(), window_bytes_max),
             log: Log::new(config.log_bytes_max),
@@ -192,7 +175,7 @@ impl Replica {
             round_due: now.mono + config.gossip_interval_us,
             rounds: 0,
             random: id.get(),
-            clock_ahead_ms: 0,
+            wall_clock: WallClock::default(),
             records: None,
             kept: None,
             conflicted: false,
@@ -221,12 +204,6 @@ impl Replica {
     #[must_use]
     pub fn config(&self) -> &ReplicaConfig {
         &self.config
-    }
-
-    /// By how many milliseconds the wall clock is too far ahead of the cluster's for writing; 0 = it is not.
-    #[must_use]
-    pub fn clock_ahead_ms(&self) -> u64 {
-        self.clock_ahead_ms
     }
 
     /// Runs one group of writes: whatever `operations` does reaches the peers as one event. `bytes` estimates the
@@ -400,6 +377,7 @@ impl Replica {
             self.round_due = now.mono + self.config.gossip_interval_us;
             return;
         }
+        self.watch_clock(now);
         self.check_spread(now);
         self.probe_tails(now);
         self.retry_pulls(now);
@@ -479,7 +457,7 @@ impl Replica {
                 + self.pulls.len(),
             catching_up: self.reconciliation.is_some(),
             readiness: self.readiness(),
-            clock_ahead_ms: self.clock_ahead_ms,
+            clock_ahead_ms: self.wall_clock.ahead_ms,
             peers: peers.collect(),
             counters: self.counters.clone(),
         }

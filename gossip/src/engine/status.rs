@@ -83,13 +83,6 @@ pub enum Event {
         /// The dot's other part.
         seq: u64,
     },
-    /// Events of an origin are held back because its clock is too far ahead.
-    OriginEarly {
-        /// The origin.
-        origin: ReplicaId,
-        /// By how many milliseconds.
-        ahead_ms: u64,
-    },
     /// This replica's own clock is too far ahead of the cluster's (0: no longer); writing is refused meanwhile.
     ClockAhead {
         /// By how many milliseconds.
@@ -204,6 +197,8 @@ counters! {
     events_forked,
     /// Times another id was taken.
     identities_taken,
+    /// Times the wall clock jumped.
+    clock_steps,
     /// Baselines of resets dropped because nothing needs them any more.
     baselines_collected,
     /// Control messages dropped because a peer's queue was full.

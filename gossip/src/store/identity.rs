@@ -17,11 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cahoots_crdt::{Dot, DotFun, ReplicaId};
 
-use super::baseline::{Baseline, Baselines};
-use super::bucket::bucket_of;
+use super::cell::baseline::{Baseline, Baselines};
 use super::cell::{Class, Count, Element, Path, hash_of};
+use super::event::window::{Before, Window};
 use super::event::{Body, Change, Foreign, Part, begin_key, begin_part, encode_head};
-use super::window::{Before, Window};
+use super::memory::bucket::bucket_of;
 use super::{Sealed, Store};
 use crate::Limits;
 use crate::bytes::Bytes;
@@ -114,7 +114,7 @@ impl Store {
         self.limits = limits;
         self.window_bytes_max = window_bytes_max;
         self.clock_ahead_ms = 0;
-        self.changes = super::changes::Changes::default();
+        self.changes = super::read::changes::Changes::default();
         self.provisional = None;
         if id == self.id {
             self.doubt();
@@ -409,7 +409,7 @@ mod tests {
         let second = write(&mut before, b"key");
         for sealed in [first, second] {
             let event = Dot::new(before.id, sealed.seq);
-            assert_eq!(other.apply(event, &sealed.body, WALL), Ok(Applied::Now));
+            assert_eq!(other.apply(event, &sealed.body), Ok(Applied::Now));
         }
         assert_eq!(other.write(WALL, 0, |w| w.delete(b"key")), Ok(true));
         other.seal();
@@ -418,11 +418,11 @@ mod tests {
         restored.doubt();
         write(&mut restored, b"key");
         let event = Dot::new(other.id, deletion.seq);
-        assert_eq!(restored.apply(event, &deletion.body, WALL), Ok(Applied::OwnId));
+        assert_eq!(restored.apply(event, &deletion.body), Ok(Applied::OwnId));
         let moved = restored.rename(ReplicaId::new(3));
         assert_eq!((moved.kept, moved.moved), (1, 1));
         let lost = Missing { bucket: bucket_of(hash_of(b"key")), dot: Dot::new(before.id, 2) };
-        let Ok(Applied::Waits(missing)) = restored.apply(event, &deletion.body, WALL) else { panic!("it must wait") };
+        let Ok(Applied::Waits(missing)) = restored.apply(event, &deletion.body) else { panic!("it must wait") };
         assert!(missing.iter().all(|it| *it == lost), "{missing:?}");
         assert_eq!(restored.view(b"key").expect("it is there").count(), Ok(1));
     }
@@ -446,9 +446,9 @@ mod tests {
         restored.write(WALL, 0, |w| w.set(b"key", b"10")).expect("admitted");
         restored.rename(ReplicaId::new(3));
         let moved = seal(&mut restored);
-        assert_eq!(restored.apply(lost.0, &lost.1, WALL), Ok(Applied::Now));
+        assert_eq!(restored.apply(lost.0, &lost.1), Ok(Applied::Now));
         for (event, body) in [first, lost, moved] {
-            assert_eq!(other.apply(event, &body, WALL), Ok(Applied::Now));
+            assert_eq!(other.apply(event, &body), Ok(Applied::Now));
         }
         for store in [&mut restored, &mut other] {
             assert_eq!(store.view(b"key").expect("it is there").count(), Ok(12));

@@ -14,32 +14,12 @@
 //! Sources: Almeida, Shoker, Baquero, *Delta State Replicated Data Types* (2016) for dot stores under one causal
 //! context; Baquero, Almeida, Lerche, *The problem with embedded CRDT counters and a solution* (2016) for resets.
 
-mod apply;
-mod ballot;
-mod baseline;
-mod bucket;
-mod carried;
 mod cell;
-mod changes;
-mod content;
-mod difference;
-mod entry;
 mod event;
-mod fingerprint;
 mod identity;
-mod image;
-mod keys;
 mod memory;
-mod packed;
-mod records;
-mod scan;
-mod sketch;
+mod read;
 mod transfer;
-mod varint;
-mod view;
-mod warm;
-mod window;
-mod writer;
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -47,27 +27,27 @@ use std::collections::VecDeque;
 use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
 use crate::{Hlc, Limits};
-use bucket::{Bucket, bucket_of};
+use event::window::Window;
 use identity::Provisional;
-use window::Window;
+use memory::bucket::{Bucket, bucket_of};
 
-pub use apply::{Applied, Missing};
-pub use ballot::{BALLOT_BYTES_MAX, Ballot, present};
-pub use bucket::BUCKETS;
-pub use carried::{CarriedCell, cells_of_event, cells_of_transfer};
 pub use cell::Class;
+pub use cell::ballot::{BALLOT_BYTES_MAX, Ballot, present};
+pub use cell::fingerprint::Fingerprint;
 pub(crate) use cell::hash_of;
-pub use changes::Change;
-pub use difference::Sketch;
 pub use event::EventError;
-pub use fingerprint::Fingerprint;
+pub use event::apply::{Applied, Missing};
+pub use event::writer::{WriteError, Writer};
 pub use identity::Renamed;
-pub use memory::KeyMemory;
+pub use memory::bucket::BUCKETS;
+pub use memory::size::KeyMemory;
+pub use memory::warm::WARM_KEYS_MAX;
+pub use read::carried::{CarriedCell, cells_of_event, cells_of_transfer};
+pub use read::changes::Change;
+pub use read::view::{NotCounted, View};
 pub(crate) use transfer::Snapshot;
+pub use transfer::difference::Sketch;
 pub use transfer::{Joined, TransferError};
-pub use view::{NotCounted, View};
-pub use warm::WARM_KEYS_MAX;
-pub use writer::{WriteError, Writer};
 
 /// A sealed local event: its seq and its body as it travels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,9 +79,9 @@ pub struct Store {
     provisional: Option<Provisional>,
     /// By how many milliseconds the wall clock is too far ahead of the cluster's for writing; 0 = it is not.
     clock_ahead_ms: u64,
-    changes: changes::Changes,
+    changes: read::changes::Changes,
     /// Room in which changes of records are prepared.
-    draft: keys::Draft,
+    draft: memory::keys::Draft,
 }
 
 /// The entries of `ahead` that say more than `vv`.
@@ -126,8 +106,8 @@ impl Store {
             sealed: VecDeque::new(),
             provisional: None,
             clock_ahead_ms: 0,
-            changes: changes::Changes::default(),
-            draft: keys::Draft::default(),
+            changes: read::changes::Changes::default(),
+            draft: memory::keys::Draft::default(),
         }
     }
 

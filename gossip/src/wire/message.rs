@@ -86,6 +86,10 @@ pub(crate) enum Message<'a> {
     AskKept,
     /// The sender has the receiver's events on disk up to here.
     Kept { upto: u64 },
+    /// Asks what the receiver's wall clock reads.
+    AskClock,
+    /// What the sender's wall clock reads, in milliseconds since 1970.
+    Clock { wall_ms: u64 },
 }
 
 impl<'a> Message<'a> {

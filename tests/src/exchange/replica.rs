@@ -68,9 +68,9 @@ impl Replica {
     }
 
     /// Offers an event; says whether it was applied.
-    pub(super) fn offer(&mut self, event: Dot, body: &[u8], wall: u64) -> bool {
+    pub(super) fn offer(&mut self, event: Dot, body: &[u8]) -> bool {
         let known = self.store.version_vector().get(event.replica);
-        match self.store.apply(event, body, wall).expect("stores write what stores accept") {
+        match self.store.apply(event, body).expect("stores write what stores accept") {
             Applied::Now => {
                 assert_eq!(event.seq, known + 1, "events are applied without holes");
                 self.append(event, body.to_vec());

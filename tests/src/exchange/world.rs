@@ -248,7 +248,7 @@ impl World {
         let Some(body) = self.replicas[from].logs.get(&origin).and_then(|log| log.get(next)).cloned() else {
             return false;
         };
-        origin != self.replicas[to].id() && self.replicas[to].offer(Dot::new(origin, next), &body, self.wall + 60_000)
+        origin != self.replicas[to].id() && self.replicas[to].offer(Dot::new(origin, next), &body)
     }
 
     fn send_all(&mut self, from: usize, to: usize) {
@@ -269,7 +269,7 @@ impl World {
         }
         let at = number % log.bodies.len();
         let (dot, body) = (Dot::new(origin, log.floor + 1 + at as u64), log.bodies[at].clone());
-        self.replicas[to].offer(dot, &body, self.wall + 60_000);
+        self.replicas[to].offer(dot, &body);
     }
 
     /// The answer of `from` to a question of `to`.
@@ -321,7 +321,7 @@ impl World {
         match message {
             Message::Transfer { to, bytes } => {
                 let replica = &mut self.replicas[*to];
-                let joined = replica.store.join_transfer(bytes, self.wall + 60_000);
+                let joined = replica.store.join_transfer(bytes);
                 let joined = joined.expect("stores write what stores accept");
                 replica.collect_sealed();
                 replica.cut_overtaken_logs();

@@ -76,15 +76,15 @@ impl Disk {
     fn load(&self) -> Store {
         let mut store = Store::to_load(Limits::default());
         for (_, image) in &self.images {
-            store.load_transfer(image).expect("it was taken of a store");
+            store.join_transfer(image).expect("it was taken of a store");
         }
         for record in &self.records {
             match record {
                 Record::Event(dot, body) => {
-                    let applied = store.load_event(*dot, body).expect("it was applied before");
+                    let applied = store.apply(*dot, body).expect("it was applied before");
                     assert!(matches!(applied, Applied::Now | Applied::Known), "{dot:?}: {applied:?}");
                 }
-                Record::Transfer(bytes) => _ = store.load_transfer(bytes).expect("it was joined before"),
+                Record::Transfer(bytes) => _ = store.join_transfer(bytes).expect("it was joined before"),
             }
         }
         assert_eq!(store.version_vector(), &self.versions, "another state is read than was written");

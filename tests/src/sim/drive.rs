@@ -208,21 +208,14 @@ impl World {
     }
 
     /// Virtual microseconds after healing within which replicas must agree: everybody is announced to everybody; the
-    /// longest timer runs out; notes are compared; events stamped by a clock that was ahead come of age; and what is paced
-    /// is sent. Where one
+    /// longest timer runs out; notes are compared; and what is paced is sent. Where one
     /// dot names two events, differences show only once all else is equal, and two passes over the buckets, a pause
     /// apart, put them right.
     fn agreement_bound(&mut self) -> u64 {
         let config = &self.config;
-        let (interval, ahead_max) = (config.gossip_interval_us, config.limits.clock_ahead_ms_max);
+        let interval = config.gossip_interval_us;
         let rounds = GOSSIP_ROUNDS * if self.doubtful { 3 } else { 1 };
-        let true_wall = super::EPOCH + self.now / 1_000;
-        let early_ms = self.wall_latest().saturating_sub(true_wall + ahead_max);
-        self.detector.delay.1
-            + LONGEST_TIMER_MICROS
-            + rounds * interval.max(PASS_PAUSE_MICROS)
-            + early_ms * 1_000
-            + self.pacing_bound()
+        self.detector.delay.1 + LONGEST_TIMER_MICROS + rounds * interval.max(PASS_PAUSE_MICROS) + self.pacing_bound()
     }
 
     /// Virtual microseconds that takes at most what is paced: everything that any log holds sent from one replica to all

@@ -63,7 +63,7 @@ fn transfer(from: &mut Store, to: &mut Store, bytes_max: usize) -> (Vec<Duration
         let (transfer, next) = from.encode_transfer(first, &theirs, bytes_max, usize::MAX);
         reads.push(begun.elapsed());
         let begun = Instant::now();
-        to.join_transfer(&transfer, WALL).expect("stores write what stores accept");
+        to.join_transfer(&transfer).expect("stores write what stores accept");
         joins.push(begun.elapsed());
         first = next;
     }

@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::config::{NodeConfig, StartError};
-use super::core::Shared;
+use super::engine_lock::Shared;
 use super::socket;
 use crate::engine::Ask;
 use identity::Identity;

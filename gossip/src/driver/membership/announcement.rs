@@ -1,0 +1,151 @@
+//! What a node says about itself: a handful of short key-values that chitchat carries.
+//!
+//! Addresses, versions and limits only, never user data: every member holds a copy of every announcement.
+
+use std::net::SocketAddr;
+
+use cahoots_crdt::ReplicaId;
+
+use crate::Limits;
+
+/// Raised when members of the old and the new one must not be peers although each can read the other's datagrams. (Of
+/// other datagrams the envelope refuses even the membership messages inside.)
+const PROTOCOL_VERSION: &str = "1";
+
+const ID: &str = "id";
+const VERSION: &str = "version";
+const PROTOCOL: &str = "protocol";
+const LIMITS: &str = "limits";
+const BULK: &str = "bulk";
+const ZONE: &str = "zone";
+const READY: &str = "ready";
+const LEAVING: &str = "leaving";
+
+/// A member's announcement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::driver) struct Announcement {
+    pub(in crate::driver) id: ReplicaId,
+    /// Of the software, for people to read.
+    pub(in crate::driver) version: String,
+    /// Of what peers expect of each other; see [`PROTOCOL_VERSION`].
+    pub(in crate::driver) protocol: String,
+    /// Of keys, values and clocks, which must be equal in a cluster: see [`Limits`].
+    pub(in crate::driver) limits: String,
+    /// Where streams are taken. One that makes no sense counts as none.
+    pub(in crate::driver) bulk: Option<SocketAddr>,
+    pub(in crate::driver) zone: Option<String>,
+    /// Whether the node serves clients.
+    pub(in crate::driver) ready: bool,
+    /// Whether the node is about to stop for good.
+    pub(in crate::driver) leaving: bool,
+}
+
+/// Why an announcement cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::driver) enum Unreadable {
+    /// Not all of it has arrived yet.
+    Incomplete,
+    /// The id is not one.
+    Malformed,
+}
+
+impl Announcement {
+    pub(in crate::driver) fn new(
+        id: ReplicaId,
+        limits: &Limits,
+        bulk: Option<SocketAddr>,
+        zone: Option<String>,
+    ) -> Self {
+        Self {
+            id,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: PROTOCOL_VERSION.to_owned(),
+            limits: limits_text(limits),
+            bulk,
+            zone,
+            ready: true,
+            leaving: false,
+        }
+    }
+
+    pub(in crate::driver) fn key_values(&self) -> Vec<(String, String)> {
+        // The id comes last: chitchat delivers by version, so whoever has read it has read the rest.
+        let mut pairs = vec![(VERSION, self.version.clone()), (PROTOCOL, self.protocol.clone())];
+        pairs.push((LIMITS, self.limits.clone()));
+        pairs.extend(self.bulk.map(|bulk| (BULK, bulk.to_string())));
+        pairs.extend(self.zone.clone().map(|zone| (ZONE, zone)));
+        pairs.push((READY, flag(self.ready).to_owned()));
+        pairs.push((LEAVING, flag(self.leaving).to_owned()));
+        pairs.push((ID, self.id.to_string()));
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    pub(in crate::driver) fn parse<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Self, Unreadable> {
+        let text = |key| get(key).map(str::to_owned).ok_or(Unreadable::Incomplete);
+        let id = get(ID).ok_or(Unreadable::Incomplete)?;
+        let id = u64::from_str_radix(id, 16).map_err(|_| Unreadable::Malformed)?;
+        Ok(Self {
+            id: ReplicaId::new(id),
+            version: text(VERSION)?,
+            protocol: text(PROTOCOL)?,
+            limits: text(LIMITS)?,
+            bulk: get(BULK).and_then(|bulk| bulk.parse().ok()),
+            zone: get(ZONE).map(str::to_owned),
+            ready: get(READY) == Some(flag(true)),
+            leaving: get(LEAVING) == Some(flag(true)),
+        })
+    }
+}
+
+fn flag(set: bool) -> &'static str {
+    if set { "1" } else { "0" }
+}
+
+/// Limits as they are compared: any difference is a difference of the text.
+fn limits_text(limits: &Limits) -> String {
+    let Limits { name_bytes_max, value_bytes_max, group_bytes_max, clock_ahead_ms_max } = limits;
+    format!("name={name_bytes_max},value={value_bytes_max},group={group_bytes_max},clock={clock_ahead_ms_max}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn parse(pairs: &BTreeMap<String, String>) -> Result<Announcement, Unreadable> {
+        Announcement::parse(|key| pairs.get(key).map(String::as_str))
+    }
+
+    #[test]
+    fn what_is_announced_is_read_back() {
+        let bulk = Some(SocketAddr::from(([10, 0, 0, 1], 7201)));
+        let mut announcement = Announcement::new(ReplicaId::new(0xBEEF), &Limits::default(), bulk, Some("b-2".into()));
+        announcement.leaving = true;
+        let pairs = announcement.key_values().into_iter().collect();
+        assert_eq!(parse(&pairs), Ok(announcement));
+    }
+
+    #[test]
+    fn an_announcement_still_arriving_is_incomplete_and_a_bad_id_is_malformed() {
+        let announcement = Announcement::new(ReplicaId::new(1), &Limits::default(), None, None);
+        let mut pairs: BTreeMap<_, _> = announcement.key_values().into_iter().collect();
+        pairs.insert(ID.into(), "not hex".into());
+        assert_eq!(parse(&pairs), Err(Unreadable::Malformed));
+        pairs.remove(ID);
+        assert_eq!(parse(&pairs), Err(Unreadable::Incomplete));
+    }
+
+    #[test]
+    fn every_limit_shows_in_the_text() {
+        let base = limits_text(&Limits::default());
+        let mut others = [const { None }; 4].map(|_: Option<()>| Limits::default());
+        others[0].name_bytes_max += 1;
+        others[1].value_bytes_max += 1;
+        others[2].group_bytes_max += 1;
+        others[3].clock_ahead_ms_max += 1;
+        for other in others {
+            assert_ne!(limits_text(&other), base);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The addresses of seeds, kept fresh.
+//!
+//! Chitchat resolves names once a minute, holds up the start of a node until the first look-up has answered, and
+//! forgets a seed whose look-up fails, which is what happens in just the outage that seeds are there to heal. So
+//! names are resolved here, in the background: again and again, quickly while this node is alone, and what a
+//! name once meant is kept until it means something else.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// Between two look-ups of every name while there are peers: a new record is found within half a minute.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The same while there are none.
+const LOOKUP_INTERVAL_ALONE: Duration = Duration::from_secs(3);
+
+/// Addresses taken from one name.
+const ADDRESSES_PER_NAME_MAX: usize = 64;
+
+/// What the resolver has found, shared with membership.
+pub(in crate::driver) struct Seeds {
+    found: watch::Sender<Vec<SocketAddr>>,
+    /// Set by membership: whether there are peers.
+    alone: AtomicBool,
+}
+
+impl Seeds {
+    /// Starts with the seeds that are addresses already.
+    pub(in crate::driver) fn new(seeds: &[String]) -> (Self, Names) {
+        let mut names = Names(BTreeMap::new());
+        for seed in seeds {
+            let address = seed.parse::<SocketAddr>().ok();
+            names.0.insert(
+                seed.clone(),
+                Name { literal: address.is_some(), addresses: Vec::from_iter(address), failing: false },
+            );
+        }
+        (Self { found: watch::Sender::new(names.addresses()), alone: AtomicBool::new(true) }, names)
+    }
+
+    pub(in crate::driver) fn addresses(&self) -> Vec<SocketAddr> {
+        self.found.borrow().clone()
+    }
+
+    pub(in crate::driver) fn watch(&self) -> watch::Receiver<Vec<SocketAddr>> {
+        self.found.subscribe()
+    }
+
+    pub(in crate::driver) fn alone(&self, alone: bool) {
+        self.alone.store(alone, Ordering::Relaxed);
+    }
+
+    /// Resolves names for as long as it is polled; done at once when there are none.
+    pub(in crate::driver) async fn keep_fresh(&self, mut names: Names) {
+        while names.0.values().any(|name| !name.literal) {
+            for (text, name) in names.0.iter_mut().filter(|(_, name)| !name.literal) {
+                name.take(text, tokio::net::lookup_host(text).await.map(Iterator::collect));
+            }
+            let addresses = names.addresses();
+            self.found.send_if_modified(|found| {
+                let new = *found != addresses;
+                *found = addresses;
+                new
+            });
+            let alone = self.alone.load(Ordering::Relaxed);
+            tokio::time::sleep(if alone { LOOKUP_INTERVAL_ALONE } else { LOOKUP_INTERVAL }).await;
+        }
+    }
+}
+
+/// Seeds as configured, and what they mean.
+pub(in crate::driver) struct Names(BTreeMap<String, Name>);
+
+struct Name {
+    literal: bool,
+    addresses: Vec<SocketAddr>,
+    failing: bool,
+}
+
+impl Names {
+    fn addresses(&self) -> Vec<SocketAddr> {
+        let mut addresses: Vec<_> = self.0.values().flat_map(|name| name.addresses.iter().copied()).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+}
+
+impl Name {
+    /// Takes an answer; a failure keeps the last one.
+    fn take(&mut self, text: &str, answer: std::io::Result<Vec<SocketAddr>>) {
+        match answer {
+            Ok(mut addresses) => {
+                addresses.sort_unstable();
+                addresses.dedup();
+                addresses.truncate(ADDRESSES_PER_NAME_MAX);
+                if self.addresses != addresses {
+                    tracing::debug!(seed = text, ?addresses, "a seed resolves to other addresses");
+                }
+                self.addresses = addresses;
+                self.failing = false;
+            }
+            Err(error) => {
+                // Once per outage: the look-up goes on every few seconds.
+                if !self.failing {
+                    tracing::warn!(seed = text, %error, "a seed does not resolve; keeping its last known addresses");
+                }
+                self.failing = true;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_need_no_resolver() {
+        let (seeds, _) = Seeds::new(&["127.0.0.1:2".into(), "127.0.0.1:1".into(), "127.0.0.1:2".into()]);
+        assert_eq!(seeds.addresses(), ["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_failed_look_up_keeps_what_the_name_meant_and_a_new_answer_replaces_it() {
+        let (one, two) = ("127.0.0.1:1".parse().unwrap(), "127.0.0.2:1".parse().unwrap());
+        let mut name = Name { literal: false, addresses: Vec::new(), failing: false };
+        name.take("db:1", Ok(vec![one, one]));
+        assert_eq!(name.addresses, [one]);
+        name.take("db:1", Err(std::io::Error::other("SERVFAIL")));
+        assert_eq!((&name.addresses[..], name.failing), (&[one][..], true));
+        name.take("db:1", Ok(vec![two]));
+        assert_eq!((&name.addresses[..], name.failing), (&[two][..], false));
+    }
+
+    #[tokio::test]
+    async fn names_are_resolved_in_the_background() {
+        let (seeds, names) = Seeds::new(&["localhost:7700".into()]);
+        assert!(seeds.addresses().is_empty());
+        let mut found = seeds.watch();
+        tokio::select! {
+            () = seeds.keep_fresh(names) => panic!("there is a name to keep fresh"),
+            changed = found.changed() => changed.unwrap(),
+        }
+        assert!(seeds.addresses().iter().all(|address| address.ip().is_loopback() && address.port() == 7700));
+    }
+}

@@ -1,0 +1,8 @@
+//! The life of a replica: joining, its id and its clock, the ballots of the departed, and what is kept of it on disks.
+
+pub(super) mod ballots;
+pub(super) mod clock;
+pub(super) mod identity;
+pub(super) mod joining;
+pub(super) mod kept;
+pub(super) mod record;

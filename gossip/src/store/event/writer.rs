@@ -1,0 +1,441 @@
+//! Writing: operations of one group, which become part of one event.
+//!
+//! Every operation captures what it observes at the moment it runs: the frontier of its bucket, and the dots of
+//! the foreign cells it supersedes. One that changes nothing opens no window and publishes nothing.
+
+use std::ops::Deref;
+
+use cahoots_crdt::{Dot, DotFun, ReplicaId};
+
+use super::window::{Cell, Window};
+use crate::Hlc;
+use crate::store::Store;
+use crate::store::cell::baseline::{Baseline, Baselines};
+use crate::store::cell::fingerprint::Fingerprint;
+use crate::store::cell::{Class, Count, Dots, Element, Path, Register};
+use crate::store::memory::bucket::{Bucket, bucket_of};
+use crate::store::memory::entry::Entry;
+use crate::store::memory::keys::{At, Draft, Keys};
+use crate::store::read::changes::Changes;
+use crate::store::read::view::number;
+
+/// Why a write was refused. Nothing was touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The key holds something of another type.
+    #[error("the key holds a value of type {found:?}")]
+    WrongType {
+        /// What is there.
+        found: Class,
+    },
+    /// Only an integer can be added to.
+    #[error("value is not an integer or out of range")]
+    NotInteger,
+    /// The sum leaves the range of 64-bit integers.
+    #[error("increment or decrement would overflow")]
+    Overflow,
+    /// A key, member or field name over the cluster's limit.
+    #[error("name of {bytes} bytes exceeds the cluster's maximum of {max}")]
+    NameTooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A value over the cluster's limit.
+    #[error("value of {bytes} bytes exceeds the cluster's maximum of {max}")]
+    ValueTooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// One group writes more than the cluster's limit.
+    #[error("command writes more than the cluster's maximum of {max} bytes")]
+    GroupTooLarge {
+        /// The limit.
+        max: usize,
+    },
+    /// The wall clock reads a time that no stamp may have.
+    #[error("this machine's clock is set beyond the year 2108; refusing to write until it is corrected")]
+    ClockInsane,
+    /// Writing now would win over every later write of the others until their clocks catch up.
+    #[error("clock is {ms} ms ahead of the cluster's; refusing to write until it is corrected")]
+    ClockAhead {
+        /// By how much.
+        ms: u64,
+    },
+}
+
+/// Write access to the store within one group. Derefs to the store for reads.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    pub(in crate::store) store: &'a mut Store,
+    wall_ms: u64,
+    /// Bytes of keys, names and values written by this group.
+    bytes: usize,
+}
+
+impl Store {
+    /// Runs one group of writes at wall time `wall_ms`: whatever `operations` does becomes part of one event.
+    ///
+    /// `bytes` estimates what it writes; if that would outgrow the open window, the window is sealed first.
+    pub fn write<R>(&mut self, wall_ms: u64, bytes: usize, operations: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        if self.window.as_ref().is_some_and(|window| window.size() + bytes > self.window_bytes_max) {
+            self.seal();
+        }
+        self.bound_doubt();
+        let result = operations(&mut Writer { store: self, wall_ms, bytes: 0 });
+        if self.window.as_ref().is_some_and(|window| window.size() > self.window_bytes_max) {
+            self.seal();
+        }
+        result
+    }
+}
+
+impl Deref for Writer<'_> {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        self.store
+    }
+}
+
+impl Writer<'_> {
+    /// Whether a write of `value_bytes` under `key` and `name` would be refused, as any write of this group is.
+    ///
+    /// # Errors
+    /// A limit is exceeded, or the clock is too far ahead.
+    pub fn admit(&self, key: &[u8], name: &[u8], value_bytes: usize) -> Result<(), WriteError> {
+        let limits = &self.store.limits;
+        let longest = key.len().max(name.len());
+        if self.store.clock_ahead_ms > 0 {
+            return Err(WriteError::ClockAhead { ms: self.store.clock_ahead_ms });
+        }
+        if self.wall_ms >= Hlc::SANE_MS_MAX {
+            return Err(WriteError::ClockInsane);
+        }
+        if longest > limits.name_bytes_max {
+            return Err(WriteError::NameTooLong { bytes: longest, max: limits.name_bytes_max });
+        }
+        if value_bytes > limits.value_bytes_max {
+            return Err(WriteError::ValueTooLong { bytes: value_bytes, max: limits.value_bytes_max });
+        }
+        self.admit_group(key.len() + name.len() + value_bytes)
+    }
+
+    /// Whether `bytes` more in this group would be refused. To be asked before the first of several writes.
+    ///
+    /// # Errors
+    /// The group would exceed the limit.
+    pub fn admit_group(&self, bytes: usize) -> Result<(), WriteError> {
+        let max = self.store.limits.group_bytes_max;
+        if self.bytes + bytes > max { Err(WriteError::GroupTooLarge { max }) } else { Ok(()) }
+    }
+
+    /// Makes `key` a text of this value, superseding all that was observed under it, of whatever type.
+    ///
+    /// # Errors
+    /// A limit is exceeded, or the clock is too far ahead.
+    pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), WriteError> {
+        self.admit(key, b"", value.len())?;
+        let path = Path::new(key, Class::Text, b"");
+        let Parts { bucket, opening, draft, changes } = self.begin(&path, value.len());
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let Opened { window, event, clock } = opening.open(&path, frontier);
+        let register = Register { clock, value };
+        let found = keys.find(path.key_hash, key);
+        let mut context = Dots::default();
+        match found {
+            Some((_, entry)) if entry.is_text() => {
+                let text = entry.element(Class::Text, b"");
+                replace(&path, &text, (baselines, fingerprint, window), event, &mut context);
+            }
+            Some((_, entry)) => {
+                let mut whole = Dots::default();
+                supersede_entry(&path, entry, (baselines, fingerprint, window), event, &mut whole);
+                window.delete(path.key_hash, key, &whole);
+            }
+            None => {}
+        }
+        let at = found.map(|(at, _)| at);
+        fingerprint.add(Fingerprint::of_register(&path, event, &register));
+        window.assign(&path, &register, &context);
+        let element = Element { value: DotFun::of(event, register), ..Element::default() };
+        Keys::draft_alone(&path, &element, draft);
+        keys.commit(at, &path, draft);
+        changes.push(key);
+        Ok(())
+    }
+
+    /// Adds `delta` to the number at `key`, 0 when there is none; the sum.
+    ///
+    /// # Errors
+    /// The key is no text, its value no integer, the sum overflows, a limit is exceeded, or the clock is too far ahead.
+    pub fn add(&mut self, key: &[u8], delta: i64) -> Result<i64, WriteError> {
+        self.add_at(key, Class::Text, b"", delta)
+    }
+
+    /// Adds `delta` to the field `name` of the hash at `key`; the sum.
+    ///
+    /// # Errors
+    /// As [`Writer::add`].
+    pub fn add_field(&mut self, key: &[u8], name: &[u8], delta: i64) -> Result<i64, WriteError> {
+        self.add_at(key, Class::Hash, name, delta)
+    }
+
+    fn add_at(&mut self, key: &[u8], class: Class, name: &[u8], delta: i64) -> Result<i64, WriteError> {
+        self.admit(key, name, 0)?;
+        let path = Path::new(key, class, name);
+        let me = self.store.id;
+        let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let (at, mut element) = typed(keys, &path)?;
+        let current = number(&path, &element, baselines).map_err(|_| WriteError::NotInteger)?;
+        let current = i64::try_from(current).ok();
+        let sum = current.and_then(|current| current.checked_add(delta)).ok_or(WriteError::Overflow)?;
+
+        let Opened { window, event, clock } = opening.open(&path, frontier);
+        let known = element.slot(me).map(|(dot, count)| (dot, *count));
+        let (birth, total) = match known {
+            Some((dot, count)) => {
+                fingerprint.subtract(Fingerprint::of_count(&path, dot, &count, baselines));
+                element.counts.retain(|it, _| it != dot);
+                (count.birth, count.total)
+            }
+            None => {
+                baselines.begin_life(&path, me, event.seq);
+                (event.seq, 0)
+            }
+        };
+        let count = Count { clock, birth, total: total.wrapping_add(delta.into()) };
+        fingerprint.add(Fingerprint::of_count(&path, event, &count, baselines));
+        window.count(&path, &count, known.filter(|(dot, _)| *dot != event));
+        element.counts.insert(event, count);
+        keys.draft(at, &path, element, draft);
+        keys.commit(at, &path, draft);
+        changes.push(key);
+        Ok(sum)
+    }
+
+    /// Puts an element into a collection: a set's member (with an empty value) or a hash's field. Says whether it
+    /// was absent. One that is present is asserted anew, and so survives a concurrent remove.
+    ///
+    /// # Errors
+    /// The key is of another type, a limit is exceeded, or the clock is too far ahead.
+    pub fn insert(&mut self, key: &[u8], class: Class, name: &[u8], value: &[u8]) -> Result<bool, WriteError> {
+        self.admit(key, name, value.len())?;
+        let path = Path::new(key, class, name);
+        let Parts { bucket, opening, draft, changes } = self.begin(&path, value.len());
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let (at, element) = typed(keys, &path)?;
+        let Opened { window, event, clock } = opening.open(&path, frontier);
+        let register = Register { clock, value };
+        let was_absent = element.is_empty();
+        let mut context = Dots::default();
+        replace(&path, &element, (baselines, fingerprint, window), event, &mut context);
+        drop(element);
+        fingerprint.add(Fingerprint::of_register(&path, event, &register));
+        window.assign(&path, &register, &context);
+        let element = Element { value: DotFun::of(event, register), ..Element::default() };
+        keys.draft(at, &path, element, draft);
+        keys.commit(at, &path, draft);
+        changes.push(key);
+        Ok(was_absent)
+    }
+
+    /// Removes an element of a collection; says whether there was one.
+    ///
+    /// # Errors
+    /// The clock is too far ahead.
+    pub fn remove(&mut self, key: &[u8], class: Class, name: &[u8]) -> Result<bool, WriteError> {
+        let path = Path::new(key, class, name);
+        if self.store.buckets[bucket_of(path.key_hash)].keys.element(&path).is_empty() {
+            return Ok(false);
+        }
+        self.admit(key, name, 0)?;
+        let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let Opened { window, event, .. } = opening.open(&path, frontier);
+        let mut context = Dots::default();
+        let (at, element) = keys.look(&path);
+        supersede(&path, &element, (baselines, fingerprint, window), event, &mut context);
+        drop(element);
+        window.remove(&path, &context);
+        keys.draft(at, &path, Element::default(), draft);
+        keys.commit(at, &path, draft);
+        changes.push(key);
+        Ok(true)
+    }
+
+    /// Deletes a key: all that was observed under it, of whatever type. Says whether there was one.
+    ///
+    /// # Errors
+    /// The clock is too far ahead.
+    pub fn delete(&mut self, key: &[u8]) -> Result<bool, WriteError> {
+        let path = Path::new(key, Class::Text, b"");
+        if self.store.buckets[bucket_of(path.key_hash)].keys.find(path.key_hash, key).is_none() {
+            return Ok(false);
+        }
+        self.admit(key, b"", 0)?;
+        let Parts { bucket, opening, changes, .. } = self.begin(&path, 0);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let Opened { window, event, .. } = opening.open(&path, frontier);
+        let mut context = Dots::default();
+        if let Some(entry) = keys.get(path.key_hash, key) {
+            supersede_entry(&path, entry, (baselines, fingerprint, window), event, &mut context);
+        }
+        keys.remove(path.key_hash, key);
+        window.delete(path.key_hash, key, &context);
+        changes.push(key);
+        Ok(true)
+    }
+
+    /// Deletes every key that is observed; says how many. One context per bucket, whatever the number of keys.
+    ///
+    /// # Errors
+    /// The clock is too far ahead.
+    pub fn clear(&mut self) -> Result<usize, WriteError> {
+        let count = self.store.len();
+        if count == 0 {
+            return Ok(0);
+        }
+        self.admit(b"", b"", 0)?;
+        for index in 0..self.store.buckets.len() {
+            let first = self.store.buckets[index].keys.iter().next().map(|(key, _)| Box::<[u8]>::from(key));
+            let Some(first) = first else { continue };
+            let path = Path::new(&first, Class::Text, b"");
+            let Parts { bucket, opening, changes, .. } = self.begin(&path, 0);
+            let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+            let Opened { window, event, .. } = opening.open(&path, frontier);
+            let mut context = Dots::default();
+            for (key, entry) in keys.iter() {
+                let path = Path::new(key, Class::Text, b"");
+                let parts = (&mut *baselines, &mut *fingerprint, &mut *window);
+                supersede_entry(&path, entry, parts, event, &mut context);
+                changes.push(key);
+            }
+            *keys = Keys::default();
+            window.clear(index, &context);
+        }
+        Ok(count)
+    }
+
+    /// What an operation at `path` works on, which writes a value of so many bytes if it writes.
+    pub(in crate::store) fn begin(&mut self, path: &Path<'_>, value_bytes: usize) -> Parts<'_> {
+        self.bytes += path.key.len() + path.name.len() + value_bytes;
+        let next = self.store.sealed_seq() + 1;
+        let Store { id, buckets, clock, window, spare, draft, changes, .. } = &mut *self.store;
+        let opening = Opening { window, spare, clock, wall_ms: self.wall_ms, next: Dot::new(*id, next) };
+        Parts { bucket: &mut buckets[bucket_of(path.key_hash)], opening, draft, changes }
+    }
+}
+
+/// The parts of a store that one operation works on.
+pub(in crate::store) struct Parts<'a> {
+    pub(in crate::store) bucket: &'a mut Bucket,
+    pub(in crate::store) opening: Opening<'a>,
+    pub(in crate::store) draft: &'a mut Draft,
+    pub(in crate::store) changes: &'a mut Changes,
+}
+
+/// What every operation that changes something goes through first.
+pub(in crate::store) struct Opening<'a> {
+    window: &'a mut Option<Window>,
+    spare: &'a mut Window,
+    clock: &'a mut Hlc,
+    wall_ms: u64,
+    /// The dot of the next window.
+    next: Dot,
+}
+
+/// What an operation writes with.
+pub(in crate::store) struct Opened<'a> {
+    pub(in crate::store) window: &'a mut Window,
+    /// The open dot.
+    pub(in crate::store) event: Dot,
+    pub(in crate::store) clock: Hlc,
+}
+
+impl<'a> Opening<'a> {
+    /// Opens the window if need be, advances the clock, and notes what the operation observes of its bucket.
+    pub(in crate::store) fn open(self, path: &Path<'_>, frontier: &Dots) -> Opened<'a> {
+        let Self { window, spare, clock, wall_ms, next } = self;
+        *clock = clock.next(wall_ms);
+        let window = window.get_or_insert_with(|| std::mem::take(spare).open(next.seq, *clock));
+        window.touch(bucket_of(path.key_hash), frontier, next.replica);
+        Opened { window, event: next, clock: *clock }
+    }
+}
+
+/// As [`Keys::look`], if the key shows the type of `path` or does not exist.
+fn typed<'a>(keys: &'a Keys, path: &Path<'_>) -> Result<(Option<At>, Element<'a>), WriteError> {
+    let Some((at, entry)) = keys.find(path.key_hash, path.key) else { return Ok((None, Element::default())) };
+    match entry.class() {
+        class if class == path.class => Ok((Some(at), entry.element(path.class, path.name))),
+        found => Err(WriteError::WrongType { found }),
+    }
+}
+
+/// Makes way for an assignment: as [`supersede`], unless the only cell is a register written in the open window. That
+/// one's change becomes the new one's.
+fn replace(
+    path: &Path<'_>,
+    element: &Element<'_>,
+    parts: (&mut Baselines, &mut Fingerprint, &mut Window),
+    event: Dot,
+    context: &mut Dots,
+) {
+    let open = element.value.get(event).filter(|_| element.counts.is_empty() && element.value.len() == 1);
+    match open {
+        Some(open) => parts.1.subtract(Fingerprint::of_register(path, event, open)),
+        None => supersede(path, element, parts, event, context),
+    }
+}
+
+/// Notes that all cells of an element are removed as observed: raises `context` by the foreign ones, and leaves a
+/// baseline for each foreign counter slot.
+fn supersede(
+    path: &Path<'_>,
+    element: &Element<'_>,
+    (baselines, fingerprint, window): (&mut Baselines, &mut Fingerprint, &mut Window),
+    event: Dot,
+    context: &mut Dots,
+) {
+    let me: ReplicaId = event.replica;
+    for (dot, register) in element.value.iter() {
+        fingerprint.subtract(Fingerprint::of_register(path, dot, register));
+        match dot {
+            open if open == event => window.take_back(path, Cell::Register, context),
+            own if own.replica == me => {}
+            foreign => context.raise(foreign),
+        }
+    }
+    for (dot, count) in element.counts.iter() {
+        fingerprint.subtract(Fingerprint::of_count(path, dot, count, baselines));
+        match dot {
+            open if open == event => window.take_back(path, Cell::Count, context),
+            own if own.replica == me => window.own_reset(path, (dot, *count)),
+            foreign => {
+                context.raise(foreign);
+                let Count { birth, total, .. } = *count;
+                baselines.merge(path, Baseline { owner: dot.replica, birth, seen: dot.seq, total, reset: event });
+                window.reset(path, dot, birth, total);
+            }
+        }
+    }
+}
+
+/// The same of everything under the key of `path`.
+fn supersede_entry(
+    path: &Path<'_>,
+    entry: Entry<'_>,
+    (baselines, fingerprint, window): (&mut Baselines, &mut Fingerprint, &mut Window),
+    event: Dot,
+    context: &mut Dots,
+) {
+    for (path, element) in entry.elements(path.key, path.key_hash) {
+        supersede(&path, &element, (&mut *baselines, &mut *fingerprint, &mut *window), event, context);
+    }
+}

@@ -1,0 +1,386 @@
+//! The keys of a bucket with what lies under them, and how it is changed.
+//!
+//! The few elements of a key are packed into its record. Beyond a bound they move to tables of their own, and stay there
+//! until the key is deleted.
+//!
+//! To change an element: read it ([`Keys::element`]), change what was read, say what the record becomes
+//! ([`Keys::draft`]), then put that in its place ([`Keys::commit`]). Two steps, because what was read, and what is new
+//! about it, may lie in what is overwritten.
+
+use std::collections::BTreeSet;
+
+use slab::Slab;
+
+use super::bucket::place_of;
+use super::entry::{Entry, Tables};
+use super::packed::{Packed, Packer, pack_one};
+use super::records::Records;
+use crate::bytes::same;
+use crate::store::cell::{Class, Element, Path, hash_of};
+
+/// A key of more elements, or of more bytes of them, has tables.
+const FEW_MAX: usize = 32;
+const FEW_BYTES_MAX: usize = 1 << 10;
+
+/// The first byte of a record: the class of all its elements; that they have several; that a number follows instead of
+/// them, which tells the tables.
+const SEVERAL: u8 = 0xFE;
+const TABLES: u8 = 0xFF;
+
+/// Where the record of a key is, and how that begins: good until the key is written, or keys are added or removed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct At {
+    found: usize,
+    first: u8,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(in crate::store) struct Keys {
+    records: Records,
+    tables: Slab<Tables>,
+    /// Keys with live cells of more than one type.
+    clashes: usize,
+    /// Keys that hold ballots: what they amount to changes with membership, without a write.
+    ballots: BTreeSet<Box<[u8]>>,
+}
+
+/// What a [`Keys::draft`] holds.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    /// The whole record; none, if nothing lies under the key any more.
+    Record,
+    /// One element for the tables of the key.
+    Element,
+    /// The same, and the key has no tables yet.
+    Grown,
+    /// The same, and everything else under the key goes.
+    Alone,
+}
+
+/// What is to become of a key. Kept by the caller for the room in it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::store) struct Draft {
+    form: Option<Form>,
+    bytes: Vec<u8>,
+}
+
+impl Keys {
+    pub(in crate::store) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Keys with live cells of more than one type.
+    pub(in crate::store) fn clashes(&self) -> usize {
+        self.clashes
+    }
+
+    /// The keys that hold ballots.
+    pub(in crate::store) fn ballots(&self) -> impl Iterator<Item = (&[u8], Entry<'_>)> {
+        self.ballots.iter().filter_map(|key| Some((&**key, self.get(hash_of(key), key)?)))
+    }
+
+    pub(in crate::store) fn get(&self, key_hash: u64, key: &[u8]) -> Option<Entry<'_>> {
+        self.find(key_hash, key).map(|(_, entry)| entry)
+    }
+
+    pub(in crate::store) fn warm(&self) {
+        self.records.warm();
+    }
+
+    pub(in crate::store) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], Entry<'_>)> {
+        self.records.iter().map(|(key, record)| (key, self.entry(record)))
+    }
+
+    /// What is live at a path; nothing, if there is no such key.
+    pub(in crate::store) fn element(&self, path: &Path<'_>) -> Element<'_> {
+        self.look(path).1
+    }
+
+    /// The same, and where the key is.
+    pub(in crate::store) fn look(&self, path: &Path<'_>) -> (Option<At>, Element<'_>) {
+        match self.find(path.key_hash, path.key) {
+            Some((at, entry)) => (Some(at), entry.element(path.class, path.name)),
+            None => (None, Element::default()),
+        }
+    }
+
+    /// Where a key is, and what lies under it. O(1).
+    pub(in crate::store) fn find(&self, key_hash: u64, key: &[u8]) -> Option<(At, Entry<'_>)> {
+        let (found, record) = self.records.find(place_of(key_hash), key)?;
+        Some((At { found, first: record[0] }, entry_of(record, &self.tables)))
+    }
+
+    fn at(&self, at: At) -> Entry<'_> {
+        self.entry(self.records.at(at.found))
+    }
+
+    /// The table that a key of this hash is in, and its hash there.
+    pub(in crate::store) fn place(&self, key_hash: u64) -> (&Records, u64) {
+        (&self.records, place_of(key_hash))
+    }
+
+    /// The tables of a key whose record is likely there, if it has some.
+    pub(in crate::store) fn likely_tables(&self, likely: u32) -> Option<&Tables> {
+        let record = self.records.likely_at(likely);
+        (record[0] == TABLES).then(|| &self.tables[number_of(&record[1..])])
+    }
+
+    /// Makes room for so many keys.
+    pub(in crate::store) fn reserve(&mut self, keys: usize) {
+        self.records.reserve(keys, |key| place_of(hash_of(key)));
+    }
+
+    /// Says in `draft` what is to be done so that `element` lies at `path`, in place of what lies there.
+    #[expect(clippy::needless_pass_by_value, reason = "what it borrows of the keys must end before they change")]
+    pub(in crate::store) fn draft(&self, at: Option<At>, path: &Path<'_>, element: Element<'_>, draft: &mut Draft) {
+        // A text has no names: where all is text, there is one element.
+        if path.class == Class::Text && at.is_none_or(|at| at.first == Class::Text as u8) {
+            return Self::draft_alone(path, &element, draft);
+        }
+        let few = match at.map(|at| self.at(at)) {
+            Some(Entry::Many(_)) => {
+                draft.form = Some(Form::Element);
+                draft.bytes.clear();
+                return pack_one(path.class, &element, &mut draft.bytes);
+            }
+            Some(Entry::Few(_, packed)) => packed,
+            None => Packed::new(&[]),
+        };
+        let mut recorder = Recorder::new(&mut draft.bytes);
+        let mut placed = false;
+        for (class, name, it) in few {
+            let is_here = class == path.class && same(name, path.name);
+            placed |= is_here;
+            if is_here { recorder.push(class, name, &element) } else { recorder.push(class, name, &it) }
+        }
+        if !placed {
+            recorder.push(path.class, path.name, &element);
+        }
+        let count = recorder.end();
+        draft.form = Some(Form::Record);
+        if !element.is_empty() && (count > FEW_MAX || draft.bytes.len() > FEW_BYTES_MAX) {
+            draft.form = Some(Form::Grown);
+            draft.bytes.clear();
+            pack_one(path.class, &element, &mut draft.bytes);
+        }
+    }
+
+    /// Says in `draft` what is to be done so that nothing but `element` lies under the key.
+    pub(in crate::store) fn draft_alone(path: &Path<'_>, element: &Element<'_>, draft: &mut Draft) {
+        let mut recorder = Recorder::new(&mut draft.bytes);
+        recorder.push(path.class, path.name, element);
+        recorder.end();
+        draft.form = Some(Form::Record);
+        if draft.bytes.len() > FEW_BYTES_MAX {
+            draft.form = Some(Form::Alone);
+            draft.bytes.clear();
+            pack_one(path.class, element, &mut draft.bytes);
+        }
+    }
+
+    /// Does what `draft` says about the key that is there, or is to be.
+    pub(in crate::store) fn commit(&mut self, at: Option<At>, path: &Path<'_>, draft: &Draft) {
+        let (hash, key) = (path.key_hash, path.key);
+        let place = (path.name_hash, path.name);
+        match draft.form.expect("a draft was made") {
+            Form::Record => self.put_record(at, hash, key, &draft.bytes),
+            Form::Grown => {
+                let mut tables = Tables::default();
+                let mut one = Vec::new();
+                for (class, name, element) in at.into_iter().flat_map(|at| self.at(at).iter()) {
+                    one.clear();
+                    pack_one(class, &element, &mut one);
+                    tables.put(class, (hash_of(name), name), &one);
+                }
+                tables.put(path.class, place, &draft.bytes);
+                self.put_tables(at, hash, key, tables);
+            }
+            Form::Alone => {
+                let mut tables = Tables::default();
+                tables.put(path.class, place, &draft.bytes);
+                self.put_tables(at, hash, key, tables);
+            }
+            Form::Element => {
+                let number =
+                    at.and_then(|at| self.tables_at(at)).expect("a draft of an element is of a key with tables");
+                let tables = &mut self.tables[number];
+                let before = Kind::of(Entry::Many(tables));
+                tables.put(path.class, place, &draft.bytes);
+                let (after, is_empty) = (Kind::of(Entry::Many(tables)), tables.is_empty());
+                self.count(key, before, after);
+                if is_empty {
+                    self.remove(hash, key);
+                }
+            }
+        }
+    }
+
+    /// Lets `change` take cells away from, or change, the elements under a key. O(all of them).
+    pub(in crate::store) fn alter(
+        &mut self,
+        key_hash: u64,
+        key: &[u8],
+        draft: &mut Draft,
+        mut change: impl FnMut(&Path<'_>, &mut Element<'_>),
+    ) {
+        let Some((at, entry)) = self.find(key_hash, key) else { return };
+        let changed = entry.elements(key, key_hash).map(|(path, mut element)| {
+            change(&path, &mut element);
+            (path, element)
+        });
+        if let Entry::Few(..) = entry {
+            let mut recorder = Recorder::new(&mut draft.bytes);
+            changed.for_each(|(path, element)| recorder.push(path.class, path.name, &element));
+            recorder.end();
+            self.put_record(Some(at), key_hash, key, &draft.bytes);
+        } else {
+            let mut tables = Tables::default();
+            for (path, element) in changed {
+                draft.bytes.clear();
+                pack_one(path.class, &element, &mut draft.bytes);
+                tables.put(path.class, (path.name_hash, path.name), &draft.bytes);
+            }
+            self.put_tables(Some(at), key_hash, key, tables);
+        }
+    }
+
+    /// Removes a key with all that lies under it.
+    pub(in crate::store) fn remove(&mut self, key_hash: u64, key: &[u8]) {
+        let Some((at, entry)) = self.find(key_hash, key) else { return };
+        let before = Kind::of(entry);
+        if let Some(number) = self.tables_at(at) {
+            self.tables.remove(number);
+        }
+        self.count(key, before, Kind::default());
+        self.records.remove(place_of(key_hash), key);
+    }
+
+    /// Bytes of memory taken. O(keys with tables).
+    pub(in crate::store) fn memory(&self) -> usize {
+        self.records.memory() + self.tables.iter().map(|(_, tables)| tables.memory()).sum::<usize>()
+    }
+
+    /// Bytes of memory that one key takes. O(tables).
+    pub(in crate::store) fn memory_of(&self, at: At) -> usize {
+        let tables = self.tables_at(at).map_or(0, |number| self.tables[number].memory());
+        self.records.memory_of(at.found) + tables
+    }
+
+    fn entry<'a>(&'a self, record: &'a [u8]) -> Entry<'a> {
+        entry_of(record, &self.tables)
+    }
+
+    fn tables_at(&self, at: At) -> Option<usize> {
+        (at.first == TABLES).then(|| number_of(&self.records.at(at.found)[1..]))
+    }
+
+    fn put_record(&mut self, at: Option<At>, key_hash: u64, key: &[u8], record: &[u8]) {
+        let Some(at) = at else {
+            if !record.is_empty() {
+                self.records.insert(place_of(key_hash), key, record, |key| place_of(hash_of(key)));
+                self.count(key, Kind::default(), Kind::of(self.entry(record)));
+            }
+            return;
+        };
+        if record.is_empty() {
+            return self.remove(key_hash, key);
+        }
+        if at.first == record[0] && at.first != SEVERAL && at.first != TABLES {
+            return self.records.replace(at.found, key, record); // it stays of one class: of the same kind
+        }
+        let (before, after) = (Kind::of(self.at(at)), Kind::of(self.entry(record)));
+        if let Some(number) = self.tables_at(at) {
+            self.tables.remove(number);
+        }
+        self.records.replace(at.found, key, record);
+        self.count(key, before, after);
+    }
+
+    fn put_tables(&mut self, at: Option<At>, key_hash: u64, key: &[u8], tables: Tables) {
+        if tables.is_empty() {
+            return self.remove(key_hash, key);
+        }
+        if let Some(number) = at.and_then(|at| self.tables_at(at)) {
+            let (before, after) = (Kind::of(Entry::Many(&self.tables[number])), Kind::of(Entry::Many(&tables)));
+            self.tables[number] = tables;
+            self.count(key, before, after);
+        } else {
+            let number = u32::try_from(self.tables.insert(tables)).expect("fewer keys than 32 bits tell apart");
+            let mut record = [TABLES; 1 + size_of::<u32>()];
+            record[1..].copy_from_slice(&number.to_le_bytes());
+            self.put_record(at, key_hash, key, &record);
+        }
+    }
+
+    /// Keeps count of a key that has become another kind.
+    fn count(&mut self, key: &[u8], before: Kind, after: Kind) {
+        if before == after {
+            return;
+        }
+        self.clashes = self.clashes + usize::from(after.clashes) - usize::from(before.clashes);
+        match (before.holds_ballots, after.holds_ballots) {
+            (false, true) => drop(self.ballots.insert(key.into())),
+            (true, false) => drop(self.ballots.remove(key)),
+            _ => {}
+        }
+    }
+}
+
+/// What one asks for over all keys of a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Kind {
+    clashes: bool,
+    holds_ballots: bool,
+}
+
+impl Kind {
+    fn of(entry: Entry<'_>) -> Self {
+        Self { clashes: entry.clashes(), holds_ballots: entry.holds_ballots() }
+    }
+}
+
+fn entry_of<'a>(record: &'a [u8], tables: &'a Slab<Tables>) -> Entry<'a> {
+    match (record[0], &record[1..]) {
+        (TABLES, number) => Entry::Many(&tables[number_of(number)]),
+        (class, packed) => Entry::Few(Class::from_code(class), Packed::new(packed)),
+    }
+}
+
+fn number_of(bytes: &[u8]) -> usize {
+    u32::from_le_bytes(bytes.try_into().expect("four bytes")) as usize
+}
+
+/// Writes the record of a key of few elements.
+struct Recorder<'b> {
+    packer: Packer<'b>,
+    classes: Option<u8>,
+    count: usize,
+}
+
+impl<'b> Recorder<'b> {
+    fn new(bytes: &'b mut Vec<u8>) -> Self {
+        bytes.clear();
+        bytes.push(SEVERAL);
+        Self { packer: Packer::new(bytes), classes: None, count: 0 }
+    }
+
+    /// Appends an element, unless it is empty.
+    fn push(&mut self, class: Class, name: &[u8], element: &Element<'_>) {
+        if !element.is_empty() {
+            self.packer.push(class, name, element);
+            self.count += 1;
+            let code = class as u8;
+            self.classes = Some(self.classes.filter(|known| *known != code).map_or(code, |_| SEVERAL));
+        }
+    }
+
+    /// How many elements the record has; without any, there is no record.
+    fn end(self) -> usize {
+        let bytes = self.packer.end();
+        match self.classes {
+            Some(classes) => bytes[0] = classes,
+            None => bytes.clear(),
+        }
+        self.count
+    }
+}

@@ -1,0 +1,9 @@
+//! Where the live cells are kept: buckets of keys, keys as packed records, and what finds them.
+
+pub(super) mod bucket;
+pub(super) mod entry;
+pub(super) mod keys;
+pub(super) mod packed;
+pub(super) mod records;
+pub(super) mod size;
+pub(super) mod warm;

@@ -1,0 +1,6 @@
+//! Reading the store: views of keys, cursors over them, notices of changes, and the cells that messages carry.
+
+pub(super) mod carried;
+pub(super) mod changes;
+pub(super) mod scan;
+pub(super) mod view;
