@@ -182,8 +182,12 @@ async fn ballots_of_an_incarnation_that_was_replaced_or_left_are_cleared_away() 
         node.vote("leader").cast("x").expect("a ballot");
     }
     shows("all ballots", &nodes[0], "leader", |node| node.read(|replica| replica.store().ballots().count()) == 3).await;
-    drop(nodes.pop());
-    let back = start(config("n2", &[&nodes[0]])).await;
+    let replaced = nodes.pop().expect("the third");
+    let mut again = config("n2", &[&nodes[0]]);
+    // In its place: elsewhere the old one might be alive still.
+    again.listen = replaced.local_addr();
+    drop(replaced);
+    let back = restart(again).await;
     shows("the clearing", &nodes[0], "leader", |node| node.read(|replica| replica.store().ballots().count()) == 2)
         .await;
     shows("the clearing", &back, "leader", |node| node.read(|replica| replica.store().ballots().count()) == 2).await;

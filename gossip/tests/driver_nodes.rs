@@ -4,7 +4,7 @@ mod driver_cluster;
 use std::time::{Duration, Instant};
 
 use cahoots_gossip::ReplicaId;
-use cahoots_gossip::driver::{MemberState, Node, PeerRefusal, StartError};
+use cahoots_gossip::driver::{BrokenPath, MemberState, Node, PeerRefusal, StartError};
 use driver_cluster::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +101,7 @@ async fn a_thousand_callers_wait_at_once_and_all_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_node_goes_down_and_comes_back_under_its_name() {
+async fn a_killed_node_goes_down_and_its_name_comes_back_under_another_id() {
     let mut nodes = cluster(3).await;
     let killed = nodes.pop().unwrap();
     let former = killed.id();
@@ -115,8 +115,10 @@ async fn a_killed_node_goes_down_and_comes_back_under_its_name() {
     reads(&back, "key", "written meanwhile").await;
     for node in &nodes {
         sees(node, "n2", MemberState::Live).await;
+        // It was elsewhere, and may be alive there behind a cut.
         let members = node.members();
-        assert!(members.iter().all(|member| member.id != former), "the old incarnation is gone: {members:?}");
+        let old = members.iter().find(|member| member.id == former).map(|member| &member.state);
+        assert_eq!(old, Some(&MemberState::Down), "the old incarnation is remembered: {members:?}");
     }
     set(&back, "key", "from the new one");
     reads(&nodes[0], "key", "from the new one").await;
@@ -134,17 +136,7 @@ async fn a_cluster_heals_when_everybody_was_thought_dead_and_only_the_dead_know_
     sees(&b, "a", MemberState::Down).await;
     let mut again = config("a", &[]);
     again.listen = port;
-    // The port is free as soon as the tasks of the dropped node have ended.
-    let a = within("the port", async {
-        loop {
-            match Node::start(again.clone()).await {
-                Ok(node) => return node,
-                Err(StartError::AddressInUse { .. }) => tokio::task::yield_now().await,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    })
-    .await;
+    let a = restart(again).await;
     has_peers(&a, 1).await;
     set(&b, "key", "healed");
     reads(&a, "key", "healed").await;
@@ -316,6 +308,72 @@ async fn a_clone_with_our_id_and_a_member_with_other_limits_are_refused_visibly(
     assert_eq!(live_peers(&a.members()), 0);
     counts(&a, "a refusal", |it| it.members_refused >= 1).await;
     drop((clone, strict));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_live_nodes_of_one_name_are_peers_of_all_and_all_tell_of_it() {
+    let watcher = start(config("watcher", &[])).await;
+    let first = start(config("twin", &[&watcher])).await;
+    has_peers(&watcher, 1).await;
+    let second = start(config("twin", &[&watcher])).await;
+    let nodes = [&watcher, &first, &second];
+    for node in nodes {
+        has_peers(node, 2).await;
+        node.counter("writes").add(1).unwrap();
+    }
+    for node in nodes {
+        counts(node, "the shared name", |it| it.names_shared == 1).await;
+        let twins = |members: &[cahoots_gossip::driver::Member]| {
+            members.iter().filter(|member| member.name == "twin" && member.namesakes.len() == 1).count() == 2
+        };
+        let members = within("who shares the name", node.members_when(twins)).await;
+        let of = |id| members.iter().find(|member| member.id == id).unwrap().namesakes.clone();
+        assert_eq!((of(first.id()), of(second.id())), (vec![second.id()], vec![first.id()]));
+        assert_eq!(of(watcher.id()), []);
+        assert_eq!(within("both acknowledge", node.wait_for(2, None)).await, 2);
+        assert_eq!(node.counter("writes").value(), Ok(3));
+    }
+    second.shutdown(BOUND).await;
+    let alone = |members: &[cahoots_gossip::driver::Member]| members.iter().all(|member| member.namesakes.is_empty());
+    within("the name is one member's again", first.members_when(alone)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_announces_an_address_where_nobody_is_is_unreachable_until_somebody_is() {
+    let nodes = cluster(2).await;
+    let reserved = std::net::UdpSocket::bind(loopback()).unwrap();
+    let mut lost = config("lost", &[&nodes[0]]);
+    lost.advertise = Some(reserved.local_addr().unwrap());
+    // It is the address of a socket that passes on nothing, at first.
+    let lost = start(lost).await;
+    let unreachable = |path| MemberState::Unreachable(path);
+    for node in &nodes {
+        sees(node, "lost", unreachable(BrokenPath::ToIt)).await;
+        counts(node, "an unreachable member", |it| it.members_unreachable >= 1).await;
+        assert_eq!(live_peers(&node.members()), 1);
+        sees(&lost, &node.members()[0].name, unreachable(BrokenPath::FromIt)).await;
+    }
+    let position = set(&nodes[0], "key", "value");
+    assert_eq!(within("the one that is reached", nodes[0].wait(position, 1, None)).await, 1);
+    assert_eq!(nodes[0].with(|replica, _| replica.status()).peers.len(), 1);
+
+    let (forward, to) = (reserved.try_clone().unwrap(), lost.local_addr());
+    let passing = tokio::task::spawn_blocking(move || {
+        let mut datagram = [0; 1 << 16];
+        while let Ok((length, _)) = forward.recv_from(&mut datagram)
+            && length > 0
+        {
+            forward.send_to(&datagram[..length], to).unwrap();
+        }
+    });
+    for node in nodes.iter().chain([&lost]) {
+        has_peers(node, 2).await;
+        reads(node, "key", "value").await;
+    }
+    // An empty datagram ends the passing on.
+    reserved.send_to(&[], reserved.local_addr().unwrap()).unwrap();
+    within("the end of the passing on", passing).await.unwrap();
+    sees(&nodes[1], "lost", unreachable(BrokenPath::ToIt)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use cahoots_gossip::engine::{Now, Replica, ReplicaConfig, Transmit};
+use cahoots_gossip::engine::{Now, Received, Replica, ReplicaConfig, Transmit};
 use cahoots_gossip::store::{BUCKETS, Class, Store};
-use cahoots_gossip::wire::ClusterKey;
+use cahoots_gossip::wire::{ClusterKey, Probe, Refusal};
 use cahoots_gossip::{Dot, Limits, ReplicaId, Zone};
 
 const A: ReplicaId = ReplicaId::new(0xA);
@@ -247,4 +247,21 @@ fn questions_and_answers_about_disks_keep_their_bytes() {
     }
     assert_eq!(pair[0].kept_by(1), 1);
     assert_golden("disks.bin", &stream);
+}
+
+#[test]
+fn a_probe_keeps_its_bytes() {
+    let mut config = ReplicaConfig::default();
+    config.cluster = "golden".into();
+    let now = Now { mono: 0, wall: WALL };
+    let [mut asker, mut asked] = [A, B].map(|id| Replica::new(config.clone(), id, now));
+    let probe = Probe { sender: A, receiver: B, ask: 17, echo: 99 };
+    let datagrams = [0, 100].map(|bytes| asker.seal_probe(&probe, bytes));
+    assert_eq!([47, 100], [0, 1].map(|it| datagrams[it].len()));
+    let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+    for datagram in &datagrams {
+        assert_eq!(asked.handle_datagram(now, addr, datagram), Ok(Received::Probe(probe)));
+        assert_eq!(asker.handle_datagram(now, addr, datagram), Err(Refusal::OtherReceiver));
+    }
+    assert_golden("probe.bin", &datagrams.concat());
 }

@@ -22,7 +22,9 @@ fn describe(members: &Value) -> String {
 
 fn row(member: &Value) -> [String; 6] {
     let text = |name: &str| member[name].as_str().unwrap_or("").to_owned();
-    let note = match (&member["self"], &member["ready"]) {
+    let shared = member["shares_name_with"].as_array().map_or(&[][..], Vec::as_slice);
+    let shared: Vec<_> = shared.iter().filter_map(Value::as_str).collect();
+    let mut note = match (&member["self"], &member["ready"]) {
         (Value::Bool(true), Value::Bool(false)) => format!("this node, not ready: {}", text("standing")),
         (Value::Bool(true), _) => "this node".to_owned(),
         (_, Value::Bool(false)) if text("reason").is_empty() => match text("standing").as_str() {
@@ -32,5 +34,9 @@ fn row(member: &Value) -> [String; 6] {
         },
         _ => text("reason"),
     };
+    if !shared.is_empty() {
+        let comma = if note.is_empty() { "" } else { ", " };
+        note.push_str(&format!("{comma}SHARES ITS NAME with {}", shared.join(", ")));
+    }
     [text("node"), text("address"), text("state"), text("id"), text("version"), note]
 }

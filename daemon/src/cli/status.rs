@@ -51,6 +51,15 @@ fn describe(status: &Value) -> String {
         0 => {}
         keys => lines.push_str(&format!("         {keys} keys were made with different types on different nodes\n")),
     }
+    let members = |standing: &str| status["members"][standing].as_u64().unwrap_or(0);
+    match members("unreachable") {
+        0 => {}
+        count => lines.push_str(&format!("         {count} live members are UNREACHABLE: see cahoots members\n")),
+    }
+    match members("sharing_a_name") {
+        0 => {}
+        count => lines.push_str(&format!("         {count} live members SHARE A NAME: see cahoots members\n")),
+    }
     lines.push('\n');
     let peers = status["peers"].as_array().map_or(&[][..], Vec::as_slice);
     if peers.is_empty() {

@@ -67,8 +67,16 @@ counters! {
     membership_oversize,
     /// Times chitchat stopped by itself and was started again.
     membership_restarts,
-    /// Live members refused as peers: duplicate names or ids, other limits or protocol.
+    /// Probes sent, and answers to those of others.
+    probes_sent,
+    /// Probes of members received.
+    probes_received,
+    /// Live members refused as peers: duplicate ids, other limits or protocol.
     members_refused,
+    /// Times a name was found to be that of several live members.
+    names_shared,
+    /// Times a live member was found not to answer at the address that it announced.
+    members_unreachable,
     /// Connections for streams made to peers.
     bulk_connections_made,
     /// Connections for streams that peers made.

@@ -20,6 +20,7 @@ use super::counters::Tally;
 use super::failure::NodeFailure;
 use super::membership::member::{Member, MemberState};
 use super::membership::pace::Pace;
+use super::membership::reach::{Letter, Reach};
 use super::membership::transport::Inbound;
 use super::node::random_id;
 use super::presence::Guards;
@@ -30,6 +31,7 @@ use super::timer::Timer;
 use super::waiters::{Waiters, Waiting};
 use crate::engine::{Ask, Event, Now, RUN_MAX, Readiness, ReadyReason, Replica, Standing, Transmit};
 use crate::store::{Change, WriteError, hash_of};
+use crate::wire::Probe;
 
 /// Why the engine's lock is not had any more.
 const BROKEN: &str = "a call into the engine panicked half way, and its state cannot be trusted any more";
@@ -111,6 +113,10 @@ pub(super) struct Shared {
     pub(super) founding: watch::Sender<Vec<u64>>,
     /// How often membership calls on others.
     pace: Mutex<Pace>,
+    /// Who answers where it announced to be.
+    reach: Mutex<Reach>,
+    /// Wakes membership: somebody answers now, or no more.
+    pub(super) reach_changed: Notify,
     /// Called under the engine's lock when there are records for a disk.
     on_records: OnceLock<OnRecords>,
 }
@@ -129,7 +135,13 @@ struct Turn {
 
 impl Shared {
     /// With what receives the engine's requests.
-    pub(super) fn new(replica: Replica, endpoint: Endpoint, clock: Clock, timer: Timer) -> (Self, mpsc::Receiver<Ask>) {
+    pub(super) fn new(
+        replica: Replica,
+        endpoint: Endpoint,
+        clock: Clock,
+        timer: Timer,
+        reach: Reach,
+    ) -> (Self, mpsc::Receiver<Ask>) {
         let (asks, receiver) = mpsc::channel(ASKS_MAX);
         let id = watch::Sender::new(replica.id());
         let (told_id, told_standing, guards) = (replica.id(), Standing::Joining, Guards::new());
@@ -167,6 +179,8 @@ impl Shared {
             id,
             founding: watch::Sender::default(),
             pace: Mutex::new(Pace::new(Instant::now())),
+            reach: Mutex::new(reach),
+            reach_changed: Notify::new(),
             on_records: OnceLock::new(),
         };
         (shared, receiver)
@@ -513,6 +527,35 @@ impl Shared {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Who answers where it announced to be.
+    pub(super) fn reach(&self) -> MutexGuard<'_, Reach> {
+        self.reach.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a probe, now or not at all: it is repeated.
+    pub(super) fn send_probe(&self, letter: &Letter) {
+        let Some(endpoint) = self.endpoint() else { return };
+        let Letter { to, receiver, ask, echo, bytes } = *letter;
+        let datagram = {
+            let replica = &mut self.core().replica;
+            replica.seal_probe(&Probe { sender: replica.id(), receiver, ask, echo }, bytes)
+        };
+        if endpoint.send_one(to, &datagram, &self.tally) == Sent::Taken {
+            self.tally.probes_sent.add(1);
+        }
+    }
+
+    /// Takes in a probe that came in a datagram of `bytes`, and answers it.
+    pub(super) fn take_probe(&self, probe: Probe, bytes: usize) {
+        let (answer, changed) = self.reach().handle(Instant::now(), probe.sender, (probe.ask, probe.echo), bytes);
+        if let Some(answer) = answer {
+            self.send_probe(&answer);
+        }
+        if changed {
+            self.reach_changed.notify_one();
+        }
+    }
+
     /// Takes note of where members can be asked over streams. To be called before the engine hears of them.
     pub(super) fn note_bulk_addresses(&self, members: &[Member]) {
         // The first of an id is the one that is up.
@@ -581,7 +624,8 @@ mod tests {
         let clock = Clock::start();
         let replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), clock.now());
         let endpoint = Endpoint::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        Shared::new(replica, endpoint, clock, Timer::new().unwrap()).0
+        let timing = super::super::membership::reach::Timing::new(Duration::from_secs(4), Duration::from_millis(250));
+        Shared::new(replica, endpoint, clock, Timer::new().unwrap(), Reach::new(timing, 1200, 1)).0
     }
 
     fn transmits(to: SocketAddr, count: usize) -> VecDeque<Transmit> {

@@ -25,7 +25,7 @@
 //! | answers longer than that, each way | one, of 4 GiB, in memory as far as it has come | put off; beyond 4 GiB refused, counted and logged |
 //! | connections, streams, requests and answers of others | constants in `bulk` | refused, or not read on |
 //! | counters whose sums are known outside the engine | 64, each with its key | a new one takes the place of another |
-//! | members that went down and may come back | [`DOWN_MAX`] | the one longest away is forgotten; it comes back through its own seeds |
+//! | members that went down and may come back | [`DOWN_MAX`], of a name that another live member has four | the one longest away is forgotten; it comes back through its own seeds |
 //!
 //! # Without Linux
 //!
@@ -55,7 +55,7 @@ pub use config::{NodeConfig, StartError};
 pub use counters::Counters;
 pub use failure::NodeFailure;
 pub use handles::{Access, AccessError, Counter, Group, Map, Presence, PresenceGuard, Register, Set, Vote};
-pub use membership::member::{ForgetError, Member, MemberState, PeerRefusal};
+pub use membership::member::{BrokenPath, ForgetError, Member, MemberState, PeerRefusal};
 pub use membership::roster::DOWN_MAX;
 pub use membership::transport::MEMBERSHIP_INBOX_MAX;
 pub use node::{Drained, Node, random_id};

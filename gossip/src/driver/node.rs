@@ -21,6 +21,7 @@ use super::counters::Counters;
 use super::engine_lock::Shared;
 use super::failure::NodeFailure;
 use super::membership::member::{ForgetError, Member};
+use super::membership::reach::{Reach, Timing};
 use super::membership::seeds::Seeds;
 use super::membership::{Command, Membership};
 use super::pump::pump;
@@ -167,7 +168,9 @@ impl Node {
             Some(id) => Replica::resume(replica.clone(), Store::new(id, replica.limits, 0), id, clock.now()),
             None => Replica::new(replica, random_id(), clock.now()),
         };
-        let (shared, asks) = Shared::new(replica, endpoint, clock, timer);
+        let timing = Timing::new(config.failure_timeout, config.gossip_interval);
+        let reach = Reach::new(timing, config.replica.datagram_bytes_max, random());
+        let (shared, asks) = Shared::new(replica, endpoint, clock, timer, reach);
         let shared = Arc::new(shared);
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
         let has_seeds = !config.seeds.is_empty();

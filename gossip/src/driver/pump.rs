@@ -31,14 +31,15 @@ pub(super) async fn pump(shared: Arc<Shared>, endpoint: Arc<Endpoint>) {
     }
 }
 
-/// Hands a burst to the engine under one lock, and membership messages on to chitchat.
+/// Hands a burst to the engine under one lock, answers probes, and hands membership messages on to chitchat.
 fn feed(shared: &Shared, inbox: &Inbox) {
     let mut refused = 0;
-    let membership = shared.drive(|replica, now| {
-        let mut membership = Vec::new();
+    let (membership, probes) = shared.drive(|replica, now| {
+        let (mut membership, mut probes) = (Vec::new(), Vec::new());
         for (from, datagram) in inbox.iter() {
             match replica.handle_datagram(now, from, datagram) {
                 Ok(Received::Membership(payload)) => membership.push((from, payload)),
+                Ok(Received::Probe(probe)) => probes.push((probe, datagram.len())),
                 Ok(Received::Engine) => {}
                 // What and why is the engine's to count.
                 Err(_) => refused += 1,
@@ -46,8 +47,12 @@ fn feed(shared: &Shared, inbox: &Inbox) {
         }
         // Before anybody sees what came with them.
         shared.tally.datagrams_refused.add(refused);
-        membership
+        (membership, probes)
     });
+    for (probe, bytes) in probes {
+        shared.tally.probes_received.add(1);
+        shared.take_probe(probe, bytes);
+    }
     if membership.is_empty() {
         return;
     }

@@ -370,6 +370,13 @@ impl Replica {
         self.envelope.wrap(crate::wire::Kind::Membership, payload)
     }
 
+    /// The datagram around a probe, brought to `bytes` if it is shorter.
+    #[must_use]
+    pub fn seal_probe(&mut self, probe: &crate::wire::Probe, bytes: usize) -> Vec<u8> {
+        let length = bytes.saturating_sub(self.envelope.overhead_bytes());
+        self.envelope.wrap(crate::wire::Kind::Probe, &probe.encode(length))
+    }
+
     /// Lets time pass: does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
         if self.conflicted {

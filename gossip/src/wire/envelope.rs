@@ -57,6 +57,8 @@ pub enum Kind {
     Membership,
     /// The replication engine.
     Engine,
+    /// The driver's question whether a member is reached, or the answer.
+    Probe,
 }
 
 /// Why a datagram was refused. Nothing was touched.
@@ -191,6 +193,7 @@ fn kind_of(code: u8) -> Result<Kind, Refusal> {
     match code {
         0 => Ok(Kind::Membership),
         1 => Ok(Kind::Engine),
+        2 => Ok(Kind::Probe),
         _ => Err(Refusal::Malformed),
     }
 }

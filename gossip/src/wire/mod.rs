@@ -4,9 +4,11 @@
 mod bulk;
 mod envelope;
 mod message;
+mod probe;
 
 pub use bulk::{ANSWER_BYTES_MAX, REQUEST_BYTES_MAX};
 pub(crate) use bulk::{Answer, Fingerprints, Request};
 pub use envelope::{ClusterKey, Envelope, Kind, Refusal};
 pub use message::{Carried, carried};
 pub(crate) use message::{HEAD_BYTES, Message};
+pub use probe::Probe;

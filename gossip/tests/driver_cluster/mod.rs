@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cahoots_gossip::driver::{Changes, Counters, Member, MemberState, Node, NodeConfig};
+use cahoots_gossip::driver::{Changes, Counters, Member, MemberState, Node, NodeConfig, StartError};
 
 /// When to give up on something that has to happen.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
@@ -25,6 +25,20 @@ pub(crate) fn config(name: &str, seeds: &[&Node]) -> NodeConfig {
 
 pub(crate) async fn start(config: NodeConfig) -> Node {
     Node::start(config).await.expect("a free port on loopback")
+}
+
+/// Starts a node where another one was that has been dropped: the port is free as soon as the tasks of that have ended.
+pub(crate) async fn restart(config: NodeConfig) -> Node {
+    let started = async {
+        loop {
+            match Node::start(config.clone()).await {
+                Ok(node) => return node,
+                Err(StartError::AddressInUse { .. }) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    within("the port", started).await
 }
 
 /// `count` nodes that all know each other, the first one the seed of the rest.

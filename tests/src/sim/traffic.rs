@@ -36,7 +36,7 @@ impl World {
             assert_eq!(*self.process(host).engine.store().version_vector(), before, "what is refused leaves no trace");
         }
         match outcome {
-            Ok(Received::Membership(_)) => panic!("nobody sends membership messages here"),
+            Ok(Received::Membership(_) | Received::Probe(_)) => panic!("membership is told by hand here"),
             Ok(_) => assert!(!waiting.damaged, "a damaged datagram was accepted: {:02x?}", waiting.datagram),
             Err(Refusal::UnknownPeer) if !waiting.damaged => self.tally.from_unknown += 1,
             Err(Refusal::OtherReceiver) if !waiting.damaged => self.tally.to_predecessor += 1,

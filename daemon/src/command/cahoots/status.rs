@@ -77,6 +77,7 @@ pub(super) fn write_status(reply: &mut Reply<'_>, account: &mut Account<'_>, mem
         fields.field("datagrams_refused").map_of(|fields| {
             status.counters.refused.iter().for_each(|(reason, value)| fields.count(&reason.to_string(), *value));
         });
+        fields.field("members").map_of(|fields| count_members(fields, members));
         fields.field("peers").array_of(|items| {
             status.peers.iter().for_each(|peer| write_peer(items.one(), peer, members));
         });
@@ -92,6 +93,17 @@ fn write_figures(fields: &mut Fields<'_, '_>, account: &mut Account<'_>, figures
             None => {}
         }
     }
+}
+
+/// How many members, this node among them, are in which state.
+fn count_members(fields: &mut Fields<'_, '_>, members: &[Member]) {
+    let count = |is: fn(&MemberState) -> bool| members.iter().filter(|member| is(&member.state)).count() as u64;
+    fields.count("live", count(|it| matches!(it, MemberState::Live)));
+    fields.count("unreachable", count(|it| matches!(it, MemberState::Unreachable(_))));
+    fields.count("down", count(|it| matches!(it, MemberState::Down)));
+    fields.count("refused", count(|it| matches!(it, MemberState::Refused(_))));
+    let sharing = members.iter().filter(|member| !member.namesakes.is_empty()).count();
+    fields.count("sharing_a_name", sharing as u64);
 }
 
 fn write_peer(reply: &mut Reply<'_>, peer: &PeerStatus, members: &[Member]) {
@@ -153,6 +165,7 @@ pub(super) fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
     for member in members {
         let (state, reason) = match &member.state {
             MemberState::Live => ("live", None),
+            MemberState::Unreachable(path) => ("unreachable", Some(path.to_string())),
             MemberState::Down => ("down", None),
             MemberState::Refused(reason) => ("refused", Some(reason.to_string())),
             // A state this daemon does not know yet.
@@ -168,6 +181,9 @@ pub(super) fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
             fields.text("standing", member.standing.name());
             fields.field("self").boolean(member.is_self);
             fields.field("ready").boolean(member.ready);
+            fields.field("shares_name_with").array_of(|items| {
+                member.namesakes.iter().for_each(|id| items.one().bulk(id.to_string().as_bytes()));
+            });
         });
     }
 }

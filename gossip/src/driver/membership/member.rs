@@ -33,6 +33,9 @@ pub struct Member {
     pub ready: bool,
     /// What it is to those who join.
     pub standing: Standing,
+    /// Other live members, this node among them, that go by the same name. A moment of this is a restart elsewhere, and
+    /// not shown.
+    pub namesakes: Vec<ReplicaId>,
 }
 
 impl Member {
@@ -48,6 +51,8 @@ impl Member {
 pub enum MemberState {
     /// Alive, and a peer (or this node).
     Live,
+    /// Alive by what others tell, and no peer: it does not answer at the address that it announced.
+    Unreachable(BrokenPath),
     /// Was a peer, and has shown no sign of life for the failure timeout.
     Down,
     /// Alive, and not a peer.
@@ -76,16 +81,51 @@ pub enum ForgetError {
     Stopped,
 }
 
+/// What is known of the way between this node and a member that does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BrokenPath {
+    /// It has not been asked for long enough to say.
+    Untried,
+    /// Nothing that it sends to this node's announced address arrives.
+    FromIt,
+    /// What it sends arrives. What is sent to the address that it announced does not, or it does not know this node.
+    ToIt,
+    /// It answers short datagrams and no long ones.
+    Large,
+    /// Another member, or this node, answers at the address that it announced.
+    Displaced,
+}
+
+impl fmt::Display for BrokenPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Untried => "it has not answered yet",
+            Self::FromIt => {
+                "nothing comes back from the address that it announced: is that address right, does a firewall let UDP \
+                 through both ways, and can this node be reached at the address that it announces itself?"
+            }
+            Self::ToIt => {
+                "what it sends arrives here, but it does not answer at the address that it announced: is that address \
+                 right (--advertise), and does a firewall let UDP through to it?"
+            }
+            Self::Large => {
+                "short datagrams are answered and those of full length are not: the MTU of the path is too small, or \
+                 fragments are dropped"
+            }
+            Self::Displaced => {
+                "another node answers at the address that it announced: is that address right (--advertise)?"
+            }
+        })
+    }
+}
+
 /// Why a live member is not used as a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerRefusal {
-    /// It goes by our name.
-    OwnName,
     /// It runs under our replica id: a copied volume, or a restored image.
     OwnId,
-    /// A newer member goes by the same name.
-    DuplicateName,
     /// Another peer runs under the same replica id.
     DuplicateId,
     /// It speaks another version of the protocol.
@@ -105,9 +145,7 @@ pub enum PeerRefusal {
 impl fmt::Display for PeerRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OwnName => f.write_str("it goes by the name of this node"),
             Self::OwnId => f.write_str("it runs under the replica id of this node (a copied volume?)"),
-            Self::DuplicateName => f.write_str("a newer live member goes by the same name"),
             Self::DuplicateId => f.write_str("another live peer runs under the same replica id (a copied volume?)"),
             Self::Protocol { theirs } => write!(f, "it speaks protocol version {theirs}"),
             Self::Limits { theirs } => write!(f, "its limits differ from ours: {theirs}"),
@@ -119,6 +157,6 @@ impl fmt::Display for PeerRefusal {
 impl PeerRefusal {
     /// Whether a restart looks like this for as long as the old incarnation has not been found dead.
     pub(in crate::driver) fn may_be_a_ghost(&self) -> bool {
-        matches!(self, Self::OwnName | Self::OwnId | Self::DuplicateName | Self::DuplicateId)
+        matches!(self, Self::OwnId | Self::DuplicateId)
     }
 }

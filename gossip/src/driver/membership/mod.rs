@@ -2,7 +2,7 @@
 //!
 //! Chitchat finds out who is alive and spreads what everybody announces. Around it stand the things it leaves open:
 //!
-//! - Who counts as a peer is decided by the [`Roster`].
+//! - Who counts as a peer is decided by the [`Roster`], from what chitchat says and from who answers probes (`reach`).
 //! - Seeds and members that went down are asked again for ever, at a low rate, so that a partition heals even when
 //!   everybody believes everybody else dead. Chitchat itself forgets the dead after a grace period.
 //! - A panic inside chitchat, which a hostile message can bring about (it asserts on what peers send), ends only its
@@ -11,7 +11,9 @@
 pub(super) mod announcement;
 pub(super) mod founding;
 pub(super) mod member;
+mod namesakes;
 pub(super) mod pace;
+pub(super) mod reach;
 pub(super) mod roster;
 pub(super) mod seeds;
 pub(super) mod transport;
@@ -233,6 +235,7 @@ impl Membership {
                 self.announce(chitchat).await;
             }
             let recheck_at = [self.roster.recheck_at(), self.founded.settles_at()].into_iter().flatten().min();
+            let ask_at = self.shared.reach().next_at();
             tokio::select! {
                 result = &mut ended => {
                     let error = result.err().map_or_else(|| "no reason given".to_owned(), |error| error.to_string());
@@ -254,6 +257,12 @@ impl Membership {
                 }
                 Ok(()) = self.standing.changed() => self.announce(chitchat).await,
                 Ok(()) = settled.changed() => self.look_for_others(),
+                () = self.shared.reach_changed.notified() => {
+                    if let Some(failure) = self.review(&mut live) {
+                        return Ended::Conflict(failure);
+                    }
+                }
+                () = sleep_until(ask_at) => self.ask(),
                 Ok(()) = self.identity.changed() => {
                     self.announce(chitchat).await;
                     // Whoever goes by the old id is a peer now, or was there first.
@@ -308,7 +317,13 @@ impl Membership {
         let own = self.own_id();
         let seen: Vec<_> =
             live.borrow_and_update().iter().filter(|(id, _)| **id != own).map(|(id, state)| seen(id, state)).collect();
-        let steps = self.roster.update(Instant::now(), &seen);
+        let now = Instant::now();
+        let steps = {
+            let mut reach = self.shared.reach();
+            let steps = self.roster.update(now, &seen, |id, addr| reach.look(id, addr));
+            reach.aim(now, self.roster.to_probe());
+            steps
+        };
         self.compare_foundings(&seen);
         let back = self.announcement.forgotten.iter().any(|it| self.roster.is_up(it.id));
         if back {
@@ -429,6 +444,21 @@ impl Membership {
                 Step::Up { name, id, addr, .. } => tracing::info!(name, %id, %addr, "peer is up"),
                 Step::Down { name, id } => tracing::warn!(name, %id, "peer is down"),
                 Step::Gone { name, id, why } => tracing::info!(name, %id, why, "peer is gone"),
+                Step::Unreachable { name, id, addr, path } => {
+                    self.shared.tally.members_unreachable.add(1);
+                    let own = self.advertised;
+                    tracing::warn!(name, %id, %addr, %own, "a live member is unreachable: {path}");
+                }
+                Step::Shared { name, members } => {
+                    self.shared.tally.names_shared.add(1);
+                    let members: Vec<_> = members.iter().map(|(id, addr)| format!("{id} at {addr}")).collect();
+                    tracing::warn!(
+                        name,
+                        ?members,
+                        "several live members go by one name; all are peers and what they write counts, but a name \
+                         should be one member's: stop what is not wanted, or start it with a --node of its own"
+                    );
+                }
                 Step::Refuse { name, addr, refusal } => {
                     self.shared.tally.members_refused.add(1);
                     tracing::warn!(name, %addr, "refusing a live member as a peer: {refusal}");
@@ -441,7 +471,7 @@ impl Membership {
             for step in steps {
                 match step {
                     Step::Up { id, addr, zone, .. } => replica.peer_up(now, id, addr, Zone::of(zone.as_deref())),
-                    Step::Down { id, .. } => replica.peer_down(now, id),
+                    Step::Down { id, .. } | Step::Unreachable { id, .. } => replica.peer_down(now, id),
                     Step::Gone { id, why, .. } => {
                         replica.peer_gone(id);
                         if why == BY_ORDER {
@@ -450,12 +480,21 @@ impl Membership {
                         }
                     }
                     Step::Standing { id, standing } => replica.peer_standing(now, id, standing),
-                    Step::Refuse { .. } | Step::Conflict { .. } => {}
+                    Step::Refuse { .. } | Step::Shared { .. } | Step::Conflict { .. } => {}
                 }
             }
             // A peer that is back may have acknowledged long ago.
             self.shared.recount(replica);
         });
+    }
+
+    /// Asks members whether they are reached.
+    fn ask(&self) {
+        let (letters, changed) = self.shared.reach().poll(Instant::now());
+        letters.iter().for_each(|letter| self.shared.send_probe(letter));
+        if changed {
+            self.shared.reach_changed.notify_one();
+        }
     }
 
     /// Calls on seeds and members that are down; returns whether there are no peers.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use cahoots_crdt::{Dot, ReplicaId};
 
 use crate::engine::{Now, Replica};
-use crate::wire::{Kind, Message, Refusal};
+use crate::wire::{Kind, Message, Probe, Refusal};
 
 /// For whom a datagram was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Received {
     Engine,
     /// A message of the membership protocol.
     Membership(Vec<u8>),
+    /// A probe for this replica.
+    Probe(Probe),
 }
 
 impl Replica {
@@ -38,6 +40,11 @@ impl Replica {
         let (kind, payload) = self.envelope.unwrap(datagram)?;
         if kind == Kind::Membership {
             return Ok(Received::Membership(payload.into_owned()));
+        }
+        if kind == Kind::Probe {
+            let probe = Probe::decode(&payload).ok_or(Refusal::Malformed)?;
+            let is_ours = probe.receiver == self.id();
+            return if is_ours { Ok(Received::Probe(probe)) } else { Err(Refusal::OtherReceiver) };
         }
         let ((sender, receiver), messages) = Message::decode_all(&payload).ok_or(Refusal::Malformed)?;
         if receiver != self.id() {
