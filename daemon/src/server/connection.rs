@@ -401,8 +401,8 @@ impl Connection {
                 Reply::new(&mut self.output, self.session.protocol).simple("RESET");
             }
             Pause::Leave => {
-                let (replicas, bound) = self.server.drain;
-                let drained = node.hand_over(replicas, bound).await;
+                let farewell = self.server.farewell();
+                let drained = node.hand_over(farewell.replicas, farewell.drain).await;
                 let mut reply = Reply::new(&mut self.output, self.session.protocol);
                 reply.map(2);
                 reply.bulk(b"handed_over");

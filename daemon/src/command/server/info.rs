@@ -75,7 +75,7 @@ fn clients(text: &mut String, exec: &mut Exec<'_>) -> std::fmt::Result {
     let stats = &exec.server.stats;
     lines!(text,
         "connected_clients": stats.clients.load(Relaxed),
-        "maxclients": exec.server.limits.clients_max,
+        "maxclients": exec.server.clients_max.load(Relaxed),
         "blocked_clients": stats.blocked.load(Relaxed),
     )
 }
