@@ -232,6 +232,23 @@ mod tests {
     }
 
     #[test]
+    fn while_keys_change_all_are_opened_and_the_first_seals() {
+        let key = |byte| ClusterKey::new([byte; 32]);
+        let (mut old, mut new, mut changing) = (envelope("c", Some(1)), envelope("c", Some(2)), envelope("c", Some(1)));
+        let overhead = changing.overhead_bytes();
+        changing.set_keys(&key(2), &[key(1)]);
+        assert_eq!(changing.overhead_bytes(), overhead, "what fits a datagram stays the same");
+        let sealed = changing.wrap(Kind::Engine, b"payload");
+        assert!(new.unwrap(&sealed).is_ok());
+        assert_eq!(old.unwrap(&sealed), Err(Refusal::Corrupt));
+        for datagram in [old.wrap(Kind::Engine, b"old"), new.wrap(Kind::Engine, b"new")] {
+            assert!(changing.unwrap(&datagram).is_ok());
+        }
+        changing.set_keys(&key(2), &[]);
+        assert_eq!(changing.unwrap(&old.wrap(Kind::Engine, b"old")), Err(Refusal::Corrupt));
+    }
+
+    #[test]
     fn every_single_bit_flip_and_every_truncation_is_refused() {
         for key in [None, Some(1)] {
             let mut envelope = envelope("c", key);
