@@ -72,7 +72,8 @@ fn server() -> Server {
         stats: Stats::default(),
         durability: crate::state::Durability::default(),
         leave: tokio::sync::Notify::new(),
-        drain: (1, std::time::Duration::ZERO),
+        farewell: std::sync::Mutex::default(),
+        clients_max: std::sync::atomic::AtomicUsize::new(1),
         stopping: std::sync::atomic::AtomicBool::new(false),
     }
 }

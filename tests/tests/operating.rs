@@ -163,7 +163,8 @@ fn the_last_one_exits_with_3_if_somebody_is_down_who_should_have_got_it_or_nothi
     let directory = tempfile::tempdir().expect("a temporary directory");
     let first = Daemon::start(setup(directory.path(), "m", &[], &flags));
     let second = Daemon::start(setup(directory.path(), "n", &[&first], &flags));
-    (first.await_peers(1), second.await_peers(1));
+    first.await_peers(1);
+    second.await_peers(1);
     first.ask("SET k 1");
     assert_eq!(first.client().words("WAIT 1 10000"), Value::Integer(1));
     assert_eq!(second.terminate().code(), Some(0));
@@ -204,7 +205,7 @@ fn two_clusters_that_meet_are_told_of_at_both_once_with_what_to_do() {
         }
         // Whoever joins what has been told of already is not told of it again.
         let c = Daemon::start(setup(directory.path(), "c", &[&a, &b], flags));
-        (a.await_peers(2), b.await_peers(2), c.await_peers(2));
+        [&a, &b, &c].iter().for_each(|daemon| daemon.await_peers(2));
         assert!(!log_of(&c).contains("started apart"), "{}", log_of(&c));
         for daemon in [&a, &b] {
             assert_eq!(log_of(daemon).matches("started apart").count(), 1, "{}", log_of(daemon));

@@ -227,7 +227,8 @@ fn server() -> Server {
         durability: Durability::default(),
         leave: tokio::sync::Notify::new(),
         stopping: std::sync::atomic::AtomicBool::new(false),
-        drain: (1, std::time::Duration::ZERO),
+        farewell: std::sync::Mutex::default(),
+        clients_max: std::sync::atomic::AtomicUsize::new(1),
     }
 }
 

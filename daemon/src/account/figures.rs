@@ -45,7 +45,7 @@ figures! {
 
     // Clients.
     CLIENTS = "connected_clients", Count, "Clients connected now.", |it| some(it.server.stats.clients.load(Relaxed));
-    CLIENTS_MAX = "maxclients", Count, "Clients that may be connected at once.", |it| some(it.server.limits.clients_max);
+    CLIENTS_MAX = "maxclients", Count, "Clients that may be connected at once.", |it| some(it.server.clients_max.load(Relaxed));
     CLIENTS_BLOCKED = "blocked_clients", Count, "Clients that wait for others now.",
         |it| some(it.server.stats.blocked.load(Relaxed));
     CONNECTIONS = "total_connections_received", Count, "Connections accepted since the start.",

@@ -14,6 +14,7 @@ mod leave;
 mod log;
 mod members;
 mod query;
+mod reload;
 mod resp_client;
 mod serve;
 mod status;

@@ -1,9 +1,10 @@
 //! `cahoots serve`: a node from its start to its farewell.
 
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
@@ -12,10 +13,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
-use super::{CliResult, EXIT_ID_IN_USE, EXIT_NOT_HANDED_OVER, EXIT_NOT_KEPT, EXIT_STORAGE, disk, log, print};
-use crate::config::{Config, Flags, read_key};
+use super::reload::Reloader;
+use super::{CliResult, EXIT_ID_IN_USE, EXIT_NOT_HANDED_OVER, EXIT_NOT_KEPT, EXIT_STORAGE, disk, log, print, reload};
+use crate::config::{Config, Flags};
 use crate::server::{LINGER_LOOK, Linger, Listeners};
-use crate::state::{Durability, Server, Stats};
+use crate::state::{Durability, Farewell, Server, Stats};
 use crate::storage::StorageError;
 use cahoots_gossip::driver::{Node, NodeConfig, NodeFailure};
 use cahoots_gossip::wire::ClusterKey;
@@ -25,17 +27,19 @@ const OTHER_FILES: u64 = 32;
 
 pub(super) fn serve(flags: Flags, matches: &ArgMatches) -> CliResult {
     let started = Instant::now();
-    let mut config = Config::resolve(flags, matches)?;
-    log::start(config.log_format.value, config.log_level.value);
-    config.limits.clients_max = clients_with_files(config.limits.clients_max);
+    let config = Config::resolve(flags.clone(), matches)?;
+    let level = log::start(config.log_format.value, config.log_level.value);
+    let keys = reload::keys(config.key_file.value.as_deref())?;
+    let reloader = Reloader { flags, matches, config: config.clone(), keys, level };
     // One thread: connections, gossip and the replica share its cache, and commands run one after the other anyway.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run(config, started))
+    runtime.block_on(run(config, reloader, started))
 }
 
-async fn run(config: Config, started: Instant) -> CliResult {
+async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> CliResult {
     // Before anything exists that a signal would have to undo.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut stop = async || {
         tokio::select! {
             _ = terminate.recv() => SIGTERM,
@@ -45,10 +49,9 @@ async fn run(config: Config, started: Instant) -> CliResult {
     // First the socket: that it is taken is the commonest reason not to start, and nobody in the cluster need hear of it.
     let mode = config.socket_mode.value.bits();
     let listeners = Listeners::bind(config.socket.value.clone(), mode, config.tcp.value)?;
-    let node = Node::asleep(node_config(&config)?).await?;
+    let node = Node::asleep(node_config(&config, reloader.keys.as_deref())).await?;
     let disk = disk::Disk::new(&config);
-    let linger_bound = Duration::from_millis(config.linger_ms.value);
-    let (replicas, bound) = (config.drain_replicas.value, Duration::from_millis(config.drain_ms.value));
+    let farewell = Mutex::new(reload::farewell(&config));
     let server = Arc::new(Server {
         node: config.node.value,
         cluster: config.cluster.value,
@@ -61,7 +64,8 @@ async fn run(config: Config, started: Instant) -> CliResult {
         stats: Stats::default(),
         durability: disk.as_ref().map_or_else(Durability::default, |_| Durability::of_a_directory()),
         leave: Notify::new(),
-        drain: (replicas, bound),
+        farewell,
+        clients_max: AtomicUsize::new(clients_with_files(config.limits.clients_max)),
         stopping: AtomicBool::new(false),
     });
 
@@ -88,14 +92,18 @@ async fn run(config: Config, started: Instant) -> CliResult {
                 never = remember => match never {},
             })
         };
+        let mut reloads = pin!(reloader.reload_when_told(&mut hangup, &node, &server));
         end = tokio::select! {
+            never = &mut reloads => match never {},
             reason = stop() => End::Stopped(reason),
             failure = node.failed() => End::Failed(failure),
             ended = live => ended.unwrap_or_else(End::NoStorage),
         };
         // Who types ^C, or sends the order by a command, waits for the end. A process that is loading serves nobody.
+        let linger_bound = server.farewell().linger;
         if matches!(end, End::Stopped(SIGTERM)) && !linger_bound.is_zero() && !server.durability.is_loading() {
             tokio::select! {
+                never = &mut reloads => match never {},
                 () = linger(&node, &server, linger_bound) => {}
                 reason = stop() => info!(reason, "serving no longer"),
                 () = server.leave.notified() => info!(reason = "CAHOOTS LEAVE", "serving no longer"),
@@ -116,12 +124,13 @@ async fn run(config: Config, started: Instant) -> CliResult {
         End::Failed(failure) => return Ok(explain(&failure)),
     };
     info!(reason, "stopping");
+    let Farewell { replicas, drain, .. } = server.farewell();
     // Whoever left in good order is no member any more. If that is everybody, or nobody was ever there, this is the last
     // node of a planned stop, or the only one; on the disk of the last one is everything.
     let nobody_else = || node.members().iter().all(|member| member.is_self) && (met.load(Relaxed) || !awaited);
     let last_with_disk = || disk.is_some() && nobody_else();
     // Then there is nobody to wait for either.
-    let bound = if last_with_disk() { Duration::ZERO } else { bound };
+    let bound = if last_with_disk() { Duration::ZERO } else { drain };
     let drained = tokio::select! {
         drained = node.shutdown_after(replicas, bound) => Some(drained),
         // Asked twice: whoever asks knows what it may cost.
@@ -212,7 +221,7 @@ fn explain(failure: &NodeFailure) -> ExitCode {
     }
 }
 
-fn node_config(config: &Config) -> Result<NodeConfig, Box<dyn std::error::Error + Send + Sync>> {
+fn node_config(config: &Config, keys: Option<&[ClusterKey]>) -> NodeConfig {
     let mut node = NodeConfig::new(config.node.value.clone(), config.listen.value);
     node.advertise = config.advertise.value;
     node.bulk_listen = config.bulk_listen.value;
@@ -227,8 +236,10 @@ fn node_config(config: &Config) -> Result<NodeConfig, Box<dyn std::error::Error 
     }
     node.insecure = config.insecure.value;
     node.replica.cluster.clone_from(&config.cluster.value);
-    node.replica.key = config.key_file.value.as_deref().map(read_key).transpose()?.map(ClusterKey::new);
-    Ok(node)
+    if let Some([first, others @ ..]) = keys {
+        (node.replica.key, node.replica.other_keys) = (Some(first.clone()), others.to_vec());
+    }
+    node
 }
 
 /// Says where clients connect, for the person who typed `serve` and for scripts that wait for the first line.
@@ -251,7 +262,7 @@ fn shell_word(path: &Path) -> String {
 }
 
 /// How many clients there are files for, after asking for as many as allowed; at most `wanted`.
-fn clients_with_files(wanted: usize) -> usize {
+pub(super) fn clients_with_files(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let needed = (wanted as u64).saturating_add(OTHER_FILES);
     let Some(current) = limit.current.filter(|&current| current < needed) else { return wanted };

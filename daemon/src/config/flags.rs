@@ -123,7 +123,7 @@ pub struct Flags {
     #[arg(long, env = "CAHOOTS_TCP", value_name = "ADDRESS")]
     pub tcp: Option<SocketAddr>,
 
-    /// File with the cluster's key: 64 hex digits or 32 bytes, readable by its owner and at most by a group of
+    /// File with the cluster's key, or one a line while keys are changed, of which the first seals: 64 hex digits or 32 bytes, readable by its owner and at most by a group of
     /// this process
     #[arg(long, env = "CAHOOTS_KEY_FILE", value_name = "FILE")]
     pub key_file: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! The file with the cluster's key.
+//! The file with the cluster's key; with several, while the members of a cluster change theirs one after the other.
 //!
 //! Whoever reads it can read and write the whole cluster, so a file that strangers may read, or anybody but its owner
 //! may change, is refused: a warning would be one more line in a log. A group that this process is in may read it: that
@@ -14,8 +14,11 @@ use thiserror::Error;
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
-/// More than any spelling of a key has.
-const FILE_BYTES_MAX: u64 = 256;
+/// More than any spelling of so many keys has, with a word on each.
+const FILE_BYTES_MAX: u64 = 4 << 10;
+/// Keys in one file: the old and the new one, and room for a change that begins before another has ended. What none
+/// before it opens is tried with each.
+const KEYS_MAX: usize = 4;
 
 /// Why there is no key.
 #[derive(Debug, Error)]
@@ -43,7 +46,8 @@ pub enum KeyFileError {
     },
     /// It holds something else.
     #[error(
-        "the key file {path:?} must hold 64 hex digits or 32 bytes, nothing else; `cahoots keygen --out FILE` makes one"
+        "the key file {path:?} must hold 64 hex digits or 32 bytes, nothing else, or up to 4 lines of 64 different hex digits \
+         while a key is changed; `cahoots keygen --out FILE` makes one"
     )]
     NotAKey {
         /// The file.
@@ -103,11 +107,11 @@ fn own_groups() -> io::Result<Vec<u32>> {
     Ok(all.map(rustix::process::Gid::as_raw).collect())
 }
 
-/// Reads the key in `path`.
+/// Reads the keys in `path`, one at least: the first seals, all open.
 ///
 /// # Errors
 /// See [`KeyFileError`].
-pub fn read_key(path: &Path) -> Result<[u8; KEY_BYTES], KeyFileError> {
+pub fn read_keys(path: &Path) -> Result<Vec<[u8; KEY_BYTES]>, KeyFileError> {
     let io = |source| KeyFileError::Io { action: "read", path: path.to_owned(), source };
     let file = File::open(path).map_err(io)?;
     // Of the file that is open, not of what has the name by now.
@@ -135,11 +139,24 @@ pub fn write_key(path: &Path, hex: &str) -> Result<(), KeyFileError> {
     written.map_err(|source| KeyFileError::Io { action: "write", path: path.to_owned(), source })
 }
 
-fn parse(bytes: &[u8]) -> Option<[u8; KEY_BYTES]> {
+fn parse(bytes: &[u8]) -> Option<Vec<[u8; KEY_BYTES]>> {
     if let Ok(raw) = bytes.try_into() {
-        return Some(raw);
+        return Some(vec![raw]);
     }
-    let digits = bytes.trim_ascii();
+    let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let mut keys = Vec::new();
+    for line in lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")) {
+        let key = parse_digits(line)?;
+        // Twice the same is a mistake: a key that was to be another.
+        if keys.contains(&key) || keys.len() == KEYS_MAX {
+            return None;
+        }
+        keys.push(key);
+    }
+    Some(keys).filter(|keys| !keys.is_empty())
+}
+
+fn parse_digits(digits: &[u8]) -> Option<[u8; KEY_BYTES]> {
     if digits.len() != 2 * KEY_BYTES || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
@@ -159,10 +176,22 @@ mod tests {
         let hex = "00ff".repeat(16);
         let key: [u8; 32] = std::array::from_fn(|at| if at % 2 == 0 { 0 } else { 0xff });
         for spelling in [hex.clone(), format!("{hex}\n"), hex.to_uppercase()] {
-            assert_eq!(parse(spelling.as_bytes()), Some(key), "{spelling:?}");
+            assert_eq!(parse(spelling.as_bytes()), Some(vec![key]), "{spelling:?}");
         }
-        assert_eq!(parse(&key), Some(key));
+        assert_eq!(parse(&key), Some(vec![key]));
         for wrong in ["", "00", &hex[1..], &format!("{hex}0"), &"zz".repeat(32), &"é".repeat(17)] {
+            assert_eq!(parse(wrong.as_bytes()), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn several_keys_stand_on_a_line_each_and_the_first_is_the_first() {
+        let line = |digit: &str| digit.repeat(64);
+        let text = format!("# since March\n{}\n\n  {}\r\n", line("b"), line("a"));
+        assert_eq!(parse(text.as_bytes()), Some(vec![[0xbb; 32], [0xaa; 32]]));
+        let twice = format!("{}\n{}\n", line("a"), line("a"));
+        let many: String = ["1", "2", "3", "4", "5"].map(|digit| line(digit) + "\n").concat();
+        for wrong in [twice, many, format!("{}\nnot a key\n", line("a")), "# nothing\n".into()] {
             assert_eq!(parse(wrong.as_bytes()), None, "{wrong:?}");
         }
     }
@@ -194,10 +223,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         write_key(&path, &"00ff".repeat(16)).unwrap();
-        assert!(read_key(&path).is_ok());
+        assert!(read_keys(&path).is_ok());
         for (mode, remedy) in [(0o620, "chmod 640"), (0o604, "chmod 600"), (0o601, "chmod 600")] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let refusal = read_key(&path).unwrap_err().to_string();
+            let refusal = read_keys(&path).unwrap_err().to_string();
             assert!(refusal.contains(&format!("{mode:04o}")) && refusal.contains(remedy), "{refusal}");
         }
         assert!(matches!(write_key(&path, ""), Err(KeyFileError::Io { .. })), "an existing key is not overwritten");

@@ -19,7 +19,7 @@ use thiserror::Error;
 
 pub use file::FileError;
 pub use flags::{Flags, Locate};
-pub use key_file::{Access, KeyFileError, read_key, write_key};
+pub use key_file::{Access, KeyFileError, read_keys, write_key};
 pub use value::{LogFormat, LogLevel, Seconds, SocketMode};
 
 use crate::server::default_socket;
@@ -261,9 +261,35 @@ impl Config {
         }
     }
 
+    /// What differs in `other`: the names of settings, what they are here and what they are there.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
+        let split = |line: &str| match line.split_once(" = ") {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => (line.trim_start_matches("# ").trim_end_matches(" is not set").to_owned(), "not set".to_owned()),
+        };
+        let (here, there) = (self.lines().0, other.lines().0);
+        let pairs = here.iter().zip(&there).map(|((here, _), (there, _))| (split(here), split(there)));
+        pairs.filter(|(here, there)| here != there).map(|((name, was), (_, is))| (name, was, is)).collect()
+    }
+
     /// The configuration as a file that would give the same one, each line with its source behind it.
     #[must_use]
     pub fn to_toml(&self) -> String {
+        let (lines, settings) = self.lines();
+        let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0);
+        let mut whole = String::new();
+        for (at, (line, source)) in lines.iter().enumerate() {
+            if at == settings {
+                whole.push_str("\n[limits]\n");
+            }
+            whole.push_str(&format!("{line:width$}  # {source}\n"));
+        }
+        whole
+    }
+
+    /// A line for each setting, always in the same order, with its source; and how many of them come before the limits.
+    fn lines(&self) -> (Vec<(String, String)>, usize) {
         let mut lines = Vec::new();
         let mut line = |name: &str, value: Option<toml::Value>, source: &Source| {
             // What is not set has no line in a file, but it is worth knowing that it could be.
@@ -312,15 +338,7 @@ impl Config {
             };
             lines.push((format!("{name} = {value}"), source.to_string()));
         }
-        let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0);
-        let mut whole = String::new();
-        for (at, (line, source)) in lines.iter().enumerate() {
-            if at == settings {
-                whole.push_str("\n[limits]\n");
-            }
-            whole.push_str(&format!("{line:width$}  # {source}\n"));
-        }
-        whole
+        (lines, settings)
     }
 }
 

@@ -132,7 +132,7 @@ impl Doorman<'_> {
     fn admit(&mut self, socket: OwnedFd, from: &str, to: &str) {
         let stats = &self.server.stats;
         let id = stats.connections.fetch_add(1, Relaxed) + 1;
-        if stats.clients.load(Relaxed) >= self.server.limits.clients_max {
+        if stats.clients.load(Relaxed) >= self.server.clients_max.load(Relaxed) {
             stats.rejected.fetch_add(1, Relaxed);
             // One attempt: a fresh socket takes a line, and nobody waits for this client.
             let _ = rustix::net::send(&socket, b"-ERR max number of clients reached\r\n", SendFlags::NOSIGNAL);

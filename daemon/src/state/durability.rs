@@ -69,7 +69,7 @@ impl Durability {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
     use crate::command::Batch;
@@ -92,7 +92,8 @@ mod tests {
             stats: Stats::default(),
             durability,
             leave: tokio::sync::Notify::new(),
-            drain: (1, Duration::ZERO),
+            farewell: std::sync::Mutex::default(),
+            clients_max: std::sync::atomic::AtomicUsize::new(1),
             stopping: AtomicBool::new(false),
         }
     }

@@ -7,7 +7,9 @@ mod stats;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 pub use durability::Durability;
 pub use limits::Limits;
@@ -39,8 +41,29 @@ pub struct Server {
     pub durability: Durability,
     /// Told when a client asks this node to leave.
     pub leave: tokio::sync::Notify,
-    /// How many replicas must have everything before it does, and how long it waits for them.
-    pub drain: (usize, std::time::Duration),
+    /// How it stops.
+    pub farewell: Mutex<Farewell>,
+    /// How many clients may be connected.
+    pub clients_max: AtomicUsize,
     /// Set once the daemon was told to stop, while it still serves: nobody should begin to rely on it.
-    pub stopping: std::sync::atomic::AtomicBool,
+    pub stopping: AtomicBool,
+}
+
+/// How a daemon stops. May change while it runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Farewell {
+    /// How long clients are served after the order.
+    pub linger: Duration,
+    /// How many replicas must have everything.
+    pub replicas: usize,
+    /// How long it waits for them.
+    pub drain: Duration,
+}
+
+impl Server {
+    /// How it stops, as of now.
+    #[must_use]
+    pub fn farewell(&self) -> Farewell {
+        *self.farewell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -30,6 +30,7 @@ use super::timer::Timer;
 use crate::Zone;
 use crate::engine::{Ask, Now, Readiness, ReadyReason, Replica};
 use crate::store::{Store, Writer};
+use crate::wire::ClusterKey;
 
 /// How long a hand-over that is complete waits for those who were not asked for to say that they have everything, too.
 const OTHERS_TIME: Duration = Duration::from_millis(50);
@@ -394,6 +395,20 @@ impl Node {
         let mut failure = self.shared().failure.subscribe();
         let failure = failure.wait_for(Option::is_some).await.expect("the sender lives as long as this node");
         failure.clone().expect("it was just looked at")
+    }
+
+    /// Changes the cluster's keys: seals and shows `key` from now on, accepts it and `others`, on both ports. A cluster changes
+    /// its key member by member without a gap: first every member accepts the new one, then every member seals by it and
+    /// still accepts the old one, then that is left out. Says whether it was done: a node that was started without a
+    /// key goes on without one.
+    pub fn set_keys(&self, key: &ClusterKey, others: &[ClusterKey]) -> bool {
+        if !self.with(|replica, _| replica.set_keys(key, others)) {
+            return false;
+        }
+        if let Some(bulk) = &*self.handle.bulk.lock().unwrap_or_else(PoisonError::into_inner) {
+            bulk.set_keys(key, others);
+        }
+        true
     }
 
     /// Forgets the members that are down and go by this name or id (16 hex digits), here and at all live members; says how

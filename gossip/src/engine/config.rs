@@ -2,7 +2,9 @@
 
 use super::repair::versions::ENTRIES_MAX;
 use super::spread::relay::{RELAY_ABOVE, RELAY_FANOUT, RELAY_ZONES_FANOUT};
-use crate::wire::ClusterKey;
+use cahoots_crdt::ReplicaId;
+
+use crate::wire::{ClusterKey, Envelope};
 use crate::{Limits, Zone};
 
 /// A reading of both clocks, taken by whoever drives the engine.
@@ -22,6 +24,9 @@ pub struct ReplicaConfig {
     pub cluster: String,
     /// The cluster's secret; with one, every datagram is sealed.
     pub key: Option<ClusterKey>,
+    /// Further keys by which datagrams may be sealed, while the members of a cluster change theirs one after the other. Each
+    /// costs an attempt for a datagram that none before it opens, so they should be few.
+    pub other_keys: Vec<ClusterKey>,
     /// With a key: a number drawn at random for this start. Nonces are made of it, the replica's id and a counter, so
     /// that a replica that continues under its id after a restart repeats none.
     pub nonce_salt: u64,
@@ -90,11 +95,23 @@ pub struct ReplicaConfig {
     pub patience_us: u64,
 }
 
+impl ReplicaConfig {
+    /// What wraps and unwraps the datagrams of a replica under this id.
+    pub(in crate::engine) fn envelope(&self, id: ReplicaId) -> Envelope {
+        let mut envelope = Envelope::new(&self.cluster, self.key.as_ref(), id, self.nonce_salt);
+        if let Some(key) = &self.key {
+            envelope.set_keys(key, &self.other_keys);
+        }
+        envelope
+    }
+}
+
 impl Default for ReplicaConfig {
     fn default() -> Self {
         Self {
             cluster: "cahoots".into(),
             key: None,
+            other_keys: Vec::new(),
             nonce_salt: 0,
             limits: Limits::default(),
             datagram_bytes_max: 1200,

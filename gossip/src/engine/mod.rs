@@ -31,7 +31,7 @@ use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 
 use crate::Zone;
 use crate::store::{Change, Store, Writer};
-use crate::wire::{Envelope, Message};
+use crate::wire::{ClusterKey, Envelope, Message};
 use life::ballots::Departed;
 use life::clock::WallClock;
 use life::hand_over::HandOver;
@@ -147,7 +147,7 @@ impl Replica {
     /// An empty replica that mints its events as `id`, which must never have been used before.
     #[must_use]
     pub fn new(config: ReplicaConfig, id: ReplicaId, now: Now) -> Self {
-        let envelope = Envelope::new(&config.cluster, config.key.as_ref(), id, config.nonce_salt);
+        let envelope = config.envelope(id);
         let window_bytes_max = spread::transmit::event_bytes_max(&config, &envelope);
         Self {
             store: Store::new(id, config.limits.clone(), window_bytes_max),
@@ -375,6 +375,17 @@ impl Replica {
     pub fn seal_probe(&mut self, probe: &crate::wire::Probe, bytes: usize) -> Vec<u8> {
         let length = bytes.saturating_sub(self.envelope.overhead_bytes());
         self.envelope.wrap(crate::wire::Kind::Probe, &probe.encode(length))
+    }
+
+    /// Seals datagrams by `key` from now on, and opens those that are sealed by it or one of `others`. Does nothing, and says
+    /// so, to a replica that was started without a key: its peers would take it for a stranger.
+    pub fn set_keys(&mut self, key: &ClusterKey, others: &[ClusterKey]) -> bool {
+        if self.config.key.is_none() {
+            return false;
+        }
+        (self.config.key, self.config.other_keys) = (Some(key.clone()), others.to_vec());
+        self.envelope.set_keys(key, others);
+        true
     }
 
     /// Lets time pass: does what is due.

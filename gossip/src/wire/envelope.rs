@@ -98,6 +98,8 @@ pub enum Refusal {
 pub struct Envelope {
     cluster: u64,
     cipher: Option<XChaCha20Poly1305>,
+    /// Of further keys that are opened, and seal nothing.
+    others: Vec<XChaCha20Poly1305>,
     sender: ReplicaId,
     salt: u64,
     /// Of the next nonce.
@@ -110,7 +112,14 @@ impl Envelope {
     #[must_use]
     pub fn new(cluster: &str, key: Option<&ClusterKey>, sender: ReplicaId, salt: u64) -> Self {
         let cipher = key.map(|key| XChaCha20Poly1305::new(&key.0.into()));
-        Self { cluster: xxh3_64(cluster.as_bytes()), cipher, sender, salt, counter: 0 }
+        Self { cluster: xxh3_64(cluster.as_bytes()), cipher, others: Vec::new(), sender, salt, counter: 0 }
+    }
+
+    /// Seals by `key` from now on, and opens what is sealed by it or by one of `others`. The nonces go on, so this may be
+    /// a key that was used before.
+    pub fn set_keys(&mut self, key: &ClusterKey, others: &[ClusterKey]) {
+        let cipher = |key: &ClusterKey| XChaCha20Poly1305::new(&key.0.into());
+        (self.cipher, self.others) = (Some(cipher(key)), others.iter().map(cipher).collect());
     }
 
     /// How many bytes [`Envelope::wrap`] adds to a payload.
@@ -181,8 +190,10 @@ impl Envelope {
             return Ok((kind_of(*kind)?, Cow::Borrowed(payload)));
         };
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(Refusal::Foreign)?;
-        let sealed = Payload { msg: sealed, aad: header };
-        let mut plain = cipher.decrypt(&XNonce::from(*nonce), sealed).map_err(|_| Refusal::Corrupt)?;
+        let nonce = XNonce::from(*nonce);
+        let mut ciphers = std::iter::once(cipher).chain(&self.others);
+        let opened = ciphers.find_map(|cipher| cipher.decrypt(&nonce, Payload { msg: sealed, aad: header }).ok());
+        let mut plain = opened.ok_or(Refusal::Corrupt)?;
         let kind = kind_of(*plain.first().ok_or(Refusal::Malformed)?)?;
         plain.remove(0);
         Ok((kind, Cow::Owned(plain)))
@@ -221,6 +232,23 @@ mod tests {
             assert_eq!(datagram.len(), 7 + envelope.overhead_bytes());
             assert_eq!(envelope.unwrap(&datagram), Ok((Kind::Engine, b"payload"[..].into())));
         }
+    }
+
+    #[test]
+    fn while_keys_change_all_are_opened_and_the_first_seals() {
+        let key = |byte| ClusterKey::new([byte; 32]);
+        let (mut old, mut new, mut changing) = (envelope("c", Some(1)), envelope("c", Some(2)), envelope("c", Some(1)));
+        let overhead = changing.overhead_bytes();
+        changing.set_keys(&key(2), &[key(1)]);
+        assert_eq!(changing.overhead_bytes(), overhead, "what fits a datagram stays the same");
+        let sealed = changing.wrap(Kind::Engine, b"payload");
+        assert!(new.unwrap(&sealed).is_ok());
+        assert_eq!(old.unwrap(&sealed), Err(Refusal::Corrupt));
+        for datagram in [old.wrap(Kind::Engine, b"old"), new.wrap(Kind::Engine, b"new")] {
+            assert!(changing.unwrap(&datagram).is_ok());
+        }
+        changing.set_keys(&key(2), &[]);
+        assert_eq!(changing.unwrap(&old.wrap(Kind::Engine, b"old")), Err(Refusal::Corrupt));
     }
 
     #[test]

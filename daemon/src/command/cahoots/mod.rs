@@ -108,8 +108,8 @@ fn accept(_: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
 
 /// Answers once everything is handed over. The daemon stops when the answer is sent: that is the second wait.
 fn leave(ctx: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Outcome {
-    let (replicas, bound) = ctx.server.drain;
-    let hand_over = move |node: Node, _| async move { node.hand_over(replicas, bound).await };
+    let farewell = ctx.server.farewell();
+    let hand_over = move |node: Node, _| async move { node.hand_over(farewell.replicas, farewell.drain).await };
     Ok(Flow::Wait(Wait::new(hand_over, |_, drained: Drained, reply| {
         reply.map_of(|fields| {
             fields.field("handed_over").boolean(drained.handed_over);

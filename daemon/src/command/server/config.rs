@@ -1,5 +1,7 @@
 //! CONFIG GET: the parameters of Redis that clients ask for, and what is true of them here.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::{Args, Context, Flow, Outcome, Reply};
 use crate::command::glob;
 use crate::state::Server;
@@ -21,7 +23,7 @@ fn parameters(server: &Server) -> [(&'static str, String); 9] {
     [
         ("appendonly", "no".to_owned()),
         ("databases", "1".to_owned()),
-        ("maxclients", limits.clients_max.to_string()),
+        ("maxclients", server.clients_max.load(Relaxed).to_string()),
         ("maxmemory", "0".to_owned()),
         ("port", server.tcp.map_or(0, |address| address.port()).to_string()),
         ("proto-max-bulk-len", limits.frame.bulk_bytes_max.to_string()),

@@ -7,12 +7,12 @@ use std::time::Duration;
 use cahoots_crdt::ReplicaId;
 use quinn::Connection;
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::identity::SERVER_NAME;
-use super::{HEAD_BYTES, NodeConfig, STRIDE_BYTES, Shared, Strides, long_stride};
+use super::{HEAD_BYTES, Keys, NodeConfig, STRIDE_BYTES, Shared, Strides, long_stride};
 use crate::driver::counters::Throttle;
 use crate::engine::Ask;
 use crate::wire::Answer;
@@ -32,6 +32,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
 pub(super) struct Carrier {
     shared: Arc<Shared>,
     endpoint: quinn::Endpoint,
+    keys: watch::Receiver<Arc<Keys>>,
     /// How long a stream may stand still.
     patience: Duration,
     /// Of all answers under way together, in units.
@@ -67,10 +68,16 @@ enum Failure {
 }
 
 impl Carrier {
-    pub(super) fn new(shared: Arc<Shared>, endpoint: quinn::Endpoint, config: &NodeConfig) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        endpoint: quinn::Endpoint,
+        keys: watch::Receiver<Arc<Keys>>,
+        config: &NodeConfig,
+    ) -> Self {
         Self {
             shared,
             endpoint,
+            keys,
             patience: config.bulk_patience,
             memory: Semaphore::new(units(config.bulk_bytes_max)),
             bytes_max: config.bulk_bytes_max,
@@ -171,11 +178,12 @@ impl Carrier {
     async fn connection(&self, peer: ReplicaId) -> Result<Connection, Failure> {
         let slot = self.slot(peer);
         let mut slot = slot.lock().await;
-        if let Some(open) = slot.as_ref().filter(|it| is_open(it)) {
+        let keys = Arc::clone(&self.keys.borrow());
+        if let Some(open) = slot.as_ref().filter(|it| is_open(it) && keys.identity.knows(it)) {
             return Ok(open.clone());
         }
-        let connection =
-            self.endpoint.connect(self.shared.bulk_address(peer).ok_or(Failure::NoAddress)?, SERVER_NAME)?.await?;
+        let address = self.shared.bulk_address(peer).ok_or(Failure::NoAddress)?;
+        let connection = self.endpoint.connect_with(keys.client.clone(), address, SERVER_NAME)?.await?;
         self.shared.tally.bulk_connections_made.add(1);
         *slot = Some(connection.clone());
         Ok(connection)

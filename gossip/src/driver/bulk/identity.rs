@@ -6,6 +6,9 @@
 //! connections are agreed on anew for each (ephemeral Diffie-Hellman): who comes by the cluster key later cannot read
 //! what was recorded before.
 //!
+//! While members change their keys one after the other, a member shows the pair of the key it seals by and accepts those of
+//! all keys it opens. A connection whose other end has shown one that is accepted no longer is closed.
+//!
 //! Without a cluster key the pair is derived from the cluster's name. That keeps clusters on one machine apart and is no
 //! secret; a node without a key listens on loopback only, unless it was told to be insecure.
 
@@ -39,7 +42,7 @@ const INCOMING_MAX: usize = 64;
 /// What such a connection may have sent.
 const INCOMING_BYTES_MAX: u64 = 16 << 10;
 
-/// The key pair of a cluster, in the forms TLS wants.
+/// The key pair by which a member shows itself, and those by which it knows others, in the forms TLS wants.
 pub(super) struct Identity {
     provider: Arc<CryptoProvider>,
     key: Arc<CertifiedKey>,
@@ -48,16 +51,27 @@ pub(super) struct Identity {
 
 impl Identity {
     /// The identity of the members of this cluster.
-    pub(super) fn of(cluster: &str, key: Option<&ClusterKey>) -> Self {
+    pub(super) fn of(cluster: &str, key: Option<&ClusterKey>, others: &[ClusterKey]) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let der = [&PKCS8_HEAD[..], &seed(cluster, key)].concat();
-        let key = rustls::crypto::ring::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(der));
-        let key = key.expect("any 32 bytes are an Ed25519 private key");
-        let public = key.public_key().expect("the public half follows from the private one").to_vec();
-        debug_assert!(public.windows(ED25519.len()).any(|part| part == &ED25519[..]));
-        let key = Arc::new(CertifiedKey::new(vec![CertificateDer::from(public.clone())], key));
+        let pair = |key: Option<&ClusterKey>| {
+            let der = [&PKCS8_HEAD[..], &seed(cluster, key)].concat();
+            let key = rustls::crypto::ring::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(der));
+            let key = key.expect("any 32 bytes are an Ed25519 private key");
+            let public = key.public_key().expect("the public half follows from the private one").to_vec();
+            debug_assert!(public.windows(ED25519.len()).any(|part| part == &ED25519[..]));
+            (key, public)
+        };
+        let (key, shown) = pair(key);
+        let public = [shown.clone()].into_iter().chain(others.iter().map(|key| pair(Some(key)).1)).collect();
+        let key = Arc::new(CertifiedKey::new(vec![CertificateDer::from(shown)], key));
         let members = Arc::new(Members { public, algorithms: provider.signature_verification_algorithms });
         Self { provider, key, members }
+    }
+
+    /// Whether the other end of a connection has shown a key that is accepted.
+    pub(super) fn knows(&self, connection: &quinn::Connection) -> bool {
+        let shown = connection.peer_identity().and_then(|it| it.downcast::<Vec<CertificateDer<'static>>>().ok());
+        shown.and_then(|it| it.first().map(|first| self.members.check(first, &[]).is_ok())).unwrap_or(false)
     }
 
     pub(super) fn server_config(&self, transport: Arc<TransportConfig>) -> quinn::ServerConfig {
@@ -121,17 +135,17 @@ fn seed(cluster: &str, key: Option<&ClusterKey>) -> [u8; 32] {
     seed
 }
 
-/// Accepts the one public key of the cluster, as a server's and as a client's.
+/// Accepts the public keys of the cluster, as a server's and as a client's: one, but for the time of a change.
 #[derive(Debug)]
 struct Members {
-    /// As it travels: a `SubjectPublicKeyInfo`.
-    public: Vec<u8>,
+    /// As they travel: each a `SubjectPublicKeyInfo`. The own one first.
+    public: Vec<Vec<u8>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Members {
     fn check(&self, shown: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Result<(), Error> {
-        if **shown == *self.public && others.is_empty() {
+        if self.public.iter().any(|public| **shown == **public) && others.is_empty() {
             Ok(())
         } else {
             Err(Error::InvalidCertificate(rustls::CertificateError::ApplicationVerificationFailure))
@@ -237,7 +251,7 @@ impl ClientCertVerifier for Members {
 /// A client that takes any server and shows a key that no cluster has.
 #[cfg(test)]
 pub(super) fn credulous_client() -> quinn::ClientConfig {
-    let nobody = Identity::of("nobody", None);
+    let nobody = Identity::of("nobody", None, &[]);
     let transport = Arc::new(TransportConfig::default());
     nobody.client_config_with(transport, Arc::new(tests::AnyServer(nobody.members.algorithms)))
 }
@@ -290,7 +304,7 @@ mod tests {
 
     fn public(cluster: &str, key: Option<u8>) -> Vec<u8> {
         let key = key.map(|byte| ClusterKey::new([byte; 32]));
-        Identity::of(cluster, key.as_ref()).members.public.clone()
+        Identity::of(cluster, key.as_ref(), &[]).members.public[0].clone()
     }
 
     #[test]
@@ -316,10 +330,22 @@ mod tests {
 
     #[test]
     fn only_the_clusters_own_key_is_accepted() {
-        let (mine, other) = (Identity::of("c", None), Identity::of("d", None));
-        let shown = |identity: &Identity| CertificateDer::from(identity.members.public.clone());
+        let (mine, other) = (Identity::of("c", None, &[]), Identity::of("d", None, &[]));
+        let shown = |identity: &Identity| CertificateDer::from(identity.members.public[0].clone());
         assert!(mine.members.check(&shown(&mine), &[]).is_ok());
         assert!(mine.members.check(&shown(&other), &[]).is_err());
         assert!(mine.members.check(&shown(&mine), &[shown(&mine)]).is_err());
+    }
+
+    #[test]
+    fn while_keys_change_those_of_before_and_after_are_accepted_and_the_first_is_shown() {
+        let (old, new) = (ClusterKey::new([1; 32]), ClusterKey::new([2; 32]));
+        let changing = Identity::of("c", Some(&new), std::slice::from_ref(&old));
+        assert_eq!(changing.members.public, [public("c", Some(2)), public("c", Some(1))]);
+        assert_eq!(changing.key.cert[0].as_ref(), public("c", Some(2)));
+        for (key, accepted) in [(1, true), (2, true), (3, false)] {
+            let shown = CertificateDer::from(public("c", Some(key)));
+            assert_eq!(changing.members.check(&shown, &[]).is_ok(), accepted, "{key}");
+        }
     }
 }

@@ -29,13 +29,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use quinn::{AsyncUdpSocket, EndpointConfig, IdleTimeout, Runtime, TokioRuntime, TransportConfig, VarInt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::config::{NodeConfig, StartError};
 use super::engine_lock::Shared;
 use super::socket;
 use crate::engine::Ask;
+use crate::wire::ClusterKey;
 use identity::Identity;
 use nowhere::Nowhere;
 
@@ -108,9 +109,20 @@ fn long_stride(bytes_max: usize) -> usize {
     (bytes_max / LONG_STRIDE_PART).max(STRIDE_BYTES)
 }
 
+/// What connections prove, and what they are asked to.
+pub(super) struct Keys {
+    identity: Identity,
+    /// For connections from here.
+    client: quinn::ClientConfig,
+}
+
 /// The QUIC endpoint of a node.
 pub(super) struct Bulk {
     endpoint: quinn::Endpoint,
+    /// What connections prove, and what they are asked to.
+    keys: watch::Sender<Arc<Keys>>,
+    cluster: String,
+    transport: Arc<TransportConfig>,
     /// Shows when the port is free again.
     socket: Weak<dyn AsyncUdpSocket>,
     local: SocketAddr,
@@ -123,21 +135,32 @@ impl Bulk {
         let bind = || -> std::io::Result<Self> {
             let runtime = Arc::new(TokioRuntime);
             let socket = runtime.wrap_udp_socket(socket::bind(listen)?)?;
-            let identity = Identity::of(&config.replica.cluster, config.replica.key.as_ref());
+            let (cluster, replica) = (config.replica.cluster.clone(), &config.replica);
+            let identity = Identity::of(&cluster, replica.key.as_ref(), &replica.other_keys);
             let transport = Arc::new(transport(config.bulk_patience));
             let server = identity.server_config(Arc::clone(&transport));
             let weak = Arc::downgrade(&socket);
-            let mut endpoint =
+            let endpoint =
                 quinn::Endpoint::new_with_abstract_socket(EndpointConfig::default(), Some(server), socket, runtime)?;
-            endpoint.set_default_client_config(identity.client_config(transport));
+            let client = identity.client_config(Arc::clone(&transport));
+            let keys = watch::Sender::new(Arc::new(Keys { identity, client }));
             let local = endpoint.local_addr()?;
-            Ok(Self { endpoint, socket: weak, local })
+            Ok(Self { endpoint, keys, cluster, transport, socket: weak, local })
         };
         bind().map_err(|source| StartError::bind(listen, source))
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Proves `key` from now on, and accepts it and `others`. Connections that are open stay, unless their other end has
+    /// shown another one.
+    pub(super) fn set_keys(&self, key: &ClusterKey, others: &[ClusterKey]) {
+        let identity = Identity::of(&self.cluster, Some(key), others);
+        self.endpoint.set_server_config(Some(identity.server_config(Arc::clone(&self.transport))));
+        let client = identity.client_config(Arc::clone(&self.transport));
+        self.keys.send_replace(Arc::new(Keys { identity, client }));
     }
 
     /// Carries the requests of the engine until the node stops.
@@ -147,12 +170,15 @@ impl Bulk {
         asks: mpsc::Receiver<Ask>,
         config: &NodeConfig,
     ) -> impl Future<Output = ()> + Send + use<> {
-        client::carry(client::Carrier::new(Arc::clone(shared), self.endpoint.clone(), config), asks)
+        client::carry(
+            client::Carrier::new(Arc::clone(shared), self.endpoint.clone(), self.keys.subscribe(), config),
+            asks,
+        )
     }
 
     /// Answers the requests of peers until the node stops.
     pub(super) fn answer(&self, shared: &Arc<Shared>, config: &NodeConfig) -> impl Future<Output = ()> + Send + use<> {
-        server::accept(server::Answerer::new(Arc::clone(shared), config), self.endpoint.clone())
+        server::accept(server::Answerer::new(Arc::clone(shared), self.keys.subscribe(), config), self.endpoint.clone())
     }
 
     /// Tells every peer that this end is closed. What is under way is broken off.

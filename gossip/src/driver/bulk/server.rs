@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cahoots_crdt::ReplicaId;
-use quinn::{Endpoint, Incoming, RecvStream, SendStream};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use quinn::{Endpoint, Incoming, RecvStream, SendStream, VarInt};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{timeout, timeout_at};
 
 use super::{
-    ANSWERS_MAX, CONNECTIONS_MAX, CONNECTIONS_UNPROVEN_MAX, HEAD_BYTES, NodeConfig, Reset, STRIDE_BYTES, Shared,
+    ANSWERS_MAX, CONNECTIONS_MAX, CONNECTIONS_UNPROVEN_MAX, HEAD_BYTES, Keys, NodeConfig, Reset, STRIDE_BYTES, Shared,
     Strides, long_stride,
 };
 use crate::driver::counters::Throttle;
@@ -19,6 +19,7 @@ use crate::wire::{REQUEST_BYTES_MAX, Refusal};
 
 pub(super) struct Answerer {
     shared: Arc<Shared>,
+    keys: watch::Receiver<Arc<Keys>>,
     /// How long a handshake may take and a stream may stand still.
     patience: Duration,
     answers: Semaphore,
@@ -36,9 +37,10 @@ struct Answer<'a> {
 }
 
 impl Answerer {
-    pub(super) fn new(shared: Arc<Shared>, config: &NodeConfig) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, keys: watch::Receiver<Arc<Keys>>, config: &NodeConfig) -> Self {
         Self {
             shared,
+            keys,
             patience: config.bulk_patience,
             answers: Semaphore::new(ANSWERS_MAX),
             long: Semaphore::new(1),
@@ -61,9 +63,15 @@ impl Answerer {
             Err(_) => return tally.bulk_connections_refused.add(1),
         };
         tally.bulk_connections_accepted.add(1);
-        let mut streams = JoinSet::new();
+        let (mut streams, mut keys) = (JoinSet::new(), self.keys.clone());
         loop {
             tokio::select! {
+                // Its own key may have been taken out while it shook hands.
+                Ok(()) = keys.changed() => {
+                    if !keys.borrow_and_update().identity.knows(&connection) {
+                        return connection.close(VarInt::from_u32(0), b"key removed");
+                    }
+                }
                 stream = connection.accept_bi() => {
                     let Ok((send, receive)) = stream else { return };
                     let answerer = Arc::clone(&self);

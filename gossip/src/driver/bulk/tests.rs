@@ -67,7 +67,7 @@ async fn has_all_keys(node: &Node) {
 
 /// A QUIC endpoint of this cluster on a port of its own.
 fn endpoint(cluster: &str, key: Option<&ClusterKey>) -> quinn::Endpoint {
-    let identity = Identity::of(cluster, key);
+    let identity = Identity::of(cluster, key, &[]);
     let transport = Arc::new(transport(PATIENCE));
     let socket = std::net::UdpSocket::bind(loopback()).unwrap();
     let server = identity.server_config(Arc::clone(&transport));

@@ -26,7 +26,7 @@ use crate::engine::spread::peer::Peer;
 use crate::engine::spread::peers::Peers;
 use crate::engine::{Event, Now, Replica, ReplicaConfig, Standing};
 use crate::store::{Renamed, Store};
-use crate::wire::{Envelope, Message};
+use crate::wire::Message;
 
 /// Gossip rounds after which a live peer that does not answer holds up the others no longer.
 const PROBATION_ROUNDS: u64 = 3;
@@ -79,7 +79,7 @@ impl Replica {
             self.lose_records();
         }
         self.log.cut(renamed.old, renamed.kept);
-        self.envelope = Envelope::new(&self.config.cluster, self.config.key.as_ref(), id, self.config.nonce_salt);
+        self.envelope = self.config.envelope(id);
         self.assemblies = Assemblies::new(self.config.assembly_bytes_max);
         self.reconciliation = None;
         self.asks.clear();
