@@ -59,7 +59,7 @@ fn run(stream: &[u8], piece: usize) -> Outcome {
     Outcome { replies, fingerprint: replica.status().fingerprint.get() }
 }
 
-fn server() -> Server {
+pub(crate) fn server() -> Server {
     Server {
         node: "fuzz".to_owned(),
         cluster: "fuzz".to_owned(),

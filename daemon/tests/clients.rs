@@ -226,6 +226,20 @@ fn a_blocked_wait_blocks_its_own_connection_only_and_ends_with_it() {
 }
 
 #[test]
+fn a_client_that_asked_for_silence_hears_nothing_of_commands_that_wait() {
+    let daemon = Process::cahoots(&[]);
+    let mut client = daemon.client();
+    let said = [&["CLIENT", "REPLY", "SKIP"][..], &["WAIT", "0", "1"], &["PRESENCE.JOIN", "room"]];
+    client.send(&said.map(frame).concat());
+    assert_eq!(client.receive().integer(), 1, "the wait was skipped, the presence was not");
+    let said = [&["CLIENT", "REPLY", "OFF"][..], &["RESET"], &["PRESENCE.COUNT", "room"]];
+    client.send(&said.map(frame).concat());
+    // RESET ends the silence, and is answered although it waits for the presence to end.
+    assert_eq!(client.receive().text(), "RESET");
+    assert_eq!(client.receive().integer(), 0);
+}
+
+#[test]
 fn clients_may_come_over_tcp_where_that_is_wanted() {
     let daemon = Process::cahoots(&["--tcp", "127.0.0.1:0"]);
     let port = info(&mut daemon.client(), "tcp_port");

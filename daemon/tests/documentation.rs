@@ -1,9 +1,21 @@
 //! The pages under `docs/` say what is there.
+//!
+//! Those under `docs/commands` are made from the lists of commands: `CAHOOTS_BLESS=1` writes them anew.
 
-use cahoots::command::commands;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use cahoots::command::{Command, FAMILIES, Family, commands};
+
+/// Families whose commands Redis does not have: their versions are ours.
+const OURS: [&str; 3] = ["vote", "presence", "cahoots"];
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name)
+}
 
 fn page(name: &str) -> String {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    let path = path(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -24,4 +36,56 @@ fn the_page_of_commands_lists_exactly_those_that_exist() {
     listed.sort();
     exist.sort();
     assert_eq!(listed, exist);
+}
+
+#[test]
+fn the_page_of_each_family_is_what_its_list_says() {
+    let mut stale = Vec::new();
+    let contents = page("commands.md");
+    for family in FAMILIES {
+        let name = format!("commands/{}.md", family.name);
+        assert!(contents.contains(&format!("({name})")), "docs/commands.md has no link to {name}");
+        let made = describe(family);
+        if std::env::var_os("CAHOOTS_BLESS").is_some() {
+            std::fs::write(path(&name), made).expect("the page is written");
+        } else if std::fs::read_to_string(path(&name)).ok().as_ref() != Some(&made) {
+            stale.push(name);
+        }
+    }
+    let pages = std::fs::read_dir(path("commands")).expect("there are pages").count();
+    assert_eq!(pages, FAMILIES.len(), "docs/commands holds a page of a family that is gone");
+    assert!(stale.is_empty(), "not what the lists say: {stale:?}. Write them anew with CAHOOTS_BLESS=1");
+}
+
+fn describe(family: &Family) -> String {
+    let mut text = format!("# Commands: {}\n", family.name);
+    text.push_str(
+        "\nMade from the list beside their code. Where commands differ from Redis: [commands.md](../commands.md).\n",
+    );
+    for command in family.commands {
+        if command.subcommands.is_empty() || command.name == "command" {
+            describe_command(&mut text, family, command);
+        }
+        command.subcommands.iter().for_each(|command| describe_command(&mut text, family, command));
+    }
+    text
+}
+
+fn describe_command(text: &mut String, family: &Family, command: &Command) {
+    let whose = if OURS.contains(&family.name) { "cahoots" } else { "Redis" };
+    let Command { since, complexity, summary, .. } = command;
+    let name = command.name.replace('|', " ").to_ascii_uppercase();
+    let mut write = |line: std::fmt::Arguments<'_>| text.write_fmt(line).expect("strings take everything");
+    write(format_args!("\n## {name}\n\n```text\n{}\n```\n\n{summary}\n\n", command.syntax()));
+    write(format_args!("- Time: {complexity}.\n- Since {whose} {since}."));
+    for (version, what) in command.history {
+        write(format_args!(" {version}: {what}"));
+    }
+    write(format_args!("\n"));
+    let words = |words: &mut dyn Iterator<Item = &'static str>| words.collect::<Vec<_>>().join(" ");
+    let (flags, categories) = (words(&mut command.flags.words()), words(&mut command.categories().words()));
+    if !flags.is_empty() {
+        write(format_args!("- Flags: {flags}.\n"));
+    }
+    write(format_args!("- Access categories: {categories}.\n"));
 }

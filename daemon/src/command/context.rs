@@ -254,3 +254,43 @@ pub(super) fn admit<'n>(
     }
     writer.admit_group(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::{Parser, Protocol};
+    use cahoots_gossip::engine::ReplicaConfig;
+
+    /// As a transaction or a script will: each command with a reply of its own, under one context.
+    #[test]
+    fn a_command_called_with_a_buffer_answers_there_and_counts_as_any_other() {
+        let server = crate::fuzz::server();
+        let now = Now { mono: 0, wall: 1 };
+        let mut replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), now);
+        let mut session = Session::new(1, "a", "b");
+        let mut context = Context::new(&mut replica, now, &mut session, &server);
+        let mut parser = Parser::new(server.limits.frame);
+        let mut call = |line: &str| {
+            let mut frame = format!("{line}\r\n").into_bytes();
+            let length = parser.parse(&mut frame).expect("a line").expect("whole");
+            let mut out = Vec::new();
+            let flow = context.call(parser.args(&frame[..length]), &mut Reply::new(&mut out, Protocol::Resp3));
+            (matches!(flow, Flow::Continue), String::from_utf8(out).expect("text"))
+        };
+        let cases = [
+            ("SET k 1", "+OK\r\n"),
+            ("INCR k", ":2\r\n"),
+            ("GET missing", "_\r\n"),
+            ("GET", "-ERR wrong number of arguments for 'get' command\r\n"),
+            ("SADD k a", "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"),
+            ("SMEMBERS none", "~0\r\n"),
+            ("GET k", "$1\r\n2\r\n"),
+        ];
+        for (line, answer) in cases {
+            assert_eq!(call(line), (true, answer.to_owned()), "{line}");
+        }
+        assert!(!call("WAIT 1 0").0, "it waits, and its caller has to know");
+        assert_eq!(context.counts(), Counts { commands: 8, errors: 2, hits: 1, misses: 2 });
+        assert_eq!(context.written(), Some(1), "both writes are one event, for the window is open");
+    }
+}

@@ -13,7 +13,7 @@
 //! the note of the clean stop cannot be taken away then, so the process must not mint anything under the old id: whoever
 //! finds the note later would go on under that id once more. It takes a fresh one, which the disk does not know, and
 //! stands as a running process does whose disk has become full: memory goes on, nothing is promised, and once writing works the
-//! directory is taken over under that fresh id ([`Takeover`]) and everything is written anew.
+//! directory is taken over under that fresh id (`Takeover`) and everything is written anew.
 //!
 //! The layout of the files is documented in `docs/storage-format.md`.
 
