@@ -4,6 +4,7 @@
 //! chosen by the system. A [`Relay`] stands between the daemons where a network is to lose, delay or cut.
 
 mod binary;
+mod bridge;
 mod client;
 mod daemon;
 mod group;
@@ -12,6 +13,7 @@ mod relay;
 mod small_disk;
 
 pub use binary::{binary, command};
+pub use bridge::Bridge;
 pub use client::{Client, Value};
 pub use daemon::{Daemon, Setup};
 pub use group::Group;

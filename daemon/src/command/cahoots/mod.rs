@@ -6,7 +6,7 @@
 use super::exec::{Exec, Flow, Outcome, Pause};
 use crate::resp::{Args, Reply};
 use crate::state::{Durability, Server};
-use cahoots_gossip::driver::{Member, MemberState};
+use cahoots_gossip::driver::{Member, MemberState, Streams};
 use cahoots_gossip::engine::{Readiness, ReadyReason, Status};
 
 pub(super) fn cahoots(exec: &mut Exec<'_>, args: Args<'_>) -> Outcome {
@@ -145,6 +145,7 @@ fn write_standings(reply: &mut Reply<'_>, members: &[Member]) {
         ("unreachable", count(|it| matches!(it, MemberState::Unreachable(_)))),
         ("down", count(|it| matches!(it, MemberState::Down))),
         ("refused", count(|it| matches!(it, MemberState::Refused(_)))),
+        ("without_streams", members.iter().filter(|it| matches!(it.streams, Streams::Unreachable { .. })).count()),
         ("sharing_a_name", members.iter().filter(|member| !member.namesakes.is_empty()).count()),
     ];
     reply.map(standings.len());
@@ -201,7 +202,12 @@ fn write_storage(reply: &mut Reply<'_>, durability: &Durability) {
 pub fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
     reply.array(members.len());
     for member in members {
-        reply.map(9);
+        reply.map(12);
+        let streams = match member.streams {
+            Streams::Reachable { .. } => Some("reachable"),
+            Streams::Unreachable { .. } => Some("unreachable"),
+            _ => None,
+        };
         let (state, reason) = match &member.state {
             MemberState::Live => ("live", None),
             MemberState::Unreachable(path) => ("unreachable", Some(path.to_string())),
@@ -217,6 +223,8 @@ pub fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
             ("state", Some(state)),
             ("reason", reason.as_deref()),
             ("version", Some(&*member.version)),
+            ("streams", streams),
+            ("streams_address", member.bulk.map(|bulk| bulk.to_string()).as_deref()),
         ] {
             reply.bulk(name.as_bytes());
             reply.maybe_bulk(value.map(str::as_bytes));
@@ -225,6 +233,13 @@ pub fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
         reply.boolean(member.is_self);
         reply.bulk(b"ready");
         reply.boolean(member.ready);
+        reply.bulk(b"streams_since_seconds");
+        match member.streams {
+            Streams::Reachable { since } | Streams::Unreachable { since } => {
+                reply.integer(since.elapsed().as_secs().cast_signed());
+            }
+            _ => reply.null(),
+        }
         reply.bulk(b"shares_name_with");
         reply.array(member.namesakes.len());
         for id in &member.namesakes {

@@ -17,6 +17,7 @@
 //! An answer is as long as the longest bucket, which may be one collection of a client's. One beyond
 //! [`NodeConfig::bulk_bytes_max`] is *long*: each side of a node has one of them at a time, and it must move faster.
 
+mod check;
 mod client;
 mod identity;
 mod nowhere;
@@ -34,7 +35,7 @@ use tokio::time::Instant;
 
 use super::config::{NodeConfig, StartError};
 use super::engine_lock::Shared;
-use super::socket;
+use super::socket::{self, Families};
 use crate::engine::Ask;
 use identity::Identity;
 use nowhere::Nowhere;
@@ -114,6 +115,7 @@ pub(super) struct Bulk {
     /// Shows when the port is free again.
     socket: Weak<dyn AsyncUdpSocket>,
     local: SocketAddr,
+    families: Families,
 }
 
 impl Bulk {
@@ -122,7 +124,9 @@ impl Bulk {
         let listen = config.bulk_address();
         let bind = || -> std::io::Result<Self> {
             let runtime = Arc::new(TokioRuntime);
-            let socket = runtime.wrap_udp_socket(socket::bind(listen)?)?;
+            let socket = socket::bind(listen)?;
+            let families = socket::speaks(&socket, listen);
+            let socket = runtime.wrap_udp_socket(socket)?;
             let identity = Identity::of(&config.replica.cluster, config.replica.key.as_ref());
             let transport = Arc::new(transport(config.bulk_patience));
             let server = identity.server_config(Arc::clone(&transport));
@@ -131,13 +135,17 @@ impl Bulk {
                 quinn::Endpoint::new_with_abstract_socket(EndpointConfig::default(), Some(server), socket, runtime)?;
             endpoint.set_default_client_config(identity.client_config(transport));
             let local = endpoint.local_addr()?;
-            Ok(Self { endpoint, socket: weak, local })
+            Ok(Self { endpoint, socket: weak, local, families })
         };
         bind().map_err(|source| StartError::bind(listen, source))
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    pub(super) fn families(&self) -> Families {
+        self.families
     }
 
     /// Carries the requests of the engine until the node stops.

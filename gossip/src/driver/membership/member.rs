@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use cahoots_crdt::ReplicaId;
 
@@ -29,9 +30,29 @@ pub struct Member {
     pub zone: Option<String>,
     /// Whether it says it serves clients.
     pub ready: bool,
+    /// Whether its streams can be had: by who catches up. Members without are live all the same.
+    pub streams: Streams,
     /// Other live members, this node among them, that go by the same name. A moment of this is a restart elsewhere, and
     /// not shown.
     pub namesakes: Vec<ReplicaId>,
+}
+
+/// Whether streams of a member can be had at the address that it announced for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Streams {
+    /// It has not been tried, or announces no address for them.
+    Untried,
+    /// A connection was made there.
+    Reachable {
+        /// When that was found out.
+        since: Instant,
+    },
+    /// None could be made.
+    Unreachable {
+        /// When that was found out.
+        since: Instant,
+    },
 }
 
 /// How a member stands.

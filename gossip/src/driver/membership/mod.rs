@@ -165,7 +165,7 @@ impl Membership {
     fn begin_incarnation(&mut self) {
         self.incarnation = wall_ms().max(self.incarnation + 1);
         self.roster.announce(self.incarnation, self.announcement.clone());
-        self.shared.members.send_replace(self.roster.members());
+        self.publish();
     }
 
     fn transport(&self) -> MembershipTransport {
@@ -221,6 +221,7 @@ impl Membership {
                     }
                 }
                 () = sleep_until(ask_at) => self.ask(),
+                () = self.shared.streams_changed.notified() => self.publish(),
                 Ok(()) = self.ready.changed() => self.announce(chitchat).await,
                 Ok(()) = self.identity.changed() => {
                     self.announce(chitchat).await;
@@ -276,12 +277,18 @@ impl Membership {
             }
             _ => None,
         });
-        let members = self.roster.members();
-        self.shared.note_bulk_addresses(&members);
+        self.shared.note_bulk_addresses(&self.roster.members());
         self.take(steps);
         // Last, so that whoever sees a member as a peer may rely on the engine to see it too.
-        self.shared.members.send_replace(members);
+        self.publish();
         failure
+    }
+
+    /// Shows the members to the program.
+    fn publish(&self) {
+        let mut members = self.roster.members();
+        self.shared.fill_streams(&mut members);
+        self.shared.members.send_replace(members);
     }
 
     fn take(&self, steps: Vec<Step>) {
@@ -366,7 +373,7 @@ impl Membership {
 
     async fn announce(&mut self, chitchat: &ChitchatHandle) {
         self.renew();
-        self.shared.members.send_replace(self.roster.members());
+        self.publish();
         self.shared.pace().stir(Instant::now());
         let pairs = self.announcement.key_values();
         chitchat

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use cahoots_crdt::ReplicaId;
 
 use super::announcement::{Announcement, Unreadable};
-use super::member::{BrokenPath, Member, MemberState, PeerRefusal};
+use super::member::{BrokenPath, Member, MemberState, PeerRefusal, Streams};
 use super::namesakes::Namesakes;
 
 /// Members that went down and are kept for their return. One costs about 200 bytes and, at a low rate, datagrams to
@@ -592,6 +592,7 @@ fn member(origin: (&str, u64, SocketAddr), of: &Announcement, state: MemberState
         version: of.version.clone(),
         zone: of.zone.clone(),
         ready: of.ready,
+        streams: Streams::Untried,
         namesakes: Vec::new(),
     }
 }
