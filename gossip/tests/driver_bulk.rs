@@ -54,7 +54,9 @@ async fn an_empty_node_catches_up_on_what_no_log_has_with_and_without_a_key() {
         // Answers are counted once all of them is written, which may be after it was read.
         counts(&full, "all answers", |it| it.bulk_bytes_sent >= asked.bulk_bytes_received).await;
         let answered = full.counters();
-        assert_eq!((asked.bulk_connections_made, answered.bulk_connections_accepted), (1, 1), "one for all streams");
+        // Beside it one at most that was to find out whether there are streams.
+        assert_eq!(asked.bulk_connections_made, 1, "one for all streams");
+        assert!((1..=2).contains(&answered.bulk_connections_accepted), "{}", answered.bulk_connections_accepted);
         assert_eq!((asked.bulk_failed, answered.bulk_refused, answered.bulk_broken), (0, 0, 0));
         assert!(asked.bulk_bytes_received > 3_000_000);
     }

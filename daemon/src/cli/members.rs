@@ -34,9 +34,16 @@ fn row(member: &Value) -> [String; 6] {
         },
         _ => text("reason"),
     };
-    if !shared.is_empty() {
+    let mut add = |what: String| {
         let comma = if note.is_empty() { "" } else { ", " };
-        note.push_str(&format!("{comma}SHARES ITS NAME with {}", shared.join(", ")));
+        note.push_str(comma);
+        note.push_str(&what);
+    };
+    if member["streams"] == "unreachable" {
+        add(format!("NO STREAMS at {}", text("streams_address")));
+    }
+    if !shared.is_empty() {
+        add(format!("SHARES ITS NAME with {}", shared.join(", ")));
     }
     [text("node"), text("address"), text("state"), text("id"), text("version"), note]
 }

@@ -56,6 +56,10 @@ fn describe(status: &Value) -> String {
         0 => {}
         count => lines.push_str(&format!("         {count} live members are UNREACHABLE: see cahoots members\n")),
     }
+    match members("without_streams") {
+        0 => {}
+        count => lines.push_str(&format!("         {count} members take NO STREAMS: see cahoots members\n")),
+    }
     match members("sharing_a_name") {
         0 => {}
         count => lines.push_str(&format!("         {count} live members SHARE A NAME: see cahoots members\n")),

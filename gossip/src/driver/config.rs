@@ -7,6 +7,7 @@ use std::time::Duration;
 use cahoots_crdt::ReplicaId;
 use thiserror::Error;
 
+use super::socket::{Families, canonical};
 use crate::engine::ReplicaConfig;
 
 /// Bytes of a node's name. It travels in every membership digest, once per member.
@@ -25,10 +26,11 @@ const NAME_BYTES_MAX: usize = 128;
 pub struct NodeConfig {
     /// The node's name, unique in its cluster and the same after a restart: 1 to 128 bytes, no control characters.
     pub name: String,
-    /// The UDP address to bind, IPv4 or IPv6. Port 0 takes a free one.
+    /// The UDP address to bind, IPv4 or IPv6; `[::]` serves both. Port 0 takes a free one.
     pub listen: SocketAddr,
     /// The address peers reach this node at. Default: the listen address, or, when that is unspecified (`0.0.0.0`,
-    /// `[::]`), the address the machine would use to reach the first seed. Port 0 stands for the bound port.
+    /// `[::]`), the address the machine would use to reach the first seed, which also decides the family; with seeds given by
+    /// name, or none, that of its default route. Port 0 stands for the bound port.
     pub advertise: Option<SocketAddr>,
     /// The UDP address for streams, by which replicas catch up. Default: a free port at the IP of `listen`. Where a
     /// firewall stands between members, its port must be fixed here and let through.
@@ -129,20 +131,21 @@ impl NodeConfig {
         Ok(())
     }
 
-    /// The address to announce, once `bound` is known. Never an unspecified one.
-    pub(super) fn advertised(&self, bound: SocketAddr) -> Result<SocketAddr, StartError> {
+    /// The address to announce, once `bound` is known and what families that socket speaks. Never an unspecified one.
+    pub(super) fn advertised(&self, bound: SocketAddr, families: Families) -> Result<SocketAddr, StartError> {
         let mut address = match self.advertise {
-            Some(advertise) => advertise,
+            Some(advertise) => canonical(advertise),
             None if bound.ip().is_unspecified() => {
-                let ip = self
-                    .routed_source(bound.is_ipv4())
-                    .ok_or(StartError::Advertise { listen: self.listen, advertise: None })?;
-                SocketAddr::new(ip, 0)
+                let nowhere = StartError::Advertise { listen: self.listen, advertise: None };
+                SocketAddr::new(self.routed_source(families).ok_or(nowhere)?, 0)
             }
-            None => bound,
+            None => canonical(bound),
         };
         if address.port() == 0 {
             address.set_port(bound.port());
+        }
+        if !families.include(address) {
+            return Err(StartError::Family { listen: self.listen, advertise: address });
         }
         Ok(address)
     }
@@ -158,19 +161,34 @@ impl NodeConfig {
 
     /// The address for streams to announce, once those of both ports are known: where peers reach this node anyway,
     /// unless streams come in at an IP of their own.
-    pub(super) fn bulk_advertised(&self, bound: SocketAddr, advertised: SocketAddr) -> SocketAddr {
+    pub(super) fn bulk_advertised(
+        &self,
+        bound: SocketAddr,
+        families: Families,
+        advertised: SocketAddr,
+    ) -> Result<SocketAddr, StartError> {
         let own = !bound.ip().is_unspecified() && bound.ip() != self.listen.ip();
         let default = SocketAddr::new(if own { bound.ip() } else { advertised.ip() }, 0);
-        let mut address = self.bulk_advertise.unwrap_or(default);
+        let mut address = canonical(self.bulk_advertise.unwrap_or(default));
         if address.port() == 0 {
             address.set_port(bound.port());
         }
-        address
+        if !families.include(address) {
+            return Err(StartError::Family { listen: self.bulk_address(), advertise: address });
+        }
+        Ok(address)
     }
 
-    /// The address the kernel would send from: towards the first seed given by address, else by its default route.
-    fn routed_source(&self, v4: bool) -> Option<IpAddr> {
-        let seeds = self.seeds.iter().filter_map(|seed| seed.parse::<SocketAddr>().ok());
+    /// The address the kernel would send from: towards the first seed given by address, else by its default route, IPv6 first.
+    fn routed_source(&self, families: Families) -> Option<IpAddr> {
+        let seeds = self.seeds.iter().filter_map(|seed| seed.parse::<SocketAddr>().ok()).map(canonical);
+        let first = seeds.clone().find(|seed| families.include(*seed)).map(|seed| seed.is_ipv4());
+        let others = [(false, families.v6), (true, families.v4)].into_iter().filter(|(_, speaks)| *speaks);
+        first.into_iter().chain(others.map(|(v4, _)| v4)).find_map(|v4| Self::source_towards(v4, seeds.clone()))
+    }
+
+    /// The same in one family.
+    fn source_towards(v4: bool, seeds: impl Iterator<Item = SocketAddr>) -> Option<IpAddr> {
         // Addresses reserved for documentation: nothing is sent, connecting a UDP socket only asks the routing table.
         let outside: IpAddr =
             if v4 { Ipv4Addr::new(192, 0, 2, 1).into() } else { Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into() };
@@ -250,6 +268,19 @@ pub enum StartError {
         /// As configured.
         advertise: Option<SocketAddr>,
     },
+    /// Nobody could reach the node there: the socket does not speak the family of the address to announce.
+    #[error(
+        "the address to announce to peers, {advertise}, is an {} one, and listening on {listen} serves none of those: \
+         announce an address of the other family, or listen on [::], which serves both (unless the system forbids it: \
+         net.ipv6.bindv6only)",
+        if advertise.is_ipv4() { "IPv4" } else { "IPv6" }
+    )]
+    Family {
+        /// As configured.
+        listen: SocketAddr,
+        /// As configured, or found.
+        advertise: SocketAddr,
+    },
     /// Another process has the port.
     #[error("the UDP address {listen} is in use by another process")]
     AddressInUse {
@@ -279,6 +310,10 @@ pub enum StartError {
 mod tests {
     use super::*;
 
+    const V4: Families = Families { v4: true, v6: false };
+    const V6: Families = Families { v4: false, v6: true };
+    const BOTH: Families = Families { v4: true, v6: true };
+
     fn config(listen: &str) -> NodeConfig {
         NodeConfig::new("n", listen.parse().unwrap())
     }
@@ -303,7 +338,8 @@ mod tests {
     fn streams_are_announced_where_the_node_is_unless_they_have_an_ip_of_their_own() {
         let mut node = config("0.0.0.0:7101");
         let advertised = "10.0.0.1:7101".parse().unwrap();
-        let announced = |node: &NodeConfig, bound: &str| node.bulk_advertised(bound.parse().unwrap(), advertised);
+        let announced =
+            |node: &NodeConfig, bound: &str| node.bulk_advertised(bound.parse().unwrap(), V4, advertised).unwrap();
         assert_eq!(node.bulk_address(), "0.0.0.0:0".parse().unwrap());
         assert_eq!(announced(&node, "0.0.0.0:4444"), "10.0.0.1:4444".parse().unwrap());
         node.bulk_listen = Some("10.9.0.1:7201".parse().unwrap());
@@ -336,11 +372,50 @@ mod tests {
         node.insecure = true;
         node.seeds = vec!["127.0.0.1:7700".into()];
         let bound = "0.0.0.0:4444".parse().unwrap();
-        assert_eq!(node.advertised(bound).unwrap(), "127.0.0.1:4444".parse().unwrap());
+        assert_eq!(node.advertised(bound, V4).unwrap(), "127.0.0.1:4444".parse().unwrap());
         node.advertise = Some("0.0.0.0:1".parse().unwrap());
         assert!(matches!(node.check(), Err(StartError::Advertise { .. })));
         node.advertise = Some("10.1.2.3:0".parse().unwrap());
-        assert_eq!(node.advertised(bound).unwrap(), "10.1.2.3:4444".parse().unwrap());
+        assert_eq!(node.advertised(bound, V4).unwrap(), "10.1.2.3:4444".parse().unwrap());
+    }
+
+    #[test]
+    fn on_both_families_the_one_of_the_first_seed_is_announced() {
+        let mut node = config("[::]:0");
+        let bound = "[::]:4444".parse().unwrap();
+        for (seeds, announced) in [
+            (&["db.internal:1", "127.0.0.1:7700", "[::1]:7700"][..], "127.0.0.1:4444"),
+            (&["[::1]:7700", "127.0.0.1:7700"], "[::1]:4444"),
+            (&["[::ffff:127.0.0.1]:7700"], "127.0.0.1:4444"),
+        ] {
+            node.seeds = seeds.iter().map(|seed| (*seed).to_owned()).collect();
+            assert_eq!(node.advertised(bound, BOTH).unwrap(), announced.parse().unwrap());
+        }
+        node.advertise = Some("[::ffff:10.0.0.1]:0".parse().unwrap());
+        let advertised = node.advertised(bound, BOTH).unwrap();
+        assert_eq!(advertised, "10.0.0.1:4444".parse().unwrap());
+        assert_eq!(node.bulk_advertised(bound, BOTH, advertised).unwrap(), advertised);
+    }
+
+    #[test]
+    fn an_address_of_a_family_that_the_socket_does_not_speak_is_refused() {
+        let advertised = "10.0.0.1:7101".parse().unwrap();
+        for (listen, advertise) in [("0.0.0.0:7101", "[fd00::1]:7101"), ("[::1]:7101", "10.0.0.1:7101")] {
+            let mut node = config(listen);
+            node.advertise = Some(advertise.parse().unwrap());
+            let families = if listen.starts_with('[') { V6 } else { V4 };
+            let error = node.advertised(listen.parse().unwrap(), families).unwrap_err();
+            assert!(matches!(error, StartError::Family { .. }), "{error}");
+            let text = error.to_string();
+            assert!(text.contains(listen) && text.contains(advertise) && text.contains("[::]"), "{text}");
+        }
+        let node = config("127.0.0.1:7101");
+        let error = node.bulk_advertised("[::1]:7102".parse().unwrap(), V6, advertised);
+        assert!(error.is_ok(), "streams have an IP of their own: {error:?}");
+        let mut node = config("[::1]:7101");
+        node.bulk_advertise = Some(advertised);
+        let error = node.bulk_advertised("[::1]:7102".parse().unwrap(), V6, advertised).unwrap_err();
+        assert!(matches!(error, StartError::Family { .. }), "{error}");
     }
 
     #[test]

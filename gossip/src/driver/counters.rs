@@ -77,12 +77,14 @@ counters! {
     names_shared,
     /// Times a live member was found not to answer at the address that it announced.
     members_unreachable,
-    /// Connections for streams made to peers.
+    /// Connections for streams made to peers, those left out that only find out whether they can be made.
     bulk_connections_made,
-    /// Connections for streams that peers made.
+    /// Connections for streams that peers made, also those that only find out whether they can be made.
     bulk_connections_accepted,
     /// Connections for streams refused: other keys, strangers, too many.
     bulk_connections_refused,
+    /// Times the streams of a peer were found not to be had.
+    bulk_unreachable,
     /// Requests of the engine carried to peers.
     bulk_asked,
     /// Those of them that brought no answer: no address, no connection, a stream that broke or stood still.

@@ -18,7 +18,7 @@ use super::changes::{CHANGES_MAX, Changes};
 use super::clock::Clock;
 use super::counters::Tally;
 use super::failure::NodeFailure;
-use super::membership::member::{Member, MemberState};
+use super::membership::member::{Member, MemberState, Streams};
 use super::membership::pace::Pace;
 use super::membership::reach::{Letter, Reach};
 use super::membership::transport::Inbound;
@@ -99,6 +99,10 @@ pub(super) struct Shared {
     /// Hears to whom membership has answered, while this node says farewell.
     farewells: Mutex<Option<mpsc::Sender<SocketAddr>>>,
     pub(super) members: watch::Sender<Vec<Member>>,
+    /// Whether their streams could be had there last, and since when.
+    streams: Mutex<BTreeMap<ReplicaId, (SocketAddr, Streams)>>,
+    /// Wakes membership: the streams of somebody can be had now, or no more.
+    pub(super) streams_changed: Notify,
     /// Where members can be asked over streams: known before the engine knows of them, and can ask.
     bulk_addresses: Mutex<BTreeMap<ReplicaId, SocketAddr>>,
     /// There once the replica serves.
@@ -172,6 +176,8 @@ impl Shared {
             membership: Mutex::new(None),
             farewells: Mutex::new(None),
             members: watch::Sender::default(),
+            streams: Mutex::default(),
+            streams_changed: Notify::new(),
             bulk_addresses: Mutex::default(),
             ready: watch::Sender::new(None),
             standing: watch::Sender::new(told_standing),
@@ -562,6 +568,45 @@ impl Shared {
         let peers = members.iter().rev().filter(|member| !member.is_self);
         let addresses = peers.filter_map(|peer| Some((peer.id, peer.bulk?))).collect();
         *self.bulk_addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    /// Takes note of whether the streams of a peer could be had at an address.
+    pub(super) fn note_streams(&self, peer: ReplicaId, addr: SocketAddr, reachable: bool) {
+        // So that who catches up from it goes by datagrams at once.
+        self.drive(|replica, now| replica.note_streams(now, peer, reachable));
+        let since = Instant::now();
+        let new = if reachable { Streams::Reachable { since } } else { Streams::Unreachable { since } };
+        let mut all = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(&peer).filter(|(at, _)| *at == addr).map(|(_, streams)| *streams);
+        match (known, reachable) {
+            (Some(Streams::Reachable { .. }), true) | (Some(Streams::Unreachable { .. }), false) => return,
+            (Some(Streams::Unreachable { .. }), true) => {
+                tracing::info!(%peer, %addr, "the streams of a peer can be had again")
+            }
+            (_, true) => {}
+            (_, false) => {
+                self.tally.bulk_unreachable.add(1);
+                tracing::warn!(
+                    %peer, %addr,
+                    "the streams of a live peer cannot be had, so nobody can catch up from it by streams: is the address \
+                     right that it announced for them (--bulk-advertise), and does a firewall let that UDP port through \
+                     (--bulk-listen fixes it)?"
+                );
+            }
+        }
+        all.insert(peer, (addr, new));
+        drop(all);
+        self.streams_changed.notify_one();
+    }
+
+    /// Adds to members whether their streams can be had; what is known of others is forgotten.
+    pub(super) fn fill_streams(&self, members: &mut [Member]) {
+        let mut all = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|id, _| members.iter().any(|member| member.id == *id));
+        for member in members.iter_mut().filter(|member| !member.is_self) {
+            let known = all.get(&member.id).filter(|(addr, _)| member.bulk == Some(*addr));
+            member.streams = known.map_or(Streams::Untried, |(_, streams)| *streams);
+        }
     }
 
     /// Where a peer can be asked over streams.

@@ -55,7 +55,7 @@ pub use config::{NodeConfig, StartError};
 pub use counters::Counters;
 pub use failure::NodeFailure;
 pub use handles::{Access, AccessError, Counter, Group, Map, Presence, PresenceGuard, Register, Set, Vote};
-pub use membership::member::{BrokenPath, ForgetError, Member, MemberState, PeerRefusal};
+pub use membership::member::{BrokenPath, ForgetError, Member, MemberState, PeerRefusal, Streams};
 pub use membership::roster::DOWN_MAX;
 pub use membership::transport::MEMBERSHIP_INBOX_MAX;
 pub use node::{Drained, Node, random_id};

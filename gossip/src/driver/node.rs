@@ -155,10 +155,10 @@ impl Node {
         let runtime = runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let endpoint = Endpoint::bind(config.listen)?;
         let local = endpoint.local_addr();
-        let advertised = config.advertised(local)?;
+        let advertised = config.advertised(local, endpoint.families())?;
         let bulk = Bulk::bind(&config)?;
         let bulk_local = bulk.local_addr();
-        let bulk_advertised = config.bulk_advertised(bulk_local, advertised);
+        let bulk_advertised = config.bulk_advertised(bulk_local, bulk.families(), advertised)?;
         let timer = Timer::new().map_err(|source| StartError::Timer { source })?;
         let clock = Clock::start();
         let mut replica = config.replica.clone();

@@ -72,7 +72,7 @@ impl Inbox {
 pub(super) fn bind(listen: SocketAddr) -> io::Result<std::net::UdpSocket> {
     let socket = socket2::Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
     if listen.is_ipv6() && listen.ip().is_unspecified() {
-        // One port for both families, where the system allows it.
+        // One port for both families, where the system allows it: see `speaks`.
         let _ = socket.set_only_v6(false);
     }
     socket.set_nonblocking(true)?;
@@ -81,6 +81,27 @@ pub(super) fn bind(listen: SocketAddr) -> io::Result<std::net::UdpSocket> {
     socket.set_recv_buffer_size(KERNEL_BUFFER_BYTES)?;
     socket.set_send_buffer_size(KERNEL_BUFFER_BYTES)?;
     Ok(socket.into())
+}
+
+/// The families of a bound socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Families {
+    pub(super) v4: bool,
+    pub(super) v6: bool,
+}
+
+impl Families {
+    /// Whether a socket of these can send to, and be reached at, an address.
+    pub(super) fn include(self, address: SocketAddr) -> bool {
+        if address.ip().to_canonical().is_ipv4() { self.v4 } else { self.v6 }
+    }
+}
+
+/// The families that a socket speaks: one on all IPv6 addresses speaks both, unless the system forbids it.
+pub(super) fn speaks<'a>(socket: impl Into<SockRef<'a>>, local: SocketAddr) -> Families {
+    let v6 = local.is_ipv6();
+    let both = v6 && local.ip().is_unspecified() && matches!(socket.into().only_v6(), Ok(false));
+    Families { v4: !v6 || both, v6 }
 }
 
 impl Endpoint {
@@ -110,6 +131,10 @@ impl Endpoint {
 
     pub(super) fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    pub(super) fn families(&self) -> Families {
+        speaks(&self.socket, self.local)
     }
 
     /// Completes when there may be something to read. Cancel safe.
@@ -239,7 +264,7 @@ impl Endpoint {
 }
 
 /// The address of a peer as everybody else names it: mapped IPv4 addresses of a dual-stack socket unmapped.
-fn canonical(from: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(from: SocketAddr) -> SocketAddr {
     SocketAddr::new(from.ip().to_canonical(), from.port())
 }
 
@@ -365,5 +390,16 @@ mod tests {
         send_all(&a, &mut [transmit(b.local_addr(), 2), transmit(b.local_addr(), 3)].into(), &tally).await;
         receive_some(&b, &mut inbox, &tally).await;
         assert_eq!(inbox.iter().next().unwrap().0, reach_a);
+    }
+
+    #[tokio::test]
+    async fn a_socket_knows_which_families_it_speaks() {
+        let (four, six) = ("127.0.0.1:1".parse().unwrap(), "[::1]:1".parse().unwrap());
+        let mapped = "[::ffff:127.0.0.1]:1".parse().unwrap();
+        for (listen, speaks) in [("127.0.0.1:0", [true, false]), ("[::1]:0", [false, true]), ("[::]:0", [true, true])] {
+            let families = endpoint(listen).families();
+            assert_eq!([four, six].map(|address| families.include(address)), speaks, "{listen}");
+            assert_eq!(families.include(mapped), speaks[0], "{listen}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! chosen by the system. A [`Relay`] stands between the daemons where a network is to lose, delay or cut.
 
 mod binary;
+mod bridge;
 mod client;
 mod daemon;
 mod group;
@@ -13,6 +14,7 @@ mod small_disk;
 mod wrong_clock;
 
 pub use binary::{binary, command};
+pub use bridge::Bridge;
 pub use client::{Client, Value};
 pub use daemon::{Daemon, Setup};
 pub use group::Group;

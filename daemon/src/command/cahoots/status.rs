@@ -6,7 +6,7 @@
 use crate::account::{Account, Figure, Value, figures as f};
 use crate::resp::{Fields, Reply};
 use cahoots_gossip::ReplicaId;
-use cahoots_gossip::driver::{Member, MemberState};
+use cahoots_gossip::driver::{Member, MemberState, Streams};
 use cahoots_gossip::engine::{PeerStatus, Progress, Readiness, ReadyReason, Standing, Status};
 
 /// What comes before the words about readiness.
@@ -102,6 +102,8 @@ fn count_members(fields: &mut Fields<'_, '_>, members: &[Member]) {
     fields.count("unreachable", count(|it| matches!(it, MemberState::Unreachable(_))));
     fields.count("down", count(|it| matches!(it, MemberState::Down)));
     fields.count("refused", count(|it| matches!(it, MemberState::Refused(_))));
+    let without = members.iter().filter(|it| matches!(it.streams, Streams::Unreachable { .. })).count();
+    fields.count("without_streams", without as u64);
     let sharing = members.iter().filter(|member| !member.namesakes.is_empty()).count();
     fields.count("sharing_a_name", sharing as u64);
 }
@@ -179,6 +181,19 @@ pub(super) fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
             fields.field("reason").maybe_bulk(reason.as_deref().map(str::as_bytes));
             fields.text("version", &member.version);
             fields.text("standing", member.standing.name());
+            let (streams, since) = match member.streams {
+                Streams::Reachable { since } => (Some("reachable"), Some(since)),
+                Streams::Unreachable { since } => (Some("unreachable"), Some(since)),
+                _ => (None, None),
+            };
+            fields.field("streams").maybe_bulk(streams.map(str::as_bytes));
+            let address = member.bulk.map(|bulk| bulk.to_string());
+            fields.field("streams_address").maybe_bulk(address.as_deref().map(str::as_bytes));
+            let seconds = fields.field("streams_since_seconds");
+            match since {
+                Some(since) => seconds.integer(since.elapsed().as_secs().cast_signed()),
+                None => seconds.null(),
+            }
             fields.field("self").boolean(member.is_self);
             fields.field("ready").boolean(member.ready);
             fields.field("shares_name_with").array_of(|items| {

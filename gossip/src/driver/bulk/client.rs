@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cahoots_crdt::ReplicaId;
-use quinn::Connection;
+use quinn::{Connection, VarInt};
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::check;
 use super::identity::SERVER_NAME;
 use super::{HEAD_BYTES, Keys, NodeConfig, STRIDE_BYTES, Shared, Strides, long_stride};
 use crate::driver::counters::Throttle;
@@ -182,11 +183,33 @@ impl Carrier {
         if let Some(open) = slot.as_ref().filter(|it| is_open(it) && keys.identity.knows(it)) {
             return Ok(open.clone());
         }
-        let address = self.shared.bulk_address(peer).ok_or(Failure::NoAddress)?;
-        let connection = self.endpoint.connect_with(keys.client.clone(), address, SERVER_NAME)?.await?;
+        let connection = self.connect(peer).await?;
         self.shared.tally.bulk_connections_made.add(1);
         *slot = Some(connection.clone());
         Ok(connection)
+    }
+
+    /// Makes a connection, and notes whether that went.
+    async fn connect(&self, peer: ReplicaId) -> Result<Connection, Failure> {
+        let addr = self.shared.bulk_address(peer).ok_or(Failure::NoAddress)?;
+        // Before whoever waits for it gives up, so that it is noted.
+        let patience = self.patience - self.patience / 8;
+        let client = self.keys.borrow().client.clone();
+        let connecting = async { Ok::<_, Failure>(self.endpoint.connect_with(client, addr, SERVER_NAME)?.await?) };
+        let made = timeout(patience, connecting).await.map_err(Failure::from).and_then(|made| made);
+        self.shared.note_streams(peer, addr, made.is_ok());
+        made
+    }
+
+    /// Finds out whether a peer's streams can be had, by a connection that is used for nothing else.
+    pub(super) async fn check(&self, peer: ReplicaId) {
+        if let Ok(connection) = self.connect(peer).await {
+            connection.close(VarInt::from_u32(0), b"checked");
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Where the connection to a peer belongs. Those that are closed and in nobody's hands are forgotten.
@@ -211,6 +234,7 @@ fn units(bytes: usize) -> usize {
 pub(super) async fn carry(carrier: Carrier, mut asks: mpsc::Receiver<Ask>) {
     let carrier = Arc::new(carrier);
     let mut under_way = JoinSet::new();
+    under_way.spawn(check::check(Arc::clone(&carrier)));
     loop {
         tokio::select! {
             ask = asks.recv() => {

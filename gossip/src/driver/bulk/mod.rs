@@ -17,6 +17,7 @@
 //! An answer is as long as the longest bucket, which may be one collection of a client's. One beyond
 //! [`NodeConfig::bulk_bytes_max`] is *long*: each side of a node has one of them at a time, and it must move faster.
 
+mod check;
 mod client;
 mod identity;
 mod nowhere;
@@ -34,7 +35,7 @@ use tokio::time::Instant;
 
 use super::config::{NodeConfig, StartError};
 use super::engine_lock::Shared;
-use super::socket;
+use super::socket::{self, Families};
 use crate::engine::Ask;
 use crate::wire::ClusterKey;
 use identity::Identity;
@@ -126,6 +127,7 @@ pub(super) struct Bulk {
     /// Shows when the port is free again.
     socket: Weak<dyn AsyncUdpSocket>,
     local: SocketAddr,
+    families: Families,
 }
 
 impl Bulk {
@@ -134,7 +136,9 @@ impl Bulk {
         let listen = config.bulk_address();
         let bind = || -> std::io::Result<Self> {
             let runtime = Arc::new(TokioRuntime);
-            let socket = runtime.wrap_udp_socket(socket::bind(listen)?)?;
+            let socket = socket::bind(listen)?;
+            let families = socket::speaks(&socket, listen);
+            let socket = runtime.wrap_udp_socket(socket)?;
             let (cluster, replica) = (config.replica.cluster.clone(), &config.replica);
             let identity = Identity::of(&cluster, replica.key.as_ref(), &replica.other_keys);
             let transport = Arc::new(transport(config.bulk_patience));
@@ -145,7 +149,7 @@ impl Bulk {
             let client = identity.client_config(Arc::clone(&transport));
             let keys = watch::Sender::new(Arc::new(Keys { identity, client }));
             let local = endpoint.local_addr()?;
-            Ok(Self { endpoint, keys, cluster, transport, socket: weak, local })
+            Ok(Self { endpoint, keys, cluster, transport, socket: weak, local, families })
         };
         bind().map_err(|source| StartError::bind(listen, source))
     }
@@ -161,6 +165,10 @@ impl Bulk {
         self.endpoint.set_server_config(Some(identity.server_config(Arc::clone(&self.transport))));
         let client = identity.client_config(Arc::clone(&self.transport));
         self.keys.send_replace(Arc::new(Keys { identity, client }));
+    }
+
+    pub(super) fn families(&self) -> Families {
+        self.families
     }
 
     /// Carries the requests of the engine until the node stops.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use cahoots_crdt::ReplicaId;
 
@@ -33,6 +34,8 @@ pub struct Member {
     pub ready: bool,
     /// What it is to those who join.
     pub standing: Standing,
+    /// Whether its streams can be had: by who catches up. Members without are live all the same.
+    pub streams: Streams,
     /// Other live members, this node among them, that go by the same name. A moment of this is a restart elsewhere, and
     /// not shown.
     pub namesakes: Vec<ReplicaId>,
@@ -43,6 +46,24 @@ impl Member {
     pub(in crate::driver) fn relied_on_as(&self) -> Standing {
         if self.standing.is_whole() && !self.ready { Standing::Joining } else { self.standing }
     }
+}
+
+/// Whether streams of a member can be had at the address that it announced for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Streams {
+    /// It has not been tried, or announces no address for them.
+    Untried,
+    /// A connection was made there.
+    Reachable {
+        /// When that was found out.
+        since: Instant,
+    },
+    /// None could be made.
+    Unreachable {
+        /// When that was found out.
+        since: Instant,
+    },
 }
 
 /// How a member stands.

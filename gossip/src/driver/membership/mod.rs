@@ -192,7 +192,7 @@ impl Membership {
         // Of a new incarnation they would count as new orders.
         self.announcement.forgotten.clear();
         self.roster.announce(self.incarnation, self.announcement.clone());
-        self.shared.members.send_replace(self.roster.members());
+        self.publish();
     }
 
     fn transport(&self) -> MembershipTransport {
@@ -263,6 +263,7 @@ impl Membership {
                     }
                 }
                 () = sleep_until(ask_at) => self.ask(),
+                () = self.shared.streams_changed.notified() => self.publish(),
                 Ok(()) = self.identity.changed() => {
                     self.announce(chitchat).await;
                     // Whoever goes by the old id is a peer now, or was there first.
@@ -336,11 +337,10 @@ impl Membership {
             }
             _ => None,
         });
-        let members = self.roster.members();
-        self.shared.note_bulk_addresses(&members);
+        self.shared.note_bulk_addresses(&self.roster.members());
         self.take(steps);
         // Last, so that whoever sees a member as a peer may rely on the engine to see it too.
-        self.shared.members.send_replace(members);
+        self.publish();
         failure
     }
 
@@ -426,12 +426,18 @@ impl Membership {
         }
         let beyond = self.announcement.forgotten.len().saturating_sub(FORGOTTEN_MAX);
         self.announcement.forgotten.drain(..beyond);
-        let members = self.roster.members();
-        self.shared.note_bulk_addresses(&members);
+        self.shared.note_bulk_addresses(&self.roster.members());
         self.take(steps);
-        self.shared.members.send_replace(members);
+        self.publish();
         self.unannounced = !forgotten.is_empty();
         Ok(forgotten.len())
+    }
+
+    /// Shows the members to the program.
+    fn publish(&self) {
+        let mut members = self.roster.members();
+        self.shared.fill_streams(&mut members);
+        self.shared.members.send_replace(members);
     }
 
     fn take(&self, steps: Vec<Step>) {
@@ -522,7 +528,7 @@ impl Membership {
 
     async fn announce(&mut self, chitchat: &ChitchatHandle) {
         self.renew();
-        self.shared.members.send_replace(self.roster.members());
+        self.publish();
         self.shared.pace().stir(Instant::now());
         let pairs = self.announcement.key_values();
         chitchat

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use cahoots_crdt::ReplicaId;
 
 use super::announcement::{Announcement, Unreadable};
-use super::member::{BrokenPath, ForgetError, Member, MemberState, PeerRefusal};
+use super::member::{BrokenPath, ForgetError, Member, MemberState, PeerRefusal, Streams};
 use super::namesakes::Namesakes;
 use crate::engine::Standing;
 
@@ -655,6 +655,7 @@ fn member(origin: (&str, u64, SocketAddr), of: &Announcement, state: MemberState
         zone: of.zone.clone(),
         ready: of.ready,
         standing: of.standing,
+        streams: Streams::Untried,
         namesakes: Vec::new(),
     }
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use crate::driver::socket::canonical;
+
 /// Between two look-ups of every name while there are peers: a new record is found within half a minute.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -41,7 +43,7 @@ impl Seeds {
     pub(in crate::driver) fn new(seeds: &[String]) -> (Self, Names) {
         let mut names = Names(BTreeMap::new());
         for seed in seeds {
-            let address = seed.parse::<SocketAddr>().ok();
+            let address = seed.parse::<SocketAddr>().ok().map(canonical);
             names.0.insert(
                 seed.clone(),
                 Name { literal: address.is_some(), addresses: Vec::from_iter(address), failing: false, answers: 0 },
@@ -147,7 +149,8 @@ impl Name {
     /// Takes an answer; a failure keeps the last one.
     fn take(&mut self, text: &str, answer: io::Result<Vec<SocketAddr>>) {
         match answer {
-            Ok(mut addresses) => {
+            Ok(addresses) => {
+                let mut addresses: Vec<_> = addresses.into_iter().map(canonical).collect();
                 addresses.sort_unstable();
                 addresses.dedup();
                 addresses.truncate(ADDRESSES_PER_NAME_MAX);
