@@ -581,7 +581,7 @@ impl Shared {
         match (known, reachable) {
             (Some(Streams::Reachable { .. }), true) | (Some(Streams::Unreachable { .. }), false) => return,
             (Some(Streams::Unreachable { .. }), true) => {
-                tracing::info!(%peer, %addr, "the streams of a peer can be had again")
+                tracing::info!(%peer, %addr, "the streams of a peer can be had again");
             }
             (_, true) => {}
             (_, false) => {
