@@ -86,7 +86,7 @@ fn it_serves_when_nobody_answers_for_the_join_timeout_and_says_why() {
     }
     assert!(info(&mut client, "persistence").contains("loading:0\r\n"));
     assert!(info(&mut client, "cahoots").contains("ready:1\r\n"));
-    assert_eq!(status(&daemon)["readiness"], "ready: nobody else was found, so it serves what it has");
+    assert_eq!(status(&daemon)["readiness"], "ready: nobody answered in time, so it serves what it has");
 }
 
 #[test]
