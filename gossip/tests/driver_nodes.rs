@@ -164,6 +164,20 @@ async fn a_shutdown_hands_everything_over_says_farewell_and_frees_the_port() {
     }
 }
 
+/// Whoever stops at the same time must not hand over to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stops_is_not_relied_on_from_when_it_begins_to_hand_over() {
+    let nodes = cluster(2).await;
+    set(&nodes[1], "key", "kept");
+    // It will not find so many, and waits for them.
+    let stops = nodes[1].shutdown_after(2, Duration::from_secs(600));
+    let told = nodes[0].members_when(|members| members.len() == 2 && members.iter().any(|it| !it.is_self && !it.ready));
+    tokio::select! {
+        _ = within("the announcement", told) => {}
+        drained = stops => panic!("{drained:?}"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_that_finds_nobody_says_so_and_keeps_to_its_bound() {
     let nodes = cluster(2).await;

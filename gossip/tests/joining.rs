@@ -1,8 +1,9 @@
 //! Engines that join: when they are ready, and that none waits for ever.
 mod circle;
 
+use cahoots_gossip::Zone;
 use cahoots_gossip::engine::{Event, Readiness, ReadyReason, Standing};
-use circle::{Circle, id};
+use circle::{Circle, addr, id};
 
 const TIMEOUT_US: u64 = 5_000_000;
 
@@ -217,6 +218,44 @@ fn the_last_holder_of_what_others_wrote_has_not_handed_over_before_another_has_i
     }
     assert!(circle.at(0).is_handed_over(1) && circle.at(0).handed_over_to() == 1);
     assert!(!circle.at(0).is_handed_over(2));
+}
+
+#[test]
+fn a_replica_that_has_to_take_another_id_goes_on_handing_over() {
+    let mut circle = Circle::new(2);
+    circle.write(0, |w| w.set(b"key", b"value"));
+    circle.write(1, |w| w.set(b"other", b"value"));
+    circle.run(10_000);
+    let (now, fresh) = (circle.now, id(7));
+    circle.at(0).begin_hand_over(now);
+    circle.at(0).take_new_id(now, fresh);
+    circle.gone(1, 0);
+    circle.at(1).peer_up(now, fresh, addr(0), Zone::default());
+    circle.write(0, |w| w.set(b"third", b"value"));
+    assert!(!circle.at(0).is_handed_over(1), "nobody has what it wrote under the new one");
+    for _ in 0..20 {
+        circle.run(10_000);
+        let now = circle.now;
+        circle.at(0).pursue_hand_over(now);
+    }
+    assert_eq!(circle.at(1).store().len(), 3);
+    assert!(circle.at(0).is_handed_over(1));
+}
+
+#[test]
+fn everything_can_be_handed_over_to_more_peers_than_are_asked_at_a_time() {
+    let mut circle = Circle::new(21);
+    circle.write(1, |w| w.set(b"key", b"value"));
+    circle.run(5_000_000);
+    let now = circle.now;
+    circle.at(0).begin_hand_over(now);
+    for _ in 0..40 {
+        circle.run(10_000);
+        let now = circle.now;
+        circle.at(0).pursue_hand_over(now);
+    }
+    assert!(circle.at(0).is_handed_over(20) && !circle.at(0).is_handed_over(21));
+    assert!(circle.at(0).is_handed_over_to_all());
 }
 
 /// More silent peers than are asked at a time, each of whom was asked before.

@@ -458,6 +458,9 @@ impl Node {
         if let Some(drained) = *done {
             return drained;
         }
+        // Whoever stops at the same time must not hand over to this node any more. It is told before this node's own
+        // hand-over begins; should membership be too busy to tell it, that is no reason to stop later.
+        let _ = self.handle.commands.try_send(Command::Ready(false));
         let drained = self.hand_over(replicas, bound).await;
         let shared = self.shared();
         let (left, farewell) = oneshot::channel();

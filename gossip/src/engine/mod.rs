@@ -104,7 +104,7 @@ pub struct Replica {
     fetching: bool,
     /// Requests for the driver to carry. As bounded as what may be under way.
     asks: VecDeque<Ask>,
-    /// Requests made so far: the last one's number.
+    /// The last request's number.
     asks_made: u64,
     /// Requests under way by datagrams, and answers kept for such requests of others.
     fetches: Fetches,
@@ -172,7 +172,8 @@ impl Replica {
             reconciliation: None,
             fetching: false,
             asks: VecDeque::new(),
-            asks_made: 0,
+            // A peer may keep answers to what was asked under this id before a restart.
+            asks_made: config.nonce_salt >> 32,
             fetches: Fetches::default(),
             kept_answers: KeptAnswers::default(),
             allowance: Allowance::default(),

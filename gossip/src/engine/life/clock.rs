@@ -48,15 +48,30 @@ impl Replica {
             return;
         }
         self.counters.clock_steps += 1;
-        let mut live: Vec<ReplicaId> = self.peers.iter().filter(|(_, it)| it.live).map(|(id, _)| *id).collect();
-        for id in &live {
-            self.peers.get_mut(id).expect("it was just seen").clock_offset_ms = None;
+        let live: Vec<ReplicaId> = self.peers.iter().filter(|(_, it)| it.live).map(|(id, _)| *id).collect();
+        for id in live {
+            self.peers.get_mut(&id).expect("it was just seen").clock_offset_ms = None;
         }
+        self.ask_clocks();
+        self.check_clock();
+    }
+
+    /// Once a round: a replica that must not write asks again. It may be its peers' clocks that were wrong when they
+    /// spoke last, and in a large cluster that may be a while ago.
+    pub(in crate::engine) fn review_clock(&mut self) {
+        if self.wall_clock.ahead_ms > 0 {
+            self.ask_clocks();
+        }
+        self.check_clock();
+    }
+
+    /// Asks some live peers what their clocks read.
+    fn ask_clocks(&mut self) {
+        let mut live: Vec<ReplicaId> = self.peers.iter().filter(|(_, it)| it.live).map(|(id, _)| *id).collect();
         while live.len() > ASKED_MAX {
             live.swap_remove(self.random_below(live.len()));
         }
         live.into_iter().for_each(|id| self.tell(id, &Message::AskClock));
-        self.check_clock();
     }
 
     /// A peer says what its clock reads.
@@ -84,6 +99,43 @@ impl Replica {
         let before = std::mem::replace(&mut self.wall_clock.ahead_ms, ahead_ms);
         if (ahead_ms > 0) != (before > 0) {
             self.emit(Event::ClockAhead { ahead_ms });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::ReplicaConfig;
+
+    /// Their clocks were wrong, and are right again; of most peers a large cluster hears once in many rounds.
+    #[test]
+    fn whoever_may_not_write_asks_some_of_its_peers_for_the_time_in_every_round() {
+        let mut now = Now { mono: 0, wall: 1_700_000_000_000 };
+        let mut replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), now);
+        for peer in (2..42).map(ReplicaId::new) {
+            replica.peer_up(now, peer, ([127, 0, 0, 1], 2).into(), crate::Zone::default());
+            replica.note_clock(now, peer, now.wall - 7_200_000);
+        }
+        let pass = |replica: &mut Replica, now: &mut Now| {
+            (now.mono, now.wall) = (now.mono + 2_000_000, now.wall + 2_000);
+            replica.handle_timeout(*now);
+        };
+        pass(&mut replica, &mut now);
+        assert_eq!(replica.clock_ahead_ms(), 7_200_000);
+        for rounds in 1.. {
+            pass(&mut replica, &mut now);
+            // Whoever was asked answers at once.
+            let asked = |it: &&crate::engine::Peer| it.is_told(&Message::AskClock);
+            let answered: Vec<ReplicaId> =
+                replica.peers.iter().filter(|(_, it)| asked(it)).map(|(id, _)| *id).collect();
+            assert!((1..=ASKED_MAX).contains(&answered.len()));
+            answered.into_iter().for_each(|peer| replica.on_clock(now, peer, now.wall));
+            while replica.poll_transmit(now).is_some() {}
+            if replica.clock_ahead_ms() == 0 {
+                assert!(rounds < 8, "{rounds} rounds");
+                break;
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::engine::{Now, Replica};
 
 /// Between two questions to a peer that lacks something, in microseconds: several round trips of a wide network.
 const ASK_US: u64 = 100_000;
-/// Peers asked. They confirm each for all, mostly; and every one more is another account to keep.
+/// Peers asked at a time. They confirm each for all, mostly; the next is asked when one of these has everything.
 const ASKED_MAX: usize = 16;
 
 /// A hand-over under way.
@@ -33,13 +33,15 @@ pub(in crate::engine) struct HandOver {
 }
 
 impl HandOver {
-    /// A peer has said what it has of a range of origins; `rest_agrees`: of those not listed what is here.
+    /// A peer has said what it has of a range of origins; `rest_agrees`: of those not listed what is `here` in all buckets.
+    /// Of what is here in some buckets only, that says nothing.
     pub(in crate::engine) fn heard(
         &mut self,
         peer: ReplicaId,
         range: &RangeInclusive<ReplicaId>,
         entries: &[(ReplicaId, u64)],
         rest_agrees: bool,
+        here: &VersionVector,
     ) {
         let Some(lacking) = self.lacking.get_mut(&peer) else { return };
         for (origin, seq) in entries {
@@ -49,7 +51,8 @@ impl HandOver {
         }
         if rest_agrees {
             let listed: BTreeSet<ReplicaId> = entries.iter().map(|(origin, _)| *origin).collect();
-            lacking.retain(|origin| !range.contains(origin) || listed.contains(origin));
+            let is_told = |origin: ReplicaId| range.contains(&origin) && !listed.contains(&origin);
+            lacking.retain(|origin| !is_told(*origin) || here.get(*origin) < self.target.get(*origin));
         }
     }
 
@@ -76,11 +79,13 @@ impl Replica {
         let fit: Vec<ReplicaId> = self.keepers().collect();
         let Some(it) = &mut self.hand_over else { return };
         it.lacking.retain(|id, _| fit.contains(id));
+        let mut asked = it.lacking.values().filter(|lacking| !lacking.is_empty()).count();
         for id in fit {
-            if it.lacking.len() < ASKED_MAX {
+            if asked < ASKED_MAX && !it.lacking.contains_key(&id) {
                 // What it wrote it has.
                 let of_others = it.target.iter().map(|(origin, _)| origin).filter(|origin| *origin != id);
-                it.lacking.entry(id).or_insert_with(|| of_others.collect());
+                it.lacking.insert(id, of_others.collect());
+                asked += 1;
             }
         }
         if now.mono < it.ask_at {
@@ -128,5 +133,24 @@ impl Replica {
 
     fn has_own(&self, peer: ReplicaId, seq: u64) -> bool {
         self.peers.get(&peer).is_some_and(|it| it.acked >= seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::repair::versions::ALL;
+
+    #[test]
+    fn of_what_is_here_in_some_buckets_only_a_sum_over_vectors_says_nothing() {
+        let [writer, other, peer] = [1, 2, 3].map(ReplicaId::new);
+        let target: VersionVector = [(writer, 9), (other, 4)].into_iter().collect();
+        let here: VersionVector = [(writer, 5), (other, 4)].into_iter().collect();
+        let lacking = [(peer, [writer, other].into())].into();
+        let mut it = HandOver { target, lacking, ask_at: 0 };
+        it.heard(peer, &ALL, &[], true, &here);
+        assert_eq!(it.lacking[&peer], [writer].into());
+        it.heard(peer, &ALL, &[(writer, 9)], true, &here);
+        assert_eq!(it.lacking[&peer], [].into());
     }
 }

@@ -88,7 +88,7 @@ impl Replica {
         self.pulls.clear();
         self.reach.clear();
         self.conflicted = false;
-        self.hand_over = None;
+        let hands_over = self.hand_over.take().is_some();
         self.heard.clear();
         self.examined_since = None;
         self.counters.identities_taken += 1;
@@ -104,6 +104,10 @@ impl Replica {
             self.peers.get_or_insert_with(peer, || Peer::new(addr, zone, 0)).standing = standing;
             self.peers.set_live(peer, live);
             self.send_digest(now, peer);
+        }
+        if hands_over {
+            // What was confirmed is void: of what is here now, other events are own ones.
+            self.begin_hand_over(now);
         }
         renamed
     }

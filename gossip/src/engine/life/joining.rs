@@ -137,6 +137,8 @@ impl Readiness {
 #[derive(Clone, Debug)]
 struct Account {
     standing: Standing,
+    /// It was complete when it told some of this: so this is what there was, however it stands now.
+    was_complete: bool,
     versions: VersionVector,
     /// The ranges of ids told of: apart from each other, by their first ids.
     told: BTreeMap<u64, u64>,
@@ -147,12 +149,17 @@ struct Account {
 
 impl Account {
     fn new() -> Self {
-        let (standing, versions, told) = Default::default();
-        Self { standing, versions, told, asks: 0, ask_at: 0 }
+        let (standing, was_complete, versions, told) = Default::default();
+        Self { standing, was_complete, versions, told, asks: 0, ask_at: 0 }
     }
 
     fn is_complete_peer(&self) -> bool {
         self.standing == Standing::Complete
+    }
+
+    /// Whether whoever has all of it is complete.
+    fn is_of_all(&self) -> bool {
+        self.is_complete_peer() || self.was_complete
     }
 
     /// Whether everything that was told of is here. What is told of the own id is no matter of catching up.
@@ -194,6 +201,7 @@ impl Account {
         }
         self.told.insert(first, last);
         self.versions.merge(&news);
+        self.was_complete |= self.is_complete_peer();
     }
 }
 
@@ -243,9 +251,14 @@ impl Joining {
 
     /// A peer has come up. Until told otherwise it counts as complete.
     pub(in crate::engine) fn peer_up(&mut self, now: u64, id: ReplicaId) {
-        // What a complete one had when it went away it has still, and what it told of that need not be told again.
-        let owed = self.owed.remove(&id).filter(Account::is_complete_peer);
-        self.peers.entry(id).or_insert_with(|| owed.unwrap_or_else(Account::new));
+        // What a complete one had when it went away it has still, and what it told of that need not be told again. That one
+        // which was incomplete is back says nothing of what it lacked.
+        let owed = match self.owed.get(&id) {
+            Some(account) if account.is_of_all() => self.owed.remove(&id),
+            _ => None,
+        };
+        let account = owed.map(|it| Account { standing: Standing::Complete, was_complete: true, ..it });
+        self.peers.entry(id).or_insert_with(|| account.unwrap_or_else(Account::new));
         self.recount_goal();
         self.changed_at = now;
     }
@@ -254,18 +267,21 @@ impl Joining {
     pub(in crate::engine) fn peer_standing(&mut self, id: ReplicaId, standing: Standing) {
         let Some(account) = self.peers.get_mut(&id) else { return };
         let before = std::mem::replace(&mut account.standing, standing);
-        if standing == Standing::Complete && before != standing {
+        if standing == Standing::Complete && before != standing && !account.was_complete {
             // It had less when it said what it had: whoever has that has not caught up with it.
             *account = Account::new();
             self.recount_goal();
         }
     }
 
-    /// A peer is down or gone: it is not waited for. What a complete one had is owed, by whoever has it.
+    /// A peer is down or gone: it is not waited for. What a complete one had is owed, by whoever has it; also if it was
+    /// about to stop, or had been started again, and was therefore nothing to rely on any more. And what one had told of
+    /// that served alone: for as long as it had met nobody, that was all there was.
     pub(in crate::engine) fn peer_down(&mut self, id: ReplicaId, me: ReplicaId, here: &VersionVector) {
         let Some(account) = self.peers.remove(&id) else { return };
         self.stale = true;
-        if account.is_complete_peer() && !account.is_met(me, here) {
+        let tells_of_data = account.standing == Standing::Alone && account.is_whole();
+        if (account.is_of_all() || tells_of_data) && !account.is_met(me, here) {
             self.owe(id, account);
         }
         self.recount_goal();
@@ -284,7 +300,7 @@ impl Joining {
 
     /// How the replica stands.
     fn standing(&self) -> Standing {
-        let knows_more = !self.owed.is_empty() || self.peers.values().any(Account::is_complete_peer);
+        let knows_more = !self.owed.is_empty() || self.peers.values().any(Account::is_of_all);
         match (self.serves, knows_more) {
             (false, _) => Standing::Joining,
             (true, true) => Standing::Incomplete,
@@ -382,7 +398,7 @@ impl Joining {
     ) -> Option<ReadyReason> {
         (self.reviewed_at, self.stale) = (now, false);
         let mut known = self.peers.iter().chain(&self.owed);
-        if let Some((peer, _)) = known.find(|(_, account)| account.is_complete_peer() && account.is_met(me, here)) {
+        if let Some((peer, _)) = known.find(|(_, account)| account.is_of_all() && account.is_met(me, here)) {
             return Some(ReadyReason::CaughtUp { peer: *peer });
         }
         let before = self.owed.len();
@@ -411,7 +427,7 @@ impl Joining {
         self.serves = true;
         let any_complete = self.peers.values().any(|account| account.is_complete_peer() && account.is_whole());
         let is_owed = |account: &Account| match account.standing {
-            Standing::Complete => false, // that one is live, and owed as soon as it is not
+            _ if account.is_of_all() => false, // that one is live, and owed as soon as it is not
             Standing::Incomplete => true,
             _ => !any_complete && account.is_whole() && !account.is_met(me, here),
         };
@@ -657,7 +673,12 @@ mod tests {
         assert_eq!(it.review(SETTLE, ME, &vv([]), 0), None, "it has more than when it was joining itself");
         says(&mut it, A, []);
         assert_eq!(it.review(SETTLE, ME, &vv([]), 0), Some(ReadyReason::CaughtUp { peer: A }));
-        it.peer_standing(A, Standing::Joining);
+        let mut it = joining();
+        for peer in [A, B] {
+            it.peer_up(0, peer);
+            it.peer_standing(peer, Standing::Joining);
+        }
+        says(&mut it, A, []);
         it.peer_down(B, ME, &vv([]));
         assert_eq!(it.review(SETTLE, ME, &vv([]), 0), Some(ReadyReason::Together));
     }
@@ -847,13 +868,97 @@ mod tests {
     }
 
     #[test]
+    fn that_an_incomplete_peer_is_back_completes_nobody() {
+        let mut it = joining();
+        it.peer_up(0, A);
+        it.peer_standing(A, Standing::Incomplete);
+        says(&mut it, A, []);
+        assert_eq!(it.review(0, ME, &vv([]), 0), None);
+        assert_eq!(it.review(TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Unfinished { percent: 100 }));
+        for standing in [Standing::Incomplete, Standing::Joining] {
+            it.peer_down(A, ME, &vv([]));
+            it.peer_up(TIMEOUT, A);
+            it.peer_standing(A, standing);
+            assert_eq!((it.review(TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
+        }
+        it.peer_standing(A, Standing::Complete);
+        says(&mut it, A, [(A, 1)]);
+        assert_eq!(it.review(TIMEOUT, ME, &vv([]), 0), None);
+        assert_eq!(it.review(TIMEOUT, ME, &vv([(A, 1)]), 0), Some(ReadyReason::CaughtUp { peer: A }));
+    }
+
+    /// It stops, and lingers; or it goes on from its disk under the same id.
+    #[test]
+    fn what_a_complete_peer_told_of_is_owed_however_it_stands_when_it_goes_away() {
+        for gives_up in [true, false] {
+            let mut it = joining();
+            it.peer_up(0, A);
+            says(&mut it, A, [(A, 10)]);
+            assert_eq!(it.review(0, ME, &vv([]), 0), None);
+            if gives_up {
+                assert_eq!(it.review(TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Unfinished { percent: 0 }));
+            }
+            it.peer_standing(A, Standing::Joining);
+            assert_eq!(it.standing(), if gives_up { Standing::Incomplete } else { Standing::Joining });
+            it.peer_down(A, ME, &vv([]));
+            it.review(2 * TIMEOUT, ME, &vv([]), 0);
+            assert_eq!(it.standing(), Standing::Incomplete);
+            // It is back, and may be down again before it has given what it has.
+            it.peer_up(2 * TIMEOUT, A);
+            it.peer_standing(A, Standing::Joining);
+            assert_eq!((it.review(3 * TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
+            it.peer_down(A, ME, &vv([]));
+            assert_eq!((it.review(3 * TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
+            let here = vv([(A, 10)]);
+            assert_eq!(it.review(3 * TIMEOUT, ME, &here, 0), Some(ReadyReason::CaughtUp { peer: A }));
+        }
+    }
+
+    #[test]
+    fn what_one_that_served_alone_had_told_of_is_owed_when_it_goes_away_until_it_is_here() {
+        let mut it = joining();
+        it.peer_up(0, A);
+        it.peer_standing(A, Standing::Alone);
+        it.peer_down(A, ME, &vv([]));
+        assert!(it.owed.is_empty(), "nothing is known of it");
+        it.peer_up(0, A);
+        it.peer_standing(A, Standing::Alone);
+        says(&mut it, A, [(A, 10)]);
+        it.peer_down(A, ME, &vv([(A, 9)]));
+        assert_eq!(it.review(SETTLE, ME, &vv([(A, 9)]), 0), None);
+        assert!(it.review(2 * TIMEOUT, ME, &vv([(A, 9)]), 0).is_some());
+        assert_eq!(it.standing(), Standing::Incomplete);
+        // Another has it, from its disk.
+        it.peer_up(2 * TIMEOUT, B);
+        it.peer_standing(B, Standing::Joining);
+        says(&mut it, B, [(A, 10)]);
+        assert_eq!(it.review(3 * TIMEOUT, ME, &vv([(A, 9)]), 0), None);
+        assert_eq!(it.review(3 * TIMEOUT, ME, &vv([(A, 10)]), 0), Some(ReadyReason::Together));
+    }
+
+    /// Under the same id it has all that it had: what it was not asked for in time it can still tell.
+    #[test]
+    fn a_complete_peer_that_went_away_silently_and_is_back_from_its_disk_is_enough() {
+        let mut it = joining();
+        it.peer_up(0, A);
+        it.peer_down(A, ME, &vv([]));
+        assert_eq!(it.review(TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Unfinished { percent: 0 }));
+        it.peer_up(TIMEOUT, A);
+        it.peer_standing(A, Standing::Joining);
+        assert_eq!((it.review(TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
+        says(&mut it, A, [(A, 1)]);
+        assert_eq!((it.review(TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
+        assert_eq!(it.review(TIMEOUT, ME, &vv([(A, 1)]), 0), Some(ReadyReason::CaughtUp { peer: A }));
+    }
+
+    #[test]
     fn what_joiners_had_that_went_away_is_not_owed_and_what_complete_peers_had_is() {
         let mut it = joining();
         for peer in [A, B] {
             it.peer_up(0, peer);
+            it.peer_standing(peer, if peer == B { Standing::Joining } else { Standing::Complete });
             says(&mut it, peer, [(peer, 1)]);
         }
-        it.peer_standing(B, Standing::Joining);
         it.peer_down(B, ME, &vv([]));
         assert!(it.owed.is_empty());
         it.peer_down(A, ME, &vv([]));

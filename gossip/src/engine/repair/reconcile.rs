@@ -460,6 +460,21 @@ mod tests {
         assert_eq!(text(&replicas[0], "value"), text(&replicas[1], "value"), "one of the two, whichever");
     }
 
+    /// For a while a peer keeps an answer that went by datagrams, under its asker's id and the request's number.
+    #[test]
+    fn a_replica_that_goes_on_under_its_id_numbers_its_requests_otherwise_than_before() {
+        let now = Now { mono: 0, wall: WALL };
+        let numbers = [7 << 40, 9 << 40].map(|nonce_salt| {
+            let config = ReplicaConfig { nonce_salt, ..ReplicaConfig::default() };
+            let store = Store::new(id(0), config.limits.clone(), 1_024);
+            let mut replica = Replica::resume(config, store, id(0), now);
+            replica.peer_up(now, id(1), addr(1), crate::Zone::default());
+            replica.reconcile(now, id(1), None);
+            replica.poll_ask().expect("it asks").number
+        });
+        assert_ne!(numbers[0], numbers[1]);
+    }
+
     /// It tries again and again, and is told from one that fetches: what it has is still asked for.
     #[test]
     fn a_replica_that_fetches_in_vain_gives_what_it_has_only_in_some_buckets() {

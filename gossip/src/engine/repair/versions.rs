@@ -181,7 +181,7 @@ impl Replica {
             joining.heard(sender, range, entries.iter().copied());
         }
         if let Some(hand_over) = &mut self.hand_over {
-            hand_over.heard(sender, range, entries, rest.is_some() && rest_agrees);
+            hand_over.heard(sender, range, entries, rest.is_some() && rest_agrees, vv);
         }
         let mut known: VersionVector = entries.iter().copied().collect();
         if rest.is_some() && rest_agrees {
@@ -271,7 +271,7 @@ impl Replica {
                 joining.heard(sender, &part, std::iter::empty());
             }
             if let Some(hand_over) = &mut self.hand_over {
-                hand_over.heard(sender, &part, &[], true);
+                hand_over.heard(sender, &part, &[], true, self.store.version_vector());
             }
         }
     }

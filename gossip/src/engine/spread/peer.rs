@@ -211,6 +211,12 @@ impl Peer {
         room
     }
 
+    /// Whether a control message waits to be sent.
+    #[cfg(test)]
+    pub(in crate::engine) fn is_told(&self, message: &Message<'_>) -> bool {
+        self.control.contains(&message.encode())
+    }
+
     pub(in crate::engine) fn queue_chunks(&mut self, of: Chunked, chunks: impl Iterator<Item = u32>) {
         let room = CHUNKS_MAX.saturating_sub(self.chunks.len());
         self.chunks.extend(chunks.take(room).map(|chunk| (of, chunk)));
