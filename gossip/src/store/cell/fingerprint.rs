@@ -3,7 +3,7 @@
 //! A set of cells has the sum (modulo 2¹²⁸) of the hashes of its cells, so adding and removing one cell is adding
 //! and subtracting its hash.
 //!
-//! Invariant 3 of the design rests on this: replicas with equal version vectors have equal fingerprints.
+//! Invariant 3 (`docs/design.md`, 2.3) rests on this: replicas with equal version vectors have equal fingerprints.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
