@@ -301,10 +301,12 @@ impl World {
             let counters = status.counters.entries().into_iter().filter(|(_, count)| *count > 0);
             let _ = writeln!(
                 text,
-                "host {host} {} at {}, open: {open}, has {:?} and {} buckets ahead, fingerprint {:?}, {} bytes held, \
+                "host {host} {} at {}, {} and owed by {:?}, open: {open}, has {:?} and {} buckets ahead, fingerprint {:?}, {} bytes held, \
                  catching up: {}, believes {believed:?}\n  peers (live, acked, agrees): {:?}\n  {:?}",
                 status.id,
                 status.seq,
+                status.standing.name(),
+                status.owed_by,
                 status.version_vector,
                 status.buckets_ahead,
                 status.fingerprint,

@@ -265,6 +265,12 @@ impl Joining {
 
     /// A peer says how it stands.
     pub(in crate::engine) fn peer_standing(&mut self, id: ReplicaId, standing: Standing) {
+        // It has what it lacked, or has begun anew and tells what there is now.
+        let is_over = |owed: &Account| owed.standing == Standing::Incomplete && !owed.is_of_all();
+        if standing != Standing::Incomplete && self.owed.get(&id).is_some_and(is_over) {
+            self.owed.remove(&id);
+            self.recount_goal();
+        }
         let Some(account) = self.peers.get_mut(&id) else { return };
         let before = std::mem::replace(&mut account.standing, standing);
         if standing == Standing::Complete && before != standing && !account.was_complete {
@@ -875,16 +881,17 @@ mod tests {
         says(&mut it, A, []);
         assert_eq!(it.review(0, ME, &vv([]), 0), None);
         assert_eq!(it.review(TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Unfinished { percent: 100 }));
-        for standing in [Standing::Incomplete, Standing::Joining] {
+        for _ in 0..2 {
             it.peer_down(A, ME, &vv([]));
             it.peer_up(TIMEOUT, A);
-            it.peer_standing(A, standing);
+            it.peer_standing(A, Standing::Incomplete);
             assert_eq!((it.review(TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
         }
-        it.peer_standing(A, Standing::Complete);
+        // It has got what it was owed.
+        it.peer_standing(A, Standing::Alone);
         says(&mut it, A, [(A, 1)]);
-        assert_eq!(it.review(TIMEOUT, ME, &vv([]), 0), None);
-        assert_eq!(it.review(TIMEOUT, ME, &vv([(A, 1)]), 0), Some(ReadyReason::CaughtUp { peer: A }));
+        assert_eq!((it.review(TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Alone));
+        assert_eq!(it.review(2 * TIMEOUT, ME, &vv([(A, 1)]), 0), Some(ReadyReason::Together));
     }
 
     /// It stops, and lingers; or it goes on from its disk under the same id.

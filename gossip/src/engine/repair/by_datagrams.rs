@@ -135,12 +135,13 @@ impl KeptAnswers {
         self.0.retain(|(it, _), _| *it != asker);
     }
 
-    /// Makes room for another answer to an asker.
+    /// Makes room for another answer to an asker. What it asked for longest ago may be from before a restart.
     fn drop_surplus(&mut self, asker: ReplicaId) {
         let range = (asker, 0)..=(asker, u64::MAX);
         while self.0.range(range.clone()).count() >= ANSWERS_EACH_MAX {
-            let first = self.0.range(range.clone()).next().map(|(key, _)| *key).expect("there are some");
-            self.0.remove(&first);
+            let oldest = self.0.range(range.clone()).min_by_key(|(_, it)| it.used_at);
+            let oldest = oldest.map(|(key, _)| *key).expect("there are some");
+            self.0.remove(&oldest);
         }
     }
 }
@@ -294,5 +295,25 @@ impl Replica {
             self.handle_progress(now, number, here);
             self.ask_for(now, number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An asker that goes on under its id may begin with a lower number than those it used before.
+    #[test]
+    fn of_the_answers_kept_for_one_asker_the_one_fetched_longest_ago_makes_room() {
+        let [asker, other] = [1, 2].map(ReplicaId::new);
+        let mut kept = KeptAnswers::default();
+        for (key, used_at) in [((asker, 900), 1), ((asker, 901), 2), ((other, 1), 0)] {
+            kept.0.insert(key, Kept { bytes: Vec::new(), used_at });
+        }
+        for (number, used_at) in [(5, 3), (6, 4)] {
+            kept.drop_surplus(asker);
+            kept.0.insert((asker, number), Kept { bytes: Vec::new(), used_at });
+        }
+        assert_eq!(kept.0.keys().collect::<Vec<_>>(), [&(asker, 5), &(asker, 6), &(other, 1)]);
     }
 }
