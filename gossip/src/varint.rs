@@ -37,7 +37,7 @@ pub(crate) fn read(bytes: &mut &[u8]) -> Option<u64> {
     }
 }
 
-/// The same of a signed number of 128 bits.
+/// Reads a signed number of 128 bits.
 #[inline]
 pub(crate) fn read_wide(bytes: &mut &[u8]) -> Option<i128> {
     let value = read_long(bytes, u128::BITS)?;
@@ -94,7 +94,7 @@ pub(crate) fn put_signed(value: i64, bytes: &mut Vec<u8>) {
     put((value << 1 ^ value >> 63).cast_unsigned(), bytes);
 }
 
-/// The same of 128 bits.
+/// Appends a signed number of 128 bits.
 pub(crate) fn put_wide(value: i128, bytes: &mut Vec<u8>) {
     let mut rest = (value << 1 ^ value >> 127).cast_unsigned();
     while let Some(next) = Some(rest >> 7).filter(|next| *next > 0) {

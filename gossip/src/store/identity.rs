@@ -1,9 +1,9 @@
 //! The id under which a store mints its events, and how it changes while there is data.
 //!
 //! An id is in doubt after a start from a disk, until the peers have been heard. What is minted meanwhile is
-//! *provisional*: nobody is told of it. If others turn out to know events of the id that the disk does not have, its dots
-//! name other events elsewhere. [`Store::rename`] moves them to a fresh id, as if they had been minted under it in the
-//! first place:
+//! *provisional*: no peer is told of it. If others turn out to know events of the id that the disk does not have, its
+//! dots name other events elsewhere. [`Store::rename`] moves them to a fresh id, as if they had been minted under it in
+//! the first place:
 //!
 //! - their cells, resets and places in frontiers get new dots;
 //! - the own part of a context, which an event implies, is written out: to the new id, the old one is another replica;
@@ -11,7 +11,8 @@
 //!   the new id; a slot that was reset since gets a baseline, as any foreign slot does.
 //!
 //! The version vector goes back to what is certain of the old id. That is then a dead origin like any other, and what
-//! it had really written is fetched from those who have it. Exact, because nobody has applied a provisional event.
+//! it had really written is fetched from those who have it. Exact, because no other replica has applied a provisional
+//! event.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +28,7 @@ use crate::Limits;
 use crate::bytes::Bytes;
 
 /// Bytes of provisional events kept for moving them. Beyond this the doubt is given up: an id that has been used so
-/// much without anybody contradicting is this store's.
+/// much without a peer contradicting is this store's.
 const PROVISIONAL_BYTES_MAX: usize = 16 << 20;
 /// What a counter slot costs beside its names.
 const SLOT_BYTES: usize = 128;
@@ -123,7 +124,7 @@ impl Store {
         }
     }
 
-    /// From now on own events are provisional, one whose window is open too. Nobody must be told of them: neither by
+    /// Makes own events provisional from now on, one whose window is open too. No peer may be told of them: neither by
     /// events nor by version vectors nor by transfers.
     pub fn doubt(&mut self) {
         let base = self.sealed_seq();
@@ -141,7 +142,7 @@ impl Store {
         self.provisional.is_some()
     }
 
-    /// The last own event that anybody may have been told of: whoever knows a later one has it from elsewhere.
+    /// The last own event that a peer may have been told of. A peer that knows a later one has it from elsewhere.
     #[must_use]
     pub fn certain_seq(&self) -> u64 {
         self.provisional.as_ref().map_or_else(|| self.sealed_seq(), |it| it.base)

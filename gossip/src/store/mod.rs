@@ -191,7 +191,7 @@ impl Store {
         self.seen(bucket_of(hash_of(key)), dot.replica) >= dot.seq
     }
 
-    /// The same for a bucket.
+    /// Whether event `dot` is applied in a bucket; of the own events, sealed ones.
     pub(crate) fn covers_in(&self, bucket: usize, dot: Dot) -> bool {
         self.seen(bucket, dot.replica) >= dot.seq
     }

@@ -1,6 +1,6 @@
 //! Requests that one peer answers at once, on a reliable stream: what is too much for datagrams.
 //!
-//! A request and its answer are one byte of version and one value by postcard. Whoever answers keeps nothing: two
+//! A request and its answer are one byte of version and one value by postcard. The peer that answers keeps nothing: two
 //! requests have as little to do with each other as two datagrams.
 
 use serde::{Deserialize, Serialize};

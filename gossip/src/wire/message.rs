@@ -146,7 +146,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A whole event, or the chunk of this number of one, that a payload carries: for whoever watches the wire.
+/// A whole event, or the chunk of this number of one, that a payload carries: for checkers on the wire.
 pub type Carried<'a> = (Dot, Option<u32>, &'a [u8]);
 
 /// The events in the payload of an engine's datagram; `None` if it is malformed.

@@ -22,7 +22,7 @@ pub enum Class {
     Hash = 2,
     /// Ballots: at most one value per replica, which only that replica replaces. Tallied over live members.
     Vote = 3,
-    /// The same, each ballot saying how many are present at its replica.
+    /// Ballots that say how many are present at their replica. Summed over live members.
     Presence = 4,
 }
 

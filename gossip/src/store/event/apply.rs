@@ -22,8 +22,8 @@ pub enum Applied {
     Known,
     /// It waits for these events; nothing was touched.
     Waits(Vec<Missing>),
-    /// It carries, or names, this replica's own id and a seq that nobody was told of: the id is in use twice, or was used
-    /// by a process whose disk has lost some.
+    /// It carries, or names, this replica's own id and a seq that no peer was told of: the id is in use twice, or was
+    /// used by a process whose disk has lost some.
     OwnId,
 }
 

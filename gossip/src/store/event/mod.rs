@@ -72,7 +72,7 @@ pub(super) enum Foreign<'a> {
 pub(super) enum Change<'a> {
     /// Supersedes everything under the key that `context` covers.
     Delete { context: Foreign<'a> },
-    /// The same for one element.
+    /// Supersedes what `context` covers of one element.
     Remove { class: u8, name: Bytes<'a>, context: Foreign<'a> },
     /// A reset of a foreign counter slot; the reset's dot is the event's.
     Reset { class: u8, name: Bytes<'a>, owner: ReplicaId, birth: u64, seen: u64, total: i128 },

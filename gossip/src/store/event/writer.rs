@@ -427,7 +427,7 @@ fn supersede(
     }
 }
 
-/// The same of everything under the key of `path`.
+/// Supersedes everything under the key of `path`.
 fn supersede_entry(
     path: &Path<'_>,
     entry: Entry<'_>,

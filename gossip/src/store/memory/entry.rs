@@ -71,7 +71,7 @@ impl<'a> Entry<'a> {
         few.map(|(_, name, element)| (name, element)).chain(many.into_iter().flat_map(Table::iter))
     }
 
-    /// The same as [`Entry::iter`], with paths.
+    /// All elements as [`Entry::iter`] gives them, with their paths.
     pub(in crate::store) fn elements(
         self,
         key: &'a [u8],

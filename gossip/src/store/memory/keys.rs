@@ -51,9 +51,9 @@ enum Form {
     Record,
     /// One element for the tables of the key.
     Element,
-    /// The same, and the key has no tables yet.
+    /// One element, of a key that has no tables yet.
     Grown,
-    /// The same, and everything else under the key goes.
+    /// One element, of a key whose tables are made for it alone: everything else under the key goes.
     Alone,
 }
 
@@ -96,7 +96,7 @@ impl Keys {
         self.look(path).1
     }
 
-    /// The same, and where the key is.
+    /// What is live at a path as by [`Keys::element`], and where the key is.
     pub(in crate::store) fn look(&self, path: &Path<'_>) -> (Option<At>, Element<'_>) {
         match self.find(path.key_hash, path.key) {
             Some((at, entry)) => (Some(at), entry.element(path.class, path.name)),

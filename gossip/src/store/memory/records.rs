@@ -93,8 +93,8 @@ impl Records {
         self.find(hash, name).map(|(_, content)| content)
     }
 
-    /// Brings all records near to the processor, in the order in which they lie: for whoever reads all of them next, in
-    /// that of the table. Of many as much as stays near.
+    /// Prefetches all records in the order in which they lie, before all of them are read in the order of the table. Of
+    /// many as much as the cache holds.
     pub(in crate::store) fn warm(&self) {
         let segments = self.block.segments.iter().take(WARM_SEGMENTS_MAX);
         let lines = segments.flat_map(|segment| segment.iter().step_by(CACHE_LINE));

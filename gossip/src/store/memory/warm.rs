@@ -30,7 +30,7 @@ impl Store {
         }
     }
 
-    /// The same of keys of these hashes.
+    /// Prefetches keys of these hashes.
     pub(in crate::store) fn warm_places(&self, places: &[(u64, &[u8])]) {
         places.chunks(WARM_KEYS_MAX).for_each(|group| self.warm_group(group));
     }

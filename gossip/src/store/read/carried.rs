@@ -1,5 +1,5 @@
-//! What events and transfers hold, cell by cell, for whoever listens and applies nothing: a dot may come to a replica in
-//! an event or in a transfer, and must name the same in both.
+//! What events and transfers hold, cell by cell, for checkers that listen and apply nothing: a dot may come to a
+//! replica in an event or in a transfer, and must name the same in both.
 
 use cahoots_crdt::Dot;
 use xxhash_rust::xxh3::xxh3_64;

@@ -1,4 +1,4 @@
-//! The queue of changed keys, for whoever watches the store.
+//! The queue of changed keys, read by the watchers of the store.
 
 use std::collections::VecDeque;
 

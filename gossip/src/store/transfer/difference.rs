@@ -19,7 +19,7 @@
 //! holds for the bucket afterwards. If the base is another one, nothing of the bucket is joined, and the asker asks again.
 //!
 //! That the difference decoded is the true one shows in the sums: base − items only there + items only here must be what
-//! the own keys have, bucket by bucket. Whoever answers keeps nothing, and can be any peer.
+//! the own keys have, bucket by bucket. The peer that answers keeps nothing, and can be any.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -83,7 +83,7 @@ pub(in crate::store) struct Difference<'a> {
     pub(in crate::store) content: Content<'a>,
 }
 
-/// The same as it is found, before its keys are read.
+/// A difference as it is found in the store, before its keys are read.
 pub(in crate::store) struct Found<'a> {
     pub(in crate::store) index: usize,
     base: u64,

@@ -170,7 +170,8 @@ impl Store {
         self.encode_transfer_within(first, theirs, bytes_max, whole_bytes_max, usize::MAX)
     }
 
-    /// The same, ending before a bucket that would be sent whole and takes more than about `long_bytes`.
+    /// As [`Store::encode_transfer`], but ending before a bucket that would be sent whole and takes more than about
+    /// `long_bytes`.
     pub(crate) fn encode_transfer_within(
         &mut self,
         first: usize,
@@ -208,8 +209,8 @@ impl Store {
         self.encode_differences_within(sketch, bytes_max, usize::MAX)
     }
 
-    /// The same, ending before a bucket that takes more than about `long_bytes`: what differs may be all of it, for a key
-    /// is sent with everything under it.
+    /// As [`Store::encode_differences`], but ending before a bucket that takes more than about `long_bytes`: what
+    /// differs may be all of it, for a key is sent with everything under it.
     pub(crate) fn encode_differences_within(
         &mut self,
         sketch: &Sketch,
