@@ -71,9 +71,9 @@ pub struct NodeConfig {
     pub failure_timeout: Duration,
     /// How long a node that has seeds goes without progress in catching up with their cluster before it counts as ready
     /// all the same. Default 10 s: a peer that is up is known after half a second, so after forty rounds of membership
-    /// without an answer there is none to be expected; and whoever runs under an id that is in use has ended by then
-    /// (after twice the failure timeout) without having served anybody.
-    /// A node without seeds is ready at once. See [`Node::ready`](crate::driver::Node::ready).
+    /// without an answer there is none to be expected; and a node that runs under an id that is in use has ended by
+    /// then (after twice the failure timeout) without having served a client. A node without seeds is ready at once.
+    /// See [`Node::ready`](crate::driver::Node::ready).
     pub join_timeout: Duration,
     /// Cluster name and key, limits, sizes: what the engine itself needs.
     pub replica: ReplicaConfig,

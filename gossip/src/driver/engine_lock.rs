@@ -64,8 +64,8 @@ impl Core {
         self.sums.write_to(&mut self.replica);
     }
 
-    /// Whether what was just read and written gives nobody anything to do now: nobody listens, and the timer is set to the
-    /// end of the open window or before, if there is one; what was sealed since makes no run of datagrams yet.
+    /// Whether what was just read and written leaves nothing to do now: no subscriber listens, and the timer is set to
+    /// the end of the open window or before, if there is one; what was sealed since makes no run of datagrams yet.
     fn may_rest(&self, now: Now) -> bool {
         let is_armed = |ends| self.armed.is_some_and(|armed| armed > now.mono && armed <= ends);
         let (sealed, window_ends) = (self.replica.store().sealed_len(), self.replica.flush_due());
@@ -251,7 +251,7 @@ impl Shared {
         result
     }
 
-    /// Runs reads and groups of writes. What goes into a flush window which is open already gives nobody anything to do
+    /// Runs reads and groups of writes. What goes into a flush window which is open already leaves nothing to do
     /// before that window ends, for which the timer is set: it costs no look at timers and sockets.
     pub(super) fn run<R>(&self, f: impl FnOnce(&mut Replica, Now) -> R) -> R {
         let mut core = self.core();
@@ -292,8 +292,8 @@ impl Shared {
         self.collect(&mut core.replica, now, &mut turn);
         self.listen(core, now, &mut turn);
         let replica = &mut core.replica;
-        // Peers collect acknowledgements for a while unless asked. As databases commit in groups: whoever comes while
-        // others are still waiting for an answer shares the next flush window instead of forcing one of its own.
+        // Peers collect acknowledgements for a while unless asked. As databases commit in groups: a task that comes
+        // while others are still waiting for an answer shares the next flush window instead of forcing one of its own.
         if core.hurry && !(replica.store().has_open_window() && self.waiters.any_upto(core.hurried)) {
             core.hurry = false;
             replica.hurry_acks(now);

@@ -214,13 +214,13 @@ impl Node {
     }
 
     /// Has the engine keep records of everything it applies from now on, for [`Replica::take_records`], and `call` called
-    /// whenever there are some: under the engine's lock, so it may do no more than wake somebody.
+    /// whenever there are some: under the engine's lock, so it may do no more than wake a task.
     pub fn on_records(&self, call: impl Fn() + Send + Sync + 'static) {
         self.shared().on_records(Box::new(call));
     }
 
     /// The id of this node's replica. It changes if the node finds out that the id is, or was, used elsewhere: then it
-    /// goes on under another one, and what it wrote that nobody had heard of yet goes with it. Also by
+    /// goes on under another one, and what it wrote that no peer had heard of yet goes with it. Also by
     /// [`Replica::take_new_id`].
     #[must_use]
     pub fn id(&self) -> ReplicaId {
@@ -447,7 +447,7 @@ impl Node {
     /// ports. Takes at most `bound` plus a second.
     ///
     /// What is written meanwhile is handed over as well, if it comes early enough; writes after the end stay local and
-    /// reach nobody. A second call returns what the first one achieved.
+    /// reach no peer. A second call returns what the first one achieved.
     pub async fn shutdown(&self, bound: Duration) -> Drained {
         self.shutdown_after(1, bound).await
     }

@@ -112,7 +112,7 @@ impl Carrier {
         };
         self.shared.drive(|replica, now| replica.handle_answer(now, ask.number, answer.as_deref()));
         if self.shared.ready.borrow().is_none() {
-            // It serves nobody yet, and fetching is all the work a processor can do: whoever else has something to do on
+            // It serves no client yet, and fetching is all the work a processor can do: any other task with work on
             // that processor comes first. Where a cluster shares a machine, clients of the others wait half as long.
             std::thread::yield_now();
         }

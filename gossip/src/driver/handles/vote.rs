@@ -10,7 +10,7 @@ use crate::store::Class;
 /// cast, as this node knows them and it. When a member goes down, comes back or leaves, subscribers are told of the key
 /// although nothing was written.
 ///
-/// A vote finds out what the others want; it elects nobody. Two nodes may tally at the same moment and see different
+/// A vote finds out what the others want; it is no election. Two nodes may tally at the same moment and see different
 /// outcomes.
 ///
 /// ```
