@@ -75,7 +75,7 @@ impl<T: Eq + Hash> AwSet<T> {
         self.len() == 0
     }
 
-    /// Adds `member` as one event, also when it is in already: so it stays in whoever removes it concurrently.
+    /// Adds `member` as one event, also when it is in already: so it stays in through any concurrent remove.
     pub fn add(&mut self, mutation: &mut Mutation<'_>, member: T) -> Self
     where
         T: Clone,

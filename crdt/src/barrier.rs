@@ -33,8 +33,8 @@ pub struct Parcel<P> {
 /// Sending costs O(concurrent senders), receiving O(parcels held back) for each one released, O(log n) else.
 ///
 /// A lost parcel stays lost until it is sent again: ask for what is [`missing`](Self::missing), and send the last
-/// parcel again until it is acknowledged, since nobody misses what nothing came after. Whoever joins late, or was
-/// away for longer than parcels are kept, merges a state and goes on with [`catch_up`](Self::catch_up).
+/// parcel again until it is acknowledged, since no receiver misses what nothing came after. A replica that joins late,
+/// or was away for longer than parcels are kept, merges a state and goes on with [`catch_up`](Self::catch_up).
 ///
 /// Source: Prakash, Raynal, Singhal, *An Adaptive Causal Ordering Algorithm Suited to Mobile Computing Environments*
 /// (1997), for direct dependencies; Birman, Schiper, Stephenson, *Lightweight Causal and Atomic Group Multicast*
@@ -102,7 +102,7 @@ impl<P> CausalBarrier<P> {
         self.held.len()
     }
 
-    /// Packs `payload` after everything delivered and sent here. Keep it until everybody has it.
+    /// Packs `payload` after everything delivered and sent here. Keep it until all receivers have it.
     pub fn send(&mut self, payload: P) -> Parcel<P> {
         let dot = Dot::new(self.replica, self.delivered.advance(self.replica));
         let after = core::mem::take(&mut self.frontier)
@@ -137,8 +137,8 @@ impl<P> CausalBarrier<P> {
 
     /// Goes on from a state instead of from parcels, and returns what was held back only for them, in causal order.
     ///
-    /// For a newcomer, and for whoever was away for so long that the parcels in between are gone: merge a state (or
-    /// [`Delta::since`](crate::Delta::since)) of somebody, and pass what that one's barrier had
+    /// For a newcomer, and for a replica that was away for so long that the parcels in between are gone: merge a state
+    /// (or [`Delta::since`](crate::Delta::since)) of another replica, and pass what its barrier had
     /// [`delivered`](Self::delivered) when the state was read. The same brings a barrier back after a restart under the
     /// same id. O(n + parcels held back).
     #[must_use = "these payloads have to be merged"]

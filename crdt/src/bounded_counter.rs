@@ -1,8 +1,9 @@
 //! A counter that never falls below its bound, with no coordination: escrow.
 //!
-//! What stands above the bound is divided into *rights*. Who increments gains that many rights; who decrements spends
-//! its own; rights can be handed over. A replica without rights has to ask somebody for some, outside of this library.
-//! Since everybody spends only what is provably its own, no partition can bring the sum below the bound.
+//! What stands above the bound is divided into *rights*. A replica that increments gains that many rights; one that
+//! decrements spends its own; rights can be handed over. A replica without rights has to ask another for some, outside
+//! of this library. Since every replica spends only what is provably its own, no partition can bring the sum below the
+//! bound.
 //!
 //! Each replica writes one row: granted, spent, and handed to each peer, all growing. A later row of a replica holds
 //! everything the earlier did, so its dot supersedes the earlier one, and of two live rows of one replica (the delta in
@@ -32,9 +33,9 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotStore, Mutation, Overflow, Re
 /// All operations cost O(n) for n replicas; a row has an entry for every peer it ever handed rights to.
 ///
 /// What stands above the bound is divided into rights, each held by one replica. Incrementing gains rights,
-/// decrementing spends them, [`transfer`](Causal::<BoundedCounter>::transfer) hands them over; asking somebody for
-/// some is up to you. Rights are bound to their id: what a replica holds when it is lost, or goes on under another
-/// id, nobody can spend any more. Two copies that run under one id spend the same rights twice.
+/// decrementing spends them, [`transfer`](Causal::<BoundedCounter>::transfer) hands them over; asking another replica
+/// for some is up to you. Rights are bound to their id: what a replica holds when it is lost, or goes on under another
+/// id, no replica can spend any more. Two copies that run under one id spend the same rights twice.
 ///
 /// It cannot be removed, nor a key it is nested under: removing what was observed contradicts the bound, since a
 /// decrement made elsewhere on the strength of it would be left below. Spend the rights instead.

@@ -13,7 +13,7 @@ use crate::{
 ///
 /// This is what you hold, merge and ship. It reads like the store inside (it derefs to it) and each type adds its
 /// mutators, which take the id of the replica that makes the change and return the delta: a small value of the very
-/// same type, to be merged by everybody else.
+/// same type, to be merged by all other replicas.
 ///
 /// ```
 /// use cahoots_crdt::{AwSet, Causal, Lattice, ReplicaId};
@@ -43,7 +43,7 @@ pub struct Causal<S> {
 }
 
 impl<S: DotStore> Causal<S> {
-    /// The value nobody has written to.
+    /// The bottom value: nothing has been written to it.
     pub fn new() -> Self {
         Self { store: S::default(), context: CausalContext::new() }
     }
@@ -72,7 +72,7 @@ impl<S: DotStore> Causal<S> {
 
     /// Makes one change on behalf of `replica` and returns its delta. `change` gets the store and returns the store
     /// of the delta, as every mutator of a store does. Of several mutators put the parts together by [`Mutation::and`]:
-    /// what `change` does not return, nobody else gets.
+    /// what `change` does not return, no other replica gets.
     pub fn mutate(&mut self, replica: ReplicaId, change: impl FnOnce(&mut S, &mut Mutation<'_>) -> S) -> Self {
         let mut mutation = Mutation::new(replica, &mut self.context);
         let store = change(&mut self.store, &mut mutation);

@@ -126,7 +126,7 @@ impl<V> DotFun<V> {
         end.checked_sub(1).filter(|at| self.cells[*at].0.replica == replica)
     }
 
-    /// The same, `near` being where it probably is.
+    /// Where the latest live cell of `replica` is; probably at `near`, where it is looked for first.
     #[inline]
     pub(crate) fn own_near(&self, replica: ReplicaId, near: usize) -> Option<usize> {
         let is_own = |at: usize| self.cells.get(at).is_some_and(|cell| cell.0.replica == replica);
@@ -148,8 +148,9 @@ impl<V> DotFun<V> {
 
     /// The cells of which the same replica has no later one.
     ///
-    /// Whoever writes a cell has superseded its own earlier one in the same place. While the delta between the two is
-    /// under way both are live here, and both must stay, for joins to be associative; but only the latest counts.
+    /// A replica that writes a cell has superseded its own earlier one in the same place. While the delta between the
+    /// two is under way both are live here, and both must stay, for joins to be associative; but only the latest
+    /// counts.
     pub(crate) fn latest(&self) -> impl Iterator<Item = (Dot, &V)> + '_ {
         self.iter()
             .enumerate()

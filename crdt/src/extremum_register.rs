@@ -1,7 +1,7 @@
 //! Registers that keep the largest or the smallest value written.
 //!
 //! A write that does not improve on what it sees is no event. Concurrent writes are all kept until a better one has
-//! seen them: when the best is removed by somebody who had not seen the second best, that one is shown.
+//! seen them: when the best is removed by a replica that had not seen the second best, that one is shown.
 
 use crate::dot_store::dot_store_by_field;
 use crate::{Causal, CausalContext, Dot, DotFun, DotStore, Mutation, ReplicaId, Reset, VersionVector};
@@ -76,8 +76,8 @@ extremum_register! {
     ///
     /// All operations cost O(concurrent values).
     ///
-    /// Concurrent values stay stored until a better one has seen them: when the best is removed by somebody who had not
-    /// seen the second best, that one is shown.
+    /// Concurrent values stay stored until a better one has seen them: when the best is removed by a replica that had
+    /// not seen the second best, that one is shown.
     ///
     /// Source: the max lattice of Shapiro, Preguiça, Baquero, Zawirski, *Conflict-free Replicated Data Types* (2011),
     /// under a causal context.
@@ -104,8 +104,8 @@ extremum_register! {
     ///
     /// All operations cost O(concurrent values).
     ///
-    /// Concurrent values stay stored until a better one has seen them: when the best is removed by somebody who had not
-    /// seen the second best, that one is shown.
+    /// Concurrent values stay stored until a better one has seen them: when the best is removed by a replica that had
+    /// not seen the second best, that one is shown.
     ///
     /// Source: the max lattice of Shapiro, Preguiça, Baquero, Zawirski, *Conflict-free Replicated Data Types* (2011),
     /// under a causal context.

@@ -128,7 +128,7 @@ impl DwFlag {
         if self.is_enabled() { Self::default() } else { self.mark(mutation, true) }
     }
 
-    /// Disables the flag. When somebody's mark disables it: no event.
+    /// Disables the flag. When a mark disables it already: no event.
     pub fn disable(&mut self, mutation: &mut Mutation<'_>) -> Self {
         if self.marks.iter().any(|(_, enabled)| !enabled) { Self::default() } else { self.mark(mutation, false) }
     }

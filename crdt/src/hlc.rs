@@ -65,7 +65,7 @@ pub struct ClockAhead {
 /// Issues timestamps of one replica, each above all it has issued or observed.
 ///
 /// It reads no clock: the wall time comes in with every call. The drift bound keeps one broken clock from dragging
-/// everybody's timestamps into the future.
+/// the timestamps of all replicas into the future.
 ///
 /// All operations cost O(1). Source: Kulkarni et al., *Logical Physical Clocks* (OPODIS 2014).
 ///

@@ -45,7 +45,7 @@ pub trait Delta: Lattice {
     /// When a member, key or value refuses to be serialised.
     fn size(&self) -> Result<Size, EncodeError>;
 
-    /// What somebody who has seen `seen` lacks: every live cell not covered by it, and every removal.
+    /// What a replica that has seen `seen` lacks: every live cell not covered by it, and every removal.
     ///
     /// Removals leave no trace but the context, so all dots known to be dead are restated, as runs. O(n log n).
     #[must_use]

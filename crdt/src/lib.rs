@@ -8,7 +8,7 @@
 //! ## Two replicas, one value
 //!
 //! A replica changes its copy, and the mutator returns a *delta*: a small value of the same type. Send it to the
-//! others any way you like. Whoever merges it knows the change; merging it again does nothing.
+//! others any way you like. A copy that has merged it knows the change; merging it again does nothing.
 //!
 //! ```
 //! use cahoots_crdt::{AwSet, Causal, Lattice, ReplicaId};
@@ -26,12 +26,12 @@
 //!
 //! A [`ReplicaId`] stands for one incarnation of one replica. Draw it at random; never use it again after losing state,
 //! nor for two copies at once: they would give different changes the same name, and either may be lost, or both. That
-//! is also why you change your own copy only, and never a delta or the copy that somebody sent.
+//! is also why you change your own copy only, and never a delta or the copy that another replica sent.
 //!
 //! ## Dots
 //!
-//! Each event gets a name that nobody else will ever use: a [`Dot`], the id of the replica and a number that counts its
-//! events. What is stored is tagged with the dot of the event that wrote it.
+//! Each event gets a name that no other event will ever have: a [`Dot`], the id of the replica and a number that counts
+//! its events. What is stored is tagged with the dot of the event that wrote it.
 //!
 //! ## Contexts
 //!
@@ -120,7 +120,7 @@
 //! | a set of what is forbidden or revoked | [`RwSet`] | removing wins |
 //! | a set nothing leaves | [`GSet`] | all are in |
 //! | one value, the last counts | [`LwwRegister`] | the higher clock wins, see [`Hlc`] |
-//! | one value, nothing may be lost | [`MvRegister`] | all stay until somebody decides |
+//! | one value, nothing may be lost | [`MvRegister`] | all stay until a later write decides |
 //! | a record high or low | [`MaxRegister`], [`MinRegister`] | the better wins |
 //! | a switch | [`EwFlag`], [`DwFlag`] | on wins, off wins |
 //! | an agreement | [`Vote`] | one ballot for each replica |
@@ -156,9 +156,9 @@
 //! [`Causal::encode`] and [`Causal::decode`], or serde, which carries the same bytes. See [`wire`] for the layout, its
 //! limits and its promise: no bytes from outside make this crate panic.
 //!
-//! Bytes that decode can still lie. Whoever may send you deltas may remove anything, so authenticate your peers. One lie
-//! shows by itself: nobody can have seen events of yours that you have not published. Somebody who claims so has an older
-//! life of yours, or uses your id; take a new one before your next change:
+//! Bytes that decode can still lie. A peer that may send you deltas may remove anything, so authenticate your peers.
+//! One lie shows by itself: no replica can have seen events of yours that you have not published. One that claims so
+//! has an older life of yours, or uses your id; take a new one before your next change:
 //!
 //! ```
 //! use cahoots_crdt::{AwSet, Causal, Lattice, ReplicaId};

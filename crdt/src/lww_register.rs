@@ -2,7 +2,7 @@
 //!
 //! Every write carries a stamp and must exceed the stamps it sees, so only concurrent writes ever compete; they stay
 //! stored until a later write has seen them, and the highest stamp is shown, ties decided by replica id. When the
-//! winner is removed by somebody who had seen only it, the next best write is shown: it was never removed.
+//! winner is removed by a replica that had seen only it, the next best write is shown: it was never removed.
 
 use core::fmt;
 
@@ -23,7 +23,7 @@ use crate::{Causal, CausalContext, Dot, DotFun, DotStore, Hlc, Mutation, Replica
 ///
 /// A write must exceed the stamps it sees, so let your clock [`observe`](crate::HybridClock::observe) the
 /// [`stamp`](Self::stamp) shown before you write; a stamp too far ahead is better refused before it is merged.
-/// Concurrent writes stay stored until a later write has seen them: when the winner is removed by somebody who had
+/// Concurrent writes stay stored until a later write has seen them: when the winner is removed by a replica that had
 /// seen only it, the next best is shown.
 ///
 /// Source: Shapiro, Preguiça, Baquero, Zawirski, *A comprehensive study of Convergent and Commutative Replicated

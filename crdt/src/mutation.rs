@@ -35,9 +35,9 @@ impl<'a> Mutation<'a> {
         self.replica
     }
 
-    /// A dot that nobody has used, from now on covered by the state's context and by the delta's.
+    /// Mints a dot that no event has used, from now on covered by the state's context and by the delta's.
     ///
-    /// Every event mints one, removals too: so a version vector tells whether somebody has seen a removal.
+    /// Every event mints one, removals too: so a version vector tells whether a replica has seen a removal.
     #[inline]
     pub fn mint(&mut self) -> Dot {
         let dot = self.context.mint(self.replica);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// One incarnation of a replica: the first half of every [`Dot`](crate::Dot).
 ///
-/// An id is drawn at random by whoever starts the replica and is continued only from storage that provably
+/// An id is drawn at random by the program that starts the replica and is continued only from storage that provably
 /// holds everything the replica ever told anyone. 64 random bits keep the chance that ten thousand ids
 /// collide below one in 10¹¹.
 ///

@@ -1,4 +1,4 @@
-//! The encoding: compact, deterministic, versioned, and safe to decode from anybody.
+//! The encoding: compact, deterministic, versioned, and safe to decode from any source.
 //!
 //! ```text
 //! version (1 byte) | replica table | context | store
@@ -54,7 +54,7 @@ pub struct Limits {
     pub bytes_max: usize,
     /// Members, keys, cells and runs of dots, all together. Default 16 Mi.
     pub entries_max: usize,
-    /// Maps within maps. Default 32: types are nested by hand, and nobody nests that deep.
+    /// Maps within maps. Default 32: types are nested by hand, and never that deep.
     pub depth_max: usize,
     /// Distinct replicas. Default 65,536: each restart under a new id adds one.
     pub replicas_max: usize,

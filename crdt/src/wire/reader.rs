@@ -165,7 +165,7 @@ impl<'a> Reader<'a> {
         self.dotted(|reader, _| value(reader))
     }
 
-    /// The same, for values whose reading depends on their dot.
+    /// Reads cells as [`Reader::cells`] does, for values whose reading depends on their dot.
     pub(super) fn dotted<V>(
         &mut self,
         mut value: impl FnMut(&mut Self, Dot) -> Result<V, DecodeError>,

@@ -61,7 +61,7 @@ pub struct NodeConfig {
     /// everything this id ever told anyone. One that turns out to have been used otherwise is given up, see
     /// [`Node::id`](crate::driver::Node::id).
     pub id: Option<ReplicaId>,
-    /// Allows an address other than loopback without a cluster key: anybody who reaches the port can then read and
+    /// Allows an address other than loopback without a cluster key: any process that reaches the port can then read and
     /// write everything.
     pub insecure: bool,
     /// Time between two rounds of membership gossip. Default 250 ms: a member is known after two to three rounds.
@@ -71,9 +71,9 @@ pub struct NodeConfig {
     pub failure_timeout: Duration,
     /// How long a node that has seeds goes without progress in catching up with their cluster before it counts as ready
     /// all the same. Default 10 s: a peer that is up is known after half a second, so after forty rounds of membership
-    /// without an answer there is none to be expected; and whoever runs under an id that is in use has ended by then
-    /// (after twice the failure timeout) without having served anybody.
-    /// A node without seeds is ready at once. See [`Node::ready`](crate::driver::Node::ready).
+    /// without an answer there is none to be expected; and a node that runs under an id that is in use has ended by
+    /// then (after twice the failure timeout) without having served a client. A node without seeds is ready at once.
+    /// See [`Node::ready`](crate::driver::Node::ready).
     pub join_timeout: Duration,
     /// Cluster name and key, limits, sizes: what the engine itself needs.
     pub replica: ReplicaConfig,
@@ -187,7 +187,7 @@ impl NodeConfig {
         first.into_iter().chain(others.map(|(v4, _)| v4)).find_map(|v4| Self::source_towards(v4, seeds.clone()))
     }
 
-    /// The same in one family.
+    /// The address of one family that the kernel would send from.
     fn source_towards(v4: bool, seeds: impl Iterator<Item = SocketAddr>) -> Option<IpAddr> {
         // Addresses reserved for documentation: nothing is sent, connecting a UDP socket only asks the routing table.
         let outside: IpAddr =
@@ -268,7 +268,7 @@ pub enum StartError {
         /// As configured.
         advertise: Option<SocketAddr>,
     },
-    /// Nobody could reach the node there: the socket does not speak the family of the address to announce.
+    /// No peer could reach the node there: the socket does not speak the family of the address to announce.
     #[error(
         "the address to announce to peers, {advertise}, is an {} one, and listening on {listen} serves none of those: \
          announce an address of the other family, or listen on [::], which serves both (unless the system forbids it: \

@@ -1,6 +1,6 @@
 //! What the parts of a node share: the engine behind its lock, and the ways out of it.
 //!
-//! Whoever has given the engine something to do calls [`Shared::drive`]: it runs due timers, collects what is to be
+//! A task that has given the engine something to do calls [`Shared::drive`]: it runs due timers, collects what is to be
 //! sent, and arms the timer for the next deadline, all under the lock; then, with the lock released, it sends. So a
 //! write made on an idle node is on its way before the call that made it returns, with no task woken in between.
 
@@ -42,16 +42,16 @@ const BLOCKED_PAUSE_US: u64 = 1_000;
 /// The engine and what must change in step with it.
 pub(super) struct Core {
     pub(super) replica: Replica,
-    /// Nothing of them waits when somebody else reads or writes the store.
+    /// Nothing of them waits when another task reads or writes the store.
     sums: Sums,
     /// What the timer is set to, in the engine's microseconds.
     armed: Option<u64>,
     /// The replica's id, and how it stands, as everybody has been told.
     told_id: ReplicaId,
     told_standing: Standing,
-    /// There while somebody listens.
+    /// There while a subscriber listens.
     changes: Option<broadcast::Sender<Change>>,
-    /// Somebody waits for events the peers have not been asked about.
+    /// A task waits for events the peers have not been asked about.
     hurry: bool,
     /// Peers have been asked to acknowledge own events up to here.
     hurried: u64,
@@ -64,8 +64,8 @@ impl Core {
         self.sums.write_to(&mut self.replica);
     }
 
-    /// Whether what was just read and written gives nobody anything to do now: nobody listens, and the timer is set to the
-    /// end of the open window or before, if there is one; what was sealed since makes no run of datagrams yet.
+    /// Whether what was just read and written leaves nothing to do now: no subscriber listens, and the timer is set to
+    /// the end of the open window or before, if there is one; what was sealed since makes no run of datagrams yet.
     fn may_rest(&self, now: Now) -> bool {
         let is_armed = |ends| self.armed.is_some_and(|armed| armed > now.mono && armed <= ends);
         let (sealed, window_ends) = (self.replica.store().sealed_len(), self.replica.flush_due());
@@ -101,7 +101,7 @@ pub(super) struct Shared {
     pub(super) members: watch::Sender<Vec<Member>>,
     /// Whether their streams could be had there last, and since when.
     streams: Mutex<BTreeMap<ReplicaId, (SocketAddr, Streams)>>,
-    /// Wakes membership: the streams of somebody can be had now, or no more.
+    /// Wakes membership: the streams of a peer can be had now, or no more.
     pub(super) streams_changed: Notify,
     /// Where members can be asked over streams: known before the engine knows of them, and can ask.
     bulk_addresses: Mutex<BTreeMap<ReplicaId, SocketAddr>>,
@@ -119,7 +119,7 @@ pub(super) struct Shared {
     pace: Mutex<Pace>,
     /// Who answers where it announced to be.
     reach: Mutex<Reach>,
-    /// Wakes membership: somebody answers now, or no more.
+    /// Wakes membership: a peer answers now, or no more.
     pub(super) reach_changed: Notify,
     /// Called under the engine's lock when there are records for a disk.
     on_records: OnceLock<OnRecords>,
@@ -241,7 +241,7 @@ impl Shared {
         self.drive_core(|core, now| f(&mut core.replica, now))
     }
 
-    /// The same, for what changes in step with the engine.
+    /// Gives the engine something to do, and changes what goes in step with it.
     pub(super) fn drive_core<R>(&self, f: impl FnOnce(&mut Core, Now) -> R) -> R {
         let mut core = self.core();
         // Read under the lock, so that the engine's time never runs backwards.
@@ -251,7 +251,7 @@ impl Shared {
         result
     }
 
-    /// Runs reads and groups of writes. What goes into a flush window which is open already gives nobody anything to do
+    /// Runs reads and groups of writes. What goes into a flush window which is open already leaves nothing to do
     /// before that window ends, for which the timer is set: it costs no look at timers and sockets.
     pub(super) fn run<R>(&self, f: impl FnOnce(&mut Replica, Now) -> R) -> R {
         let mut core = self.core();
@@ -292,8 +292,8 @@ impl Shared {
         self.collect(&mut core.replica, now, &mut turn);
         self.listen(core, now, &mut turn);
         let replica = &mut core.replica;
-        // Peers collect acknowledgements for a while unless asked. As databases commit in groups: whoever comes while
-        // others are still waiting for an answer shares the next flush window instead of forcing one of its own.
+        // Peers collect acknowledgements for a while unless asked. As databases commit in groups: a task that comes
+        // while others are still waiting for an answer shares the next flush window instead of forcing one of its own.
         if core.hurry && !(replica.store().has_open_window() && self.waiters.any_upto(core.hurried)) {
             core.hurry = false;
             replica.hurry_acks(now);
@@ -330,7 +330,7 @@ impl Shared {
         }
         core.told_id = id;
         tracing::warn!(%old, %id, "this replica goes on under a new id");
-        // Positions are of the old id: who waits for them is told that nobody is known to have them.
+        // Positions are of the old id: a task that waits for them is told that no peer is known to have them.
         self.waiters.dismiss(|_| 0);
         (core.hurry, core.hurried) = (false, 0);
         core.settle_guards(now);
@@ -351,7 +351,7 @@ impl Shared {
     }
 
     /// The node begins to live: with `loaded`, if that is given, in the place of the replica that stood for it while a disk
-    /// was being read; and as one that joins, if there is somebody to join.
+    /// was being read; and as one that joins, if there is a peer to join.
     pub(super) fn begin(&self, loaded: Option<Replica>, join_timeout: Option<Duration>) {
         let mut core = self.core();
         if let Some(mut replica) = loaded {
@@ -414,7 +414,7 @@ impl Shared {
         self.note_id(core, now);
     }
 
-    /// The node cannot go on: it stops at once, and says why to whoever asks.
+    /// The node cannot go on: it stops at once, and says why when it is asked.
     pub(super) fn fail(&self, failure: NodeFailure) {
         tracing::error!("this node stops: {failure}");
         self.close();
@@ -641,7 +641,7 @@ impl Shared {
         self.endpoint.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Nothing is sent from here on, and nobody waits any more. The port is free once the tasks have ended.
+    /// Nothing is sent from here on, and no task waits any more. The port is free once the tasks have ended.
     pub(super) fn close(&self) {
         self.endpoint.write().unwrap_or_else(PoisonError::into_inner).take();
         // A program that panics inside the engine may still drop its node.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use cahoots_crdt::ReplicaId;
 use thiserror::Error;
 
-/// What a node cannot go on with. It has stopped: nothing is sent any more, and nobody is told that it leaves.
+/// What a node cannot go on with. It has stopped: nothing is sent any more, and no peer is told that it leaves.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NodeFailure {

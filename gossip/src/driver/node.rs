@@ -214,13 +214,13 @@ impl Node {
     }
 
     /// Has the engine keep records of everything it applies from now on, for [`Replica::take_records`], and `call` called
-    /// whenever there are some: under the engine's lock, so it may do no more than wake somebody.
+    /// whenever there are some: under the engine's lock, so it may do no more than wake a task.
     pub fn on_records(&self, call: impl Fn() + Send + Sync + 'static) {
         self.shared().on_records(Box::new(call));
     }
 
     /// The id of this node's replica. It changes if the node finds out that the id is, or was, used elsewhere: then it
-    /// goes on under another one, and what it wrote that nobody had heard of yet goes with it. Also by
+    /// goes on under another one, and what it wrote that no peer had heard of yet goes with it. Also by
     /// [`Replica::take_new_id`].
     #[must_use]
     pub fn id(&self) -> ReplicaId {
@@ -331,8 +331,8 @@ impl Node {
         self.read(|replica| replica.kept_by(seq))
     }
 
-    /// Waits until the peers have confirmed that nobody else has used this replica's id, or `patience` is over; says
-    /// whether they have. Matters after a [`wake`](Self::wake) under an old id only.
+    /// Waits until the peers have confirmed that no other process has used this replica's id, or `patience` is over;
+    /// says whether they have. Matters after a [`wake`](Self::wake) under an old id only.
     pub async fn id_confirmed(&self, patience: Duration) -> bool {
         let confirmed = async {
             loop {
@@ -373,9 +373,9 @@ impl Node {
     /// Waits until this node has caught up with its cluster, or has given up waiting for it, and says which. Cancel safe.
     ///
     /// A node without seeds is ready when it starts. One with seeds is ready once it has what a ready peer had when that
-    /// was first heard, or what all peers had if none is ready. If nobody answers, or catching up makes no progress for
-    /// [`NodeConfig::join_timeout`], it is ready all the same. Reads and writes work before, on what is here; but of
-    /// what others have written they may show nothing.
+    /// was first heard, or what all peers had if none is ready. If no peer answers, or catching up makes no progress
+    /// for [`NodeConfig::join_timeout`], it is ready all the same. Reads and writes work before, on what is here; but
+    /// of what others have written they may show nothing.
     pub async fn ready(&self) -> ReadyReason {
         let mut ready = self.shared().ready.subscribe();
         let ready = ready.wait_for(Option::is_some).await.expect("the sender lives as long as this node");
@@ -439,7 +439,7 @@ impl Node {
     /// Announces whether this node serves clients. Without a word it announces so once it is [`ready`](Self::ready);
     /// with `false` not even then.
     pub async fn announce_ready(&self, ready: bool) {
-        // Nobody to tell once the node has stopped.
+        // No task is left to tell once the node has stopped.
         let _ = self.handle.commands.send(Command::Ready(ready)).await;
     }
 
@@ -447,7 +447,7 @@ impl Node {
     /// ports. Takes at most `bound` plus a second.
     ///
     /// What is written meanwhile is handed over as well, if it comes early enough; writes after the end stay local and
-    /// reach nobody. A second call returns what the first one achieved.
+    /// reach no peer. A second call returns what the first one achieved.
     pub async fn shutdown(&self, bound: Duration) -> Drained {
         self.shutdown_after(1, bound).await
     }
@@ -507,11 +507,11 @@ impl Node {
                 if enough && (all || enough_at.get_or_insert_with(Instant::now).elapsed() >= OTHERS_TIME) {
                     return;
                 }
-                // Accounts of peers wake nobody, and may be lost.
+                // Accounts of peers wake no task, and may be lost.
                 let _ = tokio::time::timeout(LOOK_AGAIN, progress).await;
             }
         };
-        // Without a seed and without ever having met anybody there is nobody to wait for.
+        // Without a seed and without ever having met a peer there is none to wait for.
         if self.handle.has_seeds || self.members().len() > 1 {
             let _ = tokio::time::timeout_at(deadline, handed_over).await;
         }
@@ -535,7 +535,7 @@ impl fmt::Debug for Node {
 /// Orders to membership under way at once. Each caller waits for its turn.
 const COMMANDS_MAX: usize = 8;
 
-/// A replica id nobody else has: for [`Replica::take_new_id`].
+/// A replica id that no other process has: for [`Replica::take_new_id`].
 #[must_use]
 pub fn random_id() -> ReplicaId {
     // Zero stands for "no id" in some logs and formats.

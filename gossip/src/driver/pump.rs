@@ -45,7 +45,7 @@ fn feed(shared: &Shared, inbox: &Inbox) {
                 Err(_) => refused += 1,
             }
         }
-        // Before anybody sees what came with them.
+        // Before any client sees what came with them.
         shared.tally.datagrams_refused.add(refused);
         (membership, probes)
     });

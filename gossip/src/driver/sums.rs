@@ -1,10 +1,10 @@
 //! Sums of counters that are added to without the engine.
 //!
 //! All that a replica adds to one counter while a flush window is open becomes one cell of one event; the sums on the
-//! way there are seen by nobody but the callers. So once the engine has made one addition, those that follow before the
+//! way there are seen by the callers alone. So once the engine has made one addition, those that follow before the
 //! window ends are made here: a comparison and two sums of integers, under the engine's lock. What came together is written
-//! when anybody comes to the engine for anything else ([`Shared::core`](super::engine_lock::Shared::core), reads included), the
-//! end of the window among them: nobody can tell the difference.
+//! when a caller comes to the engine for anything else ([`Shared::core`](super::engine_lock::Shared::core), reads
+//! included), the end of the window among them: no caller can tell the difference.
 
 use crate::engine::{Now, Replica};
 

@@ -78,7 +78,7 @@ impl Waiters {
         }
     }
 
-    /// Whether anybody waits for events up to `seq` or earlier ones.
+    /// Whether a task waits for events up to `seq` or earlier ones.
     pub(super) fn any_upto(&self, seq: u64) -> bool {
         self.lock().waiting.first_key_value().is_some_and(|(place, _)| place.seq <= seq)
     }

@@ -7,7 +7,7 @@ use cahoots_crdt::ReplicaId;
 use crate::wire::{ClusterKey, Envelope};
 use crate::{Limits, Zone};
 
-/// A reading of both clocks, taken by whoever drives the engine.
+/// A reading of both clocks, taken by the driver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     /// Microseconds of a clock that never goes back; its zero does not matter.
@@ -37,8 +37,8 @@ pub struct ReplicaConfig {
     /// Least time between two flush windows, in microseconds. Default 200: at most 5,000 events a second per
     /// replica, and a change waits no longer than a local round trip takes.
     pub flush_gap_us: u64,
-    /// The same under load, if that is more: while windows fill a datagram before they would end. Default 500: what is
-    /// done once a run of datagrams, at both ends, is then done for more of them.
+    /// Least time between two flush windows under load, if that is more: while windows fill a datagram before they
+    /// would end. Default 500: what is done once a run of datagrams, at both ends, is then done for more of them.
     pub busy_flush_gap_us: u64,
     /// Time between two digests, in microseconds. Default one second: 100 bytes a second when idle.
     pub gossip_interval_us: u64,
@@ -55,7 +55,7 @@ pub struct ReplicaConfig {
     /// About how many bytes of buckets go into one answer to a peer that catches up. Default 128 KiB.
     pub transfer_bytes: usize,
     /// How long a joiner that meets only other joiners waits for one with data, in microseconds. Default 250 ms: one
-    /// round of membership, in which whoever was told of one of them is told of all.
+    /// round of membership, in which a member that was told of one of them is told of all.
     pub join_settle_us: u64,
     /// While a disk is told what was applied: bytes of it that wait to be taken. Default 64 MiB, some seconds of a
     /// replica at full load; beyond it they are dropped, and images of all buckets are taken anew. The longest record is
@@ -68,7 +68,7 @@ pub struct ReplicaConfig {
     /// for its clients before it has, and answers are asked for one by one, so they never queue before other traffic.
     /// A site behind a thin uplink sets it.
     pub serve_bytes_per_second: Option<u64>,
-    /// The same for each peer by itself. Default no bound.
+    /// Bytes of answers to each peer that catches up, per second. Default no bound.
     pub serve_bytes_per_second_each: Option<u64>,
     /// Entries of a version vector in one message, 3 to 55. Default 55: fills a datagram.
     pub version_entries_max: usize,
@@ -89,7 +89,7 @@ pub struct ReplicaConfig {
     /// by what it has acknowledged or asked for, so a sender adapts to its peers, and a bound that fits every link does
     /// not exist. A site behind a thin or metered uplink sets it. Acknowledgements and requests do not wait.
     pub send_bytes_per_second: Option<u64>,
-    /// The same to each peer by itself. Default no bound.
+    /// Bytes of datagrams to each peer by itself, a second. Default no bound.
     pub send_bytes_per_second_peer: Option<u64>,
     /// How long a waiting event or an unfinished large one is kept without progress, in microseconds. Default 30 s.
     pub patience_us: u64,

@@ -1,6 +1,6 @@
 //! The replication protocol as a state machine.
 //!
-//! [`Replica`] holds the store and all that is known of the peers. Whoever drives it passes in writes, datagrams, the
+//! [`Replica`] holds the store and all that is known of the peers. The driver passes in writes, datagrams, the
 //! passing of time and news of membership, then sends what [`Replica::poll_transmit`] gives, until there is nothing
 //! more, carries what [`Replica::poll_ask`] gives on reliable streams, and sleeps until [`Replica::poll_timeout`].
 //!
@@ -62,7 +62,7 @@ pub use status::{Counters, Event, PeerStatus, Status};
 
 /// Events queued for the driver; beyond this the oldest are dropped.
 const EVENTS_MAX: usize = 1024;
-/// Least time between two flush windows while nobody waits for them, in microseconds.
+/// Least time between two flush windows while no peer and no disk waits for them, in microseconds.
 const ALONE_GAP_US: u64 = 10_000;
 
 /// One replica: its copy of the key space, and the protocol that keeps it equal to the others'.
@@ -134,7 +134,7 @@ pub struct Replica {
     records: Option<Records>,
     /// What is on disk, if there is one.
     kept: Option<VersionVector>,
-    /// Somebody else uses this id: nothing is done before another is taken.
+    /// Another process uses this id: nothing is done before another is taken.
     conflicted: bool,
     /// While the id is on probation: peers that have said what they have, and since when they are asked.
     heard: BTreeSet<ReplicaId>,
@@ -238,7 +238,7 @@ impl Replica {
         }
     }
 
-    /// Whether somebody waits for what is written here: a peer, or a disk.
+    /// Whether a peer or a disk waits for what is written here.
     fn is_awaited(&self) -> bool {
         self.peers.live() > 0 || self.records.is_some()
     }
@@ -439,7 +439,7 @@ impl Replica {
         self.store.record_changes(on);
     }
 
-    /// The next changed key, whoever changed it.
+    /// The next changed key, by own writes and those of others.
     pub fn poll_change(&mut self) -> Option<Change> {
         self.store.poll_change()
     }

@@ -1,4 +1,4 @@
-//! What a replica tells about itself: events for whoever drives it, and a status for whoever asks.
+//! What a replica tells about itself: events for the driver, and a status on request.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -60,7 +60,7 @@ pub enum Event {
         /// Why.
         reason: ReadyReason,
     },
-    /// Some buckets could be fetched from nobody. What was joined stays joined; the rest is tried again.
+    /// Some buckets could be fetched from no peer. What was joined stays joined; the rest is tried again.
     CatchUpBroken {
         /// For whose sake.
         peer: ReplicaId,
@@ -172,7 +172,7 @@ counters! {
     reconciliations,
     /// Requests made of peers, for streams to carry.
     asks_made,
-    /// Requests whose stream broke, took too long or found nobody, and those by datagrams that found no answer.
+    /// Requests whose stream broke, took too long or found no peer, and those by datagrams that found no answer.
     asks_failed,
     /// Requests that went by datagrams, for lack of streams.
     asks_by_datagrams,

@@ -24,10 +24,10 @@ const UNIT_BYTES: usize = 1 << 10;
 /// Memory taken for an answer at first; then as much again as is filled.
 const ROOM_BYTES_LEAST: usize = 256 << 10;
 
-/// The same for a long one, which takes so much at a time at most.
+/// Memory taken at a time, at most, for a long answer.
 const ROOM_BYTES_MOST: usize = 16 << 20;
 
-/// The connection to a peer, made by whoever needs it first.
+/// The connection to a peer, made by the first request that needs it.
 type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
 
 pub(super) struct Carrier {
@@ -112,7 +112,7 @@ impl Carrier {
         };
         self.shared.drive(|replica, now| replica.handle_answer(now, ask.number, answer.as_deref()));
         if self.shared.ready.borrow().is_none() {
-            // It serves nobody yet, and fetching is all the work a processor can do: whoever else has something to do on
+            // It serves no client yet, and fetching is all the work a processor can do: any other task with work on
             // that processor comes first. Where a cluster shares a machine, clients of the others wait half as long.
             std::thread::yield_now();
         }
@@ -192,7 +192,7 @@ impl Carrier {
     /// Makes a connection, and notes whether that went.
     async fn connect(&self, peer: ReplicaId) -> Result<Connection, Failure> {
         let addr = self.shared.bulk_address(peer).ok_or(Failure::NoAddress)?;
-        // Before whoever waits for it gives up, so that it is noted.
+        // Before the request that waits for it gives up, so that it is noted.
         let patience = self.patience - self.patience / 8;
         let client = self.keys.borrow().client.clone();
         let connecting = async { Ok::<_, Failure>(self.endpoint.connect_with(client, addr, SERVER_NAME)?.await?) };
@@ -212,7 +212,7 @@ impl Carrier {
         &self.shared
     }
 
-    /// Where the connection to a peer belongs. Those that are closed and in nobody's hands are forgotten.
+    /// Where the connection to a peer belongs. Those that are closed and in no use are forgotten.
     fn slot(&self, peer: ReplicaId) -> Slot {
         let mut slots = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|_, slot| {

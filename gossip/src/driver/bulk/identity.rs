@@ -1,4 +1,4 @@
-//! Who may connect: whoever holds the cluster's key, on both sides of a connection.
+//! Authentication of connections: both sides prove that they hold the cluster's key.
 //!
 //! Every member derives the same Ed25519 key pair from the cluster key (HKDF-SHA256, RFC 5869), shows its public half as
 //! a raw public key (RFC 7250) in TLS 1.3, and accepts exactly that one. So there are no certificates to make, to
@@ -31,7 +31,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, 
 
 use crate::wire::ClusterKey;
 
-/// What TLS asks for as the name of a server. Nobody looks at it: the key is the identity.
+/// What TLS asks for as the name of a server. It is not looked at: the key is the identity.
 pub(super) const SERVER_NAME: &str = "cahoots";
 /// The protocol inside (ALPN); raised with the layout of streams.
 const PROTOCOL: &[u8] = b"cahoots/1";

@@ -45,7 +45,7 @@ use nowhere::Nowhere;
 pub(super) const ASKS_MAX: usize = 64;
 /// Connections that others may have open here. Members of a large cluster catch up in turns.
 const CONNECTIONS_MAX: usize = 256;
-/// Beyond so many, whoever comes must first prove that it receives at its address.
+/// Beyond so many, an asker must first prove that it receives at its address.
 const CONNECTIONS_UNPROVEN_MAX: usize = 32;
 /// Streams of one connection: what one asker has under way, twice.
 const STREAMS_MAX: u32 = 4;
@@ -53,13 +53,14 @@ const STREAMS_MAX: u32 = 4;
 const ANSWERS_MAX: usize = 32;
 /// QUIC's buffers: what one connection may have sent and not delivered, and received and not read. 100 ms at 40 MB/s.
 const WINDOW_BYTES: u32 = 4 << 20;
-/// The same for one stream.
+/// QUIC's buffers for one stream.
 const STREAM_WINDOW_BYTES: u32 = 2 << 20;
-/// A stream that moves by less than this within the patience stands still: whoever sends or takes a byte at a time would
-/// keep for hours what others wait for. At five seconds 800 bytes a second, which any link carries.
+/// A stream that moves by less than this within the patience stands still: a peer that sends or takes a byte at a time
+/// would keep for hours what others wait for. At five seconds 800 bytes a second, which any link carries.
 const STRIDE_BYTES: usize = 4 << 10;
-/// The same of a long answer, as a part of the bound beyond which answers are long: it has one place to itself, for which
-/// others wait. At five seconds and 256 MiB 840 kB a second; one of 4 GiB has its place for an hour and a half at most.
+/// Least progress of a long answer within the patience, as a part of the bound beyond which answers are long: it has
+/// one place to itself, for which others wait. At five seconds and 256 MiB 840 kB a second; one of 4 GiB has its place
+/// for an hour and a half at most.
 const LONG_STRIDE_PART: usize = 64;
 /// Bytes of who asks whom.
 const HEAD_BYTES: usize = 16;
@@ -194,7 +195,7 @@ impl Bulk {
         self.endpoint.close(VarInt::from_u32(0), b"stopped");
     }
 
-    /// Waits, within a bound, until the peers have been told and the port is free. Nobody else may hold the endpoint.
+    /// Waits, within a bound, until the peers have been told and the port is free. No other task may hold the endpoint.
     pub(super) async fn freed(self) {
         let Self { endpoint, socket, .. } = self;
         if tokio::time::timeout(CLOSE_TIME, endpoint.wait_idle()).await.is_err() {

@@ -1,7 +1,8 @@
 //! A socket that leads nowhere: for an endpoint that has to give its port back at once.
 //!
 //! QUIC keeps a connection that was closed for three times as long as the other end may take to answer, lest what still
-//! comes find nobody; where nothing is known of the other end, that is seconds. The endpoint goes on without its port then.
+//! comes find no receiver; where nothing is known of the other end, that is seconds. The endpoint goes on without its
+//! port then.
 
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr};

@@ -121,7 +121,7 @@ impl Answerer {
             return Err(Reset::OtherReplica);
         }
         let served = self.shared.drive(|replica, now| {
-            // Nobody else looks meanwhile, so that whoever needs no such place keeps it from nobody.
+            // Under the engine's lock no other request looks meanwhile: one without need of a place takes it from none.
             let Ok(long) = self.long.try_acquire() else {
                 let bytes = replica.serve_short(now, id(asker), body, self.bytes_max)?;
                 return Ok((Served::Whole(bytes), None));

@@ -3,7 +3,7 @@
 use super::{Access, AccessError, Node, typed};
 use crate::store::Class;
 
-/// A number that is added to. Every addition counts, whoever makes it and however many at once.
+/// A number that is added to. Every addition counts, at whichever node and however many at once.
 ///
 /// The same key read as a [`Register`](super::Register) is the number in decimal digits, as in Redis.
 ///

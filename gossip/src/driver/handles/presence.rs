@@ -8,7 +8,7 @@ use crate::store::Class;
 
 /// Who is here: how many guards the nodes that are alive hold for a key.
 ///
-/// Whoever is present holds a guard; dropping it, or the end of its node in whatever way, ends the presence. When a
+/// One that is present holds a guard; dropping it, or the end of its node in whatever way, ends the presence. When a
 /// member goes down, comes back or leaves, subscribers are told of the keys at which it was present.
 ///
 /// ```
@@ -55,7 +55,7 @@ impl Presence {
     }
 }
 
-/// Somebody who is present. Does not keep its node running: with the node, all who were present at it are gone.
+/// A guard: one that is present. Does not keep its node running: with the node, all who were present at it are gone.
 ///
 /// To be dropped outside of the functions given to [`Node::with`], [`Node::read`] and [`Node::group`].
 #[must_use = "dropping the guard ends the presence"]

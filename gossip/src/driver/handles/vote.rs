@@ -6,11 +6,11 @@ use crate::store::Class;
 
 /// A ballot per replica, counted over the replicas that are alive.
 ///
-/// Each node has one ballot; casting again replaces it and touches nobody else's. A tally is what the live replicas have
+/// Each node has one ballot; casting again replaces it and touches no other. A tally is what the live replicas have
 /// cast, as this node knows them and it. When a member goes down, comes back or leaves, subscribers are told of the key
-/// although nobody has written.
+/// although nothing was written.
 ///
-/// A vote finds out what the others want; it elects nobody. Two nodes may tally at the same moment and see different
+/// A vote finds out what the others want; it is no election. Two nodes may tally at the same moment and see different
 /// outcomes.
 ///
 /// ```

@@ -57,7 +57,7 @@ pub(in crate::driver) struct Announcement {
     pub(in crate::driver) leaving: bool,
     /// Which first start of a cluster it goes back to.
     pub(in crate::driver) founding: Option<Founding>,
-    /// Members that were down, and that somebody ordered to be forgotten; the latest last.
+    /// Members that were down, and that an operator ordered to be forgotten; the latest last.
     pub(in crate::driver) forgotten: Vec<Forgotten>,
 }
 
@@ -93,7 +93,7 @@ impl Announcement {
     }
 
     pub(in crate::driver) fn key_values(&self) -> Vec<(String, String)> {
-        // The id comes last: chitchat delivers by version, so whoever has read it has read the rest.
+        // The id comes last: chitchat delivers by version, so a member that has read it has read the rest.
         let mut pairs = vec![(VERSION, self.version.clone()), (PROTOCOL, self.protocol.clone())];
         pairs.push((LIMITS, self.limits.clone()));
         pairs.extend(self.bulk.map(|bulk| (BULK, bulk.to_string())));

@@ -1,14 +1,15 @@
 //! Which first start a cluster goes back to: what tells a cluster that grew from two that were merged by mistake.
 //!
-//! Without a key and under the default name, a cluster takes in whoever answers at an address that it knows: a reused address is
-//! enough to merge two clusters, and a merge cannot be taken back. Nothing else shows it, for merged data looks like any. So
-//! each cluster has a *founding id*: a random number, drawn by whoever becomes ready without having caught up with anybody, and
-//! taken over by all who catch up with it. Members announce theirs, and a data directory keeps it.
+//! Without a key and under the default name, a cluster takes in any process that answers at an address that it knows: a
+//! reused address is enough to merge two clusters, and a merge cannot be taken back. Nothing else shows it, for merged
+//! data looks like any. So each cluster has a *founding id*: a random number, drawn by a node that becomes ready
+//! without having caught up with a peer, and taken over by all who catch up with it. Members announce theirs, and a
+//! data directory keeps it.
 //!
 //! - Daemons that are started together find each other within moments, each perhaps with an id of its own: for
 //!   [`SETTLE_TIME`] an id is *fresh*, gives way to a settled one, and of two fresh ones the smaller stays.
 //! - A settled id that is not ours is told of, once. From then on it is ours as well: the set of ids only grows, so each
-//!   side hears of the other's, and whoever joins later hears of nothing.
+//!   side hears of the other's, and a node that joins later hears of nothing.
 //!
 //! Time and randomness come in as arguments.
 
@@ -104,7 +105,7 @@ impl Founded {
 
     /// A member announces this. What of it belongs to another first start, if that has to be told.
     pub(super) fn meet(&mut self, theirs: &Founding) -> Option<Vec<u64>> {
-        // Who has none, has not caught up with anybody yet; and who has, does so silently.
+        // A node that has none has not caught up with a peer yet; and when it does, it takes over theirs silently.
         if self.own.ids.is_empty() || theirs.ids.is_empty() {
             return None;
         }

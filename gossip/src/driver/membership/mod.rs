@@ -54,7 +54,7 @@ const DEAD_GRACE: Duration = Duration::from_secs(3600);
 /// Between two calls on a seed or a member that is down, while there are peers.
 const CONTACT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The same while there are none.
+/// Between two calls on a seed or a member that is down, while there are no peers.
 const CONTACT_INTERVAL_ALONE: Duration = Duration::from_secs(1);
 
 /// Seeds called at once by a node that is alone.
@@ -101,7 +101,7 @@ pub(super) struct Membership {
     roster: Roster,
     /// Which first start this node goes back to.
     founded: Founded,
-    /// Whoever knows an address may join this cluster: no key keeps strangers out, nor does its name.
+    /// Any process that knows an address may join this cluster: no key keeps strangers out, nor does its name.
     open: bool,
     /// Members were known from an earlier run: this node is not the first, whatever its seeds are.
     knows_others: bool,
@@ -266,7 +266,7 @@ impl Membership {
                 () = self.shared.streams_changed.notified() => self.publish(),
                 Ok(()) = self.identity.changed() => {
                     self.announce(chitchat).await;
-                    // Whoever goes by the old id is a peer now, or was there first.
+                    // A process that goes by the old id is a peer now, or was there first.
                     if let Some(failure) = self.review(&mut live) {
                         return Ended::Conflict(failure);
                     }
@@ -284,7 +284,7 @@ impl Membership {
                         self.announce(chitchat).await;
                     }
                     Some(Command::Forget(who, done)) => {
-                        // Whoever asked may have gone.
+                        // The task that asked may have gone.
                         let _ = done.send(self.forget(&who));
                     }
                     Some(Command::Leave(done)) => {
@@ -339,7 +339,7 @@ impl Membership {
         });
         self.shared.note_bulk_addresses(&self.roster.members());
         self.take(steps);
-        // Last, so that whoever sees a member as a peer may rely on the engine to see it too.
+        // Last, so that a task that sees a member as a peer may rely on the engine to see it too.
         self.publish();
         failure
     }
@@ -387,7 +387,8 @@ impl Membership {
         self.unannounced |= self.announcement.founding.as_ref() != self.founded.announced();
     }
 
-    /// All seeds are known, and have been for a moment. If they are no others than this node, there is nobody to wait for.
+    /// All seeds are known, and have been for a moment. If they are no others than this node, there is no member to
+    /// wait for.
     fn look_for_others(&self) {
         let addresses = self.seeds.addresses();
         let own = |it: &SocketAddr| *it == self.advertised || *it == self.local || self.is_own_interface(*it);
@@ -469,7 +470,7 @@ impl Membership {
                     self.shared.tally.members_refused.add(1);
                     tracing::warn!(name, %addr, "refusing a live member as a peer: {refusal}");
                 }
-                // A conflict is told by whoever ends the node because of it.
+                // A conflict is told by the task that ends the node because of it.
                 Step::Standing { .. } | Step::Conflict { .. } => {}
             }
         }
@@ -481,7 +482,7 @@ impl Membership {
                     Step::Gone { id, why, .. } => {
                         replica.peer_gone(id);
                         if why == BY_ORDER {
-                            // What it had and nobody else has is not to be expected any more.
+                            // What it had and no other member has is not to be expected any more.
                             replica.accept(now, Some(id));
                         }
                     }
@@ -567,7 +568,7 @@ impl Membership {
                     waiting.remove(&addr);
                 }
             };
-            // Whoever does not answer in time is told by the others.
+            // A member that does not answer in time is told by the others.
             let _ = tokio::time::timeout(FAREWELL_WAIT, all_told).await;
         }
         self.shared.report_farewells(None);

@@ -24,7 +24,7 @@ const ANSWER: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(in crate::driver) struct Pace {
     busy_until: Instant,
-    /// The last call on a live peer, and on anybody else.
+    /// The last call on a live peer, and on any other address.
     peer_called: Option<Instant>,
     other_called: Option<Instant>,
     /// The live peer that has not answered yet.

@@ -21,7 +21,7 @@
 //! Traffic of the engine counts for nothing here: at these sizes it would save a busy mesh less than a thousandth.
 //!
 //! An answer is never longer than its question, goes to the address membership knows for its sender, and who is no member
-//! gets none: nobody can be made to flood a third party.
+//! gets none: no node can be made to flood a third party.
 //!
 //! Time comes in as an argument; what is to be sent goes out.
 
@@ -242,7 +242,7 @@ impl Reach {
         self.targets.values().map(|target| target.next).min()
     }
 
-    /// The questions that are due, and whether anybody has fallen silent, or in another way.
+    /// The questions that are due, and whether a peer has fallen silent, or in another way.
     pub(in crate::driver) fn poll(&mut self, now: Instant) -> (Vec<Letter>, bool) {
         let (timing, full_bytes) = (self.timing, self.full_bytes);
         let (mut letters, mut changed) = (Vec::new(), false);
@@ -287,7 +287,7 @@ impl Reach {
         if ask == 0 {
             return (None, changed);
         }
-        // The way back is to carry what the way there did; but nobody gets more than it has sent.
+        // The way back is to carry what the way there did; but no sender gets more than it has sent.
         let bytes = bytes.min(self.full_bytes);
         let full = bytes == self.full_bytes;
         let track = if full { &target.full } else { &target.short };

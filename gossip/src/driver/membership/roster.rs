@@ -17,7 +17,7 @@
 //! | the old incarnation | what becomes of its id |
 //! | --- | --- |
 //! | is alive and answers | a peer like any other; both are told of |
-//! | was at the address at which the new one answers | gone: nobody else can be there |
+//! | was at the address at which the new one answers | gone: no other can be there |
 //! | said that it leaves | gone |
 //! | is silent | down, and called upon, for [`REPLACED_AGE_MAX`]; of one name the last [`REPLACED_MAX`] |
 //! | comes back after that | a peer, through its own calls: it has us among its members that are down for 30 days |
@@ -39,15 +39,15 @@ use crate::engine::Standing;
 /// where it was.
 pub const DOWN_MAX: usize = 1024;
 
-/// How long a member that went down is kept. Whoever is away for longer comes back through its own seeds.
+/// How long a member that went down is kept. One that is away for longer comes back through its own seeds.
 const DOWN_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// The same for a member that went down and whose name another live one has. Mostly it is a process that was killed and
-/// started again elsewhere, and will never be back. A day is as long as ballots of owners unknown are kept, and covers
-/// a machine that was cut off over a night.
+/// How long a member is kept that went down and whose name another live one has. Mostly it is a process that was killed
+/// and started again elsewhere, and will never be back. A day is as long as ballots of owners unknown are kept, and
+/// covers a machine that was cut off over a night.
 const REPLACED_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// Why a member is gone that somebody had forgotten.
+/// Why a member is gone that an operator had forgotten.
 pub(in crate::driver) const BY_ORDER: &str = "it was ordered to be forgotten";
 
 /// Members of one name that are kept so, the last ones. A hundred restarts of a pod, each under a new id at a new address,
@@ -213,7 +213,7 @@ impl Roster {
     /// Those to be asked whether they answer, and where.
     pub(in crate::driver) fn to_probe(&self) -> impl Iterator<Item = (ReplicaId, SocketAddr)> {
         let alive = self.known.iter().filter(|(_, known)| !matches!(known.contact, Contact::Down { .. }));
-        // At our own address there is nobody but us.
+        // At our own address there is no node but this one.
         alive.map(|(id, known)| (*id, known.member.addr)).filter(|(_, addr)| *addr != self.me.addr)
     }
 

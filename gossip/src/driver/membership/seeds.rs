@@ -19,7 +19,7 @@ use crate::driver::socket::canonical;
 /// Between two look-ups of every name while there are peers: a new record is found within half a minute.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The same while there are none.
+/// Between two look-ups of every name while there are no peers.
 const LOOKUP_INTERVAL_ALONE: Duration = Duration::from_secs(3);
 
 /// Between the first answer and the look-up that confirms it. In this time peers that are up, and know where this node was,
@@ -112,7 +112,7 @@ async fn look_up(seed: &str) -> io::Result<Vec<SocketAddr>> {
     let (done, answer) = oneshot::channel();
     let seed = seed.to_owned();
     thread::Builder::new().name("cahoots-seeds".into()).spawn(move || {
-        // Whoever asked may have stopped.
+        // The task that asked may have stopped.
         let _ = done.send(seed.to_socket_addrs().map(Iterator::collect));
     })?;
     answer.await.unwrap_or_else(|_| Err(io::Error::other("the look-up panicked")))

@@ -9,7 +9,7 @@ use crate::engine::{Event, Now, Replica};
 use crate::store::Fingerprint;
 use crate::wire::Message;
 
-/// Every so many rounds a dead peer is tried, so that a partition heals even if nobody noticed.
+/// Every so many rounds a dead peer is tried, so that a partition heals even if no member noticed.
 const DEAD_ROUND: u64 = 8;
 
 impl Replica {

@@ -1,10 +1,10 @@
 //! Events too large for a datagram, put together from chunks.
 //!
 //! The receiver decides the pace: it asks for a window of missing chunks, and for the next when those have come, or
-//! again after a while. The window doubles when all of it came and halves when some did not. Whoever answers nothing,
-//! or no longer has the event, is left for another peer that has it: an event is the same bytes everywhere. Memory is
-//! bounded; what does not fit or stops growing is given up, and asked for again later. What can never fit is fetched by
-//! buckets: an event may be much longer than what its group wrote, and must not block its origin here.
+//! again after a while. The window doubles when all of it came and halves when some did not. A peer that answers
+//! nothing, or no longer has the event, is left for another peer that has it: an event is the same bytes everywhere.
+//! Memory is bounded; what does not fit or stops growing is given up, and asked for again later. What can never fit is
+//! fetched by buckets: an event may be much longer than what its group wrote, and must not block its origin here.
 
 use std::collections::BTreeMap;
 

@@ -224,8 +224,8 @@ impl Replica {
         self.try_held(now, false);
     }
 
-    /// The same; first `all` that are next are tried, also those that wait for others still: so what they wait for is
-    /// asked for again.
+    /// Applies held events for as long as one can be; with `all`, first tries each that is next, also those that wait
+    /// for others still: so what they wait for is asked for again.
     fn try_held(&mut self, now: Now, mut all: bool) {
         loop {
             let mut progress = false;

@@ -1,7 +1,7 @@
 //! Asking for events: for gaps that show on arrival, for what digests reveal, for what other events name.
 //!
 //! At most one request per origin is under way. It is repeated, from another peer each time, until everything up to
-//! its target is here; whoever serves it sends a bounded burst and says how far it got, which may be nowhere.
+//! its target is here; the peer that serves it sends a bounded burst and says how far it got, which may be nowhere.
 
 use cahoots_crdt::{Dot, ReplicaId};
 
@@ -36,7 +36,7 @@ impl Replica {
         self.pull_in(now, 0, origin, from, upto);
     }
 
-    /// The same for events that may be on their way still: asks if they are not here after `grace` microseconds.
+    /// Asks for events that may be on their way still, if they are not here after `grace` microseconds.
     pub(in crate::engine) fn pull_in(&mut self, now: Now, grace: u64, origin: ReplicaId, from: ReplicaId, upto: u64) {
         if origin == self.id() {
             if upto > self.store.certain_seq() {
@@ -93,7 +93,7 @@ impl Replica {
         }
     }
 
-    /// Asks another peer, if there is one that has more; after too many tries nobody.
+    /// Asks another peer, if there is one that has more; after too many tries none.
     fn turn(&mut self, now: Now, origin: ReplicaId) {
         let next = Dot::new(origin, self.have(origin) + 1);
         let others = self.holders(next);
@@ -108,7 +108,7 @@ impl Replica {
         self.ask(now, origin);
     }
 
-    /// The live peers that may have `event`: its origin, and whoever said so.
+    /// The live peers that may have `event`: its origin, and the peers that said so.
     pub(in crate::engine) fn holders(&self, event: Dot) -> Vec<ReplicaId> {
         let has = |id, peer: &crate::engine::Peer| id == event.replica || peer.versions.get(event.replica) >= event.seq;
         self.peers.iter().filter(|(id, peer)| peer.live && has(**id, peer)).map(|(id, _)| *id).collect()

@@ -35,7 +35,7 @@ impl Replica {
         result
     }
 
-    /// `_from` is not trusted: whoever a datagram is from says so inside, and answers go where membership says.
+    /// `_from` is not trusted: a datagram says inside from whom it is, and answers go where membership says.
     fn receive(&mut self, now: Now, _from: SocketAddr, datagram: &[u8]) -> Result<Received, Refusal> {
         let (kind, payload) = self.envelope.unwrap(datagram)?;
         if kind == Kind::Membership {
@@ -99,7 +99,7 @@ impl Replica {
     }
 
     /// A peer asks how far its events are applied here. What comes by way of others may be on its way still, unless it is
-    /// overdue; then somebody near is asked first, who most likely has it, so that an origin need not serve all those
+    /// overdue; then a peer nearby is asked first, which most likely has it, so that an origin need not serve all those
     /// below a relay that has died.
     fn on_tail(&mut self, now: Now, sender: ReplicaId, seq: u64, overdue: bool) {
         let relayed = self.relays() && self.place(sender).is_some_and(|place| !place.below_origin);

@@ -64,8 +64,8 @@ struct UnderWay {
 pub(in crate::engine) struct Reconciliation {
     /// For whose sake the pass is made.
     lead: ReplicaId,
-    /// An event that the lead, and whoever else is asked, has in every bucket. Without one only the lead is asked:
-    /// something about its state differs that no version vector shows.
+    /// An event that the lead, and every other peer that is asked, has in every bucket. Without one only the lead is
+    /// asked: something about its state differs that no version vector shows.
     target: Option<Dot>,
     left: Work,
     under_way: BTreeMap<u64, UnderWay>,
@@ -151,8 +151,8 @@ impl Replica {
         self.ask_on(now);
     }
 
-    /// Of the answer to request `number`, which is a long one, so many bytes are here: no reason to lose patience. Whoever
-    /// carries it sees to it that it moves at a pace that is worth the wait.
+    /// Of the answer to request `number`, which is a long one, so many bytes are here: no reason to lose patience. The
+    /// driver, which carries it, sees to it that it moves at a pace that is worth the wait.
     pub fn handle_progress(&mut self, now: Now, number: u64, bytes: usize) {
         let Some(it) = self.reconciliation.as_mut().filter(|it| it.under_way.contains_key(&number)) else { return };
         it.progress_at = now.mono;
@@ -161,7 +161,8 @@ impl Replica {
         }
     }
 
-    /// Whether buckets come in, or have until a moment ago. A pass that nobody answers, and the next after it, fetch nothing.
+    /// Whether buckets come in, or have until a moment ago. A pass that no peer answers, and the next after it, fetch
+    /// nothing.
     pub(in crate::engine) fn is_fetching(&self) -> bool {
         self.reconciliation.is_some() && self.fetching
     }
@@ -199,7 +200,7 @@ impl Replica {
     pub(in crate::engine) fn retry_reconciliation(&mut self, now: Now) {
         let Some(it) = self.reconciliation.as_ref().filter(|it| it.due <= now.mono) else { return };
         if now.mono.saturating_sub(it.progress_at) >= self.config.patience_us {
-            // Whoever carries streams may have more patience than this replica.
+            // The driver, which carries streams, may have more patience than this replica.
             let silent: BTreeSet<ReplicaId> =
                 it.under_way.values().filter(|it| !it.by_datagrams).map(|it| it.peer).collect();
             silent.into_iter().for_each(|peer| self.note_stream_failure(now, peer));
@@ -218,7 +219,7 @@ impl Replica {
         self.fetches.forget(peer);
     }
 
-    /// Hands out what is left to peers that have room, and ends the pass if there is nothing left or nobody to ask.
+    /// Hands out what is left to peers that have room, and ends the pass if there is nothing left or no peer to ask.
     fn ask_on(&mut self, now: Now) {
         while let Some((peer, batch, by_datagrams)) = self.next_ask(now) {
             self.asks_made += 1;
@@ -277,7 +278,7 @@ impl Replica {
             let known = it.sources.contains_key(&id) || asked.len() < PEERS_MAX;
             known && it.sources.get(&id).is_none_or(|source| source.free_at <= now.mono)
         };
-        // Whoever has least to do; the lead before the others.
+        // The peer that has least to do; the lead before the others.
         let candidates = self.peers.keys().copied().filter(|id| fits(*id) && room(*id));
         let (asks, _, peer) = candidates.map(|id| (it.asks_of(id), id != it.lead, id)).min()?;
         if asks >= ASKS_PER_PEER_MAX {

@@ -1,9 +1,9 @@
 //! Answering what peers ask on reliable streams.
 //!
-//! An answer is read from the store in one piece, given out and forgotten: nothing is kept for whoever asks, and it
+//! An answer is read from the store in one piece, given out and forgotten: nothing is kept for the asker, and it
 //! costs nothing if the stream breaks. What is given out in a second may be bounded, in total and for each peer.
 //!
-//! A bucket travels whole, so an answer is as long as the largest bucket. Whoever carries answers says how long one may be
+//! A bucket travels whole, so an answer is as long as the largest bucket. The driver says how long an answer may be
 //! at the moment; a bucket that is longer is not read at all, and is asked for again a little later.
 
 use cahoots_crdt::ReplicaId;
@@ -98,8 +98,8 @@ impl Replica {
         self.serve_short(now, from, body, usize::MAX)
     }
 
-    /// The same, with no bucket in it that takes more than about `long_bytes`: whoever asks for one is told that this is
-    /// no time for it.
+    /// As [`Replica::serve`], with no bucket in it that takes more than about `long_bytes`: a peer that asks for one is
+    /// told to ask again later.
     ///
     /// # Errors
     /// As [`Replica::serve`].
@@ -122,7 +122,8 @@ impl Replica {
         .and_then(Served::bytes)
     }
 
-    /// The same, where this is the time for one: it is copied, to be written elsewhere while this replica goes on.
+    /// As [`Replica::serve`], where a long bucket may be given out: it is copied, to be written elsewhere while this
+    /// replica goes on.
     ///
     /// # Errors
     /// As [`Replica::serve`].

@@ -148,8 +148,8 @@ impl Replica {
         rest: Option<u64>,
         reply: bool,
     ) {
-        // While buckets come in, those that are here are ahead of those to come, and nobody lacks anything of that. Of a
-        // pass in vain that is not true, and it may be followed by others for as long as a peer cannot be asked.
+        // While buckets come in, those that are here are ahead of those to come, and no peer lacks anything of that. Of
+        // a pass in vain that is not true, and it may be followed by others for as long as a peer cannot be asked.
         let ahead = if self.is_fetching() { 0 } else { self.store.buckets_ahead() };
         let ahead = u16::try_from(ahead).unwrap_or(u16::MAX);
         let (seq, first, last) = (self.position_sealed(), *range.start(), *range.end());
@@ -216,7 +216,7 @@ impl Replica {
     }
 
     /// Whether a peer, by what it says now, has had buckets ahead of its vector for longer than events take that are on
-    /// their way to it. One that has just fetched buckets lacks those; nobody lacks what it has.
+    /// their way to it. One that has just fetched buckets lacks those; no other lacks what it has.
     fn stays_ahead(&mut self, now: Now, sender: ReplicaId, ahead: u16) -> bool {
         let Some(peer) = self.peers.get_mut(&sender) else { return false };
         if ahead == 0 {

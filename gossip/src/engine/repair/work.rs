@@ -2,8 +2,8 @@
 //!
 //! A bucket comes onto the list to be *compared*: runs of them are asked for with fingerprints, and those that are equal
 //! or small are done with the answer. One that differs and is large is asked for again by a sketch of it, several of
-//! them by one; whoever answers sends what they differ in. A bucket that changes here again and again before the answer
-//! comes, or of which a sketch would cost as much as half of it, is fetched *whole*.
+//! them by one; the peer that answers sends what they differ in. A bucket that changes here again and again before the
+//! answer comes, or of which a sketch would cost as much as half of it, is fetched *whole*.
 //!
 //! How long a sketch must be follows from an estimate: buckets are cut by hash, so what differs lies evenly among them.
 //! First the share of equal buckets says how much that is, then what the sketches so far decoded to; a bucket on which
@@ -17,7 +17,8 @@ use crate::store::{BUCKETS, Sketch};
 /// Buckets compared by the first request: all, for 8 KiB of fingerprints. Of what an answer does not hold the next
 /// requests ask for less.
 const SPAN_FIRST: usize = BUCKETS;
-/// Keys in the buckets of one sketch: a millisecond or two of hashing on both sides, during which nobody else is served.
+/// Keys in the buckets of one sketch: a millisecond or two of hashing on both sides, during which no other peer is
+/// served.
 const SKETCH_KEYS_MAX: usize = 8 << 10;
 /// Bytes that an item is held to take in an answer before one has come.
 const ITEM_BYTES_FIRST: f64 = 64.0;
@@ -113,7 +114,7 @@ impl Work {
         take_run(&mut self.whole, self.from, self.span).map(|run| Batch::Run { run, whole: true })
     }
 
-    /// The same, as few buckets as fit a datagram, with fingerprints alone: those that differ are sent whole.
+    /// Takes as few buckets as fit a datagram, with fingerprints alone: those that differ are sent whole.
     pub(super) fn take_few(&mut self, span_max: usize) -> Option<Batch> {
         self.whole.extend(std::mem::take(&mut self.compare));
         self.whole.extend(std::mem::take(&mut self.differing).into_keys());
@@ -156,7 +157,8 @@ impl Work {
         }
     }
 
-    /// The same, where asking at once would most likely bring no more: what comes behind them is asked for first.
+    /// Puts back the buckets of a request that would most likely bring no more at once: what lies behind them goes
+    /// first.
     pub(in crate::engine) fn put_off(&mut self, batch: Batch) {
         self.from = 1 + match &batch {
             Batch::Run { run, .. } => run.start,

@@ -1,7 +1,7 @@
 //! Recent events of every origin, for peers that lag.
 //!
 //! Bounded in bytes over all origins; the oldest to arrive go first. Cutting is an optimisation, never a matter of
-//! correctness: whoever needs what was cut catches up by buckets.
+//! correctness: a peer that needs what was cut catches up by buckets.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -78,7 +78,7 @@ pub(in crate::engine) struct Peer {
     tail_tries: u32,
     /// Whether to ask in the next datagram, behind the events in it.
     pub(in crate::engine) tail_now: bool,
-    /// Asked because somebody waits, not because its acknowledgement is overdue.
+    /// Asked because a caller waits, not because its acknowledgement is overdue.
     pub(in crate::engine) hurried: bool,
 
     smoothed_us: Option<u64>,

@@ -1,6 +1,6 @@
 //! All peers, and which of them have something due or to send: a step costs what it touches, not the cluster's size.
 //!
-//! Whoever borrows a peer for change leaves its id here, and the index is brought up to date before it is next used.
+//! Borrowing a peer for change leaves its id here, and the index is brought up to date before it is next used.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -9,7 +9,8 @@
 //!
 //! An event marked as relayed is passed on when it arrives for the first time, also if it then has to wait for others.
 //! Nothing is promised: what a relay that died, a queue that was full or a view of the membership that differed kept
-//! from arriving shows in acknowledgements that stay away, and whoever lacks it asks for it, as for anything lost.
+//! from arriving shows in acknowledgements that stay away, and the replica that lacks it asks for it, as for anything
+//! lost.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -295,7 +296,7 @@ impl Replica {
         }
     }
 
-    /// Somebody to ask for an event that most have by now, its origin aside: near if possible, else any.
+    /// The peer to ask for an event that most have by now, its origin aside: near if possible, else any.
     pub(in crate::engine) fn helper(&mut self, origin: ReplicaId) -> Option<ReplicaId> {
         let zone = self.config.zone;
         let live = |near: bool, peers: &Peers| -> Vec<ReplicaId> {

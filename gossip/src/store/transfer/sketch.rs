@@ -12,8 +12,8 @@
 //! *Practical Rateless Set Reconciliation*, SIGCOMM 2024), of which a receiver takes symbols until it can decode: a
 //! peer that answers keeps nothing between two requests, so their number is chosen before. For a chosen number the
 //! fixed mix of degrees does with less: peeling succeeds in 97 of 100 cases with 1.26 symbols an item for 320 items
-//! (rateless
-//! 1.51, all in 3 symbols 1.34) and 1.20 for 1,000 (1.44, 1.28), and costs 4 steps an item instead of 2 ln(symbols).
+//! (rateless 1.51, all in 3 symbols 1.34) and 1.20 for 1,000 (1.44, 1.28), and costs 4 steps an item instead of
+//! 2 ln(symbols).
 //! Price: an estimate that was too low costs the symbols sent.
 //!
 //! Sources: Goodrich, Mitzenmacher, *Invertible Bloom Lookup Tables* (2011); Eppstein, Goodrich, Uyeda, Varghese,
