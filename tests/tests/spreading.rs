@@ -405,9 +405,12 @@ fn a_catch_up_that_breaks_off_again_and_again_fetches_only_what_was_under_way_ag
         world.advance(10_000);
         assert!(world.now - begun < 120 * SECOND, "{}", world.describe());
     }
-    assert!(world.weather().streams_failed > 100);
+    assert!(world.weather().streams_failed > 5);
     let counters = world.status(1).counters;
-    assert!(counters.reconciliations > 1, "two failures in a row end a pass");
+    assert!(
+        counters.asks_by_datagrams > 100,
+        "two failures in a row, and datagrams take the place of streams for a while"
+    );
     assert!(counters.buckets_joined + counters.buckets_equal < 1_100, "{counters:?}");
 }
 

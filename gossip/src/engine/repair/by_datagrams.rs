@@ -27,9 +27,9 @@ const KEPT_US: u64 = 10_000_000;
 /// When a peer that has no room for an answer is asked again, in milliseconds.
 const NO_ROOM_MS: u32 = 200;
 /// Questions in a row without an answer before a request has failed.
-const TRIES_MAX: u32 = 8;
+const TRIES_MAX: u32 = 6;
 /// The pause before the next question doubles up to so many times.
-const DOUBLINGS_MAX: u32 = 5;
+const DOUBLINGS_MAX: u32 = 3;
 /// Streams to a peer that fail in a row before datagrams take their place.
 const FAILURES_MAX: u32 = 2;
 /// Before streams to such a peer are tried again, in microseconds.
