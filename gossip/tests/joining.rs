@@ -187,7 +187,43 @@ fn nobody_catches_up_with_one_that_served_alone_and_has_not_caught_up_itself() {
     assert_eq!(circle.at(restarted).standing(), Standing::Incomplete);
 }
 
-/// It has forgotten own writes of others only it holds: what it wrote itself is everywhere.
+/// It has no seeds, so it founds a cluster each time; and whoever joins it must not take it for the cluster it was of.
+#[test]
+fn nobody_catches_up_with_a_founder_that_was_started_again_beside_others() {
+    let mut circle = Circle::new(2);
+    circle.write(0, |w| w.set(b"key", b"value"));
+    circle.run(10_000);
+    let (founder, now) = (circle.start(), circle.now);
+    circle.at(founder).found(now);
+    assert_eq!(circle.at(founder).standing(), Standing::Complete);
+    introduce(&mut circle, founder, 0);
+    assert_eq!(circle.at(founder).standing(), Standing::Incomplete);
+    let late = joiner(&mut circle);
+    introduce(&mut circle, late, founder);
+    circle.run(20_000);
+    announce(&mut circle, late, founder);
+    assert_eq!((circle.at(founder).standing(), circle.at(founder).store().len()), (Standing::Complete, 1));
+    circle.run(200_000);
+    assert_eq!(
+        (reason(&mut circle, late), circle.at(late).store().len()),
+        (Some(ReadyReason::CaughtUp { peer: id(founder) }), 1)
+    );
+    // One that somebody has joined is like any other.
+    let mut fresh = Circle::strangers(1);
+    let now = fresh.now;
+    fresh.at(0).found(now);
+    let second = joiner(&mut fresh);
+    introduce(&mut fresh, 0, second);
+    fresh.run(10_000);
+    assert_eq!(reason(&mut fresh, second), Some(ReadyReason::CaughtUp { peer: id(0) }));
+    announce(&mut fresh, 0, second);
+    assert_eq!(fresh.at(0).standing(), Standing::Complete);
+    fresh.down(0, second);
+    fresh.up(0, second);
+    assert_eq!(fresh.at(0).standing(), Standing::Complete, "it does not begin anew");
+}
+
+/// What it wrote itself is everywhere, or it wrote nothing.
 #[test]
 fn the_last_holder_of_what_others_wrote_has_not_handed_over_before_another_has_it() {
     let mut circle = Circle::new(2);

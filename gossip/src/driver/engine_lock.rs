@@ -363,8 +363,11 @@ impl Shared {
             self.id.send_replace(core.told_id);
             core.replica = replica;
         }
-        if let Some(timeout) = join_timeout {
-            core.replica.join(self.clock.now(), u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX));
+        match join_timeout {
+            Some(timeout) => {
+                core.replica.join(self.clock.now(), u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX));
+            }
+            None => core.replica.found(self.clock.now()),
         }
         if let Readiness::Ready(reason) = core.replica.readiness() {
             self.ready.send_replace(Some(reason));

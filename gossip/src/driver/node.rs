@@ -33,7 +33,7 @@ use crate::store::{Store, Writer};
 use crate::wire::ClusterKey;
 
 /// How long a hand-over that is complete waits for those who were not asked for to say that they have everything, too.
-const OTHERS_TIME: Duration = Duration::from_millis(50);
+const OTHERS_TIME: Duration = Duration::from_millis(300);
 
 /// Between two looks at how far a hand-over is.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

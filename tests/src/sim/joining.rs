@@ -31,10 +31,10 @@ fn account(engine: &Replica) -> VersionVector {
 impl World {
     /// Has a process that has just been made join those that run.
     pub(super) fn begin_joining(&mut self, host: usize) {
-        let is_first = self.incarnations().next().is_none();
-        if !self.joins || is_first {
+        if !self.joins {
             return;
         }
+        let founds = self.incarnations().next().is_none() || self.founders.contains(&host);
         let resumed = self.process(host).engine.on_probation();
         let others = self.alive().into_iter().filter(|other| *other != host).map(|other| &self.process(other).engine);
         // Whoever goes on under an old id may hear what was said to it before.
@@ -42,7 +42,11 @@ impl World {
         let goals = others.map(|engine| (engine.id(), account(engine))).collect();
         let now = self.read_clocks(host);
         let process = self.process_mut(host);
-        process.engine.join(now, TIMEOUT_MICROS);
+        if founds {
+            process.engine.found(now);
+        } else {
+            process.engine.join(now, TIMEOUT_MICROS);
+        }
         process.joined = Some(Joined { goals });
         self.tally.joins += 1;
     }

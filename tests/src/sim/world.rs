@@ -44,6 +44,8 @@ pub struct World {
     pub(super) watched: bool,
     /// Processes that start after the first join the others.
     pub joins: bool,
+    /// Hosts whose processes are given nobody to join, also after a restart.
+    pub founders: BTreeSet<usize>,
     /// Incarnations that left in good order: nobody waits for them.
     pub(super) departed: BTreeSet<ReplicaId>,
     /// Incarnations that were complete at some time.
@@ -93,6 +95,7 @@ impl World {
             seen: super::check::Registry::default(),
             watched: true,
             joins: false,
+            founders: BTreeSet::new(),
             departed: BTreeSet::new(),
             complete: BTreeSet::new(),
             doubtful: false,

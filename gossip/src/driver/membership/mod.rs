@@ -230,9 +230,13 @@ impl Membership {
             self.unannounced = true;
         }
         let mut contact_at = Instant::now();
+        let mut call_back_at = None;
         loop {
             if std::mem::take(&mut self.unannounced) {
                 self.announce(chitchat).await;
+            }
+            if call_back_at.is_none() && self.roster.has_left() {
+                call_back_at = Some(Instant::now() + self.gossip_interval);
             }
             let recheck_at = [self.roster.recheck_at(), self.founded.settles_at()].into_iter().flatten().min();
             let ask_at = self.shared.reach().next_at();
@@ -276,6 +280,7 @@ impl Membership {
                     let alone = self.contact(chitchat);
                     contact_at = Instant::now() + if alone { CONTACT_INTERVAL_ALONE } else { CONTACT_INTERVAL };
                 }
+                () = sleep_until(call_back_at) => call_back_at = self.call_back(chitchat),
                 // A name resolved: no need to wait.
                 Ok(()) = seeds.changed() => contact_at = Instant::now(),
                 command = commands.recv() => match command {
@@ -502,6 +507,18 @@ impl Membership {
         if changed {
             self.shared.reach_changed.notify_one();
         }
+    }
+
+    /// Calls on where members were that left a moment ago; says when to do so again, if any are left.
+    fn call_back(&mut self, chitchat: &ChitchatHandle) -> Option<Instant> {
+        let now = Instant::now();
+        let left = self.roster.left_addresses(now);
+        let peers: BTreeSet<_> = self.roster.up_addresses().collect();
+        for addr in left.iter().filter(|addr| !peers.contains(addr)) {
+            // Fails only when chitchat has ended, which is noticed elsewhere.
+            let _ = chitchat.gossip(*addr);
+        }
+        (!left.is_empty()).then_some(now + self.gossip_interval)
     }
 
     /// Calls on seeds and members that are down; returns whether there are no peers.

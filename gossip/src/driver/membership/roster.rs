@@ -54,6 +54,13 @@ pub(in crate::driver) const BY_ORDER: &str = "it was ordered to be forgotten";
 /// leave so many ids to be called upon.
 const REPLACED_MAX: usize = 4;
 
+/// For so long the address of a member that left is called upon: mostly it is started again there, and if it has no seeds,
+/// or these are being restarted as well, nobody else would tell it that it is not the first.
+const LEFT_TIME: Duration = Duration::from_secs(30);
+
+/// Such addresses, the last ones: a rolling restart has one at a time.
+const LEFT_MAX: usize = 16;
+
 /// A live member as chitchat shows it.
 #[derive(Clone, Debug)]
 pub(in crate::driver) struct Seen {
@@ -134,6 +141,8 @@ pub(in crate::driver) struct Roster {
     known: BTreeMap<ReplicaId, Known>,
     /// Orders of peers to forget a member that were followed: name and incarnation of the peer, and the number.
     heeded: BTreeSet<(String, u64, u64)>,
+    /// Where members were that left, and when they did.
+    left: Vec<(SocketAddr, Instant)>,
     namesakes: Namesakes,
     refused: BTreeMap<(String, u64, SocketAddr), Refused>,
 }
@@ -184,8 +193,8 @@ enum Fate {
 impl Roster {
     pub(in crate::driver) fn new(me: (&str, u64, SocketAddr), announced: Announcement, grace: Duration) -> Self {
         let me = member((me.0, me.1, me.2), &announced, MemberState::Live, true);
-        let (former, known, heeded, refused) = Default::default();
-        Self { me, announced, former, grace, known, heeded, namesakes: Namesakes::default(), refused }
+        let (former, known, heeded, left, refused) = Default::default();
+        Self { me, announced, former, grace, known, heeded, left, namesakes: Namesakes::default(), refused }
     }
 
     /// Takes over what this node announces now, and its incarnation.
@@ -221,6 +230,18 @@ impl Roster {
     pub(in crate::driver) fn down_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         let down = self.known.values().filter(|known| matches!(known.contact, Contact::Down { .. }));
         down.map(|known| known.member.addr)
+    }
+
+    /// Whether some member has left a moment ago.
+    pub(in crate::driver) fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    /// Where members were that left a moment ago.
+    pub(in crate::driver) fn left_addresses(&mut self, now: Instant) -> Vec<SocketAddr> {
+        self.left.retain(|(_, at)| now.duration_since(*at) < LEFT_TIME);
+        self.left.drain(..self.left.len().saturating_sub(LEFT_MAX));
+        self.left.iter().map(|(addr, _)| *addr).collect()
     }
 
     /// Where the peers are.
@@ -402,7 +423,7 @@ impl Roster {
         let Some(Known { member: former, .. }) = self.known.get(&id) else { return Fate::Absent };
         let process = |member: &Member| (member.incarnation, member.addr);
         if verdict.left.contains(&id) {
-            Fate::Gone("it left")
+            Fate::Gone(LEFT)
         } else if verdict.candidates.values().any(|it| it.name == former.name && process(it) == process(former)) {
             Fate::Gone("it has taken another id")
         } else if verdict.refused.iter().any(|(member, _)| member.id == id) {
@@ -460,6 +481,9 @@ impl Roster {
             },
             Fate::Gone(why) => {
                 if let Some(known) = known.filter(Known::was_peer) {
+                    if why == LEFT {
+                        self.left.push((known.member.addr, now));
+                    }
                     steps.push(Step::Gone { name: known.member.name, id, why });
                 }
                 return;
@@ -529,6 +553,9 @@ impl Roster {
         }
     }
 }
+
+/// Why a member is gone that said so.
+const LEFT: &str = "it left";
 
 /// Why a member is gone at whose address another of its name answers.
 const DISPLACED: &str = "a new incarnation replaced it";
@@ -743,6 +770,8 @@ mod tests {
         see(&mut roster, now, std::slice::from_ref(&a));
         a.announcement.as_mut().unwrap().leaving = true;
         assert_eq!(see(&mut roster, now, &[a]), [gone("a", 2, "it left")]);
+        assert_eq!(roster.left_addresses(now), [addr(2)], "it may be started again there");
+        assert_eq!(roster.left_addresses(now + LEFT_TIME), []);
         assert_eq!(see(&mut roster, now, &[]), []);
         assert_eq!(roster.members().len(), 1);
     }

@@ -10,6 +10,9 @@
 //! - One that was told of data it could not get is *incomplete*. It goes on catching up and is no source for others. That
 //!   the peer who had the data is gone does not change this, for then the data is gone, too: only another complete peer
 //!   does, or an operator's word ([`Replica::accept`]). So a cluster in which all gave up is told apart from a fresh one.
+//! - One that was started without anybody to join *founds* a cluster, and is complete; but after a restart it may be empty
+//!   beside others that have the data. So it is incomplete as soon as it meets a peer that was complete before, until it has
+//!   what that one has; and is like any other once somebody has joined it.
 //! - One that nobody answered is *alone*. It knows of nothing that it lacks, and is incomplete as soon as it meets a
 //!   complete peer, until it has what that one has.
 //!
@@ -212,6 +215,8 @@ pub(in crate::engine) struct Joining {
     settle_us: u64,
     /// It serves all the same.
     serves: bool,
+    /// It was started without anybody to join, and has met nobody yet who was complete before, or has joined it.
+    founds: bool,
     /// Live peers.
     peers: BTreeMap<ReplicaId, Account>,
     /// What peers had that went away before it was here, and those that were incomplete when this replica gave up.
@@ -237,6 +242,7 @@ impl Joining {
             timeout_us,
             settle_us,
             serves: false,
+            founds: false,
             peers: BTreeMap::new(),
             owed: BTreeMap::new(),
             goal: VersionVector::new(),
@@ -261,6 +267,21 @@ impl Joining {
         self.peers.entry(id).or_insert_with(|| account.unwrap_or_else(Account::new));
         self.recount_goal();
         self.changed_at = now;
+    }
+
+    /// Begins as one that has nobody to join.
+    fn founder(now: u64, settle_us: u64) -> Self {
+        Self { serves: true, founds: true, ..Self::new(now, u64::MAX, settle_us) }
+    }
+
+    /// Whether a founder has met nobody who was complete before: it has nothing to ask anybody.
+    fn is_first(&self) -> bool {
+        self.founds && !self.knows_more()
+    }
+
+    /// Whether there is data that may not be here.
+    fn knows_more(&self) -> bool {
+        !self.owed.is_empty() || self.peers.values().any(Account::is_of_all)
     }
 
     /// A peer says how it stands.
@@ -306,10 +327,10 @@ impl Joining {
 
     /// How the replica stands.
     fn standing(&self) -> Standing {
-        let knows_more = !self.owed.is_empty() || self.peers.values().any(Account::is_of_all);
-        match (self.serves, knows_more) {
+        match (self.serves, self.knows_more()) {
             (false, _) => Standing::Joining,
             (true, true) => Standing::Incomplete,
+            (true, false) if self.founds => Standing::Complete,
             (true, false) => Standing::Alone,
         }
     }
@@ -343,6 +364,9 @@ impl Joining {
 
     /// Whom to ask now what they have, and of which ids: a few, those that are complete first.
     pub(in crate::engine) fn choose_asked(&mut self, now: u64) -> Vec<(ReplicaId, RangeInclusive<ReplicaId>)> {
+        if self.is_first() {
+            return Vec::new();
+        }
         let silent = self.peers.iter_mut().filter(|(_, account)| !account.is_whole());
         let (waiting, mut due): (Vec<_>, Vec<_>) = silent.partition(|(_, it)| it.asks > 0 && now < it.ask_at);
         due.sort_by_key(|(_, account)| (!account.is_complete_peer(), account.asks));
@@ -368,6 +392,9 @@ impl Joining {
 
     /// When to look again although nothing has happened.
     pub(in crate::engine) fn due(&self) -> u64 {
+        if self.is_first() {
+            return u64::MAX;
+        }
         if self.stale {
             return self.rests_until();
         }
@@ -403,6 +430,9 @@ impl Joining {
         ahead: usize,
     ) -> Option<ReadyReason> {
         (self.reviewed_at, self.stale) = (now, false);
+        if self.is_first() {
+            return None;
+        }
         let mut known = self.peers.iter().chain(&self.owed);
         if let Some((peer, _)) = known.find(|(_, account)| account.is_of_all() && account.is_met(me, here)) {
             return Some(ReadyReason::CaughtUp { peer: *peer });
@@ -477,6 +507,12 @@ impl Replica {
         self.ready = None;
     }
 
+    /// Begins as one that has nobody to join: it serves, and is complete unless it meets somebody who was before.
+    pub fn found(&mut self, now: Now) {
+        self.joining = Some(Joining::founder(now.mono, self.config.join_settle_us));
+        self.ready = Some(ReadyReason::First);
+    }
+
     /// It is known that there is nobody to join: a replica that has met nobody serves at once, as it would after the timeout.
     pub fn nobody_to_join(&mut self, now: Now) {
         if let Some(joining) = self.joining.as_mut().filter(|it| it.peers.is_empty() && it.owed.is_empty()) {
@@ -531,10 +567,14 @@ impl Replica {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.standing = standing;
         }
-        if let Some(joining) = &mut self.joining {
-            joining.peer_standing(id, standing);
-            self.review_joining(now);
+        let Some(joining) = &mut self.joining else { return };
+        if joining.is_first() && standing == Standing::Complete {
+            // It was not before, or membership would not have had to say so: it has joined this one.
+            self.joining = None;
+            return;
         }
+        joining.peer_standing(id, standing);
+        self.review_joining(now);
     }
 
     /// A peer has come up: a joiner wants to know what it has, in full. Says whether it is one.
@@ -975,5 +1015,19 @@ mod tests {
             it.peer_down(peer, ME, &vv([]));
         }
         assert_eq!(it.owed.len(), OWED_MAX);
+    }
+
+    #[test]
+    fn a_founder_is_complete_until_it_meets_one_that_was_before_and_for_good_once_it_is_joined() {
+        let mut it = Joining::founder(0, SETTLE);
+        assert_eq!((it.standing(), it.due(), it.review(TIMEOUT, ME, &vv([]), 0)), (Standing::Complete, u64::MAX, None));
+        it.peer_up(0, B);
+        it.peer_standing(B, Standing::Joining);
+        assert_eq!((it.standing(), it.choose_asked(0)), (Standing::Complete, vec![]));
+        it.peer_up(0, A);
+        assert_eq!(it.standing(), Standing::Incomplete);
+        says(&mut it, A, [(A, 1)]);
+        assert_eq!(it.review(0, ME, &vv([]), 0), None);
+        assert_eq!(it.review(0, ME, &vv([(A, 1)]), 0), Some(ReadyReason::CaughtUp { peer: A }));
     }
 }
