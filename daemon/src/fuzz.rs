@@ -59,7 +59,9 @@ fn run(stream: &[u8], piece: usize) -> Outcome {
     Outcome { replies, fingerprint: replica.status().fingerprint.get() }
 }
 
-pub(crate) fn server() -> Server {
+/// A daemon's shared state without a daemon: what commands need that run on a replica alone, here, in tests and benchmarks.
+#[must_use]
+pub fn server() -> Server {
     Server {
         node: "fuzz".to_owned(),
         cluster: "fuzz".to_owned(),

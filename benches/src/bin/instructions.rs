@@ -16,15 +16,13 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::time::Instant;
 
 use cahoots::command::{Batch, Stop};
 use cahoots::resp::Parser;
 use cahoots::session::Session;
-use cahoots::state::{Durability, Limits as ServerLimits, Server, Stats};
+use cahoots::state::Limits as ServerLimits;
 use cahoots_gossip::engine::{Now, Replica, ReplicaConfig};
 use cahoots_gossip::store::{Applied, Class, Sealed, Store, Writer};
 use cahoots_gossip::{Dot, Limits, ReplicaId};
@@ -194,7 +192,7 @@ fn parse() -> Work {
 
 /// Commands from their bytes to the bytes of their replies, on keys that `first` has made.
 fn execute(first: &str, then: &str) -> Work {
-    let server = server();
+    let server = cahoots::fuzz::server();
     let mut replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), NOW);
     let mut session = Session::new(1, "bench", "bench");
     let mut parser = Parser::new(server.limits.frame);
@@ -211,25 +209,6 @@ fn execute(first: &str, then: &str) -> Work {
     run(&mut reads(first, 0..KEYS));
     let mut reads = reads(then, random_keys());
     Box::new(move || run(&mut reads))
-}
-
-fn server() -> Server {
-    Server {
-        node: "bench".to_owned(),
-        cluster: "bench".to_owned(),
-        socket: "bench.sock".into(),
-        tcp: None,
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-        serve_while_joining: false,
-        limits: ServerLimits::default(),
-        started: Instant::now(),
-        stats: Stats::default(),
-        durability: Durability::default(),
-        leave: tokio::sync::Notify::new(),
-        stopping: std::sync::atomic::AtomicBool::new(false),
-        farewell: std::sync::Mutex::default(),
-        clients_max: std::sync::atomic::AtomicUsize::new(1),
-    }
 }
 
 type Operation = fn(&mut Writer<'_>, &[u8]);

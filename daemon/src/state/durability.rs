@@ -68,34 +68,16 @@ impl Durability {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
-    use std::time::Instant;
-
     use super::*;
     use crate::command::Batch;
     use crate::resp::Parser;
     use crate::session::Session;
-    use crate::state::{Limits, Server, Stats};
+    use crate::state::Server;
     use cahoots_gossip::ReplicaId;
     use cahoots_gossip::engine::{Now, Replica, ReplicaConfig};
 
     fn server(durability: Durability) -> Server {
-        Server {
-            node: "n".into(),
-            cluster: "c".into(),
-            socket: "s".into(),
-            tcp: None,
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-            serve_while_joining: false,
-            limits: Limits::default(),
-            started: Instant::now(),
-            stats: Stats::default(),
-            durability,
-            leave: tokio::sync::Notify::new(),
-            farewell: std::sync::Mutex::default(),
-            clients_max: std::sync::atomic::AtomicUsize::new(1),
-            stopping: AtomicBool::new(false),
-        }
+        Server { durability, ..crate::fuzz::server() }
     }
 
     fn ask(server: &Server, words: &str) -> String {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
-use crate::engine::spread::peer::Chunked;
+use crate::engine::spread::peer::{Chunked, Peer, RTO_UNKNOWN_US};
 use crate::engine::{Now, Replica};
 use crate::wire::Message;
 
@@ -277,7 +277,7 @@ impl Replica {
         let from = assembly.from;
         let ranges = assembly.next_window();
         assembly.tries += 1;
-        assembly.due = now.mono + self.peers.get(&from).map_or(100_000, crate::engine::Peer::rto_us);
+        assembly.due = now.mono + self.peers.get(&from).map_or(RTO_UNKNOWN_US, Peer::rto_us);
         self.tell(from, &Message::GetChunks { event, ranges });
     }
 

@@ -5,7 +5,7 @@
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use crate::engine::spread::peer::Job;
+use crate::engine::spread::peer::{Job, Peer, RTO_UNKNOWN_US};
 use crate::engine::{Now, Replica};
 use crate::wire::Message;
 
@@ -73,7 +73,7 @@ impl Replica {
         let (from, upto) = (pull.from, pull.target);
         pull.had = have;
         self.counters.gaps_asked += u64::from(!std::mem::replace(&mut pull.asked, true));
-        let wait = self.peers.get(&from).map_or(100_000, crate::engine::Peer::rto_us) << pull.tries.min(3);
+        let wait = self.peers.get(&from).map_or(RTO_UNKNOWN_US, Peer::rto_us) << pull.tries.min(3);
         pull.due = now.mono + wait.min(2_000_000);
         self.counters.wants_sent += 1;
         self.tell(from, &Message::Want { origin, after: have, upto });
@@ -110,7 +110,7 @@ impl Replica {
 
     /// The live peers that may have `event`: its origin, and the peers that said so.
     pub(in crate::engine) fn holders(&self, event: Dot) -> Vec<ReplicaId> {
-        let has = |id, peer: &crate::engine::Peer| id == event.replica || peer.versions.get(event.replica) >= event.seq;
+        let has = |id, peer: &Peer| id == event.replica || peer.versions.get(event.replica) >= event.seq;
         self.peers.iter().filter(|(id, peer)| peer.live && has(**id, peer)).map(|(id, _)| *id).collect()
     }
 
