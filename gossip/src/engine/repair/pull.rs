@@ -93,17 +93,24 @@ impl Replica {
         }
     }
 
-    /// Asks another peer, if there is one that has more; after too many tries none.
+    /// Asks another peer, one that said it has more if there is one; after too many tries none.
     fn turn(&mut self, now: Now, origin: ReplicaId) {
-        let next = Dot::new(origin, self.have(origin) + 1);
-        let others = self.holders(next);
-        let Some(pull) = self.pulls.get_mut(&origin) else { return };
-        if pull.tries > TRIES_MAX {
+        let Some(tries) = self.pulls.get(&origin).map(|pull| pull.tries) else { return };
+        if tries > TRIES_MAX {
             self.pulls.remove(&origin);
             return;
         }
-        if !others.is_empty() {
-            pull.from = others[pull.tries as usize % others.len()];
+        let next = Dot::new(origin, self.have(origin) + 1);
+        let said = self.holders(next);
+        let from = if said.is_empty() {
+            // Who has applied what names it knows it in that bucket, of which no version vector tells.
+            let live: Vec<ReplicaId> = self.peers.iter().filter(|(_, peer)| peer.live).map(|it| *it.0).collect();
+            (!live.is_empty()).then(|| live[self.random_below(live.len())])
+        } else {
+            Some(said[tries as usize % said.len()])
+        };
+        if let (Some(pull), Some(from)) = (self.pulls.get_mut(&origin), from) {
+            pull.from = from;
         }
         self.ask(now, origin);
     }
@@ -176,7 +183,10 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::engine::ReplicaConfig;
+    use crate::Limits;
+    use crate::bytes::Bytes;
+    use crate::engine::{ReplicaConfig, Transmit};
+    use crate::store::Store;
     use crate::wire::{Envelope, Kind};
 
     const ME: ReplicaId = ReplicaId::new(1);
@@ -236,5 +246,43 @@ mod tests {
         hear(&mut replica, 3, &versions);
         hear(&mut replica, 2, &Message::Served { origin: FAR, upto: 0 });
         assert!(tells(&mut replica, 3, &want), "no timer had to fire");
+    }
+
+    /// The one who sent what names it is dead; others that have applied the same know it in that bucket, which no version
+    /// vector says.
+    #[test]
+    fn what_no_live_peer_says_it_has_is_asked_of_all_that_live() {
+        const WALL: u64 = 1_700_000_000_000;
+        let mut replica = replica();
+        let [mut far, mut writer] = [FAR, ReplicaId::new(2)].map(|id| Store::new(id, Limits::default(), 1_024));
+        let write = |store: &mut Store| {
+            store.write(WALL, 0, |w| w.set(b"key", b"v")).expect("admitted");
+            store.seal();
+            store.poll_sealed().expect("sealed").body
+        };
+        let named = write(&mut far);
+        writer.apply(Dot::new(FAR, 1), &named).expect("well formed");
+        let body = write(&mut writer);
+        hear(&mut replica, 2, &Message::Event { origin: ReplicaId::new(2), seq: 1, body: Bytes(&body) });
+        let want = Message::Want { origin: FAR, after: 0, upto: 1 };
+        assert!(tells(&mut replica, 2, &want), "the sender is asked first");
+        let mut now = Now { mono: 1, wall: WALL };
+        replica.peer_up(now, ReplicaId::new(4), addr(4), crate::Zone::default());
+        replica.peer_down(now, ReplicaId::new(2));
+        sent_to(&mut replica, 4);
+        let mut unasked = vec![3, 4];
+        while !unasked.is_empty() {
+            now.mono += 100_000;
+            assert!(now.mono < 10_000_000, "{unasked:?} were never asked");
+            replica.handle_timeout(now);
+            let sent: Vec<_> = std::iter::from_fn(|| replica.poll_transmit(now)).collect();
+            let wanted = want.encode();
+            let has_want =
+                |it: &&Transmit| it.datagrams().any(|it| it.windows(wanted.len()).any(|part| part == wanted));
+            let asked: Vec<_> = sent.iter().filter(has_want).map(|it| it.to).collect();
+            unasked.retain(|peer| !asked.contains(&addr(*peer)));
+        }
+        replica.on_below_floor(now, ReplicaId::new(4), FAR, 1);
+        assert_eq!(replica.poll_ask().expect("it fetches buckets").peer, ReplicaId::new(4));
     }
 }
