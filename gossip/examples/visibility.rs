@@ -59,7 +59,12 @@ async fn run(from: Node, at: Node, key: String, count: usize) -> Vec<Duration> {
 
 fn reads(node: &Node, key: &str, value: &str) -> bool {
     node.read(|replica| {
-        replica.store().view(key.as_bytes()).and_then(|view| Some(view.text()? == value.as_bytes())).unwrap_or(false)
+        replica
+            .store()
+            .at(0)
+            .view(key.as_bytes())
+            .and_then(|view| Some(view.text()? == value.as_bytes()))
+            .unwrap_or(false)
     })
 }
 

@@ -116,10 +116,11 @@ fn replica_store() -> Store {
 }
 
 fn read_everything(store: &Store) {
-    assert!(store.ballots().all(|ballot| store.view(ballot.key).is_some()));
+    let moment = store.at(0);
+    assert!(store.ballots().all(|ballot| moment.view(ballot.key).is_some()));
     let mut cursor = 0;
     loop {
-        cursor = store.scan(cursor, 10, |_, view| {
+        cursor = moment.scan(cursor, 10, |_, view| {
             let _ = (view.text(), view.count(), view.len(), view.ballots().count());
             view.iter().for_each(|(name, _)| assert!(view.contains(name)));
         });

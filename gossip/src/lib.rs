@@ -39,7 +39,7 @@
 //!
 //! assert_eq!(right.apply(Dot::new(ada, event.seq), &event.body)?, Applied::Now);
 //! assert_eq!(right.apply(Dot::new(ada, event.seq), &event.body)?, Applied::Known);
-//! assert_eq!(right.view(b"visits").expect("it is there").text().as_deref(), Some(&b"2"[..]));
+//! assert_eq!(right.at(0).view(b"visits").expect("it is there").text().as_deref(), Some(&b"2"[..]));
 //! assert_eq!(right.fingerprint(), left.fingerprint());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -27,7 +27,7 @@ fn give(from: &mut Store, to: &mut Store) {
 }
 
 fn ballots(store: &Store, key: &str) -> Vec<(u64, String)> {
-    let view = store.view(key.as_bytes());
+    let view = store.at(0).view(key.as_bytes());
     let ballots = view.iter().flat_map(|view| view.ballots());
     ballots.map(|(id, ballot)| (id.get(), String::from_utf8_lossy(ballot).into_owned())).collect()
 }
@@ -48,7 +48,7 @@ fn a_second_ballot_replaces_the_own_first_and_nobody_elses() {
     give(&mut a, &mut b);
     for store in [&mut a, &mut b] {
         assert_eq!(ballots(store, "k"), of(&[(1, "z"), (2, "x")]));
-        assert_eq!(store.view(b"k").expect("there").len(), 2);
+        assert_eq!(store.at(0).view(b"k").expect("there").len(), 2);
         assert!(store.fingerprints_are_exact());
     }
     assert_eq!(a.fingerprint(), b.fingerprint());

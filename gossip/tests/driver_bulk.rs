@@ -95,7 +95,7 @@ async fn collections_much_longer_than_the_bound_on_answers_reach_a_joiner_with_a
     for node in [&copy, &joiner] {
         reads(node, "after", "that").await;
         assert_equal(&full, node);
-        let long = node.read(|replica| replica.store().view(b"two").map(|view| view.len()));
+        let long = node.read(|replica| replica.store().at(0).view(b"two").map(|view| view.len()));
         assert_eq!(long, Some(members));
         assert_eq!(node.counters().bulk_failed, 0);
     }

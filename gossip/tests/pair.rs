@@ -89,7 +89,7 @@ impl Pair {
     }
 
     fn text(&self, at: usize, key: &str) -> Option<String> {
-        let view = self.replicas[at].store().view(key.as_bytes())?;
+        let view = self.replicas[at].store().at(0).view(key.as_bytes())?;
         Some(String::from_utf8(view.text()?.into_owned()).expect("text"))
     }
 
@@ -306,7 +306,7 @@ fn two_types_made_apart_show_as_one_everywhere_and_are_counted() {
     pair.write(1, |w| w.insert(b"k", Class::Set, b"member", b"")).expect("admitted");
     pair.run(10_000);
     for replica in &pair.replicas {
-        let view = replica.store().view(b"k").expect("there");
+        let view = replica.store().at(0).view(b"k").expect("there");
         assert_eq!((view.class(), view.len(), view.clashes()), (Class::Set, 1, true));
         assert_eq!(replica.store().clashes(), 1);
     }

@@ -5,6 +5,7 @@ mod circle;
 use std::collections::BTreeSet;
 
 use cahoots_gossip::ReplicaId;
+use cahoots_gossip::engine::Now;
 use cahoots_gossip::store::Class;
 use circle::{Circle, id};
 
@@ -40,14 +41,14 @@ fn keys<const N: usize>(keys: [&str; N]) -> BTreeSet<String> {
 #[test]
 fn a_second_ballot_replaces_the_first_and_those_who_have_cast_none_are_silent() {
     let mut circle = Circle::new(3);
-    assert_eq!(circle.at(0).tally(b"leader").silent.len(), 3);
+    assert_eq!(circle.at(0).tally(Now::default(), b"leader").silent.len(), 3);
     vote(&mut circle, 0, "x");
     vote(&mut circle, 1, "x");
     circle.run(100_000);
     vote(&mut circle, 1, "y");
     circle.run(100_000);
     for at in 0..3 {
-        let tally = circle.at(at).tally(b"leader");
+        let tally = circle.at(at).tally(Now::default(), b"leader");
         assert_eq!((tally.votes_for("x"), tally.votes_for("y"), tally.electorate()), (1, 1, 3));
         assert_eq!(tally.choices[&b"y"[..]], [id(1)].into());
         assert_eq!(tally.silent, [id(2)].into());
@@ -61,17 +62,23 @@ fn a_replica_that_goes_down_counts_no_more_and_watchers_are_told_without_a_write
     circle.kill(2);
     circle.down(0, 2);
     assert_eq!(circle.changed(0), keys(["leader", "room"]));
-    let tally = circle.at(0).tally(b"leader");
+    let tally = circle.at(0).tally(Now::default(), b"leader");
     assert_eq!((tally.votes_for("x"), tally.votes_for("y"), tally.electorate()), (2, 0, 2));
-    assert_eq!(circle.at(0).present(b"room"), 2);
-    assert_eq!(circle.at(1).present(b"room"), 3, "nobody has told this one");
+    assert_eq!(circle.at(0).present(Now::default(), b"room"), 2);
+    assert_eq!(circle.at(1).present(Now::default(), b"room"), 3, "nobody has told this one");
     // It was only away.
     circle.up(0, 2);
     assert_eq!(circle.changed(0), keys(["leader", "room"]));
-    assert_eq!((circle.at(0).tally(b"leader").votes_for("y"), circle.at(0).present(b"room")), (1, 3));
+    assert_eq!(
+        (circle.at(0).tally(Now::default(), b"leader").votes_for("y"), circle.at(0).present(Now::default(), b"room")),
+        (1, 3)
+    );
     circle.gone(0, 2);
     assert_eq!(circle.changed(0), keys(["leader", "room"]));
-    assert_eq!((circle.at(0).tally(b"leader").votes_for("y"), circle.at(0).present(b"room")), (0, 2));
+    assert_eq!(
+        (circle.at(0).tally(Now::default(), b"leader").votes_for("y"), circle.at(0).present(Now::default(), b"room")),
+        (0, 2)
+    );
     assert_eq!(circle.at(0).position(), written, "nothing was written");
 }
 
@@ -85,7 +92,7 @@ fn a_silent_replica_that_goes_changes_the_vote_too() {
     circle.changed(0);
     circle.down(0, 2);
     assert_eq!(circle.changed(0), keys(["leader"]), "it was never present in the room");
-    assert!(circle.at(0).tally(b"leader").silent.is_empty(), "unanimous now");
+    assert!(circle.at(0).tally(Now::default(), b"leader").silent.is_empty(), "unanimous now");
 }
 
 #[test]
@@ -114,7 +121,7 @@ fn ballots_of_a_replica_that_left_are_discarded_by_one_and_gone_at_all() {
     circle.run(100_000);
     for at in 0..2 {
         assert!(circle.at(at).store().ballots().all(|ballot| ballot.owner != id(2)));
-        assert_eq!(circle.at(at).tally(b"leader").votes_for("x"), 2);
+        assert_eq!(circle.at(at).tally(Now::default(), b"leader").votes_for("x"), 2);
         assert!(circle.at(at).fingerprints_are_exact());
     }
     circle.run(TURN_US);
@@ -145,7 +152,7 @@ fn ballots_of_a_failed_replica_stay_and_count_again_when_it_is_back() {
     let now = circle.now;
     assert_eq!(circle.at(0).discard_departed(now), []);
     circle.up(0, 2);
-    assert_eq!(circle.at(0).present(b"room"), 3);
+    assert_eq!(circle.at(0).present(Now::default(), b"room"), 3);
 }
 
 #[test]
@@ -175,7 +182,7 @@ fn a_replica_that_goes_on_under_another_id_tells_its_watchers_that_its_old_ballo
     let mut circle = assembly();
     let (now, new) = (circle.now, ReplicaId::new(99));
     circle.at(0).take_new_id(now, new);
-    assert_eq!(circle.at(0).tally(b"leader").silent, [new].into());
-    assert_eq!(circle.at(0).present(b"room"), 2);
+    assert_eq!(circle.at(0).tally(Now::default(), b"leader").silent, [new].into());
+    assert_eq!(circle.at(0).present(Now::default(), b"room"), 2);
     assert_eq!(circle.changed(0), keys(["leader", "room"]));
 }

@@ -30,7 +30,7 @@ pub enum Reply {
 /// # Panics
 /// If the reply contradicts what the key showed before.
 pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
-    let before = Shown::read(writer, key);
+    let before = Shown::read(writer.moment(), key);
     if let Err(WriteError::ClockAhead { .. }) = writer.admit(key, b"", 0) {
         return Reply::Refused;
     }

@@ -64,11 +64,11 @@ impl Export {
 
 fn of_directory(directory: &Path, writer: &mut Export) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let contents = storage::read(directory, Limits::default(), &Progress::default())?;
-    let store = &contents.store;
-    writer.begin(contents.cluster.as_deref(), store.len() as u64)?;
+    let moment = contents.store.at(0);
+    writer.begin(contents.cluster.as_deref(), contents.store.len() as u64)?;
     let (mut cursor, mut result) = (0, Ok(()));
     loop {
-        cursor = store.scan(cursor, BATCH, |key, view| {
+        cursor = moment.scan(cursor, BATCH, |key, view| {
             if let (Ok(()), Some(value)) = (&result, data_of(&view)) {
                 result = writer.item(&Item { key: key.to_vec(), value });
             }

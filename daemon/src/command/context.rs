@@ -117,14 +117,14 @@ impl<'a> Context<'a> {
     /// As [`read`](Self::read), for a command to which a key of another type is none.
     #[inline]
     pub(super) fn read_if<'s>(&'s self, key: &'s [u8], class: Class) -> Option<View<'s>> {
-        let view = self.replica.store().view(key).filter(|view| view.class() == class);
+        let view = self.replica.store().at(self.now.wall).view(key).filter(|view| view.class() == class);
         self.looked_up(view.is_some());
         view
     }
 
     /// As [`read`](Self::read), whatever the type.
     pub(super) fn read_any<'s>(&'s self, key: &'s [u8]) -> Option<View<'s>> {
-        let view = self.replica.store().view(key);
+        let view = self.replica.store().at(self.now.wall).view(key);
         self.looked_up(view.is_some());
         view
     }
@@ -132,7 +132,7 @@ impl<'a> Context<'a> {
     /// What is at `key`, for a command that writes there: not counted, as in Redis. A key of another type is refused.
     #[inline]
     pub(super) fn current<'s>(&'s self, key: &'s [u8], class: Class) -> Result<Option<View<'s>>, CommandError> {
-        match self.replica.store().view(key) {
+        match self.replica.store().at(self.now.wall).view(key) {
             Some(view) if view.class() != class => Err(CommandError::WrongType),
             view => Ok(view),
         }
@@ -140,12 +140,12 @@ impl<'a> Context<'a> {
 
     /// As [`current`](Self::current), whatever the type.
     pub(super) fn current_any<'s>(&'s self, key: &'s [u8]) -> Option<View<'s>> {
-        self.replica.store().view(key)
+        self.replica.store().at(self.now.wall).view(key)
     }
 
     /// Walks over all keys; see [`Store::scan`](cahoots_gossip::store::Store::scan).
     pub(super) fn scan(&self, cursor: u64, count: usize, each: impl FnMut(&[u8], View<'_>)) -> u64 {
-        self.replica.store().scan(cursor, count, each)
+        self.replica.store().at(self.now.wall).scan(cursor, count, each)
     }
 
     /// How many keys there are.
@@ -160,12 +160,12 @@ impl<'a> Context<'a> {
 
     /// What the live members have cast at `key`, which is of class [`Class::Vote`].
     pub(super) fn tally(&self, key: &[u8]) -> Tally {
-        self.replica.tally(key)
+        self.replica.tally(self.now, key)
     }
 
     /// How many are present at `key`, which is of class [`Class::Presence`].
     pub(super) fn present(&self, key: &[u8]) -> u64 {
-        self.replica.present(key)
+        self.replica.present(self.now, key)
     }
 
     /// Whether a replica is this one or a live peer.

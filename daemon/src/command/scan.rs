@@ -51,7 +51,7 @@ impl<'a> Options<'a> {
     }
 
     fn takes_class(&self, class: Class) -> bool {
-        self.class.is_none_or(|wanted| is(wanted, class_name(class)))
+        self.class.is_none_or(|wanted| is(wanted, class.word()))
     }
 }
 
@@ -104,15 +104,4 @@ fn page(reply: &mut Reply<'_>, walk: impl FnOnce(&mut Items<'_, '_>) -> u64) -> 
         reply.bulk_integer(next);
     });
     Ok(Flow::Continue)
-}
-
-/// What Redis calls a type, and what we call those that it does not have.
-pub(super) fn class_name(class: Class) -> &'static str {
-    match class {
-        Class::Text => "string",
-        Class::Set => "set",
-        Class::Hash => "hash",
-        Class::Vote => "vote",
-        Class::Presence => "presence",
-    }
 }

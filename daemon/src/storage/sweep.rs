@@ -39,7 +39,7 @@ impl Noted {
 
     fn get(&self, key: &str) -> Option<String> {
         let replica = self.replica.lock().unwrap();
-        let text = replica.store().view(key.as_bytes())?.text()?.into_owned();
+        let text = replica.store().at(0).view(key.as_bytes())?.text()?.into_owned();
         Some(String::from_utf8(text).unwrap())
     }
 }

@@ -325,7 +325,7 @@ impl Shelf {
 
     fn get(&self, key: &str) -> Option<String> {
         let replica = self.0.lock().unwrap();
-        let text = replica.store().view(key.as_bytes())?.text()?.into_owned();
+        let text = replica.store().at(0).view(key.as_bytes())?.text()?.into_owned();
         Some(String::from_utf8(text).unwrap())
     }
 }

@@ -12,7 +12,7 @@ const WALL_FRESH_US: u64 = 1_000;
 /// Reads the machine's clocks. Monotonic time counts from the start of the node.
 pub(super) struct Clock {
     origin: Instant,
-    /// The last reading of the wall clock, and when it was taken. Read and written under the engine's lock.
+    /// The last reading of the wall clock, and when it was taken. Under the engine's lock, which readers share: they write what is as good.
     wall: AtomicU64,
     wall_at: AtomicU64,
 }

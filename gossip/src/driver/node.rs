@@ -259,6 +259,14 @@ impl Node {
         self.shared().read(f)
     }
 
+    /// As [`read`](Self::read), with the time: for what has to know what has expired.
+    ///
+    /// # Panics
+    /// As [`with`](Self::with).
+    pub fn read_now<R>(&self, f: impl FnOnce(&Replica, Now) -> R) -> R {
+        self.shared().read(|replica| f(replica, self.shared().clock.now()))
+    }
+
     /// Runs reads and groups of writes ([`Replica::write`]), nothing else, at less cost than by way of
     /// [`with`](Self::with): mostly the end of the flush window sees to what follows.
     ///

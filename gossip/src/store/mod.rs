@@ -17,6 +17,7 @@
 mod cell;
 mod event;
 mod identity;
+mod kind;
 mod memory;
 mod read;
 mod transfer;
@@ -31,7 +32,6 @@ use event::window::Window;
 use identity::Provisional;
 use memory::bucket::{Bucket, bucket_of};
 
-pub use cell::Class;
 pub use cell::ballot::{BALLOT_BYTES_MAX, Ballot, present};
 pub use cell::fingerprint::Fingerprint;
 pub(crate) use cell::hash_of;
@@ -39,12 +39,13 @@ pub use event::EventError;
 pub use event::apply::{Applied, Missing};
 pub use event::writer::{WriteError, Writer};
 pub use identity::Renamed;
+pub use kind::Class;
 pub use memory::bucket::BUCKETS;
 pub use memory::size::KeyMemory;
 pub use memory::warm::WARM_KEYS_MAX;
 pub use read::carried::{CarriedCell, cells_of_event, cells_of_transfer};
 pub use read::changes::Change;
-pub use read::view::{NotCounted, View};
+pub use read::view::{Moment, NotCounted, View};
 pub(crate) use transfer::Snapshot;
 pub use transfer::difference::Sketch;
 pub use transfer::{Joined, TransferError};
@@ -117,10 +118,10 @@ impl Store {
         self.id
     }
 
-    /// How many keys there are. O(buckets).
+    /// How many keys there are, those that have expired and are not removed yet included. O(buckets).
     #[must_use]
     pub fn len(&self) -> usize {
-        self.buckets.iter().map(|bucket| bucket.keys.len()).sum()
+        self.buckets.iter().map(|bucket| bucket.keys.with_data()).sum()
     }
 
     /// Whether there is no key.

@@ -96,7 +96,7 @@ pub(crate) fn set(node: &Node, key: &str, value: &str) -> u64 {
 
 pub(crate) fn get(node: &Node, key: &str) -> Option<String> {
     node.read(|replica| {
-        let view = replica.store().view(key.as_bytes())?;
+        let view = replica.store().at(0).view(key.as_bytes())?;
         Some(String::from_utf8(view.text()?.into_owned()).expect("tests write text"))
     })
 }

@@ -18,7 +18,7 @@ impl World {
         for key in &keys {
             let applied = self.knowledge(at, key);
             let replica = &self.replicas[at];
-            let shown = Shown::read(&replica.store, key);
+            let shown = Shown::read(replica.store.at(0), key);
             let verdict = self.history.judge_order(key, &applied);
             let verdict = verdict.and_then(|()| self.history.judge(key, &applied, &shown));
             verdict.unwrap_or_else(|why| panic!("at {}: {why}", replica.id()));

@@ -110,7 +110,7 @@ impl Replica {
     pub(super) fn hear_changes(&mut self) {
         while let Some(change) = self.store.poll_change() {
             let cahoots_gossip::store::Change::Key(key) = change else { unreachable!("so little cannot be too much") };
-            let shown = crate::oracle::Shown::read(&self.store, &key);
+            let shown = crate::oracle::Shown::read(self.store.at(0), &key);
             self.mirror.insert(key.into_vec(), shown);
         }
     }

@@ -104,7 +104,7 @@ impl World {
     /// What a client of this replica sees.
     #[must_use]
     pub fn shown(&self, replica: usize, key: &str) -> Shown {
-        Shown::read(&self.replicas[replica].store, key.as_bytes())
+        Shown::read(self.replicas[replica].store.at(0), key.as_bytes())
     }
 
     /// How many baselines a replica keeps.
@@ -195,7 +195,7 @@ impl World {
 
     fn clear(&mut self, at: usize) {
         let keys: Vec<Vec<u8>> = self.history.keys().map(<[u8]>::to_vec).collect();
-        let there = keys.into_iter().filter(|key| self.replicas[at].store.view(key).is_some());
+        let there = keys.into_iter().filter(|key| self.replicas[at].store.at(0).view(key).is_some());
         let there: Vec<(Vec<u8>, Knowledge)> = there.map(|key| (key.clone(), self.knowledge(at, &key))).collect();
         let wall = self.wall + self.skew[at];
         let replica = &mut self.replicas[at];

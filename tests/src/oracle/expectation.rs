@@ -59,6 +59,9 @@ fn expect(live: &[&Operation]) -> Shown {
                 live.iter().filter_map(|operation| Some((operation.dot.replica, ballot_of(operation)?.clone())));
             Shown::Ballots(ballots.collect())
         }
+        Class::Sorted | Class::List | Class::Stream | Class::Deadline | Class::Until => {
+            unreachable!("no operation leaves it")
+        }
         Class::Hash => {
             let names: BTreeSet<&Name> = live.iter().filter_map(|operation| field_of(operation)).collect();
             let value = |name: &Name| counted(live, &Path::Field(name.clone()), &Path::FieldCount(name.clone()));

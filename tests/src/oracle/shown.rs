@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::store::{Class, Store};
+use cahoots_gossip::store::{Class, Moment};
 
 use super::action::{Name, brief};
 
@@ -29,8 +29,8 @@ impl Shown {
     /// # Panics
     /// If two accessors of one view contradict each other.
     #[must_use]
-    pub fn read(store: &Store, key: &[u8]) -> Self {
-        let Some(view) = store.view(key) else { return Self::Nothing };
+    pub fn read(moment: Moment<'_>, key: &[u8]) -> Self {
+        let Some(view) = moment.view(key) else { return Self::Nothing };
         match view.class() {
             Class::Text => {
                 let text = view.text().expect("a text has a text").into_owned();
@@ -53,6 +53,9 @@ impl Shown {
                     assert_eq!(view.get(name).as_deref(), Some(value.as_slice()), "field {}", brief(name));
                 }
                 Self::Hash(fields)
+            }
+            Class::Sorted | Class::List | Class::Stream | Class::Deadline | Class::Until => {
+                unreachable!("{} is of a type that no test writes", brief(key))
             }
             Class::Vote | Class::Presence => {
                 let cells: Vec<(ReplicaId, Name)> = view.ballots().map(|(id, ballot)| (id, ballot.to_vec())).collect();

@@ -49,7 +49,7 @@ impl World {
             return;
         }
         let applied = self.knowledge(host, key);
-        let shown = Shown::read(self.process(host).engine.store(), key);
+        let shown = Shown::read(self.process(host).engine.store().at(0), key);
         self.tally.judged += 1;
         let verdict = self.history.judge_order(key, &applied).and_then(|()| self.history.judge(key, &applied, &shown));
         if let Err(complaint) = verdict {

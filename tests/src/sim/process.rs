@@ -122,9 +122,9 @@ impl Process {
             let Some(mirror) = &mut self.mirror else { continue };
             match change {
                 Change::Key(key) => {
-                    let shown = Shown::read(self.engine.store(), &key);
+                    let shown = Shown::read(self.engine.store().at(0), &key);
                     if matches!(shown, Shown::Ballots(_)) {
-                        self.tallies.insert(key.to_vec(), self.engine.tally(&key));
+                        self.tallies.insert(key.to_vec(), self.engine.tally(Now::default(), &key));
                     } else {
                         self.tallies.remove(&key[..]);
                     }
@@ -148,20 +148,20 @@ impl Process {
 #[must_use]
 pub(super) fn count_all(engine: &Replica) -> BTreeMap<Vec<u8>, Tally> {
     let keys = read_all(engine).into_iter().filter(|(_, shown)| matches!(shown, Shown::Ballots(_)));
-    keys.map(|(key, _)| (engine.tally(&key), key)).map(|(tally, key)| (key, tally)).collect()
+    keys.map(|(key, _)| (engine.tally(Now::default(), &key), key)).map(|(tally, key)| (key, tally)).collect()
 }
 
 /// Everything a replica shows, found by scanning.
 #[must_use]
 pub fn read_all(engine: &Replica) -> BTreeMap<Vec<u8>, Shown> {
-    let store = engine.store();
+    let moment = engine.store().at(0);
     let mut keys = Vec::new();
     let mut cursor = 0;
     loop {
-        cursor = store.scan(cursor, 100, |key, _| keys.push(key.to_vec()));
+        cursor = moment.scan(cursor, 100, |key, _| keys.push(key.to_vec()));
         if cursor == 0 {
             break;
         }
     }
-    keys.into_iter().map(|key| (Shown::read(store, &key), key)).map(|(shown, key)| (key, shown)).collect()
+    keys.into_iter().map(|key| (Shown::read(moment, &key), key)).map(|(shown, key)| (key, shown)).collect()
 }

@@ -121,7 +121,7 @@ impl World {
     /// What a client of this replica sees of a key.
     #[must_use]
     pub fn shown(&self, host: usize, key: &str) -> Shown {
-        Shown::read(self.process(host).engine.store(), key.as_bytes())
+        Shown::read(self.process(host).engine.store().at(0), key.as_bytes())
     }
 
     /// A stamp is a hybrid logical clock: not behind its writer's wall clock, and ahead of no clock in the world.

@@ -176,7 +176,7 @@ impl Client {
         std::thread::spawn(move || {
             while !end.load(Ordering::Relaxed) {
                 let asked = Instant::now();
-                node.read(|replica| std::hint::black_box(replica.store().view(b"key:1").is_some()));
+                node.read(|replica| std::hint::black_box(replica.store().at(0).view(b"key:1").is_some()));
                 noted.lock().expect("nobody panics").push(asked.elapsed());
                 std::thread::sleep(CALL);
             }

@@ -89,7 +89,7 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
 }
 
 fn type_of(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.simple(ctx.read_any(&args[1]).map_or("none", |view| scan::class_name(view.class())));
+    reply.simple(ctx.read_any(&args[1]).map_or("none", |view| view.class().word()));
     Ok(Flow::Continue)
 }
 

@@ -43,7 +43,7 @@ impl<A: Access> Counter<A> {
     /// # Errors
     /// The key holds another type, or a text that is no number.
     pub fn value(&self) -> Result<i128, AccessError> {
-        self.access.read(|store| match typed(store, &self.key, Class::Text)? {
+        self.access.read(|moment| match typed(moment, &self.key, Class::Text)? {
             Some(view) => Ok(view.count()?),
             None => Ok(0),
         })

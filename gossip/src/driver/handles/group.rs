@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::{Access, AccessError, Counter, Map, Register, Set, Vote};
-use crate::store::{Store, WriteError, Writer};
+use crate::store::{Moment, WriteError, Writer};
 
 /// Writes under way that become one change: see [`Node::group`](crate::driver::Node::group).
 #[derive(Debug)]
@@ -51,8 +51,8 @@ impl<'a, 'w> Group<'a, 'w> {
 }
 
 impl Access for &Group<'_, '_> {
-    fn read<R>(&self, f: impl FnOnce(&Store) -> R) -> R {
-        f(&self.writer.borrow())
+    fn read<R>(&self, f: impl FnOnce(Moment<'_>) -> R) -> R {
+        f(self.writer.borrow().moment())
     }
 
     fn write<R>(&self, _: usize, f: impl FnOnce(&mut Writer<'_>) -> R) -> R {

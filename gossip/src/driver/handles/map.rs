@@ -61,7 +61,7 @@ impl<A: Access> Map<A> {
     pub fn remove(&self, field: impl AsRef<[u8]>) -> Result<bool, AccessError> {
         let field = field.as_ref();
         self.access.write(self.key.len() + field.len(), |writer| {
-            typed(writer, &self.key, Class::Hash)?;
+            typed(writer.moment(), &self.key, Class::Hash)?;
             Ok(writer.remove(&self.key, Class::Hash, field)?)
         })
     }
@@ -71,8 +71,8 @@ impl<A: Access> Map<A> {
     /// # Errors
     /// The key holds another type.
     pub fn get(&self, field: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, AccessError> {
-        self.access.read(|store| {
-            let view = typed(store, &self.key, Class::Hash)?;
+        self.access.read(|moment| {
+            let view = typed(moment, &self.key, Class::Hash)?;
             Ok(view.and_then(|view| Some(view.get(field.as_ref())?.into_owned())))
         })
     }
@@ -83,7 +83,7 @@ impl<A: Access> Map<A> {
     /// The key holds another type.
     pub fn contains(&self, field: impl AsRef<[u8]>) -> Result<bool, AccessError> {
         self.access
-            .read(|store| Ok(typed(store, &self.key, Class::Hash)?.is_some_and(|view| view.contains(field.as_ref()))))
+            .read(|moment| Ok(typed(moment, &self.key, Class::Hash)?.is_some_and(|view| view.contains(field.as_ref()))))
     }
 
     /// How many fields there are.
@@ -91,7 +91,7 @@ impl<A: Access> Map<A> {
     /// # Errors
     /// The key holds another type.
     pub fn len(&self) -> Result<usize, AccessError> {
-        self.access.read(|store| Ok(typed(store, &self.key, Class::Hash)?.map_or(0, |view| view.len())))
+        self.access.read(|moment| Ok(typed(moment, &self.key, Class::Hash)?.map_or(0, |view| view.len())))
     }
 
     /// Whether there is none.
@@ -107,8 +107,8 @@ impl<A: Access> Map<A> {
     /// # Errors
     /// The key holds another type.
     pub fn entries(&self) -> Result<Vec<Entry>, AccessError> {
-        self.access.read(|store| {
-            let view = typed(store, &self.key, Class::Hash)?;
+        self.access.read(|moment| {
+            let view = typed(moment, &self.key, Class::Hash)?;
             let entries = view.iter().flat_map(|view| view.iter());
             Ok(entries.map(|(field, value)| (field.to_vec(), value.into_owned())).collect())
         })

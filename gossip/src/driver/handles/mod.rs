@@ -28,7 +28,7 @@ pub use set::Set;
 pub use vote::Vote;
 
 use super::Node;
-use crate::store::{Class, NotCounted, Store, View, WriteError, Writer};
+use crate::store::{Class, Moment, NotCounted, View, WriteError, Writer};
 
 /// Why a handle could not do what was asked. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -62,9 +62,9 @@ impl AccessError {
 
 /// What a handle works on: a [`Node`], or a [`Group`] of writes under way at one.
 pub trait Access: sealed::Sealed {
-    /// Runs `f` on the store.
+    /// Runs `f` on the store as it is now.
     #[doc(hidden)]
-    fn read<R>(&self, f: impl FnOnce(&Store) -> R) -> R;
+    fn read<R>(&self, f: impl FnOnce(Moment<'_>) -> R) -> R;
 
     /// Runs `f` with write access; `bytes` estimates the keys and values written.
     #[doc(hidden)]
@@ -82,8 +82,8 @@ mod sealed {
 }
 
 impl Access for Node {
-    fn read<R>(&self, f: impl FnOnce(&Store) -> R) -> R {
-        self.read(|replica| f(replica.store()))
+    fn read<R>(&self, f: impl FnOnce(Moment<'_>) -> R) -> R {
+        self.read_now(|replica, now| f(replica.store().at(now.wall)))
     }
 
     fn write<R>(&self, bytes: usize, f: impl FnOnce(&mut Writer<'_>) -> R) -> R {
@@ -96,8 +96,8 @@ impl Access for Node {
 }
 
 /// The value at `key`, if it is of this class; `None` if there is none.
-fn typed<'s>(store: &'s Store, key: &'s [u8], wanted: Class) -> Result<Option<View<'s>>, AccessError> {
-    match store.view(key) {
+fn typed<'s>(moment: Moment<'s>, key: &'s [u8], wanted: Class) -> Result<Option<View<'s>>, AccessError> {
+    match moment.view(key) {
         Some(view) if view.class() != wanted => Err(AccessError::WrongType { wanted, found: view.class() }),
         view => Ok(view),
     }

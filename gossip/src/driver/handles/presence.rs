@@ -38,7 +38,7 @@ impl Presence {
     /// # Errors
     /// The key holds another type, a limit is exceeded, or the clock is too far ahead.
     pub fn join(&self) -> Result<PresenceGuard, AccessError> {
-        self.node.read(|replica| typed(replica.store(), &self.key, Class::Presence).map(drop))?;
+        self.node.read_now(|replica, now| typed(replica.store().at(now.wall), &self.key, Class::Presence).map(drop))?;
         self.node.shared().enter_presence(&self.key)?;
         Ok(PresenceGuard { node: self.node.downgrade(), key: self.key.clone() })
     }
@@ -48,9 +48,9 @@ impl Presence {
     /// # Errors
     /// The key holds another type.
     pub fn count(&self) -> Result<u64, AccessError> {
-        self.node.read(|replica| {
-            typed(replica.store(), &self.key, Class::Presence)?;
-            Ok(replica.present(&self.key))
+        self.node.read_now(|replica, now| {
+            typed(replica.store().at(now.wall), &self.key, Class::Presence)?;
+            Ok(replica.present(now, &self.key))
         })
     }
 }

@@ -33,7 +33,7 @@ impl<A: Access> Register<A> {
     pub fn set(&self, value: impl AsRef<[u8]>) -> Result<(), AccessError> {
         let value = value.as_ref();
         self.access.write(self.key.len() + value.len(), |writer| {
-            typed(writer, &self.key, Class::Text)?;
+            typed(writer.moment(), &self.key, Class::Text)?;
             Ok(writer.set(&self.key, value)?)
         })
     }
@@ -52,8 +52,8 @@ impl<A: Access> Register<A> {
     /// # Errors
     /// The key holds another type.
     pub fn with<R>(&self, f: impl FnOnce(Option<&[u8]>) -> R) -> Result<R, AccessError> {
-        self.access.read(|store| {
-            let text = typed(store, &self.key, Class::Text)?.and_then(|view| view.text());
+        self.access.read(|moment| {
+            let text = typed(moment, &self.key, Class::Text)?.and_then(|view| view.text());
             Ok(f(text.as_deref()))
         })
     }

@@ -44,7 +44,7 @@ impl<A: Access> Set<A> {
     pub fn remove(&self, member: impl AsRef<[u8]>) -> Result<bool, AccessError> {
         let member = member.as_ref();
         self.access.write(self.key.len() + member.len(), |writer| {
-            typed(writer, &self.key, Class::Set)?;
+            typed(writer.moment(), &self.key, Class::Set)?;
             Ok(writer.remove(&self.key, Class::Set, member)?)
         })
     }
@@ -55,7 +55,7 @@ impl<A: Access> Set<A> {
     /// The key holds another type.
     pub fn contains(&self, member: impl AsRef<[u8]>) -> Result<bool, AccessError> {
         self.access
-            .read(|store| Ok(typed(store, &self.key, Class::Set)?.is_some_and(|view| view.contains(member.as_ref()))))
+            .read(|moment| Ok(typed(moment, &self.key, Class::Set)?.is_some_and(|view| view.contains(member.as_ref()))))
     }
 
     /// How many members there are.
@@ -63,7 +63,7 @@ impl<A: Access> Set<A> {
     /// # Errors
     /// The key holds another type.
     pub fn len(&self) -> Result<usize, AccessError> {
-        self.access.read(|store| Ok(typed(store, &self.key, Class::Set)?.map_or(0, |view| view.len())))
+        self.access.read(|moment| Ok(typed(moment, &self.key, Class::Set)?.map_or(0, |view| view.len())))
     }
 
     /// Whether there is none.
@@ -79,8 +79,8 @@ impl<A: Access> Set<A> {
     /// # Errors
     /// The key holds another type.
     pub fn members(&self) -> Result<Vec<Vec<u8>>, AccessError> {
-        self.access.read(|store| {
-            let view = typed(store, &self.key, Class::Set)?;
+        self.access.read(|moment| {
+            let view = typed(moment, &self.key, Class::Set)?;
             Ok(view.iter().flat_map(|view| view.iter()).map(|(member, _)| member.to_vec()).collect())
         })
     }

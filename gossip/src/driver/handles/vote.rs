@@ -44,7 +44,7 @@ impl<A: Access> Vote<A> {
     pub fn cast(&self, ballot: impl AsRef<[u8]>) -> Result<(), AccessError> {
         let ballot = ballot.as_ref();
         self.access.write(self.key.len() + ballot.len(), |writer| {
-            typed(writer, &self.key, Class::Vote)?;
+            typed(writer.moment(), &self.key, Class::Vote)?;
             Ok(writer.cast(&self.key, Class::Vote, ballot)?)
         })
     }
@@ -55,7 +55,7 @@ impl<A: Access> Vote<A> {
     /// The key holds another type, or the clock is too far ahead.
     pub fn withdraw(&self) -> Result<bool, AccessError> {
         self.access.write(self.key.len(), |writer| {
-            typed(writer, &self.key, Class::Vote)?;
+            typed(writer.moment(), &self.key, Class::Vote)?;
             Ok(writer.withdraw(&self.key, Class::Vote)?)
         })
     }
@@ -67,9 +67,9 @@ impl Vote {
     /// # Errors
     /// The key holds another type.
     pub fn tally(&self) -> Result<Tally, AccessError> {
-        self.access.read(|replica| {
-            typed(replica.store(), &self.key, Class::Vote)?;
-            Ok(replica.tally(&self.key))
+        self.access.read_now(|replica, now| {
+            typed(replica.store().at(now.wall), &self.key, Class::Vote)?;
+            Ok(replica.tally(now, &self.key))
         })
     }
 }

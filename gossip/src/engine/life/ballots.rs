@@ -107,9 +107,9 @@ impl Replica {
 
     /// What the live replicas have cast at `key`: nothing, if it holds no votes. O(ballots of the key + members).
     #[must_use]
-    pub fn tally(&self, key: &[u8]) -> Tally {
+    pub fn tally(&self, now: Now, key: &[u8]) -> Tally {
         let mut tally = Tally { silent: self.live().collect(), ..Tally::default() };
-        let view = self.store.view(key).filter(|view| view.class() == Class::Vote);
+        let view = self.store.at(now.wall).view(key).filter(|view| view.class() == Class::Vote);
         for (id, ballot) in view.iter().flat_map(View::ballots) {
             if tally.silent.remove(&id) {
                 tally.choices.entry(ballot.into()).or_default().insert(id);
@@ -121,8 +121,8 @@ impl Replica {
     /// How many are present at `key`, by the ballots of the live replicas; 0 if it holds no presence. O(ballots of the
     /// key).
     #[must_use]
-    pub fn present(&self, key: &[u8]) -> u64 {
-        let view = self.store.view(key).filter(|view| view.class() == Class::Presence);
+    pub fn present(&self, now: Now, key: &[u8]) -> u64 {
+        let view = self.store.at(now.wall).view(key).filter(|view| view.class() == Class::Presence);
         let ballots = view.iter().flat_map(View::ballots).filter(|(id, _)| self.is_live(*id));
         ballots.filter_map(|(_, ballot)| present(ballot)).map(u64::from).sum()
     }

@@ -402,7 +402,7 @@ mod tests {
     }
 
     fn text(replica: &Replica, key: &str) -> Option<Vec<u8>> {
-        replica.store().view(key.as_bytes())?.text().map(|it| it.into_owned())
+        replica.store().at(0).view(key.as_bytes())?.text().map(|it| it.into_owned())
     }
 
     #[test]

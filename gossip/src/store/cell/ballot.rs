@@ -9,11 +9,11 @@
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use super::fingerprint::Fingerprint;
 use crate::store::Store;
-use crate::store::cell::{Class, Dots, Element, Path, Register};
-use crate::store::event::window::{Cell, Window};
-use crate::store::event::writer::{Opened, Parts, WriteError, Writer};
+use crate::store::cell::{Cell, Dots, Element, Path, Register};
+use crate::store::event::window::Window;
+use crate::store::event::writer::{Opened, Parts, WriteError, Writer, put_own};
+use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of, remove_cells};
 use crate::store::memory::entry::Entry;
 use crate::store::read::view::owned_values;
@@ -120,25 +120,13 @@ impl Writer<'_> {
         }
         self.admit(key, b"", ballot.len())?;
         let path = Path::new(key, class, b"");
+        let ruling = self.prepare(&path)?;
         let Parts { bucket, opening, draft, changes } = self.begin(&path, ballot.len());
-        let Bucket { keys, cells_fingerprint, frontier, .. } = bucket;
+        let Bucket { keys, cells_fingerprint: fingerprint, frontier, .. } = bucket;
         let Opened { window, event, clock } = opening.open(&path, frontier);
-        let register = Register { clock, value: ballot };
-        let (at, mut element) = keys.look(&path);
-        element.value.retain(|dot, cell| {
-            let own = dot.replica == event.replica;
-            if own {
-                cells_fingerprint.subtract(Fingerprint::of_register(&path, dot, cell));
-            }
-            !own
-        });
-        cells_fingerprint.add(Fingerprint::of_register(&path, event, &register));
-        // Its context is empty: what it replaces is the own part that every context implies.
-        window.assign(&path, &register, &Dots::default());
-        element.value.insert(event, register);
-        keys.draft(at, &path, element, draft);
-        keys.commit(at, &path, draft);
+        put_own(&path, event, &Register { clock, value: ballot }, (keys, fingerprint, window), draft);
         changes.push(key);
+        self.restate(&path, ruling);
         Ok(())
     }
 
@@ -160,7 +148,7 @@ impl Writer<'_> {
     pub fn discard(&mut self, key: &[u8], class: Class, owner: ReplicaId) -> Result<bool, WriteError> {
         let ballot = self.store.ballot(key, class, owner).filter(|_| owner != self.store.id);
         let Some((dot, _)) = ballot else { return Ok(false) };
-        self.take_ballot(key, class, dot, |window, path| window.discard(path, dot))?;
+        self.take_ballot(key, class, dot, |window, path| window.discard(path, Cell::Register, &[dot]))?;
         Ok(true)
     }
 

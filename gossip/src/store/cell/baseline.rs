@@ -10,7 +10,8 @@ use hashbrown::HashTable;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use crate::store::cell::{Class, Count, Path, mix};
+use crate::store::cell::{Count, Path, mix};
+use crate::store::kind::Class;
 
 /// The part of one slot's life that a reset has taken away.
 #[derive(Clone, Debug, PartialEq, Eq)]

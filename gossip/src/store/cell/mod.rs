@@ -3,46 +3,14 @@
 pub(super) mod ballot;
 pub(super) mod baseline;
 pub(super) mod fingerprint;
+pub(super) mod lifetime;
 
 use smallvec::SmallVec;
 
 use cahoots_crdt::{Dot, DotFun, Observed, ReplicaId};
 
 use crate::Hlc;
-
-/// The type of a key. A key whose cells are of several types shows the one of the highest clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Class {
-    /// A string: a register, plus increments.
-    Text = 0,
-    /// An add-wins set.
-    Set = 1,
-    /// A map of fields, each a register plus increments.
-    Hash = 2,
-    /// Ballots: at most one value per replica, which only that replica replaces. Tallied over live members.
-    Vote = 3,
-    /// Ballots that say how many are present at their replica. Summed over live members.
-    Presence = 4,
-}
-
-impl Class {
-    pub(super) fn from_code(code: u8) -> Option<Self> {
-        let all = [Self::Text, Self::Set, Self::Hash, Self::Vote, Self::Presence];
-        all.into_iter().find(|class| *class as u8 == code)
-    }
-
-    /// Whether each replica has a cell of its own here, beside those of the others.
-    #[must_use]
-    pub fn holds_ballots(self) -> bool {
-        matches!(self, Self::Vote | Self::Presence)
-    }
-
-    /// Whether elements have names: members of a set, fields of a hash.
-    pub(super) fn has_names(self) -> bool {
-        matches!(self, Self::Set | Self::Hash)
-    }
-}
+use crate::store::kind::Class;
 
 /// Where an element lies: a key, a type, and a name within it (empty unless there are named parts).
 #[derive(Clone, Copy)]
@@ -63,9 +31,14 @@ impl<'a> Path<'a> {
 
     /// As [`Path::new`], for a key whose hash is known.
     pub(super) fn within(key_hash: u64, key: &'a [u8], class: Class, name: &'a [u8]) -> Self {
-        let name_hash = hash_of(name);
-        let hash = mix(mix(key_hash, class as u64), name_hash);
-        Self { key, class, name, key_hash, name_hash, hash }
+        Self { key, class, name, key_hash, name_hash: 0, hash: 0 }.rehashed()
+    }
+
+    /// The path that key, class and name say, if they were changed.
+    pub(super) fn rehashed(self) -> Self {
+        let name_hash = hash_of(self.name);
+        let hash = mix(mix(self.key_hash, self.class as u64), name_hash);
+        Self { name_hash, hash, ..self }
     }
 }
 
@@ -80,6 +53,14 @@ pub(super) fn mix(state: u64, word: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     x ^ (x >> 31)
+}
+
+/// The two sorts of cells. Of one replica there is at most one of either at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Cell {
+    Register = 0,
+    Count = 1,
 }
 
 /// A value assigned by one event. A set's member is one whose value is empty.
@@ -135,12 +116,15 @@ impl<'a> Element<'a> {
         registers.max_by_key(|(dot, register)| (register.clock, dot.replica))
     }
 
-    /// The highest clock of any live cell, with its writer.
-    pub(super) fn newest(&self) -> Option<(Hlc, ReplicaId)> {
+    /// The stamps of all cells.
+    pub(super) fn stamps(&self) -> impl Iterator<Item = Stamp> + '_ {
         let registers = self.value.iter().map(|(dot, register)| (register.clock, dot.replica));
-        registers.chain(self.counts.iter().map(|(dot, count)| (count.clock, dot.replica))).max()
+        registers.chain(self.counts.iter().map(|(dot, count)| (count.clock, dot.replica)))
     }
 }
+
+/// When a cell was written, and by whom: of two the greater one wins.
+pub(super) type Stamp = (Hlc, ReplicaId);
 
 /// A few dots, at most one per replica: a bucket's frontier, or the foreign part of a context.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,9 +8,10 @@ use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 use crate::store::Store;
 use crate::store::cell::baseline::Baseline;
 use crate::store::cell::fingerprint::Fingerprint;
-use crate::store::cell::{Class, Count, Dots, Path, Register, hash_of};
+use crate::store::cell::{Count, Dots, Path, Register, hash_of};
 use crate::store::event::{Body, Change, EventError, Foreign, Part};
-use crate::store::memory::bucket::{Bucket, put_count, remove_cells};
+use crate::store::kind::Class;
+use crate::store::memory::bucket::{Bucket, discard_cells, put_count, remove_cells};
 use crate::store::memory::keys::Draft;
 
 /// What became of an event that was offered to the store.
@@ -134,11 +135,13 @@ impl Target<'_, '_> {
                     keys.commit(at, &path, self.draft);
                 }
             }
-            Change::Discard { class, ballots } => {
-                let path = place(class, b"");
+            Change::Discard { class, name, cell, cells } => {
+                let path = place(class, name.0);
                 let (at, mut element) = keys.look(&path);
                 if !element.is_empty() {
-                    remove_cells(&path, &mut element, baselines, fingerprint, |dot| ballots.iter().any(|it| it == dot));
+                    discard_cells(&path, &mut element, baselines, fingerprint, cell, |dot| {
+                        cells.iter().any(|it| it == dot)
+                    });
                     keys.draft(at, &path, element, self.draft);
                     keys.commit(at, &path, self.draft);
                 }

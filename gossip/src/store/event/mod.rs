@@ -17,8 +17,11 @@ use std::ops::Range;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
+use super::cell::Cell;
 use super::cell::ballot::BallotError;
-use super::cell::{Class, hash_of};
+use super::cell::hash_of;
+use super::cell::lifetime;
+use super::kind::Class;
 use super::memory::bucket::{BUCKETS, bucket_of};
 use crate::bytes::{Bytes, append, same};
 use crate::varint;
@@ -80,8 +83,9 @@ pub(super) enum Change<'a> {
     Assign { class: u8, name: Bytes<'a>, context: Foreign<'a>, clock_after: u64, value: Bytes<'a> },
     /// Writes the origin's counter slot.
     Count { class: u8, name: Bytes<'a>, clock_after: u64, birth: u64, total: i128 },
-    /// Removes ballots of others, exactly these: unlike in a context, nothing of the origin's own is implied.
-    Discard { class: u8, ballots: Foreign<'a> },
+    /// Removes exactly these cells of one element, registers or counts: unlike in a context, nothing of the origin's own is
+    /// implied. For what has expired, and for ballots of others.
+    Discard { class: u8, name: Bytes<'a>, cell: Cell, cells: Foreign<'a> },
 }
 
 impl<'a> Foreign<'a> {
@@ -138,9 +142,10 @@ impl<'a> Change<'a> {
                 place(1, *class, name);
                 put_dots(*context, bytes);
             }
-            Self::Discard { class, ballots } => {
-                bytes.extend_from_slice(&[5, *class]);
-                put_dots(*ballots, bytes);
+            Self::Discard { class, name, cell, cells } => {
+                place(5, *class, name);
+                bytes.push(*cell as u8);
+                put_dots(*cells, bytes);
             }
             Self::Reset { class, name, owner, birth, seen, total } => {
                 place(2, *class, name);
@@ -167,8 +172,8 @@ impl<'a> Change<'a> {
     fn place(&self) -> Option<(u8, &'a [u8])> {
         match *self {
             Self::Delete { .. } => None,
-            Self::Discard { class, .. } => Some((class, b"")),
             Self::Remove { class, name, .. }
+            | Self::Discard { class, name, .. }
             | Self::Reset { class, name, .. }
             | Self::Assign { class, name, .. }
             | Self::Count { class, name, .. } => Some((class, name.0)),
@@ -272,9 +277,10 @@ impl<'a> Body<'a> {
         for _ in 0..count {
             let change = reader.change()?;
             check_change(&change, dot, limits, self.span)?;
+            self.check_attribute(&change, dot)?;
             let (context, reset) = match change {
                 Change::Delete { context } | Change::Remove { context, .. } => (context, None),
-                Change::Assign { context, .. } | Change::Discard { ballots: context, .. } => (context, None),
+                Change::Assign { context, .. } | Change::Discard { cells: context, .. } => (context, None),
                 Change::Reset { owner, seen, .. } => (Foreign::Of(&[]), Some(Dot::new(owner, seen))),
                 Change::Count { .. } => (Foreign::Of(&[]), None),
             };
@@ -286,6 +292,16 @@ impl<'a> Body<'a> {
             }
         }
         self.keys.push(KeyChanges { key, key_hash, count, encoded });
+        Ok(())
+    }
+
+    fn check_attribute(&self, change: &Change<'a>, dot: Dot) -> Result<(), EventError> {
+        let Change::Assign { class, clock_after, value, .. } = *change else { return Ok(()) };
+        let class = Class::from_code(class).expect("checked");
+        let clock = self.clock_of(clock_after);
+        if class.is_attribute() && !lifetime::is_sound(class, dot, clock, value.0) {
+            return Err(EventError::Illegal("a deadline that nobody writes"));
+        }
         Ok(())
     }
 
@@ -340,7 +356,16 @@ impl<'a> Reader<'a> {
                 birth: self.number()?,
                 total: self.wide()?,
             },
-            5 => Change::Discard { class: self.byte()?, ballots: self.dots()? },
+            5 => Change::Discard {
+                class: self.byte()?,
+                name: self.bytes()?,
+                cell: match self.byte()? {
+                    0 => Cell::Register,
+                    1 => Cell::Count,
+                    _ => return Err(EventError::Malformed),
+                },
+                cells: self.dots()?,
+            },
             _ => return Err(EventError::Malformed),
         })
     }
@@ -427,14 +452,16 @@ fn put_bytes(run: Bytes<'_>, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(run.0);
 }
 
-/// Ballots are assigned and withdrawn, never counted on, and only theirs are discarded.
-fn ballot_rule_broken(change: &Change<'_>, class: Class, origin: ReplicaId) -> Option<EventError> {
+/// Only what counts is added to, ballots are discarded by others, and attributes say something.
+fn type_rule_broken(change: &Change<'_>, class: Class, origin: ReplicaId) -> Option<EventError> {
     match change {
-        Change::Count { .. } | Change::Reset { .. } if class.holds_ballots() => {
-            Some(EventError::Illegal("a ballot is no counter"))
+        Change::Count { .. } | Change::Reset { .. } if !class.is_counted() => {
+            Some(EventError::Illegal("nothing is added to this type"))
         }
-        Change::Discard { .. } if !class.holds_ballots() => Some(EventError::Illegal("only ballots are discarded")),
-        Change::Discard { ballots, .. } if ballots.iter().any(|dot| dot.replica == origin) => {
+        Change::Discard { cell: Cell::Count, .. } if !class.is_counted() => {
+            Some(EventError::Illegal("nothing is added to this type"))
+        }
+        Change::Discard { cells, .. } if class.holds_ballots() && cells.iter().any(|dot| dot.replica == origin) => {
             Some(EventError::Illegal("an own ballot is withdrawn, not discarded"))
         }
         Change::Assign { value, .. } => match super::cell::ballot::check(class, value.0) {
@@ -455,7 +482,7 @@ fn check_change(change: &Change<'_>, dot: Dot, limits: &Limits, span: u64) -> Re
         if !class.has_names() && !name.is_empty() {
             return Err(EventError::Illegal("this type has no named parts"));
         }
-        if let Some(broken) = ballot_rule_broken(change, class, dot.replica) {
+        if let Some(broken) = type_rule_broken(change, class, dot.replica) {
             return Err(broken);
         }
     }
@@ -499,7 +526,10 @@ mod tests {
         prop_oneof![
             foreign().prop_map(|context| Change::Delete { context }),
             (any::<u8>(), run(), foreign()).prop_map(|(class, name, context)| Change::Remove { class, name, context }),
-            (any::<u8>(), foreign()).prop_map(|(class, ballots)| Change::Discard { class, ballots }),
+            (any::<u8>(), run(), any::<bool>(), foreign()).prop_map(|(class, name, counts, cells)| {
+                let cell = if counts { Cell::Count } else { Cell::Register };
+                Change::Discard { class, name, cell, cells }
+            }),
             (any::<u8>(), run(), numbers(), numbers(), numbers(), totals()).prop_map(
                 |(class, name, owner, birth, seen, total)| {
                     Change::Reset { class, name, owner: ReplicaId::new(owner), birth, seen, total }

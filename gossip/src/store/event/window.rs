@@ -18,16 +18,10 @@ use cahoots_crdt::{Dot, ReplicaId};
 
 use crate::Hlc;
 use crate::bytes::{Bytes, same};
-use crate::store::cell::{Class, Count, Dots, Path, Register};
+use crate::store::cell::{Cell, Count, Dots, Path, Register};
 use crate::store::event::{Change, Foreign, begin_key, begin_part, encode_head};
+use crate::store::kind::Class;
 use crate::store::memory::bucket::bucket_of;
-
-/// What a change leaves at a path. There is at most one of either in a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Cell {
-    Register,
-    Count,
-}
 
 /// What one operation, or a part of it, does. Positions are in the window's bytes.
 #[derive(Clone, Debug)]
@@ -76,6 +70,8 @@ pub(in crate::store) struct Window {
     cleared: BTreeMap<usize, Dots>,
     /// An upper estimate of what encoding adds to `bytes`.
     frame_bytes: usize,
+    /// The least deadline that something in the window was written under.
+    earliest: u64,
 }
 
 /// Encoded bytes of a dot at most (eight of the id, ten of the seq), of an event's fixed parts, and of those of a key, the
@@ -100,7 +96,7 @@ impl Window {
             self.writes = HashTable::new();
         }
         self.writes.clear();
-        Self { seq, since: clock, frame_bytes: HEAD_BYTES, ..self }
+        Self { seq, since: clock, frame_bytes: HEAD_BYTES, earliest: u64::MAX, ..self }
     }
 
     /// An upper estimate of the event's encoded size.
@@ -127,8 +123,20 @@ impl Window {
         self.push(path, &Change::Remove { class, name, context: Foreign::Of(context.as_slice()) });
     }
 
-    pub(in crate::store) fn discard(&mut self, path: &Path<'_>, ballot: Dot) {
-        self.push(path, &Change::Discard { class: path.class as u8, ballots: Foreign::Of(&[ballot]) });
+    /// Removes exactly these cells.
+    pub(in crate::store) fn discard(&mut self, path: &Path<'_>, cell: Cell, cells: &[Dot]) {
+        let (class, name) = (path.class as u8, Bytes(path.name));
+        self.push(path, &Change::Discard { class, name, cell, cells: Foreign::Of(cells) });
+    }
+
+    /// Notes that what was written may be hidden from this time on.
+    pub(in crate::store) fn ends(&mut self, deadline: u64) {
+        self.earliest = self.earliest.min(deadline);
+    }
+
+    /// When the first of what was written is hidden.
+    pub(in crate::store) fn earliest(&self) -> u64 {
+        self.earliest
     }
 
     pub(in crate::store) fn reset(&mut self, path: &Path<'_>, observed: Dot, birth: u64, total: i128) {

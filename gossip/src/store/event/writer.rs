@@ -7,17 +7,19 @@ use std::ops::Deref;
 
 use cahoots_crdt::{Dot, DotFun, ReplicaId};
 
-use super::window::{Cell, Window};
+use super::window::Window;
 use crate::Hlc;
 use crate::store::Store;
 use crate::store::cell::baseline::{Baseline, Baselines};
 use crate::store::cell::fingerprint::Fingerprint;
-use crate::store::cell::{Class, Count, Dots, Element, Path, Register};
-use crate::store::memory::bucket::{Bucket, bucket_of};
+use crate::store::cell::lifetime::{self, Lifetime, Ruling};
+use crate::store::cell::{Cell, Count, Dots, Element, Path, Register};
+use crate::store::kind::Class;
+use crate::store::memory::bucket::{Bucket, bucket_of, discard_cells};
 use crate::store::memory::entry::Entry;
 use crate::store::memory::keys::{At, Draft, Keys};
 use crate::store::read::changes::Changes;
-use crate::store::read::view::number;
+use crate::store::read::view::{Moment, number};
 
 /// Why a write was refused. Nothing was touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +84,10 @@ impl Store {
     ///
     /// `bytes` estimates what it writes; if that would outgrow the open window, the window is sealed first.
     pub fn write<R>(&mut self, wall_ms: u64, bytes: usize, operations: impl FnOnce(&mut Writer<'_>) -> R) -> R {
-        if self.window.as_ref().is_some_and(|window| window.size() + bytes > self.window_bytes_max) {
+        // What is written is never hidden in its own event.
+        let now = self.now(wall_ms);
+        let ends = |window: &Window| window.size() + bytes > self.window_bytes_max || window.earliest() <= now;
+        if self.window.as_ref().is_some_and(ends) {
             self.seal();
         }
         self.bound_doubt();
@@ -134,12 +139,24 @@ impl Writer<'_> {
         if self.bytes + bytes > max { Err(WriteError::GroupTooLarge { max }) } else { Ok(()) }
     }
 
-    /// Makes `key` a text of this value, superseding all that was observed under it, of whatever type.
+    /// Makes `key` a text of this value, superseding all that was observed under it, of whatever type; the key never ends.
     ///
     /// # Errors
     /// A limit is exceeded, or the clock is too far ahead.
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), WriteError> {
+        self.set_until(key, value, None)
+    }
+
+    /// As [`Writer::set`], and the key ends at `deadline`, in milliseconds since 1970, if that is given. One that has
+    /// passed leaves no key.
+    ///
+    /// # Errors
+    /// A limit is exceeded, or the clock is too far ahead.
+    pub fn set_until(&mut self, key: &[u8], value: &[u8], deadline: Option<u64>) -> Result<(), WriteError> {
         self.admit(key, b"", value.len())?;
+        if deadline.is_some_and(|deadline| deadline <= self.now()) {
+            return self.delete(key).map(drop);
+        }
         let path = Path::new(key, Class::Text, b"");
         let Parts { bucket, opening, draft, changes } = self.begin(&path, value.len());
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
@@ -166,7 +183,76 @@ impl Writer<'_> {
         Keys::draft_alone(&path, &element, draft);
         keys.commit(at, &path, draft);
         changes.push(key);
+        if let Some(deadline) = deadline {
+            let path = Path { class: Class::Deadline, ..path }.rehashed();
+            let value = lifetime::write_deadline(Some(deadline));
+            let register = Register { clock, value: &value };
+            window.ends(deadline);
+            put_own(&path, event, &register, (keys, fingerprint, window), draft);
+        }
         Ok(())
+    }
+
+    /// As [`Writer::set`], and the deadline stays in force that is.
+    ///
+    /// # Errors
+    /// A limit is exceeded, or the clock is too far ahead.
+    pub fn set_keeping(&mut self, key: &[u8], value: &[u8]) -> Result<(), WriteError> {
+        let deadline = self.moment().view(key).and_then(|view| view.deadline());
+        self.set_until(key, value, deadline)
+    }
+
+    /// Has `key` end at `deadline`, in milliseconds since 1970, or never: whatever is written to it later, unless it is
+    /// set. Says whether there is such a key; and of `None`, whether that changes anything. A deadline that has passed
+    /// deletes the key.
+    ///
+    /// # Errors
+    /// A limit is exceeded, or the clock is too far ahead.
+    pub fn expire(&mut self, key: &[u8], deadline: Option<u64>) -> Result<bool, WriteError> {
+        let Some(view) = self.moment().view(key) else { return Ok(false) };
+        if deadline.is_none() && view.deadline().is_none() {
+            return Ok(false);
+        }
+        if deadline.is_some_and(|deadline| deadline <= self.now()) {
+            return self.delete(key);
+        }
+        self.admit(key, b"", 0)?;
+        let path = Path::new(key, Class::Deadline, b"");
+        self.prepare(&path)?;
+        let value = lifetime::write_deadline(deadline);
+        let Parts { bucket, opening, draft, changes } = self.begin(&path, value.len());
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let Opened { window, event, clock } = opening.open(&path, frontier);
+        let register = Register { clock, value: &value };
+        let (at, element) = keys.look(&path);
+        let mut context = Dots::default();
+        replace(&path, &element, (baselines, fingerprint, window), event, &mut context);
+        drop(element);
+        fingerprint.add(Fingerprint::of_register(&path, event, &register));
+        window.assign(&path, &register, &context);
+        window.ends(deadline.unwrap_or(u64::MAX));
+        keys.draft(at, &path, Element { value: DotFun::of(event, register), ..Element::default() }, draft);
+        keys.commit(at, &path, draft);
+        changes.push(key);
+        Ok(true)
+    }
+
+    /// Removes what has expired under a key, at whatever time; says whether something had.
+    ///
+    /// # Errors
+    /// The clock is too far ahead.
+    pub fn remove_expired(&mut self, key: &[u8]) -> Result<bool, WriteError> {
+        let path = Path::new(key, Class::Text, b"");
+        let Some(entry) = self.bucket(&path).keys.get(path.key_hash, key) else { return Ok(false) };
+        if !entry.has_attributes() {
+            return Ok(false);
+        }
+        let lifetime = Lifetime::of(entry);
+        if !lifetime.has_passed(self.now()) {
+            return Ok(false);
+        }
+        self.admit(key, b"", 0)?;
+        Ok(self.purge(&path)?.0)
     }
 
     /// Adds `delta` to the number at `key`, 0 when there is none; the sum.
@@ -189,9 +275,10 @@ impl Writer<'_> {
         self.admit(key, name, 0)?;
         let path = Path::new(key, class, name);
         let me = self.store.id;
+        let (at, ruling) = self.ready(&path)?;
         let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
-        let (at, mut element) = typed(keys, &path)?;
+        let mut element = keys.element_at(at, &path);
         let current = number(&path, &element, baselines).map_err(|_| WriteError::NotInteger)?;
         let current = i64::try_from(current).ok();
         let sum = current.and_then(|current| current.checked_add(delta)).ok_or(WriteError::Overflow)?;
@@ -216,6 +303,7 @@ impl Writer<'_> {
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, draft);
         changes.push(key);
+        self.restate(&path, ruling);
         Ok(sum)
     }
 
@@ -227,9 +315,10 @@ impl Writer<'_> {
     pub fn insert(&mut self, key: &[u8], class: Class, name: &[u8], value: &[u8]) -> Result<bool, WriteError> {
         self.admit(key, name, value.len())?;
         let path = Path::new(key, class, name);
+        let (at, ruling) = self.ready(&path)?;
         let Parts { bucket, opening, draft, changes } = self.begin(&path, value.len());
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
-        let (at, element) = typed(keys, &path)?;
+        let element = keys.element_at(at, &path);
         let Opened { window, event, clock } = opening.open(&path, frontier);
         let register = Register { clock, value };
         let was_absent = element.is_empty();
@@ -242,6 +331,7 @@ impl Writer<'_> {
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, draft);
         changes.push(key);
+        self.restate(&path, ruling);
         Ok(was_absent)
     }
 
@@ -251,7 +341,15 @@ impl Writer<'_> {
     /// The clock is too far ahead.
     pub fn remove(&mut self, key: &[u8], class: Class, name: &[u8]) -> Result<bool, WriteError> {
         let path = Path::new(key, class, name);
-        if self.store.buckets[bucket_of(path.key_hash)].keys.element(&path).is_empty() {
+        let Some((_, entry)) = self.bucket(&path).keys.find(path.key_hash, key) else { return Ok(false) };
+        if entry.has_attributes() {
+            let is_shown = self.moment().view(key).is_some_and(|view| view.class() == class && view.contains(name));
+            if !is_shown {
+                return Ok(false);
+            }
+            self.admit(key, name, 0)?;
+            self.prepare(&path)?;
+        } else if entry.element(class, name).is_empty() {
             return Ok(false);
         }
         self.admit(key, name, 0)?;
@@ -266,6 +364,10 @@ impl Writer<'_> {
         keys.draft(at, &path, Element::default(), draft);
         keys.commit(at, &path, draft);
         changes.push(key);
+        let is_bare = keys.get(path.key_hash, key).is_some_and(|entry| !entry.has_data());
+        if is_bare {
+            self.delete_all(&path); // attributes go with the last of what they are about
+        }
         Ok(true)
     }
 
@@ -275,21 +377,25 @@ impl Writer<'_> {
     /// The clock is too far ahead.
     pub fn delete(&mut self, key: &[u8]) -> Result<bool, WriteError> {
         let path = Path::new(key, Class::Text, b"");
-        if self.store.buckets[bucket_of(path.key_hash)].keys.find(path.key_hash, key).is_none() {
-            return Ok(false);
-        }
+        let Some(entry) = self.bucket(&path).keys.get(path.key_hash, key) else { return Ok(false) };
+        // What is left of a key that has expired goes all the same.
+        let was_there = !entry.has_attributes() || self.moment().view(key).is_some();
         self.admit(key, b"", 0)?;
-        let Parts { bucket, opening, changes, .. } = self.begin(&path, 0);
+        self.delete_all(&path);
+        Ok(was_there)
+    }
+
+    fn delete_all(&mut self, path: &Path<'_>) {
+        let Parts { bucket, opening, changes, .. } = self.begin(path, 0);
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
-        let Opened { window, event, .. } = opening.open(&path, frontier);
+        let Opened { window, event, .. } = opening.open(path, frontier);
         let mut context = Dots::default();
-        if let Some(entry) = keys.get(path.key_hash, key) {
-            supersede_entry(&path, entry, (baselines, fingerprint, window), event, &mut context);
+        if let Some(entry) = keys.get(path.key_hash, path.key) {
+            supersede_entry(path, entry, (baselines, fingerprint, window), event, &mut context);
         }
-        keys.remove(path.key_hash, key);
-        window.delete(path.key_hash, key, &context);
-        changes.push(key);
-        Ok(true)
+        keys.remove(path.key_hash, path.key);
+        window.delete(path.key_hash, path.key, &context);
+        changes.push(path.key);
     }
 
     /// Deletes every key that is observed; says how many. One context per bucket, whatever the number of keys.
@@ -320,6 +426,126 @@ impl Writer<'_> {
             window.clear(index, &context);
         }
         Ok(count)
+    }
+
+    /// What there is now, for this group.
+    #[must_use]
+    pub fn moment(&self) -> Moment<'_> {
+        self.store.at(self.wall_ms)
+    }
+
+    fn now(&self) -> u64 {
+        self.store.now(self.wall_ms)
+    }
+
+    fn bucket(&self, path: &Path<'_>) -> &Bucket {
+        &self.store.buckets[bucket_of(path.key_hash)]
+    }
+
+    /// Where a key is that is about to be written to, if there is one, and the deadline in force for what is written. What
+    /// has expired there is removed first.
+    ///
+    /// # Errors
+    /// The key shows another type than that of `path`; then nothing was done.
+    pub(in crate::store) fn ready(&mut self, path: &Path<'_>) -> Result<(Option<At>, Option<Ruling>), WriteError> {
+        let Some((at, entry)) = self.bucket(path).keys.find(path.key_hash, path.key) else { return Ok((None, None)) };
+        if entry.has_attributes() {
+            return self.ready_volatile(path);
+        }
+        match entry.class() {
+            Some(class) if class == path.class => Ok((Some(at), None)),
+            Some(found) => Err(WriteError::WrongType { found }),
+            None => unreachable!("an entry without attributes has data"),
+        }
+    }
+
+    #[cold]
+    fn ready_volatile(&mut self, path: &Path<'_>) -> Result<(Option<At>, Option<Ruling>), WriteError> {
+        if let Some(view) = self.moment().view(path.key).filter(|view| view.class() != path.class) {
+            return Err(WriteError::WrongType { found: view.class() });
+        }
+        let ruling = self.prepare(path)?;
+        Ok((self.bucket(path).keys.find(path.key_hash, path.key).map(|(at, _)| at), ruling))
+    }
+
+    /// Removes what has expired under the key of `path`; says which deadline is in force for what is left.
+    pub(in crate::store) fn prepare(&mut self, path: &Path<'_>) -> Result<Option<Ruling>, WriteError> {
+        let now = self.now();
+        let Some(entry) = self.bucket(path).keys.get(path.key_hash, path.key) else { return Ok(None) };
+        let lifetime = Lifetime::of(entry);
+        if lifetime.has_passed(now) || !entry.has_data() {
+            let (_, is_left) = self.purge(path)?;
+            if !is_left {
+                return Ok(None);
+            }
+        }
+        let Some(entry) = self.bucket(path).keys.get(path.key_hash, path.key) else { return Ok(None) };
+        Ok(Lifetime::of(entry).in_force(entry, now))
+    }
+
+    /// Removes the cells that are hidden under a key, and nothing else; but of a key of which nothing is visible, all. Says
+    /// whether something was removed, and whether something is left.
+    fn purge(&mut self, path: &Path<'_>) -> Result<(bool, bool), WriteError> {
+        let (now, key) = (self.now(), path.key);
+        if self.moment().view(key).is_none() {
+            self.delete_all(path);
+            return Ok((true, false));
+        }
+        let Some(entry) = self.bucket(path).keys.get(path.key_hash, key) else { return Ok((false, false)) };
+        let lifetime = Lifetime::of(entry);
+        let hidden: Vec<Hidden> = entry
+            .iter()
+            .filter(|(class, ..)| !class.is_attribute())
+            .filter_map(|(class, name, element)| Hidden::of(class, name, &element, &lifetime, now))
+            .collect();
+        self.admit_group(hidden.iter().map(|it| it.name.len()).sum())?;
+        for Hidden { class, name, registers, counts } in &hidden {
+            let path = Path::within(path.key_hash, key, *class, name);
+            let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
+            let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+            let Opened { window, event, .. } = opening.open(&path, frontier);
+            let (at, mut element) = keys.look(&path);
+            debug_assert!(
+                registers.iter().chain(counts).all(|dot| *dot != event),
+                "a window ends before its deadlines"
+            );
+            for (dot, count) in element.counts.iter().filter(|(dot, _)| counts.contains(dot)) {
+                if dot.replica == event.replica {
+                    window.own_reset(&path, (dot, *count));
+                }
+            }
+            let observed: Vec<(Dot, Count)> =
+                element.counts.iter().filter(|(dot, _)| counts.contains(dot)).map(|(dot, it)| (dot, *it)).collect();
+            discard_cells(&path, &mut element, baselines, fingerprint, Cell::Register, |dot| registers.contains(&dot));
+            discard_cells(&path, &mut element, baselines, fingerprint, Cell::Count, |dot| counts.contains(&dot));
+            keys.draft(at, &path, element, draft);
+            keys.commit(at, &path, draft);
+            for (dot, Count { birth, total, .. }) in
+                observed.into_iter().filter(|(dot, _)| dot.replica != event.replica)
+            {
+                baselines.merge(&path, Baseline { owner: dot.replica, birth, seen: dot.seq, total, reset: event });
+                window.reset(&path, dot, birth, total);
+            }
+            for (cell, cells) in [(Cell::Register, registers), (Cell::Count, counts)] {
+                if !cells.is_empty() {
+                    window.discard(&path, cell, cells);
+                }
+            }
+            changes.push(key);
+        }
+        Ok((!hidden.is_empty(), true))
+    }
+
+    /// Writes down under which deadline this replica has written to the key of `path`.
+    pub(in crate::store) fn restate(&mut self, path: &Path<'_>, ruling: Option<Ruling>) {
+        let Some(ruling) = ruling else { return };
+        let path = Path { class: Class::Until, name: b"", ..*path }.rehashed();
+        let Parts { bucket, opening, draft, .. } = self.begin(&path, 0);
+        let Bucket { keys, cells_fingerprint: fingerprint, frontier, .. } = bucket;
+        let Opened { window, event, clock } = opening.open(&path, frontier);
+        let value = lifetime::write_until(&ruling, (clock, event.replica));
+        window.ends(ruling.deadline().unwrap_or(u64::MAX));
+        put_own(&path, event, &Register { clock, value: &value }, (keys, fingerprint, window), draft);
     }
 
     /// What an operation at `path` works on, which writes a value of so many bytes if it writes.
@@ -369,13 +595,46 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// As [`Keys::look`], if the key shows the type of `path` or does not exist.
-fn typed<'a>(keys: &'a Keys, path: &Path<'_>) -> Result<(Option<At>, Element<'a>), WriteError> {
-    let Some((at, entry)) = keys.find(path.key_hash, path.key) else { return Ok((None, Element::default())) };
-    match entry.class() {
-        class if class == path.class => Ok((Some(at), entry.element(path.class, path.name))),
-        found => Err(WriteError::WrongType { found }),
+/// The hidden cells of an element.
+struct Hidden {
+    class: Class,
+    name: Box<[u8]>,
+    registers: Vec<Dot>,
+    counts: Vec<Dot>,
+}
+
+impl Hidden {
+    fn of(class: Class, name: &[u8], element: &Element<'_>, lifetime: &Lifetime, now: u64) -> Option<Self> {
+        let is_hidden = |dot: Dot, clock| lifetime.hides((clock, dot.replica), now);
+        let registers = element.value.iter().filter(|(dot, it)| is_hidden(*dot, it.clock)).map(|(dot, _)| dot);
+        let counts = element.counts.iter().filter(|(dot, it)| is_hidden(*dot, it.clock)).map(|(dot, _)| dot);
+        let (registers, counts): (Vec<_>, Vec<_>) = (registers.collect(), counts.collect());
+        (registers.len() + counts.len() > 0).then(|| Self { class, name: name.into(), registers, counts })
     }
+}
+
+/// Puts this replica's register at a path in place of its earlier one, and beside those of others.
+pub(in crate::store) fn put_own(
+    path: &Path<'_>,
+    event: Dot,
+    register: &Register<'_>,
+    (keys, fingerprint, window): (&mut Keys, &mut Fingerprint, &mut Window),
+    draft: &mut Draft,
+) {
+    let (at, mut element) = keys.look(path);
+    element.value.retain(|dot, cell| {
+        let own = dot.replica == event.replica;
+        if own {
+            fingerprint.subtract(Fingerprint::of_register(path, dot, cell));
+        }
+        !own
+    });
+    fingerprint.add(Fingerprint::of_register(path, event, register));
+    // Its context is empty: what it replaces is the own part that every context implies.
+    window.assign(path, register, &Dots::default());
+    element.value.insert(event, *register);
+    keys.draft(at, path, element, draft);
+    keys.commit(at, path, draft);
 }
 
 /// Makes way for an assignment: as [`supersede`], unless the only cell is a register written in the open window. That

@@ -6,7 +6,7 @@ use super::entry::Entry;
 use super::keys::Keys;
 use crate::store::cell::baseline::{Baseline, Baselines};
 use crate::store::cell::fingerprint::Fingerprint;
-use crate::store::cell::{Count, Dots, Element, Path, hash_of};
+use crate::store::cell::{Cell, Count, Dots, Element, Path, hash_of};
 
 /// How many ranges there are: the top bits of a key's hash choose one. Part of the protocol.
 pub const BUCKETS: usize = 1 << BUCKET_BITS;
@@ -131,20 +131,35 @@ pub(in crate::store) fn remove_cells(
     fingerprint: &mut Fingerprint,
     mut is_dead: impl FnMut(Dot) -> bool,
 ) {
-    element.value.retain(|dot, register| {
-        let dead = is_dead(dot);
-        if dead {
-            fingerprint.subtract(Fingerprint::of_register(path, dot, register));
-        }
-        !dead
-    });
-    element.counts.retain(|dot, count| {
-        let dead = is_dead(dot);
-        if dead {
-            fingerprint.subtract(Fingerprint::of_count(path, dot, count, baselines));
-        }
-        !dead
-    });
+    discard_cells(path, element, baselines, fingerprint, Cell::Register, &mut is_dead);
+    discard_cells(path, element, baselines, fingerprint, Cell::Count, is_dead);
+}
+
+/// As [`remove_cells`], of one sort of cells.
+pub(in crate::store) fn discard_cells(
+    path: &Path<'_>,
+    element: &mut Element<'_>,
+    baselines: &Baselines,
+    fingerprint: &mut Fingerprint,
+    cell: Cell,
+    mut is_dead: impl FnMut(Dot) -> bool,
+) {
+    match cell {
+        Cell::Register => element.value.retain(|dot, register| {
+            let dead = is_dead(dot);
+            if dead {
+                fingerprint.subtract(Fingerprint::of_register(path, dot, register));
+            }
+            !dead
+        }),
+        Cell::Count => element.counts.retain(|dot, count| {
+            let dead = is_dead(dot);
+            if dead {
+                fingerprint.subtract(Fingerprint::of_count(path, dot, count, baselines));
+            }
+            !dead
+        }),
+    }
 }
 
 /// Puts a counter cell, replacing the owner's own previous one.

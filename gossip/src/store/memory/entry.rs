@@ -5,20 +5,38 @@ use smallvec::SmallVec;
 use super::packed::Packed;
 use super::records::Records;
 use crate::bytes::same;
-use crate::store::cell::{Class, Element, Path, hash_of};
+use crate::store::cell::{Element, Path, Stamp, hash_of};
+use crate::store::kind::Class;
 
-/// All live cells of one key. A key without any does not exist and has no entry.
+/// All live cells of one key. A key without any has no entry.
 #[derive(Clone, Copy)]
 pub(in crate::store) enum Entry<'a> {
-    /// So few that one looks through them; with the class they have in common, if they have.
-    Few(Option<Class>, Packed<'a>),
+    /// So few that one looks through them.
+    Few(Mix, Packed<'a>),
     Many(&'a Tables),
+}
+
+/// What classes the few elements of a key are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Mix {
+    /// The class that all data has in common; `None` if it is of several, or if there is none.
+    pub(in crate::store) data: Option<Class>,
+    /// Whether there may be attributes.
+    pub(in crate::store) attributes: bool,
 }
 
 impl<'a> Entry<'a> {
     /// Whether it is a text and nothing else, and so has one element.
     pub(in crate::store) fn is_text(self) -> bool {
-        matches!(self, Self::Few(Some(Class::Text), _))
+        matches!(self, Self::Few(Mix { data: Some(Class::Text), attributes: false }, _))
+    }
+
+    /// Whether there are attributes. O(1) of many, and of few without.
+    pub(in crate::store) fn has_attributes(self) -> bool {
+        match self {
+            Self::Few(mix, mut packed) => mix.attributes && packed.any(|(class, ..)| class.is_attribute()),
+            Self::Many(tables) => tables.0.iter().any(|(class, _)| class.is_attribute()),
+        }
     }
 
     /// How many elements of this class there are. O(1) of many.
@@ -41,7 +59,9 @@ impl<'a> Entry<'a> {
     pub(in crate::store) fn element(self, class: Class, name: &[u8]) -> Element<'a> {
         let found = match self {
             // There is one, without a name.
-            Self::Few(Some(of), packed) if of == class && !class.has_names() => return packed.first(),
+            Self::Few(Mix { data: Some(of), attributes: false }, packed) if of == class && !class.has_names() => {
+                return packed.first();
+            }
             Self::Few(_, mut packed) => {
                 packed.find(|(of, it, _)| *of == class && same(it, name)).map(|(.., element)| element)
             }
@@ -80,23 +100,35 @@ impl<'a> Entry<'a> {
         self.iter().map(move |(class, name, element)| (Path::within(key_hash, key, class, name), element))
     }
 
-    /// The type this key shows: that of the highest clock among its live cells. O(1) unless the key has several.
-    pub(in crate::store) fn class(self) -> Class {
+    /// The type this key shows: that of the highest clock among the live cells of its data, if there are any. O(1) unless
+    /// it has several.
+    pub(in crate::store) fn class(self) -> Option<Class> {
         match self {
-            Self::Few(Some(class), _) => class,
-            Self::Many(Tables(tables)) if tables.len() == 1 => tables[0].0,
-            _ => {
-                let newest = self.iter().filter_map(|(class, _, element)| Some((element.newest()?, class)));
-                newest.max().expect("an entry is not empty").1
+            Self::Few(Mix { data: Some(class), .. }, _) => Some(class),
+            Self::Few(Mix { data: None, .. }, _) => self.newest_class(|_| true),
+            Self::Many(tables) => {
+                let mut data = tables.data();
+                let first = data.next()?;
+                if data.next().is_some() { self.newest_class(|_| true) } else { Some(first) }
             }
         }
+    }
+
+    /// The class of the newest of these cells of data.
+    pub(in crate::store) fn newest_class(self, is_in: impl Fn(Stamp) -> bool) -> Option<Class> {
+        let data = self.iter().filter(|(class, ..)| !class.is_attribute());
+        let cells = data.flat_map(|(class, _, element)| {
+            let stamps: SmallVec<[Stamp; 2]> = element.stamps().filter(|it| is_in(*it)).collect();
+            stamps.into_iter().map(move |stamp| (stamp, class))
+        });
+        cells.max().map(|(_, class)| class)
     }
 
     /// Whether there are ballots, of whatever class.
     pub(in crate::store) fn holds_ballots(self) -> bool {
         match self {
-            Self::Few(Some(class), _) => class.holds_ballots(),
-            Self::Few(None, mut packed) => packed.any(|(class, ..)| class.holds_ballots()),
+            Self::Few(Mix { data: Some(class), .. }, _) => class.holds_ballots(),
+            Self::Few(_, mut packed) => packed.any(|(class, ..)| class.holds_ballots()),
             Self::Many(tables) => tables.0.iter().any(|(class, _)| class.holds_ballots()),
         }
     }
@@ -107,12 +139,21 @@ impl<'a> Entry<'a> {
         held.into_iter().flatten().map(move |class| (class, self.element(class, b"")))
     }
 
-    /// Whether cells of more than one type are live: replicas created the key with different types while apart.
+    /// Whether data of more than one type is live: replicas created the key with different types while apart.
     pub(in crate::store) fn clashes(self) -> bool {
         match self {
-            Self::Few(class, _) => class.is_none(),
-            Self::Many(tables) => tables.0.len() > 1,
+            Self::Few(Mix { data: Some(_), .. }, _) => false,
+            Self::Few(_, packed) => {
+                let mut data = packed.map(|(class, ..)| class).filter(|class| !class.is_attribute());
+                data.next().is_some_and(|first| data.any(|class| class != first))
+            }
+            Self::Many(tables) => tables.data().count() > 1,
         }
+    }
+
+    /// Whether there is anything but attributes.
+    pub(in crate::store) fn has_data(self) -> bool {
+        self.class().is_some()
     }
 }
 
@@ -123,6 +164,11 @@ pub(in crate::store) struct Tables(SmallVec<[(Class, Table); 1]>);
 impl Tables {
     fn of(&self, class: Class) -> Option<&Table> {
         self.0.iter().find(|(it, _)| *it == class).map(|(_, table)| table)
+    }
+
+    /// The classes of data.
+    fn data(&self) -> impl Iterator<Item = Class> + '_ {
+        self.0.iter().map(|(class, _)| *class).filter(|class| !class.is_attribute())
     }
 
     pub(in crate::store) fn is_empty(&self) -> bool {

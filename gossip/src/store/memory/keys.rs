@@ -12,18 +12,20 @@ use std::collections::BTreeSet;
 use slab::Slab;
 
 use super::bucket::place_of;
-use super::entry::{Entry, Tables};
+use super::entry::{Entry, Mix, Tables};
 use super::packed::{Packed, Packer, pack_one};
 use super::records::Records;
 use crate::bytes::same;
-use crate::store::cell::{Class, Element, Path, hash_of};
+use crate::store::cell::{Element, Path, hash_of};
+use crate::store::kind::{CLASS_BITS, Class};
 
 /// A key of more elements, or of more bytes of them, has tables.
 const FEW_MAX: usize = 32;
 const FEW_BYTES_MAX: usize = 1 << 10;
 
-/// The first byte of a record: the class of all its elements; that they have several; that a number follows instead of
-/// them, which tells the tables.
+/// The first byte of a record: the class of all its data, with a bit that says whether there are attributes beside it; that
+/// data has several classes, or that there is none; that a number follows instead of elements, which tells the tables.
+const ATTRIBUTES: u8 = 1 << CLASS_BITS;
 const SEVERAL: u8 = 0xFE;
 const TABLES: u8 = 0xFF;
 
@@ -38,8 +40,10 @@ pub(in crate::store) struct At {
 pub(in crate::store) struct Keys {
     records: Records,
     tables: Slab<Tables>,
-    /// Keys with live cells of more than one type.
+    /// Keys with data of more than one type.
     clashes: usize,
+    /// Keys without data: what is left is attributes, and of no use.
+    bare: usize,
     /// Keys that hold ballots: what they amount to changes with membership, without a write.
     ballots: BTreeSet<Box<[u8]>>,
 }
@@ -65,11 +69,17 @@ pub(in crate::store) struct Draft {
 }
 
 impl Keys {
+    /// How many entries there are.
     pub(in crate::store) fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Keys with live cells of more than one type.
+    /// How many keys have data.
+    pub(in crate::store) fn with_data(&self) -> usize {
+        self.records.len() - self.bare
+    }
+
+    /// Keys with data of more than one type.
     pub(in crate::store) fn clashes(&self) -> usize {
         self.clashes
     }
@@ -108,6 +118,11 @@ impl Keys {
     pub(in crate::store) fn find(&self, key_hash: u64, key: &[u8]) -> Option<(At, Entry<'_>)> {
         let (found, record) = self.records.find(place_of(key_hash), key)?;
         Some((At { found, first: record[0] }, entry_of(record, &self.tables)))
+    }
+
+    /// What is live at a path, of a key that is there.
+    pub(in crate::store) fn element_at(&self, at: Option<At>, path: &Path<'_>) -> Element<'_> {
+        at.map_or_else(Element::default, |at| self.at(at).element(path.class, path.name))
     }
 
     fn at(&self, at: At) -> Entry<'_> {
@@ -204,9 +219,9 @@ impl Keys {
                 let number =
                     at.and_then(|at| self.tables_at(at)).expect("a draft of an element is of a key with tables");
                 let tables = &mut self.tables[number];
-                let before = Kind::of(Entry::Many(tables));
+                let before = Traits::of(Entry::Many(tables));
                 tables.put(path.class, place, &draft.bytes);
-                let (after, is_empty) = (Kind::of(Entry::Many(tables)), tables.is_empty());
+                let (after, is_empty) = (Traits::of(Entry::Many(tables)), tables.is_empty());
                 self.count(key, before, after);
                 if is_empty {
                     self.remove(hash, key);
@@ -247,11 +262,11 @@ impl Keys {
     /// Removes a key with all that lies under it.
     pub(in crate::store) fn remove(&mut self, key_hash: u64, key: &[u8]) {
         let Some((at, entry)) = self.find(key_hash, key) else { return };
-        let before = Kind::of(entry);
+        let before = Traits::of(entry);
         if let Some(number) = self.tables_at(at) {
             self.tables.remove(number);
         }
-        self.count(key, before, Kind::default());
+        self.count(key, before, Traits::default());
         self.records.remove(place_of(key_hash), key);
     }
 
@@ -278,7 +293,7 @@ impl Keys {
         let Some(at) = at else {
             if !record.is_empty() {
                 self.records.insert(place_of(key_hash), key, record, |key| place_of(hash_of(key)));
-                self.count(key, Kind::default(), Kind::of(self.entry(record)));
+                self.count(key, Traits::default(), Traits::of(self.entry(record)));
             }
             return;
         };
@@ -288,7 +303,7 @@ impl Keys {
         if at.first == record[0] && at.first != SEVERAL && at.first != TABLES {
             return self.records.replace(at.found, key, record); // it stays of one class: of the same kind
         }
-        let (before, after) = (Kind::of(self.at(at)), Kind::of(self.entry(record)));
+        let (before, after) = (Traits::of(self.at(at)), Traits::of(self.entry(record)));
         if let Some(number) = self.tables_at(at) {
             self.tables.remove(number);
         }
@@ -301,7 +316,7 @@ impl Keys {
             return self.remove(key_hash, key);
         }
         if let Some(number) = at.and_then(|at| self.tables_at(at)) {
-            let (before, after) = (Kind::of(Entry::Many(&self.tables[number])), Kind::of(Entry::Many(&tables)));
+            let (before, after) = (Traits::of(Entry::Many(&self.tables[number])), Traits::of(Entry::Many(&tables)));
             self.tables[number] = tables;
             self.count(key, before, after);
         } else {
@@ -313,11 +328,12 @@ impl Keys {
     }
 
     /// Keeps count of a key that has become another kind.
-    fn count(&mut self, key: &[u8], before: Kind, after: Kind) {
+    fn count(&mut self, key: &[u8], before: Traits, after: Traits) {
         if before == after {
             return;
         }
         self.clashes = self.clashes + usize::from(after.clashes) - usize::from(before.clashes);
+        self.bare = self.bare + usize::from(after.bare) - usize::from(before.bare);
         match (before.holds_ballots, after.holds_ballots) {
             (false, true) => drop(self.ballots.insert(key.into())),
             (true, false) => drop(self.ballots.remove(key)),
@@ -326,23 +342,28 @@ impl Keys {
     }
 }
 
-/// What one asks for over all keys of a bucket.
+/// What is counted over all keys of a bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Kind {
+struct Traits {
     clashes: bool,
     holds_ballots: bool,
+    bare: bool,
 }
 
-impl Kind {
+impl Traits {
     fn of(entry: Entry<'_>) -> Self {
-        Self { clashes: entry.clashes(), holds_ballots: entry.holds_ballots() }
+        Self { clashes: entry.clashes(), holds_ballots: entry.holds_ballots(), bare: !entry.has_data() }
     }
 }
 
 fn entry_of<'a>(record: &'a [u8], tables: &'a Slab<Tables>) -> Entry<'a> {
     match (record[0], &record[1..]) {
         (TABLES, number) => Entry::Many(&tables[number_of(number)]),
-        (class, packed) => Entry::Few(Class::from_code(class), Packed::new(packed)),
+        (SEVERAL, packed) => Entry::Few(Mix { data: None, attributes: true }, Packed::new(packed)),
+        (class, packed) => {
+            let data = Class::from_code(class & !ATTRIBUTES);
+            Entry::Few(Mix { data, attributes: class & ATTRIBUTES != 0 }, Packed::new(packed))
+        }
     }
 }
 
@@ -353,7 +374,9 @@ fn number_of(bytes: &[u8]) -> usize {
 /// Writes the record of a key of few elements.
 struct Recorder<'b> {
     packer: Packer<'b>,
-    classes: Option<u8>,
+    /// The first byte, as far as data decides it.
+    data: Option<u8>,
+    attributes: bool,
     count: usize,
 }
 
@@ -361,24 +384,31 @@ impl<'b> Recorder<'b> {
     fn new(bytes: &'b mut Vec<u8>) -> Self {
         bytes.clear();
         bytes.push(SEVERAL);
-        Self { packer: Packer::new(bytes), classes: None, count: 0 }
+        Self { packer: Packer::new(bytes), data: None, attributes: false, count: 0 }
     }
 
     /// Appends an element, unless it is empty.
     fn push(&mut self, class: Class, name: &[u8], element: &Element<'_>) {
-        if !element.is_empty() {
-            self.packer.push(class, name, element);
-            self.count += 1;
+        if element.is_empty() {
+            return;
+        }
+        self.packer.push(class, name, element);
+        self.count += 1;
+        if class.is_attribute() {
+            self.attributes = true;
+        } else {
             let code = class as u8;
-            self.classes = Some(self.classes.filter(|known| *known != code).map_or(code, |_| SEVERAL));
+            self.data = Some(self.data.filter(|known| *known != code).map_or(code, |_| SEVERAL));
         }
     }
 
     /// How many elements the record has; without any, there is no record.
     fn end(self) -> usize {
         let bytes = self.packer.end();
-        match self.classes {
-            Some(classes) => bytes[0] = classes,
+        match self.data {
+            Some(SEVERAL) => {}
+            Some(class) => bytes[0] = class | if self.attributes { ATTRIBUTES } else { 0 },
+            None if self.attributes => {}
             None => bytes.clear(),
         }
         self.count

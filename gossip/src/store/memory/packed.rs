@@ -4,31 +4,31 @@
 //! key that were written together, or by one replica, say so instead: the fields of a hash written by one command cost
 //! no byte for their dots but the first.
 //!
-//! Layout of an element: a head byte (class, shape, form of the first cell); the name, where the class has names; then
+//! Layout of an element: a head byte (class; shape and form of the first cell); the name, where the class has names; then
 //! one register, or one count, or the number of registers, each with a byte for its form, and the same of counts. A
 //! cell: what its form says of the dot and the clock, then length and bytes of a value, or age and total of a count.
 
 use cahoots_crdt::{Dot, DotFun, ReplicaId};
 
 use crate::Hlc;
-use crate::store::cell::{Class, Count, Element, Register};
+use crate::store::cell::{Count, Element, Register};
+use crate::store::kind::{CLASS_BITS, Class};
 use crate::varint;
 
-/// What an element consists of.
+/// What an element consists of. Of one cell the form follows in the same number, of many each cell has a byte for it.
 const ONE_REGISTER: u8 = 0;
-const ONE_COUNT: u8 = 1;
-const MANY: u8 = 2;
+const ONE_COUNT: u8 = ONE_REGISTER + FORMS;
+const MANY: u8 = ONE_COUNT + FORMS;
 
 /// How a cell says its dot and clock: those of the cell before it; of the same replica, and how far both are from those;
 /// in full.
 const SAME: u8 = 0;
 const NEAR: u8 = 1;
 const FULL: u8 = 2;
+const FORMS: u8 = 3;
 
-const SHAPE_SHIFT: u32 = 3;
-const FORM_SHIFT: u32 = 5;
-const CLASS_MASK: u8 = 7;
-const TWO_BITS: u8 = 3;
+const CLASS_MASK: u8 = (1 << CLASS_BITS) - 1;
+const _: () = assert!(MANY < 1 << (u8::BITS - CLASS_BITS), "a head byte holds a class and a shape");
 
 /// Appends one element without its name, unless it is empty.
 pub(in crate::store) fn pack_one(class: Class, element: &Element<'_>, bytes: &mut Vec<u8>) {
@@ -66,7 +66,7 @@ impl<'b> Packer<'b> {
             _ => (MANY, None),
         };
         let form = first.map_or(SAME, |(dot, clock)| self.form(dot, clock));
-        self.bytes.push(class as u8 | shape << SHAPE_SHIFT | form << FORM_SHIFT);
+        self.bytes.push(class as u8 | (shape + form) << CLASS_BITS);
         if let Some(name) = name {
             varint::put_len(name.len(), self.bytes);
             self.bytes.extend_from_slice(name);
@@ -180,15 +180,14 @@ impl<'a> Packed<'a> {
     /// The cells of an element with this head byte.
     #[inline]
     fn element(&mut self, head: u8) -> Element<'a> {
-        let (shape, form) = (head >> SHAPE_SHIFT & TWO_BITS, head >> FORM_SHIFT & TWO_BITS);
         let mut element = Element::default();
-        match shape {
-            ONE_REGISTER => {
+        match head >> CLASS_BITS {
+            form @ ..ONE_COUNT => {
                 let (dot, register) = self.register(form);
                 element.value = DotFun::of(dot, register);
             }
-            ONE_COUNT => {
-                let (dot, count) = self.count(form);
+            shape @ ..MANY => {
+                let (dot, count) = self.count(shape - ONE_COUNT);
                 element.counts = DotFun::of(dot, count);
             }
             _ => {
@@ -280,7 +279,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_packed_is_unpacked(
-            all in prop::collection::vec((0..3_u8, prop::collection::vec(any::<u8>(), 0..150), cells()), 1..8)
+            all in prop::collection::vec((0..10_u8, prop::collection::vec(any::<u8>(), 0..150), cells()), 1..8)
         ) {
             let mut bytes = Vec::new();
             let mut packer = Packer::new(&mut bytes);

@@ -4,8 +4,9 @@
 use cahoots_crdt::Dot;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::store::cell::{Class, Path, mix};
+use crate::store::cell::{Path, mix};
 use crate::store::event::{Body, Change, EventError};
+use crate::store::kind::Class;
 use crate::store::transfer::content::{Content, KeyState};
 use crate::store::transfer::{self, TransferError};
 use crate::{Hlc, Limits};

@@ -3,8 +3,7 @@
 //! A cursor is the least hash not yet visited, so whatever is added, removed or moved between two pages, what stays
 //! throughout is visited exactly once. Nothing is kept between calls.
 
-use super::view::View;
-use crate::store::Store;
+use super::view::{Moment, View};
 use crate::store::cell::hash_of;
 use crate::store::memory::bucket::{BUCKETS, bucket_of, first_hash};
 
@@ -31,19 +30,21 @@ pub(in crate::store) fn page<T>(items: impl Iterator<Item = (u64, T)>, cursor: u
     Page { items: found.into_iter().map(|(_, item)| item).collect(), next }
 }
 
-impl Store {
+impl Moment<'_> {
     /// Visits about `count` keys from `cursor` on; 0 begins, and 0 is returned at the end. Keys that stay throughout
     /// are visited exactly once. O(count + keys of a bucket).
-    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], View<'_>)) -> u64 {
+    pub fn scan(self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], View<'_>)) -> u64 {
         let mut left = count.max(1);
         let mut from = cursor;
         for index in bucket_of(cursor)..BUCKETS {
-            let bucket = &self.buckets[index];
+            let bucket = &self.store().buckets[index];
             let keys = bucket.keys.iter().map(|(key, entry)| (hash_of(key), (key, entry)));
             let page = page(keys, from, left.max(bucket.keys.len() / PAGES_MAX));
             left = left.saturating_sub(page.items.len());
             for (key, entry) in page.items {
-                visit(key, View::new(bucket, entry, hash_of(key), key));
+                if let Some(view) = View::new(bucket, entry, (hash_of(key), key), self.now()) {
+                    visit(key, view);
+                }
             }
             if page.next != 0 {
                 return page.next;

@@ -9,7 +9,9 @@ use cahoots_crdt::ReplicaId;
 use super::scan;
 use crate::store::Store;
 use crate::store::cell::baseline::Baselines;
-use crate::store::cell::{Class, Element, Path, hash_of};
+use crate::store::cell::lifetime::Lifetime;
+use crate::store::cell::{Element, Path, hash_of};
+use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of};
 use crate::store::memory::entry::Entry;
 
@@ -17,6 +19,13 @@ use crate::store::memory::entry::Entry;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("value is not an integer or out of range")]
 pub struct NotCounted;
+
+/// The store as clients see it at a moment: what has expired by then is not there.
+#[derive(Clone, Copy)]
+pub struct Moment<'a> {
+    store: &'a Store,
+    now: u64,
+}
 
 /// A key that exists, seen as the type it shows.
 #[derive(Clone, Copy)]
@@ -26,21 +35,54 @@ pub struct View<'a> {
     hash: u64,
     key: &'a [u8],
     class: Class,
+    now: u64,
+    /// Whether a deadline has passed, so that some cells may be hidden.
+    lapsed: bool,
 }
 
 impl Store {
-    /// The key, if it exists. O(1), unless the key holds several types: then O(its cells).
+    /// What there is at wall time `wall_ms`, or at the highest clock seen if that is later.
     #[must_use]
-    pub fn view<'a>(&'a self, key: &'a [u8]) -> Option<View<'a>> {
+    pub fn at(&self, wall_ms: u64) -> Moment<'_> {
+        Moment { store: self, now: self.now(wall_ms) }
+    }
+
+    /// The time for deadlines: the hybrid clock's.
+    pub(in crate::store) fn now(&self, wall_ms: u64) -> u64 {
+        wall_ms.max(self.clock.wall_ms())
+    }
+}
+
+impl<'a> Moment<'a> {
+    /// The key, if it exists. O(1), unless the key holds several types, or a deadline of it has passed: then O(its cells).
+    #[must_use]
+    pub fn view(self, key: &'a [u8]) -> Option<View<'a>> {
         let hash = hash_of(key);
-        let bucket = &self.buckets[bucket_of(hash)];
-        Some(View::new(bucket, bucket.keys.get(hash, key)?, hash, key))
+        let bucket = &self.store.buckets[bucket_of(hash)];
+        View::new(bucket, bucket.keys.get(hash, key)?, (hash, key), self.now)
+    }
+
+    /// The time, in milliseconds since 1970.
+    #[must_use]
+    pub fn now(self) -> u64 {
+        self.now
+    }
+
+    pub(in crate::store) fn store(self) -> &'a Store {
+        self.store
     }
 }
 
 impl<'a> View<'a> {
-    pub(in crate::store) fn new(bucket: &'a Bucket, entry: Entry<'a>, hash: u64, key: &'a [u8]) -> Self {
-        Self { bucket, entry, hash, key, class: entry.class() }
+    pub(in crate::store) fn new(
+        bucket: &'a Bucket,
+        entry: Entry<'a>,
+        (hash, key): (u64, &'a [u8]),
+        now: u64,
+    ) -> Option<Self> {
+        let lapsed = entry.has_attributes() && Lifetime::of(entry).has_passed(now);
+        let class = if lapsed { class_unhidden(entry, now) } else { entry.class() };
+        Some(Self { bucket, entry, hash, key, class: class?, now, lapsed })
     }
 
     /// The type the key shows.
@@ -58,7 +100,7 @@ impl<'a> View<'a> {
     /// The value of a text: the winning assignment plus the live increments. `None` for other types.
     #[must_use]
     pub fn text(&self) -> Option<Cow<'a, [u8]>> {
-        (self.class == Class::Text).then(|| self.value_of(b"", &self.entry.element(Class::Text, b"")))
+        (self.class == Class::Text).then(|| self.value_of(b"", &self.element(b"")))
     }
 
     /// The value of a text as a number. 128 bits: concurrent increments may sum to more than 64.
@@ -69,7 +111,16 @@ impl<'a> View<'a> {
         if self.class != Class::Text {
             return Err(NotCounted);
         }
-        number(&self.path(b""), &self.entry.element(Class::Text, b""), &self.bucket.baselines)
+        number(&self.path(b""), &self.element(b""), &self.bucket.baselines)
+    }
+
+    /// When the key ends, in milliseconds since 1970, if it does.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        if !self.entry.has_attributes() {
+            return None;
+        }
+        Lifetime::of(self.entry).deadline(self.entry, self.now)
     }
 
     /// How many members, fields or ballots there are; of a text, how many bytes.
@@ -78,15 +129,15 @@ impl<'a> View<'a> {
         match self.class {
             Class::Text => self.text().map_or(0, |text| text.len()),
             Class::Vote | Class::Presence => self.ballots().count(),
-            Class::Set | Class::Hash => self.entry.len(self.class),
+            _ if self.lapsed => self.elements().count(),
+            _ => self.entry.len(self.class),
         }
     }
 
     /// The ballots, each with the replica that cast it, in the order of their ids. None for other types.
     pub fn ballots(&self) -> impl Iterator<Item = (ReplicaId, &'a [u8])> + use<'a> {
-        let class = self.class;
-        let elements = self.entry.ballots().filter(move |(it, _)| *it == class);
-        elements.flat_map(|(_, element)| owned_values(&element))
+        let held = self.class.holds_ballots().then(|| self.element(b""));
+        held.into_iter().flat_map(|element| owned_values(&element))
     }
 
     /// Whether there is nothing to count; only a text can be empty and exist.
@@ -98,7 +149,7 @@ impl<'a> View<'a> {
     /// Whether the collection has this member or field.
     #[must_use]
     pub fn contains(&self, name: &[u8]) -> bool {
-        self.class.has_names() && !self.entry.element(self.class, name).is_empty()
+        self.class.has_names() && !self.element(name).is_empty()
     }
 
     /// The value of a field; of a set's member, the empty one.
@@ -107,15 +158,15 @@ impl<'a> View<'a> {
         if !self.class.has_names() {
             return None;
         }
-        let element = self.entry.element(self.class, name);
+        let element = self.element(name);
         (!element.is_empty()).then(|| self.value_of(name, &element))
     }
 
     /// Members or fields with their values, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Cow<'a, [u8]>)> + use<'a> {
         let this = *self;
-        let elements = self.entry.of(self.class).filter(move |_| this.class.has_names());
-        elements.map(move |(name, element)| (name, this.value_of(name, &element)))
+        let named = self.class.has_names().then(|| self.elements());
+        named.into_iter().flatten().map(move |(name, element)| (name, this.value_of(name, &element)))
     }
 
     /// Visits about `count` elements from `cursor` on; 0 begins, and 0 is returned at the end. Elements that stay
@@ -124,10 +175,30 @@ impl<'a> View<'a> {
         if !self.class.has_names() {
             return 0;
         }
-        let elements = self.entry.of(self.class).map(|(name, element)| (hash_of(name), (name, element)));
+        let elements = self.elements().map(|(name, element)| (hash_of(name), (name, element)));
         let page = scan::page(elements, cursor, count.max(self.len() / scan::PAGES_MAX));
         page.items.into_iter().for_each(|(name, element)| visit(name, self.value_of(name, &element)));
         page.next
+    }
+
+    /// What is visible of an element.
+    fn element(&self, name: &[u8]) -> Element<'a> {
+        let mut element = self.entry.element(self.class, name);
+        if self.lapsed {
+            Lifetime::of(self.entry).hide(&mut element, self.now);
+        }
+        element
+    }
+
+    /// All elements of which something is visible.
+    fn elements(&self) -> impl Iterator<Item = (&'a [u8], Element<'a>)> + use<'a> {
+        let (lifetime, now) = (self.lapsed.then(|| Lifetime::of(self.entry)), self.now);
+        self.entry.of(self.class).filter_map(move |(name, mut element)| {
+            if let Some(lifetime) = &lifetime {
+                lifetime.hide(&mut element, now);
+            }
+            (!element.is_empty()).then_some((name, element))
+        })
     }
 
     fn path<'b>(&self, name: &'b [u8]) -> Path<'b>
@@ -146,6 +217,12 @@ impl<'a> View<'a> {
         }
         Cow::Borrowed(element.winner().map_or(&[], |(_, register)| register.value))
     }
+}
+
+/// The class that shows of a key some of whose cells are hidden.
+fn class_unhidden(entry: Entry<'_>, now: u64) -> Option<Class> {
+    let lifetime = Lifetime::of(entry);
+    entry.newest_class(|stamp| !lifetime.hides(stamp, now))
 }
 
 /// What each replica has assigned.

@@ -10,7 +10,9 @@ use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 use super::TransferError;
 use crate::bytes::Bytes;
 use crate::store::cell::ballot::{self, BallotError};
-use crate::store::cell::{Class, Count, Element, Register, hash_of, mix};
+use crate::store::cell::lifetime;
+use crate::store::cell::{Count, Element, Register, hash_of, mix};
+use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of, place_of};
 use crate::store::memory::entry::Entry;
 use crate::{Hlc, Limits};
@@ -154,6 +156,8 @@ impl ElementState<'_> {
     }
 }
 
+const NOT_COUNTED: &str = "nothing is added to this type";
+
 /// Well formed, within the limits, every key and every element of it once, and no cell beyond `vv` or after `clock`.
 pub(in crate::store) fn check(
     content: &Content<'_>,
@@ -182,8 +186,8 @@ pub(in crate::store) fn check(
     content.frontier.iter().try_for_each(|dot| cell(*dot))?;
     for it in &content.baselines {
         home(it.key.0)?;
-        if place(it.class, it.name.0)?.holds_ballots() {
-            return Err(TransferError::Illegal("a ballot is no counter"));
+        if !place(it.class, it.name.0)?.is_counted() {
+            return Err(TransferError::Illegal(NOT_COUNTED));
         }
         if it.birth == 0 || it.birth > it.seen {
             return Err(TransferError::Illegal("reset of an impossible slot"));
@@ -201,8 +205,16 @@ pub(in crate::store) fn check(
         let elements = key.elements.as_read();
         for element in elements {
             let class = place(element.class, element.name.0)?;
+            if !class.is_counted() && !element.counts.is_empty() {
+                return Err(TransferError::Illegal(NOT_COUNTED));
+            }
             if class.holds_ballots() {
                 check_ballots(class, element)?;
+            }
+            let is_sound =
+                |(dot, clock, value): &(Dot, Hlc, Bytes<'_>)| lifetime::is_sound(class, *dot, *clock, value.0);
+            if class.is_attribute() && !element.registers.iter().all(is_sound) {
+                return Err(TransferError::Illegal("a deadline that nobody writes"));
             }
             if elements.len() > 1 {
                 let place = (element.class, element.name.0);
@@ -229,9 +241,6 @@ pub(in crate::store) fn check(
 
 /// One ballot per replica, each as that replica may cast it.
 fn check_ballots(class: Class, element: &ElementState<'_>) -> Result<(), TransferError> {
-    if !element.counts.is_empty() {
-        return Err(TransferError::Illegal("a ballot is no counter"));
-    }
     let mut owners: Vec<ReplicaId> = element.registers.iter().map(|(dot, ..)| dot.replica).collect();
     owners.sort_unstable();
     if owners.windows(2).any(|pair| pair[0] == pair[1]) {

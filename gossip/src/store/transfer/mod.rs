@@ -24,7 +24,8 @@ use cahoots_crdt::{Dot, DotFun, Observed, VersionVector};
 
 use super::cell::baseline::Baseline;
 use super::cell::fingerprint::Fingerprint;
-use super::cell::{Class, Element, Path, hash_of, mix};
+use super::cell::{Element, Path, hash_of, mix};
+use super::kind::Class;
 use super::memory::bucket::{BUCKETS, Bucket, place_of, remove_cells};
 use super::memory::keys::{Draft, Keys};
 use super::transfer::content::{Content, ElementState, check, content_of};
