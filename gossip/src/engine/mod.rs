@@ -34,6 +34,7 @@ use crate::store::{Change, Store, Writer};
 use crate::wire::{ClusterKey, Envelope, Message};
 use life::ballots::Departed;
 use life::clock::WallClock;
+use life::expiry::Expiry;
 use life::hand_over::HandOver;
 use life::joining::Joining;
 use repair::assembly::Assemblies;
@@ -73,6 +74,7 @@ pub struct Replica {
     store: Store,
     log: Log,
     departed: Departed,
+    expiry: Expiry,
     /// There until it is complete.
     joining: Option<Joining>,
     /// There once it serves.
@@ -153,6 +155,7 @@ impl Replica {
             store: Store::new(id, config.limits.clone(), window_bytes_max),
             log: Log::new(config.log_bytes_max),
             departed: Departed::default(),
+            expiry: Expiry::default(),
             joining: None,
             ready: Some(ReadyReason::First),
             hand_over: None,
@@ -222,6 +225,7 @@ impl Replica {
     /// keys and values written, 0 if unknown.
     pub fn write<R>(&mut self, now: Now, bytes: usize, operations: impl FnOnce(&mut Writer<'_>) -> R) -> R {
         let result = self.store.write(now.wall, bytes, operations);
+        self.see_time(now);
         if self.store.has_open_window() && self.flush_due.is_none() {
             let earliest = self.flushed_at.map_or(0, |at| at + self.flush_gap_us());
             self.flush_due = Some(now.mono.max(earliest));
@@ -396,6 +400,7 @@ impl Replica {
             return;
         }
         self.watch_clock(now);
+        self.expire(now);
         self.check_spread(now);
         self.probe_tails(now);
         self.retry_pulls(now);
@@ -425,6 +430,7 @@ impl Replica {
             self.fetches.due(),
             self.reconciliation.as_ref().map(|it| it.due),
             self.joining.as_ref().map(Joining::due),
+            self.expiry_due(),
         ];
         pulls.chain(others.into_iter().flatten()).fold(self.round_due, u64::min)
     }

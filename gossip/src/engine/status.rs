@@ -206,6 +206,8 @@ counters! {
     identities_taken,
     /// Times the wall clock jumped.
     clock_steps,
+    /// Expired keys removed here, wholly or in part.
+    keys_removed,
     /// Baselines of resets dropped because nothing needs them any more.
     baselines_collected,
     /// Control messages dropped because a peer's queue was full.

@@ -229,7 +229,7 @@ impl Store {
                 let slot = slots.get(&place).filter(|slot| slot.reset_by.is_none()).zip(births.get(&place));
                 move_element(moving, &path, &mut element, &bucket.baselines, slot);
                 bucket.keys.draft(at, &path, element, &mut self.draft);
-                bucket.keys.commit(at, &path, &self.draft);
+                bucket.keys.commit(at, &path, &mut self.draft);
             }
             self.changes.push(key.key); // of assignments at one instant, the id decides
         }

@@ -16,6 +16,7 @@
 
 mod cell;
 mod event;
+mod expiry;
 mod identity;
 mod kind;
 mod memory;
@@ -38,6 +39,7 @@ pub(crate) use cell::hash_of;
 pub use event::EventError;
 pub use event::apply::{Applied, Missing};
 pub use event::writer::{WriteError, Writer};
+pub use expiry::Expired;
 pub use identity::Renamed;
 pub use kind::Class;
 pub use memory::bucket::BUCKETS;
@@ -73,6 +75,8 @@ pub struct Store {
     window: Option<Window>,
     /// The room of the window sealed last, for the next one.
     spare: Window,
+    /// While a group is open: bytes written in it.
+    group: Option<usize>,
     /// The size beyond which a window is closed before the next group begins.
     window_bytes_max: usize,
     sealed: VecDeque<Sealed>,
@@ -103,6 +107,7 @@ impl Store {
             clock: Hlc::default(),
             window: None,
             spare: Window::default(),
+            group: None,
             window_bytes_max,
             sealed: VecDeque::new(),
             provisional: None,
@@ -118,10 +123,11 @@ impl Store {
         self.id
     }
 
-    /// How many keys there are, those that have expired and are not removed yet included. O(buckets).
+    /// How many keys there are: of those that have expired, the ones that [`Store::lapse`] was not asked about included.
+    /// O(buckets).
     #[must_use]
     pub fn len(&self) -> usize {
-        self.buckets.iter().map(|bucket| bucket.keys.with_data()).sum()
+        self.buckets.iter().map(|bucket| bucket.keys.shown()).sum()
     }
 
     /// Whether there is no key.
@@ -261,6 +267,7 @@ impl Store {
 
     /// Closes the flush window: its changes become one event, numbered and ready to be sent.
     pub fn seal(&mut self) {
+        assert!(self.group.is_none(), "an event has a group whole");
         let Some(mut window) = self.window.take() else { return };
         window.arrange();
         let event = Dot::new(self.id, window.seq);

@@ -150,6 +150,14 @@ impl Lifetime {
     }
 }
 
+/// The deadlines that an element of attributes holds.
+pub(in crate::store) fn deadlines_of(class: Class, element: &Element<'_>) -> impl Iterator<Item = u64> {
+    element.value.iter().filter_map(move |(dot, register)| match class {
+        Class::Deadline => read_deadline(register.value),
+        _ => read_until(register.value, (register.clock, dot.replica))?.deadline,
+    })
+}
+
 /// A deadline as a register holds it: its bytes, the greatest first, without leading zeros; "none" has none.
 pub(in crate::store) fn write_deadline(deadline: Option<u64>) -> SmallVec<[u8; DEADLINE_BYTES_MAX]> {
     let bytes = deadline.unwrap_or(0).to_be_bytes();

@@ -80,10 +80,49 @@ pub struct Writer<'a> {
 }
 
 impl Store {
-    /// Runs one group of writes at wall time `wall_ms`: whatever `operations` does becomes part of one event.
+    /// Runs one group of writes at wall time `wall_ms`: whatever `operations` does becomes part of one event. Within a
+    /// group that is open it is a part of that.
     ///
     /// `bytes` estimates what it writes; if that would outgrow the open window, the window is sealed first.
     pub fn write<R>(&mut self, wall_ms: u64, bytes: usize, operations: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        let bytes_before = match self.group {
+            Some(written) => written,
+            None => {
+                self.make_room(wall_ms, bytes);
+                0
+            }
+        };
+        let mut writer = Writer { store: self, wall_ms, bytes: bytes_before };
+        let result = operations(&mut writer);
+        let written = writer.bytes;
+        match &mut self.group {
+            Some(group) => *group = written,
+            None => self.end_if_full(),
+        }
+        result
+    }
+
+    /// Opens a group: all that is written until [`Store::end_group`] becomes part of one event, however many calls write
+    /// it. Nothing may read the store for replication meanwhile.
+    ///
+    /// # Panics
+    /// If a group is open.
+    pub fn begin_group(&mut self, wall_ms: u64, bytes: usize) {
+        assert!(self.group.is_none(), "groups do not nest");
+        self.make_room(wall_ms, bytes);
+        self.group = Some(0);
+    }
+
+    /// Closes the group that is open.
+    ///
+    /// # Panics
+    /// If none is.
+    pub fn end_group(&mut self) {
+        assert!(self.group.take().is_some(), "a group is open");
+        self.end_if_full();
+    }
+
+    fn make_room(&mut self, wall_ms: u64, bytes: usize) {
         // What is written is never hidden in its own event.
         let now = self.now(wall_ms);
         let ends = |window: &Window| window.size() + bytes > self.window_bytes_max || window.earliest() <= now;
@@ -91,11 +130,12 @@ impl Store {
             self.seal();
         }
         self.bound_doubt();
-        let result = operations(&mut Writer { store: self, wall_ms, bytes: 0 });
+    }
+
+    fn end_if_full(&mut self) {
         if self.window.as_ref().is_some_and(|window| window.size() > self.window_bytes_max) {
             self.seal();
         }
-        result
     }
 }
 
@@ -696,5 +736,137 @@ fn supersede_entry(
 ) {
     for (path, element) in entry.elements(path.key, path.key_hash) {
         supersede(&path, &element, (&mut *baselines, &mut *fingerprint, &mut *window), event, context);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+    use crate::store::{Applied, BUCKETS};
+
+    const WALL: u64 = 1_700_000_000_000;
+
+    fn stores() -> [Store; 2] {
+        [1, 2].map(|id| Store::new(ReplicaId::new(id), Limits::default(), 200))
+    }
+
+    fn send(from: &mut Store, to: &mut Store) {
+        from.seal();
+        let id = from.id();
+        while let Some(sealed) = from.poll_sealed() {
+            assert_eq!(to.apply(Dot::new(id, sealed.seq), &sealed.body), Ok(Applied::Now));
+        }
+    }
+
+    fn text(store: &Store, at: u64, key: &str) -> Option<String> {
+        let view = store.at(at).view(key.as_bytes())?;
+        Some(String::from_utf8(view.text()?.into_owned()).expect("text"))
+    }
+
+    #[test]
+    fn a_group_is_one_event_however_many_calls_write_it_and_however_long_it_is() {
+        let mut store = stores().into_iter().next().unwrap();
+        store.write(WALL, 0, |w| w.set(b"before", &[0; 150])).unwrap();
+        store.begin_group(WALL, 150);
+        for number in 0..9_u8 {
+            store.write(WALL, 150, |w| w.set(&[number], &[0; 150])).unwrap();
+        }
+        let refused = store.write(WALL, 0, |w| w.admit_group(Limits::default().group_bytes_max));
+        assert!(matches!(refused, Err(WriteError::GroupTooLarge { .. })), "what was written before counts");
+        store.end_group();
+        store.write(WALL, 0, |w| w.set(b"after", b"")).unwrap();
+        store.seal();
+        let events: Vec<usize> = std::iter::from_fn(|| store.poll_sealed()).map(|it| it.body.len() / 150).collect();
+        assert_eq!(events, [1, 9, 0]);
+    }
+
+    #[test]
+    fn set_ends_a_time_to_live_and_what_else_is_written_keeps_it() {
+        let mut store = stores().into_iter().next().unwrap();
+        let deadline = |store: &Store, key: &[u8]| store.at(WALL).view(key).expect("it is there").deadline();
+        store.write(WALL, 0, |w| w.set_until(b"k", b"1", Some(WALL + 9))).unwrap();
+        store.write(WALL, 0, |w| w.add(b"k", 1)).unwrap();
+        assert_eq!(deadline(&store, b"k"), Some(WALL + 9));
+        store.write(WALL, 0, |w| w.set_keeping(b"k", b"x")).unwrap();
+        assert_eq!(deadline(&store, b"k"), Some(WALL + 9));
+        assert_eq!(store.write(WALL, 0, |w| w.expire(b"k", None)), Ok(true));
+        assert_eq!(store.write(WALL, 0, |w| w.expire(b"k", None)), Ok(false), "there is none any more");
+        assert_eq!(deadline(&store, b"k"), None);
+        assert_eq!(store.write(WALL, 0, |w| w.expire(b"k", Some(WALL + 5))), Ok(true));
+        store.write(WALL, 0, |w| w.set(b"k", b"y")).unwrap();
+        assert_eq!(deadline(&store, b"k"), None);
+        assert_eq!(store.write(WALL, 0, |w| w.expire(b"k", Some(WALL))), Ok(true), "it has passed: the key is deleted");
+        assert_eq!(store.write(WALL, 0, |w| w.expire(b"k", Some(WALL + 5))), Ok(false), "there is none");
+        assert!(store.fingerprints_are_exact());
+    }
+
+    /// What was written under a deadline that its writer had not seen pass goes with it, though the key was removed in
+    /// between; what was written after it stays.
+    #[test]
+    fn what_survives_a_removal_ends_at_the_deadline_it_was_written_under() {
+        let [mut a, mut b] = stores();
+        a.write(WALL, 0, |w| w.insert(b"s", Class::Set, b"x", b"")).unwrap();
+        a.write(WALL, 0, |w| w.expire(b"s", Some(WALL + 10))).unwrap();
+        send(&mut a, &mut b);
+        b.write(WALL + 1, 0, |w| w.delete(b"s")).unwrap();
+        a.write(WALL + 1, 0, |w| w.insert(b"s", Class::Set, b"y", b"")).unwrap();
+        send(&mut a, &mut b);
+        send(&mut b, &mut a);
+        for store in [&mut a, &mut b] {
+            let members = |at| store.at(at).view(b"s").map(|view| view.len());
+            assert_eq!(
+                (members(WALL + 9), members(WALL + 10)),
+                (Some(1), None),
+                "y outlives the removal, not its time"
+            );
+        }
+        a.write(WALL + 12, 0, |w| w.insert(b"s", Class::Set, b"z", b"")).unwrap();
+        send(&mut a, &mut b);
+        for store in [&mut a, &mut b] {
+            let view = store.at(WALL + 99).view(b"s").expect("z was written after it");
+            assert!(view.contains(b"z") && view.len() == 1 && view.deadline().is_none());
+            assert!(store.fingerprints_are_exact());
+        }
+        assert_eq!(a.fingerprint(), b.fingerprint());
+    }
+
+    /// Rule 6: only what is hidden goes, and of a counter what was added since stays.
+    #[test]
+    fn a_removal_takes_what_is_hidden_and_nothing_else() {
+        let [mut a, mut b] = stores();
+        a.write(WALL, 0, |w| w.add_field(b"h", b"n", 5)).unwrap();
+        a.write(WALL, 0, |w| w.expire(b"h", Some(WALL + 10))).unwrap();
+        // It has not seen the deadline.
+        b.write(WALL + 20, 0, |w| w.add_field(b"h", b"n", 1)).unwrap();
+        send(&mut a, &mut b);
+        send(&mut b, &mut a);
+        for store in [&a, &b] {
+            let view = store.at(WALL + 20).view(b"h").expect("one was added after the deadline");
+            assert_eq!(view.get(b"n").as_deref(), Some(&b"1"[..]));
+        }
+        assert_eq!(b.write(WALL + 21, 0, |w| w.remove_expired(b"h")), Ok(true));
+        assert_eq!(b.write(WALL + 21, 0, |w| w.remove_expired(b"h")), Ok(false));
+        a.write(WALL + 21, 0, |w| w.add_field(b"h", b"n", 2)).unwrap();
+        send(&mut a, &mut b);
+        send(&mut b, &mut a);
+        for store in [&mut a, &mut b] {
+            assert_eq!(store.at(WALL + 22).view(b"h").unwrap().get(b"n").as_deref(), Some(&b"3"[..]));
+            assert!(store.fingerprints_are_exact());
+        }
+        let theirs = b.bucket_fingerprints(0, BUCKETS);
+        assert_eq!(a.bucket_fingerprints(0, BUCKETS), theirs);
+    }
+
+    #[test]
+    fn an_assignment_says_that_it_never_ends_to_a_deadline_set_elsewhere_before_it() {
+        let [mut a, mut b] = stores();
+        a.write(WALL, 0, |w| w.set_until(b"k", b"v", Some(WALL + 10))).unwrap();
+        b.write(WALL + 1, 0, |w| w.set(b"k", b"w")).unwrap();
+        send(&mut a, &mut b);
+        send(&mut b, &mut a);
+        for store in [&a, &b] {
+            assert_eq!(text(store, WALL + 50, "k").as_deref(), Some("w"));
+        }
     }
 }

@@ -7,15 +7,17 @@
 //! ([`Keys::draft`]), then put that in its place ([`Keys::commit`]). Two steps, because what was read, and what is new
 //! about it, may lie in what is overwritten.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use slab::Slab;
 
 use super::bucket::place_of;
+use super::deadlines::{Deadlines, begins_with, hash_from, prefix_of};
 use super::entry::{Entry, Mix, Tables};
 use super::packed::{Packed, Packer, pack_one};
 use super::records::Records;
 use crate::bytes::same;
+use crate::store::cell::lifetime::{self, Lifetime};
 use crate::store::cell::{Element, Path, hash_of};
 use crate::store::kind::{CLASS_BITS, Class};
 
@@ -44,6 +46,11 @@ pub(in crate::store) struct Keys {
     clashes: usize,
     /// Keys without data: what is left is attributes, and of no use.
     bare: usize,
+    /// Keys with attributes.
+    volatile: usize,
+    deadlines: Deadlines,
+    /// Keys with data, all of which was found to be hidden: by the part of the hash that tells them apart.
+    hidden: HashSet<u32>,
     /// Keys that hold ballots: what they amount to changes with membership, without a write.
     ballots: BTreeSet<Box<[u8]>>,
 }
@@ -66,6 +73,29 @@ enum Form {
 pub(in crate::store) struct Draft {
     form: Option<Form>,
     bytes: Vec<u8>,
+    /// The least deadline in it.
+    deadline: Option<u64>,
+    /// The least deadline of all drafts since this was asked for.
+    earliest: Option<u64>,
+}
+
+impl Draft {
+    /// The least deadline drafted since [`Draft::forget_deadlines`].
+    pub(in crate::store) fn earliest(&self) -> Option<u64> {
+        self.earliest
+    }
+
+    pub(in crate::store) fn expect_deadline(&mut self, next: Option<u64>) {
+        self.earliest = next;
+    }
+
+    fn note_deadlines(&mut self, class: Class, element: &Element<'_>) {
+        self.deadline = None;
+        if class.is_attribute() {
+            self.deadline = lifetime::deadlines_of(class, element).min();
+            self.earliest = self.earliest.into_iter().chain(self.deadline).min();
+        }
+    }
 }
 
 impl Keys {
@@ -74,9 +104,67 @@ impl Keys {
         self.records.len()
     }
 
-    /// How many keys have data.
-    pub(in crate::store) fn with_data(&self) -> usize {
-        self.records.len() - self.bare
+    /// How many keys have data, all of which was not found to be hidden.
+    pub(in crate::store) fn shown(&self) -> usize {
+        (self.records.len() - self.bare).saturating_sub(self.hidden.len())
+    }
+
+    /// When the first deadline is, or the first that was put off.
+    pub(in crate::store) fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.next()
+    }
+
+    /// Takes the part of the hash by which a key is found whose deadline is not after `now`.
+    pub(in crate::store) fn pop_deadline(&mut self, now: u64) -> Option<u32> {
+        self.deadlines.pop(now)
+    }
+
+    /// Has a key be looked at again.
+    pub(in crate::store) fn put_off(&mut self, prefix: u32, until: u64) {
+        self.deadlines.push(until, prefix);
+    }
+
+    /// Notes that all data of a key is hidden; says whether that is new.
+    pub(in crate::store) fn note_hidden(&mut self, prefix: u32) -> bool {
+        self.hidden.insert(prefix)
+    }
+
+    /// The keys of `bucket`, which this is, whose hashes begin so.
+    pub(in crate::store) fn beginning_with(
+        &self,
+        bucket: usize,
+        prefix: u32,
+    ) -> impl Iterator<Item = (&[u8], Entry<'_>)> {
+        let place = place_of(hash_from(bucket, prefix));
+        let found = self.records.beginning_with(place).filter(move |(key, _)| begins_with(hash_of(key), prefix));
+        found.map(|(key, record)| (key, self.entry(record)))
+    }
+
+    /// A key has changed: what was found about it may not hold any more.
+    fn note_change(&mut self, key: &[u8], key_hash: u64, draft: &mut Draft) {
+        let prefix = prefix_of(key_hash);
+        if !self.hidden.is_empty() && self.hidden.remove(&prefix) {
+            let again = self.get(key_hash, key).and_then(|entry| Lifetime::of(entry).deadlines().min());
+            draft.earliest = draft.earliest.into_iter().chain(again).min();
+            again.into_iter().for_each(|deadline| self.deadlines.push(deadline, prefix));
+        }
+        if let Some(deadline) = draft.deadline {
+            self.deadlines.push(deadline, prefix);
+            if self.deadlines.is_stale(self.volatile, self.records.len()) {
+                self.gather_deadlines();
+            }
+        }
+    }
+
+    #[cold]
+    fn gather_deadlines(&mut self) {
+        let mut all = Vec::with_capacity(self.volatile);
+        for (key, entry) in self.iter() {
+            let prefix = prefix_of(hash_of(key));
+            all.extend(Lifetime::of(entry).deadlines().map(|deadline| (deadline, prefix)));
+        }
+        self.deadlines.clear();
+        all.into_iter().for_each(|(deadline, prefix)| self.deadlines.push(deadline, prefix));
     }
 
     /// Keys with data of more than one type.
@@ -148,6 +236,7 @@ impl Keys {
     /// Says in `draft` what is to be done so that `element` lies at `path`, in place of what lies there.
     #[expect(clippy::needless_pass_by_value, reason = "what it borrows of the keys must end before they change")]
     pub(in crate::store) fn draft(&self, at: Option<At>, path: &Path<'_>, element: Element<'_>, draft: &mut Draft) {
+        draft.note_deadlines(path.class, &element);
         // A text has no names: where all is text, there is one element.
         if path.class == Class::Text && at.is_none_or(|at| at.first == Class::Text as u8) {
             return Self::draft_alone(path, &element, draft);
@@ -182,6 +271,7 @@ impl Keys {
 
     /// Says in `draft` what is to be done so that nothing but `element` lies under the key.
     pub(in crate::store) fn draft_alone(path: &Path<'_>, element: &Element<'_>, draft: &mut Draft) {
+        draft.note_deadlines(path.class, element);
         let mut recorder = Recorder::new(&mut draft.bytes);
         recorder.push(path.class, path.name, element);
         recorder.end();
@@ -194,7 +284,7 @@ impl Keys {
     }
 
     /// Does what `draft` says about the key that is there, or is to be.
-    pub(in crate::store) fn commit(&mut self, at: Option<At>, path: &Path<'_>, draft: &Draft) {
+    pub(in crate::store) fn commit(&mut self, at: Option<At>, path: &Path<'_>, draft: &mut Draft) {
         let (hash, key) = (path.key_hash, path.key);
         let place = (path.name_hash, path.name);
         match draft.form.expect("a draft was made") {
@@ -228,6 +318,7 @@ impl Keys {
                 }
             }
         }
+        self.note_change(key, hash, draft);
     }
 
     /// Lets `change` take cells away from, or change, the elements under a key. O(all of them).
@@ -257,6 +348,8 @@ impl Keys {
             }
             self.put_tables(Some(at), key_hash, key, tables);
         }
+        draft.deadline = None;
+        self.note_change(key, key_hash, draft);
     }
 
     /// Removes a key with all that lies under it.
@@ -268,11 +361,15 @@ impl Keys {
         }
         self.count(key, before, Traits::default());
         self.records.remove(place_of(key_hash), key);
+        if !self.hidden.is_empty() {
+            self.hidden.remove(&prefix_of(key_hash));
+        }
     }
 
     /// Bytes of memory taken. O(keys with tables).
     pub(in crate::store) fn memory(&self) -> usize {
-        self.records.memory() + self.tables.iter().map(|(_, tables)| tables.memory()).sum::<usize>()
+        let tables = self.tables.iter().map(|(_, tables)| tables.memory());
+        self.records.memory() + tables.sum::<usize>() + self.deadlines.memory()
     }
 
     /// Bytes of memory that one key takes. O(tables).
@@ -334,6 +431,7 @@ impl Keys {
         }
         self.clashes = self.clashes + usize::from(after.clashes) - usize::from(before.clashes);
         self.bare = self.bare + usize::from(after.bare) - usize::from(before.bare);
+        self.volatile = self.volatile + usize::from(after.volatile) - usize::from(before.volatile);
         match (before.holds_ballots, after.holds_ballots) {
             (false, true) => drop(self.ballots.insert(key.into())),
             (true, false) => drop(self.ballots.remove(key)),
@@ -348,11 +446,17 @@ struct Traits {
     clashes: bool,
     holds_ballots: bool,
     bare: bool,
+    volatile: bool,
 }
 
 impl Traits {
     fn of(entry: Entry<'_>) -> Self {
-        Self { clashes: entry.clashes(), holds_ballots: entry.holds_ballots(), bare: !entry.has_data() }
+        Self {
+            clashes: entry.clashes(),
+            holds_ballots: entry.holds_ballots(),
+            bare: !entry.has_data(),
+            volatile: entry.has_attributes(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the live cells are kept: buckets of keys, keys as packed records, and what finds them.
 
 pub(super) mod bucket;
+pub(super) mod deadlines;
 pub(super) mod entry;
 pub(super) mod keys;
 pub(super) mod packed;

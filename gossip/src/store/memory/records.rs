@@ -88,6 +88,11 @@ impl Records {
         self.block.record(likely).1
     }
 
+    /// The records of all names whose hashes may look the same to the table as this one.
+    pub(in crate::store) fn beginning_with(&self, hash: u64) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.table.iter_hash(hash).map(|at| self.block.record(*at))
+    }
+
     /// What is recorded under `name`. O(1).
     pub(in crate::store) fn get(&self, hash: u64, name: &[u8]) -> Option<&[u8]> {
         self.find(hash, name).map(|(_, content)| content)

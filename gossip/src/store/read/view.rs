@@ -85,6 +85,11 @@ impl<'a> View<'a> {
         Some(Self { bucket, entry, hash, key, class: class?, now, lapsed })
     }
 
+    /// Whether something under the key has expired, and is hidden.
+    pub(in crate::store) fn is_lapsed(&self) -> bool {
+        self.lapsed
+    }
+
     /// The type the key shows.
     #[must_use]
     pub fn class(&self) -> Class {

@@ -1,0 +1,89 @@
+//! What becomes of keys that have expired: found at their deadlines, told of, removed by one replica.
+//!
+//! Reads hide what has expired by themselves ([`Store::at`]). Here it is found, so that those who watch are told, keys are
+//! counted as clients see them, and memory comes back. A key whose removal is another replica's is put off: when its
+//! turn comes here, it is mostly gone.
+
+use super::Store;
+use super::memory::bucket::BUCKETS;
+use super::read::view::View;
+use crate::store::cell::hash_of;
+use crate::store::cell::lifetime::Lifetime;
+
+/// A key of which something has expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// The key.
+    pub key: Box<[u8]>,
+    /// Whether nothing of it is visible any more.
+    pub whole: bool,
+}
+
+impl Store {
+    /// The first deadline, or a time before it; `None` if there is none. O(1).
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.draft.earliest()
+    }
+
+    /// Takes note of what has expired by wall time `wall_ms`, of `max` keys at most; those who watch changes are told once
+    /// of each. `wait` says how many milliseconds after its deadline a key, by its hash, is to be removed here: those
+    /// whose time has come are returned, the others are put off. Says besides whether there are more. O(buckets + keys looked at).
+    pub fn lapse(&mut self, wall_ms: u64, max: usize, wait: impl Fn(u64) -> u64) -> (Vec<Expired>, bool) {
+        let now = self.now(wall_ms);
+        let (mut expired, mut looked) = (Vec::new(), 0);
+        let mut next = None;
+        for index in 0..BUCKETS {
+            while looked < max
+                && let Some(prefix) = self.buckets[index].keys.pop_deadline(now)
+            {
+                looked += 1;
+                self.lapse_keys(index, prefix, now, &wait, &mut expired);
+            }
+            next = next.into_iter().chain(self.buckets[index].keys.next_deadline()).min();
+        }
+        self.draft.expect_deadline(next);
+        (expired, next.is_some_and(|next| next <= now))
+    }
+
+    fn lapse_keys(
+        &mut self,
+        index: usize,
+        prefix: u32,
+        now: u64,
+        wait: &impl Fn(u64) -> u64,
+        expired: &mut Vec<Expired>,
+    ) {
+        let bucket = &self.buckets[index];
+        let mut found = Vec::new();
+        for (key, entry) in bucket.keys.beginning_with(index, prefix) {
+            match View::new(bucket, entry, (hash_of(key), key), now) {
+                Some(view) if !view.is_lapsed() => {} // the deadline was replaced
+                view => {
+                    let passed = Lifetime::of(entry).deadlines().filter(|it| *it <= now).max();
+                    found.push((Box::<[u8]>::from(key), view.is_none(), entry.has_data(), passed.unwrap_or(now)));
+                }
+            }
+        }
+        for (key, whole, has_data, passed) in found {
+            let keys = &mut self.buckets[index].keys;
+            if !(whole && has_data) || keys.note_hidden(prefix) {
+                self.changes.push(&key);
+            }
+            let due = passed.saturating_add(wait(hash_of(&key)));
+            if due <= now {
+                expired.push(Expired { key, whole });
+            } else {
+                self.buckets[index].keys.put_off(prefix, due);
+            }
+        }
+    }
+
+    /// Has the removal of a key be tried again in so many milliseconds.
+    pub fn put_off(&mut self, key: &[u8], wall_ms: u64, wait: u64) {
+        let (hash, until) = (hash_of(key), self.now(wall_ms) + wait);
+        let index = super::memory::bucket::bucket_of(hash);
+        self.buckets[index].keys.put_off(super::memory::deadlines::prefix_of(hash), until);
+        self.draft.expect_deadline(self.draft.earliest().into_iter().chain([until]).min());
+    }
+}
