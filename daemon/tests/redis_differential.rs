@@ -89,6 +89,110 @@ SET k v BOGUS
 SET k v KEEPTTL
 SET k v EX
 SET k v KEEPTTL EX 10
+SET k v EX 0
+SET k v EX -1
+SET k v PX 9223372036854775807
+SET k v EX 9223372036854775807
+SET k v EX 9223372036854775
+SET k v EX x
+SET k v EX 100
+TTL k
+SET k v KEEPTTL
+TTL k
+SET k v
+TTL k
+PTTL k
+SET k v PX 100000 NX
+SET k v XX PX 100000 GET
+TTL k
+APPEND k x
+TTL k
+SET k v EX 100 EX 200
+TTL k
+SET k v EX 100 PX 100
+SET k v EXAT 4102444800
+EXPIRETIME k
+PEXPIRETIME k
+SET k v PXAT 4102444800999
+EXPIRETIME k
+PEXPIRETIME k
+GETEX k
+GETEX k PERSIST
+TTL k
+GETEX k EX 100
+TTL k
+GETEX k KEEPTTL
+GETEX k EX
+GETEX k EX 0
+GETEX k EX 10 PERSIST
+GETEX missing EX 10
+GETEX k EXAT 1
+GETEX k
+SETEX k 100 v
+TTL k
+SETEX k 0 v
+SETEX k x v
+PSETEX k 100000 v
+PSETEX k -5 v
+TTL k
+PERSIST k
+PERSIST k
+PERSIST missing
+TTL missing
+PTTL missing
+EXPIRETIME missing
+PEXPIRETIME k
+EXPIRE missing 100
+EXPIRE k 100 GT
+EXPIRE k 100 XX
+EXPIRE k 100 LT
+TTL k
+EXPIRE k 200 NX
+EXPIRE k 200 XX
+TTL k
+EXPIRE k 100 GT
+EXPIRE k 300 GT
+EXPIRE k 400 LT
+EXPIRE k 100 LT XX
+TTL k
+EXPIRE k 100 NX XX
+EXPIRE k 100 NX GT
+EXPIRE k 100 LT GT
+EXPIRE k 100 FOO
+EXPIRE k x
+EXPIRE k 9223372036854775807
+EXPIRE k -9223372036854775808
+PEXPIRE k 9223372036854775807
+PEXPIREAT k 9223372036854775807
+PEXPIRETIME k
+EXPIREAT k 4102444800
+EXPIRETIME k
+PEXPIREAT k 4102444800123 XX
+PEXPIRETIME k
+INCR volatile
+EXPIRE volatile 100
+INCR volatile
+TTL volatile
+SADD vset a b
+EXPIRE vset 100
+SADD vset c
+SREM vset a
+TTL vset
+SREM vset b c
+TTL vset
+SADD vset a
+TTL vset
+HSET vhash f 1
+PEXPIRE vhash 100000
+HINCRBY vhash f 4
+TTL vhash
+HDEL vhash f
+EXISTS vhash
+EXPIRE vset 0
+EXISTS vset
+EXPIRE k -1
+EXISTS k
+DEL volatile
 TYPE k
 TYPE missing
 STRLEN k
@@ -539,7 +643,21 @@ fn commands() -> impl Strategy<Value = Vec<Vec<String>>> {
         Just("HMGET"),
     ];
     let owned = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect::<Vec<_>>();
-    let option = prop_oneof![Just("NX"), Just("XX"), Just("GET"), Just("KEEPTTL")];
+    let option = prop_oneof![
+        2 => Just(vec!["NX"]),
+        2 => Just(vec!["XX"]),
+        2 => Just(vec!["GET"]),
+        2 => Just(vec!["KEEPTTL"]),
+        1 => Just(vec!["EX", "100"]),
+        1 => Just(vec!["PXAT", "4102444800123"]),
+    ];
+    // Whole seconds, far from where they are rounded; hardly twice the same, since the two servers read their clocks apart.
+    let seconds = prop_oneof![
+        5 => (100..1_000_000_u32).prop_map(|seconds| seconds.to_string()),
+        1 => prop_oneof![Just("0"), Just("-7"), Just("x")].prop_map(str::to_owned),
+    ];
+    let condition = prop_oneof![4 => Just(""), 1 => Just("NX"), 1 => Just("XX"), 1 => Just("GT"), 1 => Just("LT")];
+    let lasting = prop_oneof![Just("TTL"), Just("PERSIST"), Just("GETEX")];
     let command = prop_oneof![
         3 => (keyed, key.clone()).prop_map(move |(c, k)| owned(vec![c, k])),
         3 => (valued, key.clone(), value.clone()).prop_map(move |(c, k, v)| owned(vec![c, k, v])),
@@ -550,7 +668,12 @@ fn commands() -> impl Strategy<Value = Vec<Vec<String>>> {
         1 => (key.clone(), name.clone(), name.clone()).prop_map(move |(k, n, m)| owned(vec!["SREM", k, n, m])),
         1 => (key.clone(), name.clone(), name).prop_map(move |(k, n, m)| owned(vec!["HDEL", k, n, m])),
         1 => (key.clone(), value.clone(), prop::collection::vec(option, 1..3))
-            .prop_map(move |(k, v, options)| owned([vec!["SET", k, v], options].concat())),
+            .prop_map(move |(k, v, options)| owned([vec!["SET", k, v], options.concat()].concat())),
+        2 => (key.clone(), seconds, condition).prop_map(move |(k, s, c)| {
+            owned(["EXPIRE", k, &s, c].into_iter().filter(|word| !word.is_empty()).collect())
+        }),
+        1 => (lasting, key.clone()).prop_map(move |(c, k)| owned(vec![c, k])),
+        1 => (key.clone(), value.clone()).prop_map(move |(k, v)| owned(vec!["SETEX", k, "300", v])),
         1 => (key.clone(), value.clone(), key.clone(), value).prop_map(move |(k, v, l, w)| owned(vec!["MSET", k, v, l, w])),
         1 => (key.clone(), key).prop_map(move |(k, l)| owned(vec!["MGET", k, l])),
         1 => prop_oneof![Just("DBSIZE"), Just("FLUSHALL"), Just("RESET")].prop_map(move |c| owned(vec![c])),

@@ -115,6 +115,37 @@ fn ballots_cast_replaced_withdrawn_and_discarded_keep_their_bytes_and_apply() {
 }
 
 #[test]
+fn deadlines_and_what_is_written_under_them_keep_their_bytes_and_apply() {
+    let (mut a, mut b) = stores();
+    a.seal();
+    let before = a.poll_sealed().expect("sealed");
+    b.apply(Dot::new(A, before.seq), &before.body).expect("legal");
+    b.write(WALL + 1, 0, |w| {
+        w.set_until(b"note", b"for a while", Some(WALL + 9)).expect("admitted");
+        w.expire(b"cart", Some(WALL + 5)).expect("admitted");
+        w.add_field(b"cart", b"eggs", 6).expect("admitted");
+        w.expire(b"tags", Some(WALL + 5)).expect("admitted");
+        w.expire(b"tags", None).expect("admitted");
+    });
+    // It has not seen the deadline, and writes after it.
+    a.write(WALL + 6, 0, |w| w.add_field(b"cart", b"eggs", 1)).expect("admitted");
+    a.seal();
+    b.seal();
+    let (first, concurrent) = (b.poll_sealed().expect("sealed"), a.poll_sealed().expect("sealed"));
+    assert_golden("deadlines.bin", &first.body);
+    a.apply(Dot::new(B, first.seq), &first.body).expect("legal");
+    b.apply(Dot::new(A, concurrent.seq), &concurrent.body).expect("legal");
+    a.write(WALL + 7, 0, |w| w.remove_expired(b"cart")).expect("admitted");
+    a.seal();
+    let removal = a.poll_sealed().expect("sealed");
+    assert_golden("removal.bin", &removal.body);
+    b.apply(Dot::new(A, removal.seq), &removal.body).expect("legal");
+    assert_eq!(a.fingerprint(), b.fingerprint());
+    let eggs = b.at(WALL + 8).view(b"cart").and_then(|view| view.get(b"eggs").map(|it| it.into_owned()));
+    assert_eq!(eggs.as_deref(), Some(&b"1"[..]));
+}
+
+#[test]
 fn a_transfer_of_all_buckets_keeps_its_meaning() {
     // The order of keys within a bucket is that of a hash table, so the golden bytes are read, not compared.
     let (mut a, mut b) = stores();

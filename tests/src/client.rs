@@ -71,6 +71,24 @@ pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
             removed(writer.remove(key, Class::Hash, field), had)
         }
         Action::Delete => removed(writer.delete(key), before != Shown::Nothing),
+        Action::SetFor(value, millis) => {
+            let deadline = writer.moment().now() + millis;
+            writer.set_until(key, value, Some(deadline)).expect("within the limits");
+            Reply::Done
+        }
+        Action::EndIn(millis) => {
+            let deadline = writer.moment().now() + millis;
+            removed(writer.expire(key, Some(deadline)), before != Shown::Nothing)
+        }
+        Action::Persist => {
+            let had = writer.moment().view(key).is_some_and(|view| view.deadline().is_some());
+            removed(writer.expire(key, None), had)
+        }
+        Action::RemoveExpired => match writer.remove_expired(key).expect("clocks are right") {
+            true => Reply::Done,
+            false => Reply::Idle,
+        },
+        Action::Ends(_) => unreachable!("no client says this"),
         Action::Cast(ballot) => {
             writer.cast(key, Class::Vote, ballot).expect("within the limits");
             Reply::Done

@@ -60,6 +60,7 @@ figures! {
     COMMANDS = "total_commands_processed", Count, "Commands executed.", |it| some(it.counts().commands);
     ERRORS = "total_error_replies", Count, "Commands refused.", |it| some(it.counts().errors);
     HITS = "keyspace_hits", Count, "Keys read that were there.", |it| some(it.counts().hits);
+    EXPIRED = "expired_keys", Count, "Keys that expired while this daemon ran.", |it| some(it.status().counters.keys_expired);
     MISSES = "keyspace_misses", Count, "Keys read that were not.", |it| some(it.counts().misses);
 
     // Memory: what the kernel counts, as the daemon keeps no account of single allocations; of the data, what the store does.
@@ -140,6 +141,7 @@ figures! {
         |it| some(it.replica.position());
     SEQ = "seq", Count, "The last event that was sealed.", |it| some(it.status().seq);
     KEYS = "keys", Count, "Live keys.", |it| some(it.replica.store().len());
+    KEYS_THAT_END = "keys_that_end", Count, "Keys with a deadline.", |it| some(it.replica.store().volatile());
     FINGERPRINT = "fingerprint", Text, "A hash over everything replicated: replicas that agree have the same.",
         |it| some(format!("{:032x}", it.status().fingerprint.get()));
     CLASHES = "type_clashes", Count, "Keys that were made with different types on different nodes.",

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::CliResult;
 use super::json_lines::{self, Data, Item};
@@ -64,13 +64,14 @@ impl Export {
 
 fn of_directory(directory: &Path, writer: &mut Export) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let contents = storage::read(directory, Limits::default(), &Progress::default())?;
-    let moment = contents.store.at(0);
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let moment = contents.store.at(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
     writer.begin(contents.cluster.as_deref(), contents.store.len() as u64)?;
     let (mut cursor, mut result) = (0, Ok(()));
     loop {
         cursor = moment.scan(cursor, BATCH, |key, view| {
             if let (Ok(()), Some(value)) = (&result, data_of(&view)) {
-                result = writer.item(&Item { key: key.to_vec(), value });
+                result = writer.item(&Item { key: key.to_vec(), value, until: view.deadline() });
             }
         });
         std::mem::replace(&mut result, Ok(()))?;
@@ -87,6 +88,7 @@ fn data_of(view: &View<'_>) -> Option<Data> {
         Class::Set => Some(Data::Set(view.iter().map(|(name, _)| name.to_vec()).collect())),
         Class::Hash => Some(Data::Hash(view.iter().map(|(name, value)| (name.to_vec(), value.into_owned())).collect())),
         Class::Vote | Class::Presence => None,
+        Class::Sorted | Class::List | Class::Stream | Class::Deadline | Class::Until => None,
     }
 }
 
@@ -136,7 +138,11 @@ fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error
                 }
             };
             if !matches!(&value, Data::Set(it) if it.is_empty()) && !matches!(&value, Data::Hash(it) if it.is_empty()) {
-                writer.item(&Item { key, value })?;
+                let until = match client.call(&[b"PEXPIRETIME", &key])? {
+                    Reply::Integer(until) => u64::try_from(until).ok(),
+                    _ => None,
+                };
+                writer.item(&Item { key, value, until })?;
             }
         }
         cursor = next.bytes()?;

@@ -57,6 +57,13 @@ pub(super) fn import(locate: Locate) -> CliResult {
 
 /// Prepares the commands for one key; says how many.
 fn write(client: &mut RespClient, item: &Item) -> usize {
+    let commands = write_value(client, item);
+    let Some(until) = item.until else { return commands };
+    client.prepare(&[b"PEXPIREAT", &item.key, until.to_string().as_bytes()]);
+    commands + 1
+}
+
+fn write_value(client: &mut RespClient, item: &Item) -> usize {
     match &item.value {
         Data::Text(text) => {
             client.prepare(&[b"SET", &item.key, text]);

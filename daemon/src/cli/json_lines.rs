@@ -14,6 +14,8 @@ pub(super) const VERSION: u64 = 1;
 pub(super) struct Item {
     pub(super) key: Vec<u8>,
     pub(super) value: Data,
+    /// When it ends, in milliseconds since 1970.
+    pub(super) until: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,9 @@ pub(super) fn write(item: &Item) -> String {
         }
     };
     line.insert(name.to_owned(), value);
+    if let Some(until) = item.until {
+        line.insert("until".to_owned(), until.into());
+    }
     format!("{}\n", Value::Object(line))
 }
 
@@ -63,6 +68,10 @@ pub(super) fn read(line: &str) -> Result<Line, String> {
     }
     let object = value.as_object().ok_or("no object")?;
     let key = from_json(object.get("key").ok_or("no key")?)?;
+    let until = match object.get("until") {
+        None => None,
+        Some(until) => Some(until.as_u64().ok_or("no time")?),
+    };
     let list = |value: &Value| value.as_array().cloned().ok_or("no list");
     let value = if let Some(text) = object.get("text") {
         Data::Text(from_json(text)?)
@@ -75,10 +84,11 @@ pub(super) fn read(line: &str) -> Result<Line, String> {
         };
         Data::Hash(list(fields)?.iter().map(field).collect::<Result<_, _>>()?)
     } else {
-        let names: Vec<&str> = object.keys().map(String::as_str).filter(|name| *name != "key").collect();
+        let names: Vec<&str> =
+            object.keys().map(String::as_str).filter(|name| !["key", "until"].contains(name)).collect();
         return Err(format!("a type this version does not know: {}", names.join(", ")));
     };
-    Ok(Line::Item(Item { key, value }))
+    Ok(Line::Item(Item { key, value, until }))
 }
 
 fn to_json(bytes: &[u8]) -> Value {
@@ -104,9 +114,13 @@ mod tests {
     #[test]
     fn every_line_is_read_as_it_was_written() {
         let items = [
-            Item { key: b"plain".to_vec(), value: Data::Text(b"a \"quoted\" line\n".to_vec()) },
-            Item { key: vec![0xFF, 0], value: Data::Set(vec![b"m".to_vec(), vec![0xC0]]) },
-            Item { key: b"h".to_vec(), value: Data::Hash(vec![(b"f".to_vec(), vec![]), (vec![0x80], b"v".to_vec())]) },
+            Item { key: b"plain".to_vec(), value: Data::Text(b"a \"quoted\" line\n".to_vec()), until: None },
+            Item { key: vec![0xFF, 0], value: Data::Set(vec![b"m".to_vec(), vec![0xC0]]), until: Some(1 << 42) },
+            Item {
+                key: b"h".to_vec(),
+                value: Data::Hash(vec![(b"f".to_vec(), vec![]), (vec![0x80], b"v".to_vec())]),
+                until: None,
+            },
         ];
         for item in items {
             let line = write(&item);
@@ -119,7 +133,15 @@ mod tests {
 
     #[test]
     fn a_line_that_is_none_is_told() {
-        for line in ["", "[]", "{}", r#"{"key":"a"}"#, r#"{"key":"a","zset":[]}"#, r#"{"key":{"hex":"0"},"text":""}"#] {
+        for line in [
+            "",
+            "[]",
+            "{}",
+            r#"{"key":"a"}"#,
+            r#"{"key":"a","zset":[]}"#,
+            r#"{"key":"a","text":"","until":"now"}"#,
+            r#"{"key":{"hex":"0"},"text":""}"#,
+        ] {
             assert!(read(line).is_err(), "{line}");
         }
         assert!(read(r#"{"key":"a","zset":[]}"#).unwrap_err().contains("zset"));

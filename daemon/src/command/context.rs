@@ -149,8 +149,8 @@ impl<'a> Context<'a> {
     }
 
     /// How many keys there are.
-    pub(super) fn keys(&self) -> usize {
-        self.replica.store().len()
+    pub(super) fn keys(&mut self) -> usize {
+        self.replica.count_keys(self.now)
     }
 
     /// What a key takes of the memory.
@@ -203,6 +203,11 @@ impl<'a> Context<'a> {
             None => Some(0),
             Some(written) => (written.replica == self.replica.id()).then_some(written.seq),
         }
+    }
+
+    /// The time for deadlines, in milliseconds since 1970.
+    pub(super) fn time(&self) -> u64 {
+        self.replica.store().at(self.now.wall).now()
     }
 
     /// The time at which these commands came.

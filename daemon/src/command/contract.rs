@@ -111,6 +111,12 @@ impl Command {
         self
     }
 
+    /// When it came, if that is not when its kin came.
+    pub(super) const fn since(mut self, since: &'static str) -> Self {
+        self.since = since;
+        self
+    }
+
     /// Where its keys are.
     pub(super) const fn at(mut self, keys: &'static [KeySpec]) -> Self {
         self.keys = keys;

@@ -14,7 +14,8 @@
 //!
 //! A test compares replies with a running Redis byte for byte. On purpose different are:
 //!
-//! - There is one database. Keys do not expire yet: `EX`, `PX`, `EXAT` and `PXAT` are refused, not ignored.
+//! - There is one database.
+//! - Deadlines are of the hybrid clock, which is never behind the wall clock, and ahead of it if that of another replica is.
 //! - Names and values are bounded by what the cluster agreed on; a command that writes more is refused as a whole.
 //! - Until the replica has caught up with its cluster, commands on data are refused as Redis refuses them while it loads;
 //!   `PING` is answered all the same.
@@ -31,6 +32,7 @@ mod arguments;
 mod collection;
 mod context;
 mod contract;
+mod deadline;
 mod error;
 mod flags;
 mod glob;

@@ -206,6 +206,8 @@ counters! {
     identities_taken,
     /// Times the wall clock jumped.
     clock_steps,
+    /// Keys that have expired, whoever removes them.
+    keys_expired,
     /// Expired keys removed here, wholly or in part.
     keys_removed,
     /// Baselines of resets dropped because nothing needs them any more.

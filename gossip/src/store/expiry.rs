@@ -10,13 +10,13 @@ use super::read::view::View;
 use crate::store::cell::hash_of;
 use crate::store::cell::lifetime::Lifetime;
 
-/// A key of which something has expired.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expired {
-    /// The key.
-    pub key: Box<[u8]>,
-    /// Whether nothing of it is visible any more.
-    pub whole: bool,
+/// What was found to have expired.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lapsed {
+    /// Keys to be removed here, wholly or in part.
+    pub removals: Vec<Box<[u8]>>,
+    /// How many keys there are less for clients.
+    pub keys: usize,
 }
 
 impl Store {
@@ -28,32 +28,29 @@ impl Store {
 
     /// Takes note of what has expired by wall time `wall_ms`, of `max` keys at most; those who watch changes are told once
     /// of each. `wait` says how many milliseconds after its deadline a key, by its hash, is to be removed here: those
-    /// whose time has come are returned, the others are put off. Says besides whether there are more. O(buckets + keys looked at).
-    pub fn lapse(&mut self, wall_ms: u64, max: usize, wait: impl Fn(u64) -> u64) -> (Vec<Expired>, bool) {
+    /// whose time has come are returned, the others are put off. O(buckets + keys looked at).
+    pub fn lapse(&mut self, wall_ms: u64, max: usize, wait: impl Fn(u64) -> u64) -> Lapsed {
         let now = self.now(wall_ms);
-        let (mut expired, mut looked) = (Vec::new(), 0);
+        let (mut lapsed, mut looked) = (Lapsed::default(), 0);
         let mut next = None;
         for index in 0..BUCKETS {
+            for prefix in self.buckets[index].keys.look_back(now) {
+                let keys = self.buckets[index].keys.beginning_with(index, prefix);
+                keys.for_each(|(key, _)| self.changes.push(key));
+            }
             while looked < max
                 && let Some(prefix) = self.buckets[index].keys.pop_deadline(now)
             {
                 looked += 1;
-                self.lapse_keys(index, prefix, now, &wait, &mut expired);
+                self.lapse_keys(index, prefix, now, &wait, &mut lapsed);
             }
             next = next.into_iter().chain(self.buckets[index].keys.next_deadline()).min();
         }
         self.draft.expect_deadline(next);
-        (expired, next.is_some_and(|next| next <= now))
+        lapsed
     }
 
-    fn lapse_keys(
-        &mut self,
-        index: usize,
-        prefix: u32,
-        now: u64,
-        wait: &impl Fn(u64) -> u64,
-        expired: &mut Vec<Expired>,
-    ) {
+    fn lapse_keys(&mut self, index: usize, prefix: u32, now: u64, wait: &impl Fn(u64) -> u64, lapsed: &mut Lapsed) {
         let bucket = &self.buckets[index];
         let mut found = Vec::new();
         for (key, entry) in bucket.keys.beginning_with(index, prefix) {
@@ -67,12 +64,14 @@ impl Store {
         }
         for (key, whole, has_data, passed) in found {
             let keys = &mut self.buckets[index].keys;
-            if !(whole && has_data) || keys.note_hidden(prefix) {
+            let is_new = keys.note_hidden(prefix, whole && has_data);
+            lapsed.keys += usize::from(is_new && whole && has_data);
+            if is_new {
                 self.changes.push(&key);
             }
             let due = passed.saturating_add(wait(hash_of(&key)));
             if due <= now {
-                expired.push(Expired { key, whole });
+                lapsed.removals.push(key);
             } else {
                 self.buckets[index].keys.put_off(prefix, due);
             }

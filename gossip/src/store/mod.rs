@@ -39,7 +39,7 @@ pub(crate) use cell::hash_of;
 pub use event::EventError;
 pub use event::apply::{Applied, Missing};
 pub use event::writer::{WriteError, Writer};
-pub use expiry::Expired;
+pub use expiry::Lapsed;
 pub use identity::Renamed;
 pub use kind::Class;
 pub use memory::bucket::BUCKETS;
@@ -128,6 +128,12 @@ impl Store {
     #[must_use]
     pub fn len(&self) -> usize {
         self.buckets.iter().map(|bucket| bucket.keys.shown()).sum()
+    }
+
+    /// How many keys have a deadline, those included of which nothing but that is left. O(buckets).
+    #[must_use]
+    pub fn volatile(&self) -> usize {
+        self.buckets.iter().map(|bucket| bucket.keys.volatile()).sum()
     }
 
     /// Whether there is no key.

@@ -106,11 +106,13 @@ impl Replica {
         (self.id(), self.store.version_vector().clone(), self.store.position())
     }
 
-    /// The watcher reads again what it is told has changed.
-    pub(super) fn hear_changes(&mut self) {
+    /// The watcher reads again what it is told has changed, by writes or by time.
+    pub(super) fn hear_changes(&mut self, wall: u64) {
+        let lapsed = self.store.lapse(wall, usize::MAX, |_| u64::MAX);
+        assert!(lapsed.removals.is_empty(), "their turn is never");
         while let Some(change) = self.store.poll_change() {
             let cahoots_gossip::store::Change::Key(key) = change else { unreachable!("so little cannot be too much") };
-            let shown = crate::oracle::Shown::read(self.store.at(0), &key);
+            let shown = crate::oracle::Shown::read(self.store.at(wall), &key);
             self.mirror.insert(key.into_vec(), shown);
         }
     }

@@ -34,7 +34,9 @@ pub fn draw(seed: u64) -> Mix {
     let mut random = Random::new(seed);
     let replicas = *random.pick(&[2, 3, 3, 4, 5]);
     let length = *random.pick(&[15, 30, 60, 120]);
-    let mut workload = Workload::draw(&mut random.fork(1));
+    let is_volatile = random.percent(40.0);
+    let draw = if is_volatile { Workload::draw_volatile } else { Workload::draw };
+    let mut workload = draw(&mut random.fork(1));
     let window_bytes_max = *random.pick(&[40, 300, 1_000, 1_000]);
     let (crashes, skews, clears) = (random.percent(40.0), random.percent(30.0), random.percent(20.0));
     let doubts = random.percent(30.0);

@@ -49,8 +49,8 @@ pub struct World {
     pub(super) replicas: Vec<Replica>,
     pub(super) history: History,
     pub(super) under_way: Vec<Message>,
-    wall: u64,
-    skew: Vec<u64>,
+    pub(super) wall: u64,
+    pub(super) skew: Vec<u64>,
     ids: u64,
     window_bytes_max: usize,
     pub(super) states: BTreeMap<Vec<(ReplicaId, u64)>, State>,
@@ -104,7 +104,7 @@ impl World {
     /// What a client of this replica sees.
     #[must_use]
     pub fn shown(&self, replica: usize, key: &str) -> Shown {
-        Shown::read(self.replicas[replica].store.at(0), key.as_bytes())
+        Shown::read(self.replicas[replica].store.at(self.wall + self.skew[replica]), key.as_bytes())
     }
 
     /// How many baselines a replica keeps.
@@ -178,24 +178,29 @@ impl World {
         let replica = &mut self.replicas[at];
         let before = replica.store.position();
         let bytes = group.iter().map(|Request(key, action)| key.len() + action.bytes()).sum();
-        let answers: Vec<(Reply, u64)> = replica.store.write(wall, bytes, |writer| {
-            group.iter().map(|Request(key, action)| (perform(writer, key, action), writer.clock().get())).collect()
+        let answers: Vec<(Reply, u64, u64)> = replica.store.write(wall, bytes, |writer| {
+            let mut ask = |Request(key, action): &Request| {
+                let now = writer.moment().now();
+                (perform(writer, key, action), writer.clock().get(), now)
+            };
+            group.iter().map(&mut ask).collect()
         });
         let dot = Dot::new(replica.id(), replica.store.position());
         replica.collect_sealed();
-        let published = answers.iter().any(|(reply, _)| *reply == Reply::Done);
+        let published = answers.iter().any(|(reply, ..)| *reply == Reply::Done);
         assert!(published || dot.seq == before, "{group:?} did nothing and became {dot:?}");
-        for ((Request(key, action), (reply, stamp)), knew) in group.iter().zip(&answers).zip(knew) {
+        for ((Request(key, action), (reply, stamp, now)), knew) in group.iter().zip(&answers).zip(knew) {
             if *reply == Reply::Done {
-                self.history.record(key, dot, action.clone(), *stamp, knew).unwrap_or_else(|why| panic!("{why}"));
+                self.history.record(key, dot, action.clone(), *stamp, knew, *now).unwrap_or_else(|why| panic!("{why}"));
             }
         }
-        answers.into_iter().map(|(reply, _)| reply).collect()
+        answers.into_iter().map(|(reply, ..)| reply).collect()
     }
 
     fn clear(&mut self, at: usize) {
         let keys: Vec<Vec<u8>> = self.history.keys().map(<[u8]>::to_vec).collect();
-        let there = keys.into_iter().filter(|key| self.replicas[at].store.at(0).view(key).is_some());
+        let there =
+            keys.into_iter().filter(|key| self.replicas[at].store.at(self.wall + self.skew[at]).view(key).is_some());
         let there: Vec<(Vec<u8>, Knowledge)> = there.map(|key| (key.clone(), self.knowledge(at, &key))).collect();
         let wall = self.wall + self.skew[at];
         let replica = &mut self.replicas[at];
@@ -204,7 +209,7 @@ impl World {
         let (dot, stamp) = (Dot::new(replica.id(), replica.store.position()), replica.store.clock().get());
         replica.collect_sealed();
         for (key, knew) in there {
-            let recorded = self.history.record(&key, dot, crate::oracle::Action::Delete, stamp, knew);
+            let recorded = self.history.record(&key, dot, crate::oracle::Action::Delete, stamp, knew, 0);
             recorded.expect("a removal has no stamp to be wrong");
         }
     }

@@ -27,6 +27,16 @@ pub enum Action {
     RemoveField(Name),
     /// DEL: like SET it supersedes everything observed of the key.
     Delete,
+    /// SET EX: as SET, and the key ends in so many milliseconds.
+    SetFor(Name, u64),
+    /// EXPIRE: the key ends in so many milliseconds.
+    EndIn(u64),
+    /// PERSIST: the key never ends.
+    Persist,
+    /// What EXPIRE, PERSIST and SET EX leave: the time in milliseconds since 1970 at which the key ends, or never.
+    Ends(Option<u64>),
+    /// What has expired is removed.
+    RemoveExpired,
     /// The replica's own ballot.
     Cast(Name),
     /// The same, taken back.
@@ -48,6 +58,8 @@ pub enum Path {
     Field(Name),
     /// The increments of a field.
     FieldCount(Name),
+    /// When the key ends.
+    Deadline,
     /// A ballot: one for each replica, which others' ballots do not touch.
     Ballot,
 }
@@ -56,7 +68,7 @@ impl Path {
     /// The member or field, if it is one.
     pub(super) fn name(&self) -> Option<&Name> {
         match self {
-            Self::Text | Self::Count | Self::Ballot => None,
+            Self::Text | Self::Count | Self::Ballot | Self::Deadline => None,
             Self::Member(name) | Self::Field(name) | Self::FieldCount(name) => Some(name),
         }
     }
@@ -69,6 +81,7 @@ impl Path {
             Self::Member(_) => Class::Set,
             Self::Field(_) | Self::FieldCount(_) => Class::Hash,
             Self::Ballot => Class::Vote,
+            Self::Deadline => Class::Deadline,
         }
     }
 }
@@ -84,6 +97,8 @@ impl Action {
             Self::SetField(field, _) => Some(Path::Field(field.clone())),
             Self::AddField(field, _) => Some(Path::FieldCount(field.clone())),
             Self::Cast(_) => Some(Path::Ballot),
+            Self::Ends(_) => Some(Path::Deadline),
+            Self::SetFor(..) | Self::EndIn(_) | Self::Persist | Self::RemoveExpired => None,
             Self::RemoveMember(_) | Self::RemoveField(_) | Self::Delete | Self::Withdraw | Self::Discard(_) => None,
         }
     }
@@ -95,6 +110,8 @@ impl Action {
             Self::Cast(_) | Self::Withdraw => by == writer && *path == Path::Ballot,
             Self::Discard(owner) => writer == *owner && *path == Path::Ballot,
             Self::Set(_) | Self::Delete => true,
+            Self::Ends(_) => *path == Path::Deadline,
+            Self::SetFor(..) | Self::EndIn(_) | Self::Persist | Self::RemoveExpired => false,
             Self::Add(_) | Self::AddField(..) => false,
             Self::AddMember(name) | Self::RemoveMember(name) => matches!(path, Path::Member(other) if other == name),
             Self::SetField(name, _) | Self::RemoveField(name) => {
@@ -107,7 +124,8 @@ impl Action {
     #[must_use]
     pub fn needs(&self) -> Option<Class> {
         match self {
-            Self::Set(_) | Self::Delete => None,
+            Self::Set(_) | Self::SetFor(..) | Self::Delete => None,
+            Self::EndIn(_) | Self::Persist | Self::Ends(_) | Self::RemoveExpired => None,
             Self::Add(_) => Some(Class::Text),
             Self::AddMember(_) | Self::RemoveMember(_) => Some(Class::Set),
             Self::SetField(..) | Self::AddField(..) | Self::RemoveField(_) => Some(Class::Hash),
@@ -119,11 +137,12 @@ impl Action {
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Set(value) | Self::Cast(value) => value.len(),
+            Self::Set(value) | Self::SetFor(value, _) | Self::Cast(value) => value.len(),
             Self::SetField(field, value) => field.len() + value.len(),
             Self::AddMember(name) | Self::RemoveMember(name) | Self::RemoveField(name) => name.len(),
             Self::AddField(field, _) => field.len() + 20,
             Self::Add(_) => 20,
+            Self::EndIn(_) | Self::Persist | Self::Ends(_) | Self::RemoveExpired => 0,
             Self::Delete | Self::Withdraw | Self::Discard(_) => 0,
         }
     }
@@ -146,6 +165,11 @@ impl fmt::Debug for Action {
             Self::AddField(field, delta) => write!(f, "HINCRBY {} {delta}", brief(field)),
             Self::RemoveField(field) => write!(f, "HDEL {}", brief(field)),
             Self::Delete => write!(f, "DEL"),
+            Self::SetFor(value, millis) => write!(f, "SET {} PX {millis}", brief(value)),
+            Self::EndIn(millis) => write!(f, "PEXPIRE {millis}"),
+            Self::Persist => write!(f, "PERSIST"),
+            Self::Ends(deadline) => write!(f, "ends {deadline:?}"),
+            Self::RemoveExpired => write!(f, "remove what has expired"),
             Self::Cast(ballot) => write!(f, "cast {}", brief(ballot)),
             Self::Withdraw => write!(f, "withdraw"),
             Self::Discard(owner) => write!(f, "discard {owner}"),

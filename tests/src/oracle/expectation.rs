@@ -7,6 +7,7 @@ use cahoots_gossip::store::Class;
 
 use super::action::{Name, brief};
 use super::history::{Knowledge, Operation};
+use super::lifetime::Lifetimes;
 use super::{Action, Path, Shown};
 
 /// Why a replica may not show what it shows.
@@ -31,12 +32,15 @@ impl fmt::Debug for Complaint {
     }
 }
 
-pub(super) fn judge(key: &[u8], operations: &[Operation], applied: &Knowledge, shown: &Shown) -> Result<(), Complaint> {
-    let live: Vec<&Operation> = operations
-        .iter()
-        .filter(|operation| operation.path.is_some() && applied.has(operation.dot))
-        .filter(|operation| !operation.superseded_by.iter().any(|&by| applied.has(operations[by].dot)))
-        .collect();
+pub(super) fn judge(
+    key: &[u8],
+    operations: &[Operation],
+    applied: &Knowledge,
+    now: u64,
+    shown: &Shown,
+) -> Result<(), Complaint> {
+    let lifetimes = Lifetimes::of(operations, |number| applied.has(operations[number].dot));
+    let live: Vec<&Operation> = lifetimes.data(now, false).collect();
     let expected = expect(&live);
     if *shown == expected {
         return Ok(());

@@ -7,6 +7,7 @@ use cahoots_crdt::{Dot, ReplicaId};
 
 use super::action::{Action, Name};
 use super::expectation::{self, Complaint};
+use super::lifetime::{Lifetimes, Ruling};
 use super::{Path, Shown, bucket_of};
 
 /// How far each replica's operations *in one bucket* have been applied somewhere.
@@ -35,6 +36,10 @@ pub struct Operation {
     knew: Knowledge,
     /// Later operations on the key that observed and superseded this one.
     pub(super) superseded_by: Vec<usize>,
+    /// Later operations that observed this one and left nothing under the key, whatever it was.
+    pub(super) killed_by: Vec<usize>,
+    /// The deadline in force when it wrote data.
+    pub(super) until: Option<Ruling>,
 }
 
 impl Operation {
@@ -42,6 +47,11 @@ impl Operation {
     #[must_use]
     pub fn is_increment(&self) -> bool {
         matches!(self.path, Some(Path::Count | Path::FieldCount(_)))
+    }
+
+    /// Whether it leaves data, not a deadline.
+    pub(super) fn is_data(&self) -> bool {
+        self.path.as_ref().is_some_and(|path| *path != Path::Deadline)
     }
 
     /// What decides between live operations: the higher clock, then the higher replica id.
@@ -63,6 +73,51 @@ type Events = BTreeMap<ReplicaId, Vec<u64>>;
 struct KeyHistory {
     operations: Vec<Operation>,
     events: Events,
+}
+
+/// What an operation removes because of what it finds, before it does what it is for.
+#[derive(Default)]
+struct Removed {
+    operations: Vec<usize>,
+    /// Nothing is left under the key, deadlines neither.
+    all: bool,
+}
+
+impl KeyHistory {
+    fn observes(&self, dot: Dot, knew: &Knowledge, number: usize) -> bool {
+        let earlier = self.operations[number].dot;
+        earlier.replica == dot.replica || knew.has(earlier)
+    }
+
+    /// What the operation removes of what has expired, or with the last of the data; and, if it writes data, which
+    /// deadline is in force for it.
+    fn removed_before(&self, action: &Action, dot: Dot, knew: &Knowledge, now: u64) -> (Removed, Option<Ruling>) {
+        let observed = |number| self.observes(dot, knew, number);
+        let lifetimes = Lifetimes::of(&self.operations, observed);
+        let numbers = |found: &[&Operation]| {
+            let is_found = |number: &usize| found.iter().any(|it| std::ptr::eq(*it, &self.operations[*number]));
+            (0..self.operations.len()).filter(is_found).collect::<Vec<_>>()
+        };
+        let visible: Vec<&Operation> = lifetimes.data(now, false).collect();
+        let replaces = |it: &&&Operation| {
+            it.path.as_ref().is_some_and(|path| action.supersedes(dot.replica, path, it.dot.replica))
+        };
+        let is_last = matches!(action, Action::RemoveMember(_) | Action::RemoveField(_))
+            && visible.iter().filter(replaces).count() == visible.len();
+        let all = visible.is_empty() || is_last || matches!(action, Action::Set(_) | Action::Delete);
+        let until = match action {
+            Action::Add(_) | Action::AddField(..) | Action::AddMember(_) | Action::SetField(..) | Action::Cast(_) => {
+                lifetimes.in_force(now)
+            }
+            _ => None,
+        };
+        if all {
+            let operations = (0..self.operations.len()).filter(|number| observed(*number)).collect();
+            return (Removed { operations, all }, until);
+        }
+        let hidden: Vec<&Operation> = lifetimes.data(now, true).collect();
+        (Removed { operations: numbers(&hidden), all }, until)
+    }
 }
 
 fn note(events: &mut Events, dot: Dot) {
@@ -155,7 +210,8 @@ impl History {
         Knowledge(known)
     }
 
-    /// Records an operation that succeeded. `knew` is what its writer had applied of the key before it ran.
+    /// Records an operation that succeeded at time `now` of its writer. `knew` is what its writer had applied of the key
+    /// before it ran.
     ///
     /// # Errors
     /// If the operation leaves something under a stamp that does not come after all its writer had observed.
@@ -169,16 +225,49 @@ impl History {
         action: Action,
         stamp: u64,
         knew: Knowledge,
+        now: u64,
+    ) -> Result<(), Complaint> {
+        let parts: &[Action] = match action {
+            Action::SetFor(value, millis) => &[Action::Set(value), Action::Ends(Some(now + millis))],
+            Action::EndIn(0) => &[Action::Delete],
+            Action::EndIn(millis) => &[Action::Ends(Some(now + millis))],
+            Action::Persist => &[Action::Ends(None)],
+            other => &[other],
+        };
+        parts.iter().try_for_each(|action| self.record_part(key, dot, action.clone(), stamp, knew.clone(), now))
+    }
+
+    fn record_part(
+        &mut self,
+        key: &[u8],
+        dot: Dot,
+        action: Action,
+        stamp: u64,
+        knew: Knowledge,
+        now: u64,
     ) -> Result<(), Complaint> {
         let history = self.keys.entry(key.to_vec()).or_default();
         let number = history.operations.len();
         let path = action.leaves();
+        let (removed, until) = history.removed_before(&action, dot, &knew, now);
+        for earlier in 0..number {
+            let is_observed = history.observes(dot, &knew, earlier);
+            let operation = &mut history.operations[earlier];
+            if is_observed && removed.all {
+                operation.killed_by.push(number);
+            }
+            if removed.operations.contains(&earlier) {
+                operation.superseded_by.push(number);
+            }
+        }
         for earlier in &mut history.operations {
             let observed = earlier.dot.replica == dot.replica || knew.has(earlier.dot);
             if !observed {
                 continue;
             }
-            if path.is_some() && earlier.path.is_some() && earlier.stamp >= stamp {
+            // The deadline of a SET is written with it, at one clock.
+            let is_one = path == Some(Path::Deadline) && earlier.dot == dot && earlier.stamp == stamp;
+            if path.is_some() && earlier.path.is_some() && earlier.stamp >= stamp && !is_one {
                 return Err(Complaint::new(format!(
                     "{action:?} of {dot:?} is stamped {stamp}, the observed {earlier:?} {}",
                     earlier.stamp
@@ -191,7 +280,16 @@ impl History {
         }
         note(&mut history.events, dot);
         note(self.buckets.entry(bucket_of(key)).or_default(), dot);
-        history.operations.push(Operation { dot, action, stamp, path, knew, superseded_by: Vec::new() });
+        history.operations.push(Operation {
+            dot,
+            action,
+            stamp,
+            path,
+            knew,
+            superseded_by: Vec::new(),
+            killed_by: Vec::new(),
+            until,
+        });
         self.operations += 1;
         Ok(())
     }
@@ -238,13 +336,20 @@ impl History {
         Ok(())
     }
 
-    /// Whether a replica that has applied this much of `key` may show `shown`.
+    /// Whether a replica that has applied this much of `key` may show `shown` at time `now`.
     ///
     /// # Errors
     /// Says what was expected and which operations are live.
-    pub fn judge(&self, key: &[u8], applied: &Knowledge, shown: &Shown) -> Result<(), Complaint> {
+    pub fn judge(&self, key: &[u8], applied: &Knowledge, now: u64, shown: &Shown) -> Result<(), Complaint> {
         let operations = self.keys.get(key).map_or(&[][..], |history| &history.operations);
-        expectation::judge(key, operations, applied, shown)
+        expectation::judge(key, operations, applied, now, shown)
+    }
+
+    /// Whether any key was ever given a deadline.
+    #[must_use]
+    pub fn has_deadlines(&self) -> bool {
+        let mut operations = self.keys.values().flat_map(|history| &history.operations);
+        operations.any(|operation| operation.path == Some(Path::Deadline))
     }
 
     /// How many baselines a replica that has applied everything `applied` covers can need at most, once everybody has

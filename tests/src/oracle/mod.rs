@@ -5,7 +5,9 @@
 //! which of them a given replica has applied. From these three it derives the one value a key may show there:
 //!
 //! - an assignment, a member or an increment is **live** unless an applied operation that observed it superseded it;
-//! - a key shows the class of the live operation with the highest clock, and of that class everything live.
+//! - what is live is **hidden** once the deadline that rules it has passed;
+//! - a key shows the class of the live operation with the highest clock, and of that class everything live, as far as it
+//!   is not hidden.
 //!
 //! The stamp of each operation (the writer's hybrid logical clock when it ran) is taken from the engine, and is
 //! itself judged: above every stamp its writer had observed, and not behind the writer's wall clock.
@@ -14,6 +16,7 @@ mod action;
 mod bucket;
 mod expectation;
 mod history;
+mod lifetime;
 mod shown;
 
 pub use action::{Action, Name, Path};

@@ -51,7 +51,8 @@ impl World {
         let applied = self.knowledge(host, key);
         let shown = Shown::read(self.process(host).engine.store().at(0), key);
         self.tally.judged += 1;
-        let verdict = self.history.judge_order(key, &applied).and_then(|()| self.history.judge(key, &applied, &shown));
+        let verdict =
+            self.history.judge_order(key, &applied).and_then(|()| self.history.judge(key, &applied, 0, &shown));
         if let Err(complaint) = verdict {
             panic!("host {host} ({}) at {} us: {complaint}", self.process(host).engine.id(), self.now);
         }

@@ -10,6 +10,8 @@ pub struct Workload {
     keys: Vec<String>,
     names: u64,
     weights: [u64; 10],
+    /// Of 100 operations on keys, how many are about when they end.
+    ending: f64,
     /// Of 100 values, how many are long.
     long: f64,
     longest: u64,
@@ -44,12 +46,27 @@ impl Workload {
             keys,
             names: *random.pick(&[1, 2, 5]),
             weights,
+            ending: 0.0,
             long: *random.pick(&[0.0, 0.0, 1.0, 10.0]),
             longest: *random.pick(&[1_100, 3_000, 20_000, 100_000]),
             grouped: *random.pick(&[0.0, 10.0, 40.0]),
             clears: *random.pick(&[0.0, 0.0, 20.0, 100.0]),
             values: 0,
         }
+    }
+
+    /// As [`Workload::draw`], of keys that end within milliseconds.
+    #[must_use]
+    pub fn draw_volatile(random: &mut Random) -> Self {
+        let ending = *random.pick(&[10.0, 30.0, 60.0]);
+        let drawn = Self::draw(random);
+        let mut keys = drawn.keys;
+        keys.retain(|key| !key.starts_with(['b', 'x']));
+        keys.truncate(4);
+        if keys.is_empty() {
+            keys.push(random.pick(&["t0", "s0", "h0"]).to_string());
+        }
+        Self { ending, keys, ..drawn }
     }
 
     /// The next group of operations a client runs.
@@ -61,8 +78,21 @@ impl Workload {
     fn request(&mut self, random: &mut Random) -> Request {
         let key = random.pick(&self.keys).clone();
         let class = key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h', 'b']));
-        let action = self.action(class, random);
+        let action = match random.percent(self.ending) {
+            true => self.ending_action(class, random),
+            false => self.action(class, random),
+        };
         Request(key.into_bytes(), action)
+    }
+
+    fn ending_action(&mut self, class: char, random: &mut Random) -> Action {
+        let millis = *random.pick(&[0, 1, 2, 3, 5, 8]);
+        match random.below(10) {
+            0..5 => Action::EndIn(millis),
+            5 if class == 't' => Action::SetFor(self.value(random), millis.max(1)),
+            5 | 6 => Action::Persist,
+            _ => Action::RemoveExpired,
+        }
     }
 
     fn action(&mut self, class: char, random: &mut Random) -> Action {

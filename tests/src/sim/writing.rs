@@ -24,17 +24,21 @@ impl World {
         let process = self.process_mut(host);
         let (id, before) = (process.engine.id(), process.engine.position());
         let bytes = group.iter().map(|Request(key, action)| key.len() + action.bytes()).sum();
-        let answers: Vec<(Reply, u64)> = process.engine.write(now, bytes, |writer| {
-            group.iter().map(|Request(key, action)| (perform(writer, key, action), writer.clock().get())).collect()
+        let answers: Vec<(Reply, u64, u64)> = process.engine.write(now, bytes, |writer| {
+            let mut ask = |Request(key, action): &Request| {
+                let now = writer.moment().now();
+                (perform(writer, key, action), writer.clock().get(), now)
+            };
+            group.iter().map(&mut ask).collect()
         });
         let dot = Dot::new(id, process.engine.position());
-        let published = answers.iter().any(|(reply, _)| *reply == Reply::Done);
+        let published = answers.iter().any(|(reply, ..)| *reply == Reply::Done);
         assert!(dot.seq <= before + 1, "one group became more than one event: {before} -> {}", dot.seq);
         assert!(published || dot.seq == before, "{group:?} did nothing and yet became event {dot:?}");
-        for ((Request(key, action), (reply, stamp)), knew) in group.iter().zip(&answers).zip(knew) {
+        for ((Request(key, action), (reply, stamp, now)), knew) in group.iter().zip(&answers).zip(knew) {
             if *reply == Reply::Done && !self.doubtful {
                 self.stamp_is_plausible(host, action, *stamp);
-                if let Err(complaint) = self.history.record(key, dot, action.clone(), *stamp, knew) {
+                if let Err(complaint) = self.history.record(key, dot, action.clone(), *stamp, knew, *now) {
                     panic!("at {id}: {complaint}");
                 }
             }
@@ -43,7 +47,7 @@ impl World {
         self.tally.clock_refusals += u64::from(self.process(host).engine.clock_ahead_ms() > 0);
         group.iter().for_each(|Request(key, _)| self.judge(host, key));
         self.pump(host);
-        answers.into_iter().map(|(reply, _)| reply).collect()
+        answers.into_iter().map(|(reply, ..)| reply).collect()
     }
 
     /// Hands out write access for what is expected to be refused: nothing of it is recorded.
@@ -73,7 +77,7 @@ impl World {
         let (dot, stamp) =
             (Dot::new(process.engine.id(), process.engine.position()), process.engine.store().clock().get());
         for (key, knew) in keys.iter().zip(knew) {
-            self.history.record(key, dot, Action::Delete, stamp, knew).expect("a removal has no stamp to be wrong");
+            self.history.record(key, dot, Action::Delete, stamp, knew, 0).expect("a removal has no stamp to be wrong");
         }
         keys.iter().for_each(|key| self.judge(host, key));
         self.tally.groups += 1;
@@ -97,7 +101,7 @@ impl World {
         self.tally.discards += discarded.len() as u64;
         for it in discarded.iter().filter(|_| !doubtful) {
             let knew = knew.get_mut(&it.key[..]).expect("somebody cast it").clone();
-            let recorded = self.history.record(&it.key, dot, Action::Discard(it.owner), stamp, knew);
+            let recorded = self.history.record(&it.key, dot, Action::Discard(it.owner), stamp, knew, 0);
             recorded.expect("a removal has no stamp to be wrong");
         }
         discarded.iter().for_each(|it| self.judge(host, &it.key));

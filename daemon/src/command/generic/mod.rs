@@ -1,8 +1,9 @@
 //! Commands on keys of any type.
 
+mod expire;
 mod wait;
 
-use super::arguments::{Argument, KEY, integer, pattern, string};
+use super::arguments::{Argument, KEY, integer, one_of, pattern, string, word};
 use super::context::{Context, admit};
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::flags::{Categories, FAST, Flags, NOSCRIPT, READONLY, WRITE};
@@ -55,6 +56,19 @@ pub(super) const COMMANDS: &[Command] = &[
             integer("count").behind("COUNT").optional(),
             string("type").behind("TYPE").optional(),
         ]),
+    timed("expire", expire::expire).takes(SECONDS),
+    timed("pexpire", expire::pexpire).since("2.6.0").takes(MILLIS),
+    timed("expireat", expire::expireat).since("1.2.0").takes(SECONDS_AT),
+    timed("pexpireat", expire::pexpireat).since("2.6.0").takes(MILLIS_AT),
+    command("persist", 2, WRITE.and(FAST), expire::persist)
+        .about("2.2.0", "O(1)", "Has a key never end.")
+        .also(KEYSPACE)
+        .at(ONE_KEY)
+        .takes(&[KEY]),
+    told("ttl", "1.0.0", expire::ttl, "Tells in how many seconds a key ends.").changed(TTL_CHANGED),
+    told("pttl", "2.6.0", expire::pttl, "Tells in how many milliseconds a key ends.").changed(TTL_CHANGED),
+    told("expiretime", "7.0.0", expire::expiretime, "Tells at which second a key ends."),
+    told("pexpiretime", "7.0.0", expire::pexpiretime, "Tells at which millisecond a key ends."),
     command("waitaof", 4, NOSCRIPT, wait::waitaof)
         .about("7.2.0", "O(1)", "Waits until this connection's writes are on disk, here and elsewhere.")
         .also(Categories::CONNECTION)
@@ -64,6 +78,25 @@ pub(super) const COMMANDS: &[Command] = &[
         .also(Categories::CONNECTION)
         .takes(&[integer("numreplicas"), integer("timeout")]),
 ];
+
+const fn timed(name: &'static str, handler: Handler) -> Command {
+    command(name, -3, WRITE.and(FAST), handler)
+        .about("1.0.0", "O(1)", "Says when a key ends.")
+        .changed(&[("7.0.0", "Added the conditions NX, XX, GT and LT.")])
+        .also(KEYSPACE)
+        .at(ONE_KEY)
+}
+
+const fn told(name: &'static str, since: &'static str, handler: Handler, summary: &'static str) -> Command {
+    command(name, 2, FAST_READ, handler).about(since, "O(1)", summary).also(KEYSPACE).at(ONE_KEY).takes(&[KEY])
+}
+
+const CONDITION: Argument = one_of("condition", &[word("NX"), word("XX"), word("GT"), word("LT")]).optional();
+const SECONDS: &[Argument] = &[KEY, integer("seconds"), CONDITION];
+const MILLIS: &[Argument] = &[KEY, integer("milliseconds"), CONDITION];
+const SECONDS_AT: &[Argument] = &[KEY, integer("unix-time-seconds"), CONDITION];
+const MILLIS_AT: &[Argument] = &[KEY, integer("unix-time-milliseconds"), CONDITION];
+const TTL_CHANGED: &[(&str, &str)] = &[("2.8.0", "Added the -2 reply.")];
 
 /// Keys asked for in one step of a walk over all of them.
 const WALK_KEYS: usize = 1024;

@@ -92,7 +92,7 @@ const SECTIONS: &[(&str, &[Line])] = &[
             Of("total_net_output_bytes", &f::BYTES_OUT),
             Of("rejected_connections", &f::CONNECTIONS_REFUSED),
             Of("cut_connections", &f::CONNECTIONS_CUT),
-            Fixed("expired_keys", "0"),
+            Of("expired_keys", &f::EXPIRED),
             Fixed("evicted_keys", "0"),
             Of("keyspace_hits", &f::HITS),
             Of("keyspace_misses", &f::MISSES),
@@ -175,7 +175,13 @@ impl Line {
             },
             Fixed(name, words) => write!(text, "{name}:{words}\r\n"),
             Keyspace => match f::KEYS.value(account) {
-                Some(Value::Number(keys)) if keys > 0 => write!(text, "db0:keys={keys},expires=0,avg_ttl=0\r\n"),
+                Some(Value::Number(keys)) if keys > 0 => {
+                    let expires = match f::KEYS_THAT_END.value(account) {
+                        Some(Value::Number(expires)) => expires,
+                        _ => 0,
+                    };
+                    write!(text, "db0:keys={keys},expires={expires},avg_ttl=0\r\n")
+                }
                 _ => Ok(()),
             },
             Counters => {

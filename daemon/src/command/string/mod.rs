@@ -5,9 +5,10 @@
 
 use std::borrow::Cow;
 
-use super::arguments::{KEY, block, integer, one_of, string, word};
+use super::arguments::{Argument, KEY, block, integer, one_of, string, word};
 use super::context::{Context, admit};
 use super::contract::{Command, Flow, Handler, Outcome};
+use super::deadline::Unit;
 use super::error::CommandError;
 use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
 use super::keys::{ALL_KEYS, ONE_KEY, PAIRS};
@@ -23,6 +24,11 @@ const FAST_READ: Flags = READONLY.and(FAST);
 const WRITES: Flags = WRITE.and(DENYOOM);
 const FAST_WRITE: Flags = WRITES.and(FAST);
 
+const SECONDS: Argument = integer("seconds").behind("EX");
+const MILLIS: Argument = integer("milliseconds").behind("PX");
+const SECONDS_AT: Argument = integer("unix-time-seconds").behind("EXAT");
+const MILLIS_AT: Argument = integer("unix-time-milliseconds").behind("PXAT");
+
 pub(super) const COMMANDS: &[Command] = &[
     command("get", 2, FAST_READ, get).about("1.0.0", "O(1)", "Reads a string.").takes(&[KEY]),
     command("set", -3, WRITES, set)
@@ -33,8 +39,19 @@ pub(super) const COMMANDS: &[Command] = &[
             string("value"),
             one_of("condition", &[word("NX"), word("XX")]).optional(),
             word("GET").optional(),
-            word("KEEPTTL").optional(),
+            one_of("expiration", &[SECONDS, MILLIS, SECONDS_AT, MILLIS_AT, word("KEEPTTL")]).optional(),
         ]),
+    command("setex", 4, WRITES, setex).about("2.0.0", "O(1)", "Sets a string that ends in some seconds.").takes(&[
+        KEY,
+        integer("seconds"),
+        string("value"),
+    ]),
+    command("psetex", 4, WRITES, psetex)
+        .about("2.6.0", "O(1)", "Sets a string that ends in some milliseconds.")
+        .takes(&[KEY, integer("milliseconds"), string("value")]),
+    command("getex", -2, WRITE.and(FAST), getex)
+        .about("6.2.0", "O(1)", "Reads a string, and says when it ends.")
+        .takes(&[KEY, one_of("expiration", &[SECONDS, MILLIS, SECONDS_AT, MILLIS_AT, word("PERSIST")]).optional()]),
     command("mget", -2, FAST_READ, mget)
         .about("1.0.0", "O(N), N the keys", "Reads several strings.")
         .at(ALL_KEYS)
@@ -79,7 +96,8 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
         reply.ok();
         return Ok(Flow::Continue);
     }
-    let options = SetOptions::parse(args.from(3))?;
+    let options = SetOptions::parse(args.from(3), Extra::Set)?;
+    let deadline = options.deadline(ctx, "set")?;
     let old = ctx.current_any(key);
     let exists = old.is_some();
     // The old value is copied: the write below replaces it.
@@ -89,7 +107,10 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
     };
     let wanted = options.only_if.is_none_or(|wanted| wanted == exists);
     if wanted {
-        ctx.write(key.len() + value.len(), |writer| writer.set(key, value))?;
+        ctx.write(key.len() + value.len(), |writer| match options.ends {
+            Ends::Keep => writer.set_keeping(key, value),
+            _ => writer.set_until(key, value, deadline),
+        })?;
     }
     if options.get {
         reply.maybe_bulk(old.as_deref());
@@ -101,37 +122,102 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
     Ok(Flow::Continue)
 }
 
-/// What follows the value of a SET.
+/// What follows the value of a SET, or the key of a GETEX.
 #[derive(Default)]
-struct SetOptions {
+struct SetOptions<'a> {
     /// NX: only if the key does not exist; XX: only if it does.
     only_if: Option<bool>,
     get: bool,
+    ends: Ends<'a>,
 }
 
-impl SetOptions {
-    fn parse(args: Args<'_>) -> Result<Self, CommandError> {
+/// When a key is to end.
+#[derive(Clone, Copy, Default)]
+enum Ends<'a> {
+    /// Nothing is said.
+    #[default]
+    Unsaid,
+    /// EX, PX, EXAT, PXAT.
+    At(Unit, &'a [u8]),
+    /// KEEPTTL: when it ends already.
+    Keep,
+    /// PERSIST: never.
+    Never,
+}
+
+/// Whose options they are: what besides times the command takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extra {
+    Set,
+    Getex,
+}
+
+impl<'a> SetOptions<'a> {
+    fn parse(args: Args<'a>, extra: Extra) -> Result<Self, CommandError> {
         let mut options = Self::default();
-        let mut keep_ttl = false;
-        for (at, option) in args.iter().enumerate() {
+        let mut at = 0;
+        while let Some(option) = args.get(at) {
+            at += 1;
             let is = |word: &str| is(option, word);
-            if is("nx") && options.only_if != Some(true) {
+            let (is_set, unsaid) = (extra == Extra::Set, matches!(options.ends, Ends::Unsaid));
+            if is_set && is("nx") && options.only_if != Some(true) {
                 options.only_if = Some(false);
-            } else if is("xx") && options.only_if != Some(false) {
+            } else if is_set && is("xx") && options.only_if != Some(false) {
                 options.only_if = Some(true);
-            } else if is("get") {
+            } else if is_set && is("get") {
                 options.get = true;
-            } else if is("keepttl") {
-                // No key has a time to live yet, so it is kept.
-                keep_ttl = true;
-            } else if (is("ex") || is("px") || is("exat") || is("pxat")) && at + 1 < args.len() && !keep_ttl {
-                return Err(CommandError::text("ERR EX, PX, EXAT and PXAT are not supported yet: keys do not expire"));
+            } else if is_set && is("keepttl") && (unsaid || matches!(options.ends, Ends::Keep)) {
+                options.ends = Ends::Keep;
+            } else if !is_set && is("persist") && (unsaid || matches!(options.ends, Ends::Never)) {
+                options.ends = Ends::Never;
+            } else if let (Some(unit), Some(time)) = (Unit::of_option(option), args.get(at))
+                && (unsaid || matches!(options.ends, Ends::At(known, _) if known == unit))
+            {
+                options.ends = Ends::At(unit, time);
+                at += 1;
             } else {
                 return Err(CommandError::Syntax);
             }
         }
         Ok(options)
     }
+
+    /// The time that is given, if there is one.
+    fn deadline(&self, ctx: &Context<'_>, command: &str) -> Result<Option<u64>, CommandError> {
+        let Ends::At(unit, time) = self.ends else { return Ok(None) };
+        unit.positive_time(ctx, time, command).map(Some)
+    }
+}
+
+fn setex(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    set_for(ctx, args, (Unit::SECONDS, "setex"), reply)
+}
+
+fn psetex(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    set_for(ctx, args, (Unit::MILLIS, "psetex"), reply)
+}
+
+fn set_for(ctx: &mut Context<'_>, args: Args<'_>, (unit, name): (Unit, &str), reply: &mut Reply<'_>) -> Outcome {
+    let (key, value) = (args.at(1), args.at(3));
+    let deadline = unit.positive_time(ctx, &args[2], name)?;
+    ctx.write(key.len() + value.len(), |writer| writer.set_until(key, value, Some(deadline)))?;
+    reply.ok();
+    Ok(Flow::Continue)
+}
+
+fn getex(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let key = args.at(1);
+    let options = SetOptions::parse(args.from(2), Extra::Getex)?;
+    let Some(value) = ctx.read(key, Class::Text)?.and_then(copied) else {
+        reply.null();
+        return Ok(Flow::Continue);
+    };
+    let deadline = options.deadline(ctx, "getex")?;
+    if deadline.is_some() || matches!(options.ends, Ends::Never) {
+        ctx.write(key.len(), |writer| writer.expire(key, deadline))?;
+    }
+    reply.bulk(&value);
+    Ok(Flow::Continue)
 }
 
 fn setnx(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -193,7 +279,7 @@ fn append(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outco
     let (key, tail) = (args.at(1), args.at(2));
     let mut value = ctx.current(key, Class::Text)?.and_then(copied).unwrap_or_default();
     value.extend_from_slice(tail);
-    ctx.write(key.len() + value.len(), |writer| writer.set(key, &value))?;
+    ctx.write(key.len() + value.len(), |writer| writer.set_keeping(key, &value))?;
     reply.count(value.len());
     Ok(Flow::Continue)
 }

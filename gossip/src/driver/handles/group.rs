@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{Access, AccessError, Counter, Map, Register, Set, Vote};
+use super::{Access, AccessError, Counter, Key, Map, Register, Set, Vote};
 use crate::store::{Moment, WriteError, Writer};
 
 /// Writes under way that become one change: see [`Node::group`](crate::driver::Node::group).
@@ -14,6 +14,11 @@ pub struct Group<'a, 'w> {
 impl<'a, 'w> Group<'a, 'w> {
     pub(super) fn new(writer: &'a mut Writer<'w>) -> Self {
         Self { writer: RefCell::new(writer) }
+    }
+
+    /// As [`Node::key`](crate::driver::Node::key).
+    pub fn key(&self, key: impl AsRef<[u8]>) -> Key<&Self> {
+        Key::new(self, key.as_ref())
     }
 
     /// As [`Node::counter`](crate::driver::Node::counter).

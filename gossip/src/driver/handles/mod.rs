@@ -11,6 +11,7 @@
 
 mod counter;
 mod group;
+mod key;
 mod map;
 mod presence;
 mod register;
@@ -21,6 +22,7 @@ use thiserror::Error;
 
 pub use counter::Counter;
 pub use group::Group;
+pub use key::Key;
 pub use map::Map;
 pub use presence::{Presence, PresenceGuard};
 pub use register::Register;
@@ -104,6 +106,11 @@ fn typed<'s>(moment: Moment<'s>, key: &'s [u8], wanted: Class) -> Result<Option<
 }
 
 impl Node {
+    /// A key as such, whatever it holds.
+    pub fn key(&self, key: impl AsRef<[u8]>) -> Key {
+        Key::new(self.clone(), key.as_ref())
+    }
+
     /// A number that is added to; 0 where there is none.
     pub fn counter(&self, key: impl AsRef<[u8]>) -> Counter {
         Counter::new(self.clone(), key.as_ref())

@@ -1,5 +1,8 @@
 //! Registers.
 
+use std::time::Duration;
+
+use super::key::deadline_in;
 use super::{Access, AccessError, Node, typed};
 use crate::store::Class;
 
@@ -35,6 +38,19 @@ impl<A: Access> Register<A> {
         self.access.write(self.key.len() + value.len(), |writer| {
             typed(writer.moment(), &self.key, Class::Text)?;
             Ok(writer.set(&self.key, value)?)
+        })
+    }
+
+    /// Replaces the value by one that is there for so much time.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn set_for(&self, value: impl AsRef<[u8]>, time: Duration) -> Result<(), AccessError> {
+        let value = value.as_ref();
+        self.access.write(self.key.len() + value.len(), |writer| {
+            typed(writer.moment(), &self.key, Class::Text)?;
+            let deadline = deadline_in(writer.moment().now(), time);
+            Ok(writer.set_until(&self.key, value, Some(deadline))?)
         })
     }
 

@@ -66,15 +66,16 @@ impl Replica {
             let own = rank_of(key, me);
             live.iter().filter(|id| rank_of(key, **id) > own).count() as u64 * TURN_MS
         };
-        let (expired, _) = self.store.lapse(now.wall, max, wait);
+        let lapsed = self.store.lapse(now.wall, max, wait);
+        self.counters.keys_expired += lapsed.keys as u64;
         // While an id is on probation nothing is minted under it, and who joins knows little yet of what there is.
         let may_remove = self.is_ready() && !self.on_probation();
-        for it in expired {
-            let removed = may_remove && self.write(now, it.key.len(), |writer| writer.remove_expired(&it.key)).is_ok();
+        for key in lapsed.removals {
+            let removed = may_remove && self.write(now, key.len(), |writer| writer.remove_expired(&key)).is_ok();
             if removed {
                 self.counters.keys_removed += 1;
             } else {
-                self.store.put_off(&it.key, now.wall, RETRY_MS);
+                self.store.put_off(&key, now.wall, RETRY_MS);
             }
         }
     }

@@ -126,7 +126,7 @@ impl Writer<'_> {
         let Opened { window, event, clock } = opening.open(&path, frontier);
         put_own(&path, event, &Register { clock, value: ballot }, (keys, fingerprint, window), draft);
         changes.push(key);
-        self.restate(&path, ruling);
+        self.restate(&path, clock, ruling);
         Ok(())
     }
 

@@ -136,7 +136,8 @@ impl Lifetime {
             }
             for stamp in element.stamps() {
                 let ruling = *self.ruling(stamp)?;
-                if ruling.deadline? > now && latest.is_none_or(|it| it.deadline < ruling.deadline) {
+                let is_later = |it: Ruling| (it.deadline, it.rank()) < (ruling.deadline, ruling.rank());
+                if ruling.deadline? > now && latest.is_none_or(is_later) {
                     latest = Some(ruling);
                 }
             }

@@ -19,7 +19,7 @@ use crate::store::memory::bucket::{Bucket, bucket_of, discard_cells};
 use crate::store::memory::entry::Entry;
 use crate::store::memory::keys::{At, Draft, Keys};
 use crate::store::read::changes::Changes;
-use crate::store::read::view::{Moment, number};
+use crate::store::read::view::{Moment, NotCounted, number};
 
 /// Why a write was refused. Nothing was touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -315,13 +315,12 @@ impl Writer<'_> {
         self.admit(key, name, 0)?;
         let path = Path::new(key, class, name);
         let me = self.store.id;
+        self.check_sum(&path, delta)?;
         let (at, ruling) = self.ready(&path)?;
         let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
         let mut element = keys.element_at(at, &path);
-        let current = number(&path, &element, baselines).map_err(|_| WriteError::NotInteger)?;
-        let current = i64::try_from(current).ok();
-        let sum = current.and_then(|current| current.checked_add(delta)).ok_or(WriteError::Overflow)?;
+        let sum = sum_of(number(&path, &element, baselines), delta)?;
 
         let Opened { window, event, clock } = opening.open(&path, frontier);
         let known = element.slot(me).map(|(dot, count)| (dot, *count));
@@ -343,7 +342,7 @@ impl Writer<'_> {
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, draft);
         changes.push(key);
-        self.restate(&path, ruling);
+        self.restate(&path, clock, ruling);
         Ok(sum)
     }
 
@@ -371,7 +370,7 @@ impl Writer<'_> {
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, draft);
         changes.push(key);
-        self.restate(&path, ruling);
+        self.restate(&path, clock, ruling);
         Ok(was_absent)
     }
 
@@ -418,11 +417,12 @@ impl Writer<'_> {
     pub fn delete(&mut self, key: &[u8]) -> Result<bool, WriteError> {
         let path = Path::new(key, Class::Text, b"");
         let Some(entry) = self.bucket(&path).keys.get(path.key_hash, key) else { return Ok(false) };
-        // What is left of a key that has expired goes all the same.
-        let was_there = !entry.has_attributes() || self.moment().view(key).is_some();
+        if entry.has_attributes() && self.moment().view(key).is_none() {
+            return Ok(false); // it has expired, and will be removed
+        }
         self.admit(key, b"", 0)?;
         self.delete_all(&path);
-        Ok(was_there)
+        Ok(true)
     }
 
     fn delete_all(&mut self, path: &Path<'_>) {
@@ -496,6 +496,19 @@ impl Writer<'_> {
             Some(class) if class == path.class => Ok((Some(at), None)),
             Some(found) => Err(WriteError::WrongType { found }),
             None => unreachable!("an entry without attributes has data"),
+        }
+    }
+
+    /// Whether an addition at `path` would be refused, where something may have expired: before that is removed.
+    fn check_sum(&self, path: &Path<'_>, delta: i64) -> Result<(), WriteError> {
+        let is_volatile = |entry: Entry<'_>| entry.has_attributes();
+        if !self.bucket(path).keys.get(path.key_hash, path.key).is_some_and(is_volatile) {
+            return Ok(());
+        }
+        match self.moment().view(path.key) {
+            Some(view) if view.class() == path.class => sum_of(view.number(path.name), delta).map(drop),
+            Some(view) => Err(WriteError::WrongType { found: view.class() }),
+            None => Ok(()),
         }
     }
 
@@ -576,13 +589,13 @@ impl Writer<'_> {
         Ok((!hidden.is_empty(), true))
     }
 
-    /// Writes down under which deadline this replica has written to the key of `path`.
-    pub(in crate::store) fn restate(&mut self, path: &Path<'_>, ruling: Option<Ruling>) {
+    /// Writes down under which deadline this replica has written to the key of `path`, at `clock`.
+    pub(in crate::store) fn restate(&mut self, path: &Path<'_>, clock: Hlc, ruling: Option<Ruling>) {
         let Some(ruling) = ruling else { return };
         let path = Path { class: Class::Until, name: b"", ..*path }.rehashed();
         let Parts { bucket, opening, draft, .. } = self.begin(&path, 0);
-        let Bucket { keys, cells_fingerprint: fingerprint, frontier, .. } = bucket;
-        let Opened { window, event, clock } = opening.open(&path, frontier);
+        let Bucket { keys, cells_fingerprint: fingerprint, .. } = bucket;
+        let (window, event) = opening.opened();
         let value = lifetime::write_until(&ruling, (clock, event.replica));
         window.ends(ruling.deadline().unwrap_or(u64::MAX));
         put_own(&path, event, &Register { clock, value: &value }, (keys, fingerprint, window), draft);
@@ -633,6 +646,16 @@ impl<'a> Opening<'a> {
         window.touch(bucket_of(path.key_hash), frontier, next.replica);
         Opened { window, event: next, clock: *clock }
     }
+
+    /// The window that the operation has opened, for more that it writes at the same clock.
+    fn opened(self) -> (&'a mut Window, Dot) {
+        (self.window.as_mut().expect("the operation has opened it"), self.next)
+    }
+}
+
+fn sum_of(number: Result<i128, NotCounted>, delta: i64) -> Result<i64, WriteError> {
+    let current = i64::try_from(number.map_err(|_| WriteError::NotInteger)?).ok();
+    current.and_then(|current| current.checked_add(delta)).ok_or(WriteError::Overflow)
 }
 
 /// The hidden cells of an element.

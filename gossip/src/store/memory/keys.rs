@@ -10,6 +10,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use slab::Slab;
+use smallvec::SmallVec;
 
 use super::bucket::place_of;
 use super::deadlines::{Deadlines, begins_with, hash_from, prefix_of};
@@ -49,6 +50,8 @@ pub(in crate::store) struct Keys {
     /// Keys with attributes.
     volatile: usize,
     deadlines: Deadlines,
+    /// Deadlines up to here were looked at.
+    looked_upto: u64,
     /// Keys with data, all of which was found to be hidden: by the part of the hash that tells them apart.
     hidden: HashSet<u32>,
     /// Keys that hold ballots: what they amount to changes with membership, without a write.
@@ -73,8 +76,8 @@ enum Form {
 pub(in crate::store) struct Draft {
     form: Option<Form>,
     bytes: Vec<u8>,
-    /// The least deadline in it.
-    deadline: Option<u64>,
+    /// The deadlines in it.
+    deadlines: SmallVec<[u64; 2]>,
     /// The least deadline of all drafts since this was asked for.
     earliest: Option<u64>,
 }
@@ -90,10 +93,9 @@ impl Draft {
     }
 
     fn note_deadlines(&mut self, class: Class, element: &Element<'_>) {
-        self.deadline = None;
+        self.deadlines.clear();
         if class.is_attribute() {
-            self.deadline = lifetime::deadlines_of(class, element).min();
-            self.earliest = self.earliest.into_iter().chain(self.deadline).min();
+            self.deadlines.extend(lifetime::deadlines_of(class, element));
         }
     }
 }
@@ -109,13 +111,30 @@ impl Keys {
         (self.records.len() - self.bare).saturating_sub(self.hidden.len())
     }
 
+    /// Keys with attributes.
+    pub(in crate::store) fn volatile(&self) -> usize {
+        self.volatile
+    }
+
     /// When the first deadline is, or the first that was put off.
     pub(in crate::store) fn next_deadline(&self) -> Option<u64> {
         self.deadlines.next()
     }
 
+    /// The clock has run back to `now`: what was hidden may be visible again, and will be hidden again. Says of which keys
+    /// that may be so.
+    pub(in crate::store) fn look_back(&mut self, now: u64) -> Vec<u32> {
+        if now >= self.looked_upto {
+            return Vec::new();
+        }
+        self.looked_upto = now;
+        self.gather_deadlines();
+        self.hidden.drain().collect()
+    }
+
     /// Takes the part of the hash by which a key is found whose deadline is not after `now`.
     pub(in crate::store) fn pop_deadline(&mut self, now: u64) -> Option<u32> {
+        self.looked_upto = self.looked_upto.max(now);
         self.deadlines.pop(now)
     }
 
@@ -124,9 +143,9 @@ impl Keys {
         self.deadlines.push(until, prefix);
     }
 
-    /// Notes that all data of a key is hidden; says whether that is new.
-    pub(in crate::store) fn note_hidden(&mut self, prefix: u32) -> bool {
-        self.hidden.insert(prefix)
+    /// Notes, of a key whose data is all hidden, that it is; says whether that is new. Of another key it always is.
+    pub(in crate::store) fn note_hidden(&mut self, prefix: u32, is_hidden: bool) -> bool {
+        !is_hidden || self.hidden.insert(prefix)
     }
 
     /// The keys of `bucket`, which this is, whose hashes begin so.
@@ -140,19 +159,21 @@ impl Keys {
         found.map(|(key, record)| (key, self.entry(record)))
     }
 
-    /// A key has changed: what was found about it may not hold any more.
+    /// A key has changed. What was found about it at a deadline that has passed may not hold any more, so that is looked at
+    /// again; a deadline that is new will be.
     fn note_change(&mut self, key: &[u8], key_hash: u64, draft: &mut Draft) {
         let prefix = prefix_of(key_hash);
-        if !self.hidden.is_empty() && self.hidden.remove(&prefix) {
-            let again = self.get(key_hash, key).and_then(|entry| Lifetime::of(entry).deadlines().min());
-            draft.earliest = draft.earliest.into_iter().chain(again).min();
-            again.into_iter().for_each(|deadline| self.deadlines.push(deadline, prefix));
+        if !self.hidden.is_empty() {
+            self.hidden.remove(&prefix);
         }
-        if let Some(deadline) = draft.deadline {
+        let first = self.get(key_hash, key).and_then(|entry| Lifetime::of(entry).deadlines().min());
+        let again = first.filter(|first| *first <= self.looked_upto);
+        for deadline in draft.deadlines.drain(..).chain(again) {
             self.deadlines.push(deadline, prefix);
-            if self.deadlines.is_stale(self.volatile, self.records.len()) {
-                self.gather_deadlines();
-            }
+            draft.earliest = draft.earliest.into_iter().chain([deadline]).min();
+        }
+        if self.deadlines.is_stale(self.volatile, self.records.len()) {
+            self.gather_deadlines();
         }
     }
 
@@ -318,7 +339,11 @@ impl Keys {
                 }
             }
         }
-        self.note_change(key, hash, draft);
+        let is_plain =
+            matches!(draft.form, Some(Form::Record)) && draft.bytes.first().is_none_or(|it| *it < ATTRIBUTES);
+        if !is_plain || !self.hidden.is_empty() {
+            self.note_change(key, hash, draft);
+        }
     }
 
     /// Lets `change` take cells away from, or change, the elements under a key. O(all of them).
@@ -348,7 +373,7 @@ impl Keys {
             }
             self.put_tables(Some(at), key_hash, key, tables);
         }
-        draft.deadline = None;
+        draft.deadlines.clear();
         self.note_change(key, key_hash, draft);
     }
 

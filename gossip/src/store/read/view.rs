@@ -116,7 +116,12 @@ impl<'a> View<'a> {
         if self.class != Class::Text {
             return Err(NotCounted);
         }
-        number(&self.path(b""), &self.element(b""), &self.bucket.baselines)
+        self.number(b"")
+    }
+
+    /// The value of a text or a field as a number, 0 where there is none.
+    pub(in crate::store) fn number(&self, name: &[u8]) -> Result<i128, NotCounted> {
+        number(&self.path(name), &self.element(name), &self.bucket.baselines)
     }
 
     /// When the key ends, in milliseconds since 1970, if it does.
@@ -206,10 +211,7 @@ impl<'a> View<'a> {
         })
     }
 
-    fn path<'b>(&self, name: &'b [u8]) -> Path<'b>
-    where
-        'a: 'b,
-    {
+    fn path<'b>(&'b self, name: &'b [u8]) -> Path<'b> {
         Path::within(self.hash, self.key, self.class, name)
     }
 
