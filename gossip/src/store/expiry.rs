@@ -27,10 +27,17 @@ impl Store {
     }
 
     /// Takes note of what has expired by wall time `wall_ms`, of `max` keys at most; those who watch changes are told once
-    /// of each. `wait` says how many milliseconds after its deadline a key, by its hash, is to be removed here: those
+    /// of each. Seals the window if there is something. `wait` says how many milliseconds after its deadline a key, by its hash, is to be removed here: those
     /// whose time has come are returned, the others are put off. O(buckets + keys looked at).
     pub fn lapse(&mut self, wall_ms: u64, max: usize, wait: impl Fn(u64) -> u64) -> Lapsed {
         let now = self.now(wall_ms);
+        if self.group.is_some() {
+            return Lapsed::default(); // what the group writes stays visible to it
+        }
+        if self.next_deadline().is_some_and(|next| next <= now) {
+            // Nothing that is hidden is in an open window, so what removes it has no event to change.
+            self.seal();
+        }
         let (mut lapsed, mut looked) = (Lapsed::default(), 0);
         let mut next = None;
         for index in 0..BUCKETS {
@@ -57,7 +64,7 @@ impl Store {
             match View::new(bucket, entry, (hash_of(key), key), now) {
                 Some(view) if !view.is_lapsed() => {} // the deadline was replaced
                 view => {
-                    let passed = Lifetime::of(entry).deadlines().filter(|it| *it <= now).max();
+                    let passed = Lifetime::of(entry, now).deadlines().filter(|it| *it <= now).max();
                     found.push((Box::<[u8]>::from(key), view.is_none(), entry.has_data(), passed.unwrap_or(now)));
                 }
             }

@@ -3,7 +3,11 @@
 use cahoots_crdt::Dot;
 
 use super::{Step, World};
-use crate::oracle::{Knowledge, Shown};
+use crate::client::Request;
+use crate::oracle::{Action, Knowledge, Shown};
+
+/// No deadline of a history is later than so many milliseconds after its end, skewed clocks counted.
+const DEADLINES_MS_MAX: u64 = 10_000;
 
 impl World {
     pub(super) fn knowledge(&self, at: usize, key: &[u8]) -> Knowledge {
@@ -89,6 +93,32 @@ impl World {
             (0..self.replicas.len()).for_each(|to| self.take(&Step::Digest(from, to))); // also to itself
         }
         self.check_baselines();
+        if self.history.has_deadlines() {
+            self.check_leftovers();
+        }
+    }
+
+    /// Once all deadlines have passed and what has expired was removed, nothing is left of keys that show nothing.
+    fn check_leftovers(&mut self) {
+        let keys: Vec<Vec<u8>> = self.history.keys().map(<[u8]>::to_vec).collect();
+        self.take(&Step::Tick(DEADLINES_MS_MAX));
+        for _ in 0..2 {
+            for at in 0..self.replicas.len() {
+                let removals = keys.iter().map(|key| Request(key.clone(), Action::RemoveExpired)).collect();
+                self.take(&Step::Write(at, removals));
+                (0..self.replicas.len()).filter(|to| *to != at).for_each(|to| {
+                    self.take(&Step::SendAll(at, to));
+                    self.take(&Step::Transfer(at, to));
+                });
+            }
+        }
+        for at in 0..self.replicas.len() {
+            let (wall, store) = (self.wall + self.skew[at], &self.replicas[at].store);
+            for key in &keys {
+                let is_left = store.at(wall).view(key).is_none() && store.memory_of(key).is_some();
+                assert!(!is_left, "{} keeps something of {}", store.id(), String::from_utf8_lossy(key));
+            }
+        }
     }
 
     fn held_by_somebody(&self) -> Vec<(Vec<u8>, Dot)> {

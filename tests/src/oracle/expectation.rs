@@ -39,7 +39,7 @@ pub(super) fn judge(
     now: u64,
     shown: &Shown,
 ) -> Result<(), Complaint> {
-    let lifetimes = Lifetimes::of(operations, |number| applied.has(operations[number].dot));
+    let lifetimes = Lifetimes::of(operations, now, |number| applied.has(operations[number].dot));
     let live: Vec<&Operation> = lifetimes.data(now, false).collect();
     let expected = expect(&live);
     if *shown == expected {

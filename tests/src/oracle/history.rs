@@ -93,7 +93,7 @@ impl KeyHistory {
     /// deadline is in force for it.
     fn removed_before(&self, action: &Action, dot: Dot, knew: &Knowledge, now: u64) -> (Removed, Option<Ruling>) {
         let observed = |number| self.observes(dot, knew, number);
-        let lifetimes = Lifetimes::of(&self.operations, observed);
+        let lifetimes = Lifetimes::of(&self.operations, now, observed);
         let numbers = |found: &[&Operation]| {
             let is_found = |number: &usize| found.iter().any(|it| std::ptr::eq(*it, &self.operations[*number]));
             (0..self.operations.len()).filter(is_found).collect::<Vec<_>>()

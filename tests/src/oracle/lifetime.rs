@@ -27,20 +27,14 @@ pub(super) struct Lifetimes<'a> {
 }
 
 impl<'a> Lifetimes<'a> {
-    /// `is_applied` is asked of operations by their numbers.
-    pub(super) fn of(operations: &'a [Operation], is_applied: impl Fn(usize) -> bool) -> Self {
+    /// At time `now`. `is_applied` is asked of operations by their numbers.
+    pub(super) fn of(operations: &'a [Operation], now: u64, is_applied: impl Fn(usize) -> bool) -> Self {
         let mut lifetimes = Self { live: Vec::new(), level: Vec::new(), until: BTreeMap::new() };
         for (number, operation) in operations.iter().enumerate().filter(|(number, _)| is_applied(*number)) {
             let stamp = (operation.stamp, operation.dot.replica);
             if !operation.superseded_by.iter().any(|by| is_applied(*by)) {
-                match (&operation.path, &operation.action) {
-                    (Some(Path::Deadline), Action::Ends(deadline)) => {
-                        lifetimes.level.push(Ruling { rank: (stamp.0, stamp.1, true), deadline: *deadline });
-                    }
-                    (Some(Path::Text), _) => {
-                        lifetimes.level.push(Ruling { rank: (stamp.0, stamp.1, false), deadline: None });
-                    }
-                    _ => {}
+                if let Action::Ends(deadline) = &operation.action {
+                    lifetimes.level.push(Ruling { rank: (stamp.0, stamp.1, true), deadline: *deadline });
                 }
                 if operation.is_data() {
                     lifetimes.live.push(&operations[number]);
@@ -53,6 +47,16 @@ impl<'a> Lifetimes<'a> {
                 if known.0 <= stamp.0 {
                     *known = (stamp.0, ruling);
                 }
+            }
+        }
+        // An assignment says "none" while it is visible, which newer ones have a say in.
+        let mut texts: Vec<&Operation> =
+            lifetimes.live.iter().copied().filter(|it| it.path == Some(Path::Text)).collect();
+        texts.sort_by_key(|it| std::cmp::Reverse(it.rank()));
+        for text in texts {
+            lifetimes.level.push(Ruling { rank: (text.stamp, text.dot.replica, false), deadline: None });
+            if lifetimes.is_hidden(text, now) {
+                lifetimes.level.pop();
             }
         }
         lifetimes

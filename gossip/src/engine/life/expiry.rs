@@ -61,6 +61,7 @@ impl Replica {
         if self.store.next_deadline().is_none_or(|next| next > self.store.at(now.wall).now()) {
             return;
         }
+        self.flush(now);
         let (me, live): (ReplicaId, Vec<ReplicaId>) = (self.id(), self.live().collect());
         let wait = |key: u64| {
             let own = rank_of(key, me);

@@ -6,7 +6,8 @@
 //! - *until*, one cell of each replica that wrote to the key while a deadline was in force: that deadline again, under its
 //!   own stamp, for the cells of that replica up to then. So what survives a removal of the key still ends.
 //!
-//! And an assignment of a text says "none" at its own stamp, as SET does.
+//! And an assignment of a text says "none" at its own stamp, as SET does, but only while it is visible itself: else its
+//! removal would change what rules the others.
 //!
 //! The rule: a cell is ruled by the newest of these that had not passed when the cell was written, and is *hidden* once
 //! that has passed. What is written after a deadline is never ruled by it. The rule, and what goes wrong without each part
@@ -62,7 +63,8 @@ pub(in crate::store) struct Lifetime {
 }
 
 impl Lifetime {
-    pub(in crate::store) fn of(entry: Entry<'_>) -> Self {
+    /// As it is at `now`.
+    pub(in crate::store) fn of(entry: Entry<'_>, now: u64) -> Self {
         let mut lifetime = Self::default();
         if !entry.has_attributes() {
             return lifetime;
@@ -71,12 +73,19 @@ impl Lifetime {
             let stamp = (register.clock, dot.replica);
             lifetime.level.push(Ruling { stamp, explicit: true, deadline: read_deadline(register.value) });
         }
-        for (dot, register) in entry.element(Class::Text, b"").value.iter() {
-            lifetime.level.push(Ruling { stamp: (register.clock, dot.replica), explicit: false, deadline: None });
-        }
         for (dot, register) in entry.element(Class::Until, b"").value.iter() {
             if let Some(ruling) = read_until(register.value, (register.clock, dot.replica)) {
                 lifetime.until.push((dot.replica, register.clock, ruling));
+            }
+        }
+        let texts = entry.element(Class::Text, b"");
+        let mut texts: SmallVec<[Stamp; 2]> =
+            texts.value.iter().map(|(dot, register)| (register.clock, dot.replica)).collect();
+        texts.sort_unstable_by(|a, b| b.cmp(a));
+        for stamp in texts {
+            lifetime.level.push(Ruling { stamp, explicit: false, deadline: None });
+            if lifetime.hides(stamp, now) {
+                lifetime.level.pop();
             }
         }
         lifetime

@@ -134,6 +134,11 @@ impl Window {
         self.earliest = self.earliest.min(deadline);
     }
 
+    /// No clock in the window is before it.
+    pub(in crate::store) fn since(&self) -> Hlc {
+        self.since
+    }
+
     /// When the first of what was written is hidden.
     pub(in crate::store) fn earliest(&self) -> u64 {
         self.earliest

@@ -126,7 +126,9 @@ impl Store {
         // What is written is never hidden in its own event.
         let now = self.now(wall_ms);
         let ends = |window: &Window| window.size() + bytes > self.window_bytes_max || window.earliest() <= now;
-        if self.window.as_ref().is_some_and(ends) {
+        // Nor by a deadline that has come from elsewhere meanwhile, and was before now.
+        let is_due = self.next_deadline().is_some_and(|next| next <= now);
+        if self.window.as_ref().is_some_and(|window| is_due && window.since().wall_ms() < now || ends(window)) {
             self.seal();
         }
         self.bound_doubt();
@@ -277,7 +279,7 @@ impl Writer<'_> {
         Ok(true)
     }
 
-    /// Removes what has expired under a key, at whatever time; says whether something had.
+    /// Removes what has expired under a key, and attributes without data; says whether there was something.
     ///
     /// # Errors
     /// The clock is too far ahead.
@@ -287,8 +289,7 @@ impl Writer<'_> {
         if !entry.has_attributes() {
             return Ok(false);
         }
-        let lifetime = Lifetime::of(entry);
-        if !lifetime.has_passed(self.now()) {
+        if entry.has_data() && !Lifetime::of(entry, self.now()).has_passed(self.now()) {
             return Ok(false);
         }
         self.admit(key, b"", 0)?;
@@ -443,14 +444,15 @@ impl Writer<'_> {
     /// # Errors
     /// The clock is too far ahead.
     pub fn clear(&mut self) -> Result<usize, WriteError> {
-        let count = self.store.len();
-        if count == 0 {
+        if self.store.buckets.iter().all(|bucket| bucket.keys.len() == 0) {
             return Ok(0);
         }
         self.admit(b"", b"", 0)?;
+        let (mut count, now) = (0, self.now());
         for index in 0..self.store.buckets.len() {
             let first = self.store.buckets[index].keys.iter().next().map(|(key, _)| Box::<[u8]>::from(key));
             let Some(first) = first else { continue };
+            count += self.store.buckets[index].count_at(now);
             let path = Path::new(&first, Class::Text, b"");
             let Parts { bucket, opening, changes, .. } = self.begin(&path, 0);
             let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
@@ -525,7 +527,7 @@ impl Writer<'_> {
     pub(in crate::store) fn prepare(&mut self, path: &Path<'_>) -> Result<Option<Ruling>, WriteError> {
         let now = self.now();
         let Some(entry) = self.bucket(path).keys.get(path.key_hash, path.key) else { return Ok(None) };
-        let lifetime = Lifetime::of(entry);
+        let lifetime = Lifetime::of(entry, now);
         if lifetime.has_passed(now) || !entry.has_data() {
             let (_, is_left) = self.purge(path)?;
             if !is_left {
@@ -533,7 +535,7 @@ impl Writer<'_> {
             }
         }
         let Some(entry) = self.bucket(path).keys.get(path.key_hash, path.key) else { return Ok(None) };
-        Ok(Lifetime::of(entry).in_force(entry, now))
+        Ok(Lifetime::of(entry, now).in_force(entry, now))
     }
 
     /// Removes the cells that are hidden under a key, and nothing else; but of a key of which nothing is visible, all. Says
@@ -545,7 +547,7 @@ impl Writer<'_> {
             return Ok((true, false));
         }
         let Some(entry) = self.bucket(path).keys.get(path.key_hash, key) else { return Ok((false, false)) };
-        let lifetime = Lifetime::of(entry);
+        let lifetime = Lifetime::of(entry, now);
         let hidden: Vec<Hidden> = entry
             .iter()
             .filter(|(class, ..)| !class.is_attribute())

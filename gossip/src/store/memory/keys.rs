@@ -166,8 +166,11 @@ impl Keys {
         if !self.hidden.is_empty() {
             self.hidden.remove(&prefix);
         }
-        let first = self.get(key_hash, key).and_then(|entry| Lifetime::of(entry).deadlines().min());
-        let again = first.filter(|first| *first <= self.looked_upto);
+        let again = self.get(key_hash, key).and_then(|entry| {
+            let first = Lifetime::of(entry, 0).deadlines().min();
+            // Attributes of no data are of no use.
+            if entry.has_data() { first.filter(|first| *first <= self.looked_upto) } else { Some(self.looked_upto) }
+        });
         for deadline in draft.deadlines.drain(..).chain(again) {
             self.deadlines.push(deadline, prefix);
             draft.earliest = draft.earliest.into_iter().chain([deadline]).min();
@@ -182,7 +185,7 @@ impl Keys {
         let mut all = Vec::with_capacity(self.volatile);
         for (key, entry) in self.iter() {
             let prefix = prefix_of(hash_of(key));
-            all.extend(Lifetime::of(entry).deadlines().map(|deadline| (deadline, prefix)));
+            all.extend(Lifetime::of(entry, 0).deadlines().map(|deadline| (deadline, prefix)));
         }
         self.deadlines.clear();
         all.into_iter().for_each(|(deadline, prefix)| self.deadlines.push(deadline, prefix));

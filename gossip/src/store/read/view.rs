@@ -80,7 +80,7 @@ impl<'a> View<'a> {
         (hash, key): (u64, &'a [u8]),
         now: u64,
     ) -> Option<Self> {
-        let lapsed = entry.has_attributes() && Lifetime::of(entry).has_passed(now);
+        let lapsed = entry.has_attributes() && Lifetime::of(entry, now).has_passed(now);
         let class = if lapsed { class_unhidden(entry, now) } else { entry.class() };
         Some(Self { bucket, entry, hash, key, class: class?, now, lapsed })
     }
@@ -130,7 +130,7 @@ impl<'a> View<'a> {
         if !self.entry.has_attributes() {
             return None;
         }
-        Lifetime::of(self.entry).deadline(self.entry, self.now)
+        Lifetime::of(self.entry, self.now).deadline(self.entry, self.now)
     }
 
     /// How many members, fields or ballots there are; of a text, how many bytes.
@@ -195,14 +195,14 @@ impl<'a> View<'a> {
     fn element(&self, name: &[u8]) -> Element<'a> {
         let mut element = self.entry.element(self.class, name);
         if self.lapsed {
-            Lifetime::of(self.entry).hide(&mut element, self.now);
+            Lifetime::of(self.entry, self.now).hide(&mut element, self.now);
         }
         element
     }
 
     /// All elements of which something is visible.
     fn elements(&self) -> impl Iterator<Item = (&'a [u8], Element<'a>)> + use<'a> {
-        let (lifetime, now) = (self.lapsed.then(|| Lifetime::of(self.entry)), self.now);
+        let (lifetime, now) = (self.lapsed.then(|| Lifetime::of(self.entry, self.now)), self.now);
         self.entry.of(self.class).filter_map(move |(name, mut element)| {
             if let Some(lifetime) = &lifetime {
                 lifetime.hide(&mut element, now);
@@ -226,9 +226,19 @@ impl<'a> View<'a> {
     }
 }
 
+impl Bucket {
+    /// How many keys there are at this time. O(keys).
+    pub(in crate::store) fn count_at(&self, now: u64) -> usize {
+        let is_there = |(key, entry): &(&[u8], Entry<'_>)| {
+            !entry.has_attributes() || View::new(self, *entry, (hash_of(key), key), now).is_some()
+        };
+        self.keys.iter().filter(is_there).count()
+    }
+}
+
 /// The class that shows of a key some of whose cells are hidden.
 fn class_unhidden(entry: Entry<'_>, now: u64) -> Option<Class> {
-    let lifetime = Lifetime::of(entry);
+    let lifetime = Lifetime::of(entry, now);
     entry.newest_class(|stamp| !lifetime.hides(stamp, now))
 }
 
