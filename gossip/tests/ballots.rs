@@ -148,7 +148,7 @@ fn what_no_replica_casts_is_refused_whole() {
     honest[0].write(WALL, 0, |w| w.add(b"k", 5)).expect("admitted");
     honest[1].write(WALL, 0, |w| w.set(b"k", b"no number")).expect("admitted");
     let classes = [Class::Vote, Class::Presence];
-    let errors = ["a ballot is no counter", "a presence is no number"];
+    let errors = ["nothing is added to this type", "a presence is no number"];
     for ((store, class), error) in honest.iter_mut().zip(classes).zip(errors) {
         store.seal();
         let mut body = store.poll_sealed().expect("sealed").body;
