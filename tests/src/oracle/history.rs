@@ -49,6 +49,11 @@ impl Operation {
         matches!(self.path, Some(Path::Count | Path::FieldCount(_)))
     }
 
+    /// Whether it says when the key ends.
+    pub(super) fn is_deadline(&self) -> bool {
+        self.path == Some(Path::Deadline)
+    }
+
     /// Whether it leaves data, not a deadline.
     pub(super) fn is_data(&self) -> bool {
         self.path.as_ref().is_some_and(|path| *path != Path::Deadline)
@@ -93,6 +98,9 @@ impl KeyHistory {
     /// deadline is in force for it.
     fn removed_before(&self, action: &Action, dot: Dot, knew: &Knowledge, now: u64) -> (Removed, Option<Ruling>) {
         let observed = |number| self.observes(dot, knew, number);
+        if !self.operations.iter().any(Operation::is_deadline) {
+            return (Removed::default(), None); // nothing of the key ever expires
+        }
         let lifetimes = Lifetimes::of(&self.operations, now, observed);
         let numbers = |found: &[&Operation]| {
             let is_found = |number: &usize| found.iter().any(|it| std::ptr::eq(*it, &self.operations[*number]));
@@ -349,7 +357,7 @@ impl History {
     #[must_use]
     pub fn has_deadlines(&self) -> bool {
         let mut operations = self.keys.values().flat_map(|history| &history.operations);
-        operations.any(|operation| operation.path == Some(Path::Deadline))
+        operations.any(Operation::is_deadline)
     }
 
     /// How many baselines a replica that has applied everything `applied` covers can need at most, once everybody has

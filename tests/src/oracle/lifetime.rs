@@ -49,6 +49,9 @@ impl<'a> Lifetimes<'a> {
                 }
             }
         }
+        if lifetimes.level.is_empty() && lifetimes.until.is_empty() {
+            return lifetimes; // nothing says when anything ends
+        }
         // An assignment says "none" while it is visible, which newer ones have a say in.
         let mut texts: Vec<&Operation> =
             lifetimes.live.iter().copied().filter(|it| it.path == Some(Path::Text)).collect();
@@ -79,6 +82,9 @@ impl<'a> Lifetimes<'a> {
     }
 
     fn is_hidden(&self, operation: &Operation, now: u64) -> bool {
+        if self.level.is_empty() && self.until.is_empty() {
+            return false;
+        }
         self.ruling(operation).and_then(|ruling| ruling.deadline).is_some_and(|deadline| deadline <= now)
     }
 
