@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::wire::Wire;
 use crate::{
-    AwSet, BoundedCounter, Causal, Delta, DwFlag, EwFlag, GCounter, GSet, Hlc, Lattice, Limits, LwwRegister,
+    AwSet, BoundedCounter, Causal, Delta, DwFlag, EwFlag, GCounter, GSet, Hlc, Lattice, Limits, List, LwwRegister,
     MaxRegister, MinRegister, MvRegister, OrMap, PnCounter, ReplicaId, Reset, RwSet, Vote,
 };
 
@@ -31,6 +31,8 @@ pub fn decoding(bytes: &[u8]) {
     resettable::<EwFlag>(bytes);
     resettable::<DwFlag>(bytes);
     resettable::<Vote>(bytes);
+    resettable::<List<Vec<u8>>>(bytes);
+    resettable::<OrMap<u8, List<u8>>>(bytes);
     resettable::<OrMap<u8, PnCounter>>(bytes);
     resettable::<OrMap<u8, OrMap<u8, AwSet<u8>>>>(bytes);
     any::<OrMap<u8, BoundedCounter>>(bytes);

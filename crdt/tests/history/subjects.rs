@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use cahoots_crdt::{
-    AwSet, BoundedCounter, Causal, DwFlag, EwFlag, GCounter, GSet, LwwRegister, MaxRegister, MinRegister, Mutation,
-    MvRegister, OrMap, PnCounter, ReplicaId, Reset, RwSet, Vote,
+    AwSet, BoundedCounter, Causal, DwFlag, EwFlag, GCounter, GSet, Hlc, List, LwwRegister, MaxRegister, MinRegister,
+    Mutation, MvRegister, OrMap, PnCounter, ReplicaId, Reset, RwSet, Vote,
 };
 use proptest::prelude::*;
 
@@ -384,6 +384,85 @@ counter!(PnCounters, PnCounter, -4..8_i64, |store, mutation, amount| store.add(m
 counter!(GCounters, GCounter, 0..8_i64, |store, mutation, amount| store
     .increment(mutation, amount.unsigned_abs())
     .unwrap());
+
+/// What of a list does not depend on which order was agreed on; for that see `crdt/tests/list.rs`.
+#[derive(Clone, Debug)]
+pub enum ListOp {
+    Insert(usize, Vec<u8>),
+    /// Of all elements with this value.
+    Remove(u8),
+}
+
+pub struct Lists;
+
+thread_local! {
+    /// The time, which all replicas share here.
+    static NOW: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+pub fn now() -> Hlc {
+    NOW.set(NOW.get() + 1);
+    Hlc::new(NOW.get(), 0)
+}
+
+impl Subject for Lists {
+    type Store = List<u8>;
+    type Op = ListOp;
+
+    fn op() -> BoxedStrategy<ListOp> {
+        prop_oneof![
+            3 => (0..20_usize, prop::collection::vec(0..3_u8, 1..3)).prop_map(|(at, all)| ListOp::Insert(at, all)),
+            2 => (0..3_u8).prop_map(ListOp::Remove),
+        ]
+        .boxed()
+    }
+
+    fn apply(store: &mut List<u8>, mutation: &mut Mutation<'_>, op: &ListOp) -> List<u8> {
+        match op {
+            ListOp::Insert(at, all) => {
+                store.insert_all(mutation, now(), at % (store.len() + 1), all.iter().copied()).unwrap()
+            }
+            ListOp::Remove(value) => {
+                use cahoots_crdt::DotStore;
+                let mut delta = List::nothing();
+                while let Some(index) = store.iter().position(|element| element == value) {
+                    delta = mutation.and(delta, |mutation| store.remove(mutation, index).unwrap());
+                }
+                delta
+            }
+        }
+    }
+
+    fn read(store: &List<u8>) -> Value {
+        assert_eq!(store.len(), store.iter().count());
+        values(store.iter().copied().collect())
+    }
+
+    fn clear(state: &mut Causal<List<u8>>, replica: ReplicaId) -> Option<Causal<List<u8>>> {
+        cleared(state, replica)
+    }
+
+    fn oracle(view: &View<ListOp>) -> Value {
+        let is_removed = |id: usize, value: u8| {
+            let removes = |op: &ListOp| matches!(op, ListOp::Remove(removed) if *removed == value);
+            view.is_reset(id) || view.ops.iter().any(|(later, _, op)| removes(op) && view.saw(*later, id))
+        };
+        let mut left = Vec::new();
+        for (id, _, op) in &view.ops {
+            if let ListOp::Insert(_, all) = op {
+                left.extend(all.iter().filter(|value| !is_removed(*id, **value)));
+            }
+        }
+        values(left)
+    }
+
+    fn is_event(view: &View<ListOp>, _: usize, op: &ListOp) -> bool {
+        match op {
+            ListOp::Insert(..) => true,
+            ListOp::Remove(value) => matches!(Self::oracle(view), Value::Values(left) if left.contains(value)),
+        }
+    }
+}
 
 pub struct Votes;
 
