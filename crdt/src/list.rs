@@ -106,8 +106,8 @@ pub enum ListError {
     /// The stamp does not exceed all that this list has seen.
     #[error(transparent)]
     Stale(#[from] StaleStamp),
-    /// Too many elements were put between others at this place. Write the neighbours anew, by [`List::move_to`] or
-    /// otherwise: their positions are then short again.
+    /// Too many elements were put between others at this place. Take a stretch around it out and put it in again by
+    /// [`List::insert_all`]: its positions are short then.
     #[error("a position of {bytes} bytes, at most {max} are possible; elements here are nested too deeply")]
     TooDeep {
         /// How long the position would be.

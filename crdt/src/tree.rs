@@ -366,3 +366,75 @@ impl<K, V> DoubleEndedIterator for Iter<'_, K, V> {
 }
 
 impl<K, V> ExactSizeIterator for Iter<'_, K, V> {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use super::*;
+
+    /// Checks what the head of this file says of nodes; returns the depth of the leaves.
+    fn check(node: &Node<u32, u32>, is_root: bool, low: Option<u32>, high: Option<u32>) -> usize {
+        assert!((is_root || node.size() > 0) && node.size() <= NODE_MAX);
+        let within = |key: u32| low.is_none_or(|low| low <= key) && high.is_none_or(|high| key < high);
+        match node {
+            Node::Leaf(entries) => {
+                assert!(entries.is_sorted_by(|a, b| a.0 < b.0) && entries.iter().all(|(key, _)| within(*key)));
+                0
+            }
+            Node::Inner(children) => {
+                let depths = children.iter().enumerate().map(|(at, child)| {
+                    assert!(at == 0 || within(child.first));
+                    let mut below = Vec::new();
+                    child.node.clone().drain_to(&mut below);
+                    assert_eq!(child.len, below.len());
+                    let low = if at == 0 { low } else { Some(child.first) };
+                    check(&child.node, false, low, children.get(at + 1).map(|next| next.first).or(high))
+                });
+                let depths: Vec<_> = depths.collect();
+                assert!(depths.iter().all(|depth| *depth == depths[0]));
+                depths[0] + 1
+            }
+        }
+    }
+
+    /// Grows to three levels and shrinks again, by single keys and by runs of neighbours, several times.
+    #[test]
+    fn it_is_a_sorted_table_that_knows_ranks_through_growing_and_shrinking() {
+        let (mut tree, mut model) = (Tree::new(), BTreeMap::new());
+        let mut dice = 1_u32;
+        let mut roll = |sides: u32| {
+            dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (dice >> 8) % sides
+        };
+        let mut depth = 0;
+        for round in 0..60_u32 {
+            let grows = round % 12 < 5;
+            for _ in 0..600 {
+                let (key, value) = (roll(40_000), roll(1_000));
+                if grows {
+                    assert_eq!(tree.insert(key, value), model.insert(key, value));
+                } else {
+                    let run: Vec<u32> = model.range(key..).map(|(key, _)| *key).take(roll(9) as usize).collect();
+                    for key in run {
+                        assert_eq!(tree.remove(&key).map(|entry| entry.1), model.remove(&key));
+                    }
+                    if roll(3) == 0 {
+                        assert_eq!(tree.insert(key, value), model.insert(key, value));
+                    }
+                }
+            }
+            depth = depth.max(check(&tree.root, true, None, None));
+            assert!(tree.len() == model.len() && tree.iter().eq(model.iter()));
+            assert!(tree.iter().rev().eq(model.iter().rev()));
+            for (rank, (key, value)) in model.iter().enumerate() {
+                assert_eq!((tree.search(key), tree.nth(rank)), (Ok(rank), Some((key, value))));
+                assert_eq!(tree.get_mut(key).copied(), Some(*value));
+            }
+            let rebuilt = Tree::from_sorted(tree.clone().into_vec());
+            check(&rebuilt.root, true, None, None);
+            assert!(rebuilt.iter().eq(model.iter()));
+        }
+        assert!(depth >= 2);
+    }
+}

@@ -17,6 +17,7 @@
 //! *user's* recursive type, so do not use one as a member.
 
 mod reader;
+mod scores;
 mod sequences;
 mod serde_impls;
 mod stores;

@@ -1,4 +1,4 @@
-//! How lists lay themselves out.
+//! How lists and logs lay themselves out.
 //!
 //! ```text
 //! list      1 if it only lists positions, then n × (position, writes), sorted by position
@@ -8,9 +8,11 @@
 //! step      (side, but of the first), replica, clock less the clock of the step written before it, offset
 //! writes    n × (dot, stamp less the clock of the position, value); if there is one as above, its sequence number
 //!           less that of the one before, value
+//! log       writers × (replica, n × (seq less that of the one before less 1, stamp less that of the one before, value))
 //! ```
 //!
-//! An element that was pushed and never written again thus costs about six bytes beside its value.
+//! An element that was pushed and never written again thus costs about six bytes beside its value, an entry of a log
+//! three.
 
 use alloc::vec::Vec;
 
@@ -21,7 +23,8 @@ use super::{DecodeError, EncodeError, Reader, Wire, Writer};
 use crate::list::Writes;
 use crate::position::{Side, Step};
 use crate::ranked::Ranked;
-use crate::{Dot, DotFun, Hlc, List, Position};
+use crate::tree::Tree;
+use crate::{AppendLog, Dot, DotFun, Hlc, List, Position};
 
 const PLAIN: u64 = 1;
 const LEFT: u64 = 2;
@@ -165,4 +168,49 @@ fn decode_writes<T: DeserializeOwned>(reader: &mut Reader<'_>, before: &Before) 
         }
         Ok((stamp, reader.payload()?))
     })
+}
+
+impl<T: Clone + Serialize + DeserializeOwned> Wire for AppendLog<T> {
+    fn encode_to(&self, writer: &mut Writer) -> Result<(), EncodeError> {
+        let entries: Vec<_> = self.entries.iter().collect();
+        let writers = entries.chunk_by(|a, b| a.0.replica == b.0.replica);
+        writer.count(writers.clone().count());
+        let mut before = 0;
+        for entries in writers {
+            writer.replica(entries[0].0.replica);
+            writer.count(entries.len());
+            let mut seq = 0;
+            for (dot, (stamp, value)) in entries {
+                writer.integer(dot.seq.saturating_sub(seq + 1));
+                seq = dot.seq;
+                writer.signed(i128::from(stamp.bits()) - i128::from(before));
+                before = stamp.bits();
+                writer.payload(value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut entries: Vec<(Dot, (Hlc, T))> = Vec::new();
+        let mut before = 0;
+        let mut writers = alloc::collections::BTreeSet::new();
+        for _ in 0..reader.count()? {
+            let replica = reader.replica()?;
+            if !writers.insert(replica) {
+                return Err(DecodeError::Malformed("a writer twice"));
+            }
+            let mut seq = 0_u64;
+            for _ in 0..reader.count()? {
+                seq = seq.saturating_add(reader.integer()?).saturating_add(1);
+                let dot = reader.live(Dot::new(replica, seq))?;
+                let stamp = decode_clock(reader, before)?;
+                before = stamp.bits();
+                entries.push((dot, (stamp, reader.payload()?)));
+            }
+        }
+        // Replicas are named by indices, which a stranger may have in any order.
+        entries.sort_by_key(|(dot, _)| *dot);
+        Ok(Self::of(Tree::from_sorted(entries)))
+    }
 }
