@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::table::Verdict;
 use crate::wire::{EncodeError, key_bytes};
-use crate::{CausalContext, Dot, DotMap, DotStore, ReplicaId, VersionVector};
+use crate::{CausalContext, Dot, DotMap, DotStore, Mutation, ReplicaId, Reset, VersionVector};
 
 impl<K: Eq + Hash + Clone, V: DotStore> DotStore for DotMap<K, V> {
     const LEAVES_RESIDUE: bool = V::LEAVES_RESIDUE;
@@ -132,6 +132,24 @@ impl<K: Eq + Hash + Clone, V: DotStore> DotStore for DotMap<K, V> {
             value.collect(owner, acked, mine);
             listing || !value.is_bottom()
         });
+    }
+}
+
+impl<K: Eq + Hash + Clone, V: Reset> Reset for DotMap<K, V> {
+    fn reset(&mut self, mutation: &mut Mutation<'_>, event: Dot) -> Self {
+        let mut residue = Self::default();
+        let mut kept = Self::default();
+        for (key, mut value) in core::mem::take(self).into_entries() {
+            let left = value.reset(mutation, event);
+            if !left.is_bottom() {
+                residue.insert_new(key.clone(), left);
+            }
+            if !value.is_bottom() {
+                kept.insert_new(key, value);
+            }
+        }
+        *self = kept;
+        residue
     }
 }
 

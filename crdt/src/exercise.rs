@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use crate::wire::Wire;
 use crate::{
-    AwSet, BoundedCounter, Causal, Delta, DwFlag, EwFlag, GCounter, GSet, Hlc, Lattice, Limits, LwwRegister,
-    MaxRegister, MinRegister, MvRegister, OrMap, PnCounter, ReplicaId, Reset, RwSet, Vote,
+    AppendLog, AwSet, BoundedCounter, Causal, Delta, DwFlag, EwFlag, GCounter, GSet, Hlc, Lattice, Limits, List,
+    LwwRegister, MaxRegister, MinRegister, MvRegister, OrMap, PnCounter, ReplicaId, Reset, RwSet, ScoreMap, Vote,
 };
 
 const LIMITS: Limits = Limits { bytes_max: 1 << 16, entries_max: 1 << 12, depth_max: 8, replicas_max: 256 };
@@ -31,6 +31,12 @@ pub fn decoding(bytes: &[u8]) {
     resettable::<EwFlag>(bytes);
     resettable::<DwFlag>(bytes);
     resettable::<Vote>(bytes);
+    resettable::<List<Vec<u8>>>(bytes);
+    resettable::<OrMap<u8, List<u8>>>(bytes);
+    resettable::<ScoreMap<u8>>(bytes);
+    resettable::<OrMap<u8, ScoreMap<u8>>>(bytes);
+    resettable::<AppendLog<Vec<u8>>>(bytes);
+    resettable::<OrMap<u8, AppendLog<u8>>>(bytes);
     resettable::<OrMap<u8, PnCounter>>(bytes);
     resettable::<OrMap<u8, OrMap<u8, AwSet<u8>>>>(bytes);
     any::<OrMap<u8, BoundedCounter>>(bytes);

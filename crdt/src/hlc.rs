@@ -44,6 +44,14 @@ impl Hlc {
         let counter = self.0 as u16;
         counter
     }
+
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
 }
 
 impl fmt::Debug for Hlc {

@@ -124,7 +124,35 @@
 //! | a record high or low | [`MaxRegister`], [`MinRegister`] | the better wins |
 //! | a switch | [`EwFlag`], [`DwFlag`] | on wins, off wins |
 //! | an agreement | [`Vote`] | one ballot for each replica |
+//! | things in an order that people choose | [`List`] | all are in, in one order everywhere |
+//! | scores, read by rank | [`ScoreMap`] | increments add up, the last assignment counts |
+//! | a log, read from where one left off | [`AppendLog`] | all are in, by time |
 //! | a record, a document, many of the above | [`OrMap`] | merged key by key |
+//!
+//! ## Order
+//!
+//! Elements of a list keep their place in a [`Position`], a name whose bytes sort as the list does. What is put between
+//! two others gets a name between theirs, and nothing has to stay behind when an element goes. Order comes from clocks,
+//! so whatever has one takes a stamp, above all stamps seen; a [`HybridClock`] gives them.
+//!
+//! ```
+//! use cahoots_crdt::{AppendLog, Causal, HybridClock, List, ReplicaId, VersionVector};
+//!
+//! let (ada, wall_millis) = (ReplicaId::new(1), 1_763_000_000_000); // your clock; this crate reads none
+//! let mut clock = HybridClock::new(60_000);
+//! let mut tasks: Causal<List<&str>> = Causal::new();
+//! let _sent = tasks.push_back_all(ada, clock.tick(wall_millis)?, ["sow", "water"])?;
+//! let _sent = tasks.insert(ada, clock.tick(wall_millis)?, 1, "wait")?;
+//! assert!(tasks.iter().eq(&["sow", "wait", "water"]));
+//!
+//! // A log hands out what is new to a cursor, exactly once, at whatever replica the reader asks.
+//! let mut done: Causal<AppendLog<&str>> = Causal::new();
+//! let _sent = done.append(ada, clock.tick(wall_millis)?, "sow")?;
+//! let (entries, cursor) = done.read_after(&VersionVector::new(), 100);
+//! assert_eq!(entries.len(), 1);
+//! assert!(done.read_after(&cursor, 100).0.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! ## Nesting
 //!
@@ -174,7 +202,8 @@
 //!
 //! # What it costs
 //!
-//! Merging a delta O(its size); merging states O(n + m); access by key O(1); memory of a set 25 bytes beside each
+//! Merging a delta O(its size), times O(log n) where there is an order; merging states O(n + m); access by key O(1), by
+//! index or rank O(log n); memory of a set 25 bytes beside each
 //! member, in a table that is between 44 and 88 % full.
 //! `cargo run --release -p cahoots-benches --bin crdt-table` prints times, memory and encoded sizes next to those of two
 //! other libraries; `docs/performance-crdt.md` holds a run of it.
@@ -189,6 +218,8 @@
 
 extern crate alloc;
 
+mod append_log;
+mod append_log_store;
 mod aw_set;
 mod barrier;
 mod bounded_counter;
@@ -206,16 +237,24 @@ mod flag;
 mod g_set;
 mod hlc;
 mod lattice;
+mod list;
+mod list_causal;
+mod list_edit;
 mod lww_register;
 mod mutation;
 mod mv_register;
 mod observed;
 mod or_map;
 mod or_map_typed;
+mod position;
+mod ranked;
 mod replica_id;
 mod rw_set;
+mod score;
+mod score_map;
 mod table;
 mod tallies;
+mod tree;
 mod version_vector;
 mod vote;
 pub mod wire;
@@ -254,6 +293,7 @@ struct Readme;
 #[cfg(doctest)]
 struct Dropped;
 
+pub use append_log::{AppendLog, EntryId};
 pub use aw_set::AwSet;
 pub use barrier::{BarrierError, CausalBarrier, Parcel};
 pub use bounded_counter::{BoundedCounter, BoundedError};
@@ -268,13 +308,16 @@ pub use flag::{DwFlag, EwFlag};
 pub use g_set::GSet;
 pub use hlc::{ClockAhead, Hlc, HybridClock};
 pub use lattice::{Delta, Lattice, Size};
+pub use list::{List, ListError};
 pub use lww_register::{LwwRegister, StaleStamp};
 pub use mutation::Mutation;
 pub use mv_register::MvRegister;
 pub use observed::Observed;
 pub use or_map::OrMap;
+pub use position::Position;
 pub use replica_id::ReplicaId;
 pub use rw_set::RwSet;
+pub use score_map::{ScoreError, ScoreMap};
 pub use table::DotMap;
 pub use version_vector::VersionVector;
 pub use vote::{Tally, Vote};

@@ -205,19 +205,7 @@ dot_store_by_field! {
 
 impl<K: Eq + Hash + Clone, V: Reset> Reset for OrMap<K, V> {
     fn reset(&mut self, mutation: &mut Mutation<'_>, event: Dot) -> Self {
-        let mut residue = DotMap::default();
-        let mut kept = DotMap::default();
-        for (key, mut value) in core::mem::take(&mut self.entries).into_entries() {
-            let left = value.reset(mutation, event);
-            if !left.is_bottom() {
-                residue.insert_new(key.clone(), left);
-            }
-            if !value.is_bottom() {
-                kept.insert_new(key, value);
-            }
-        }
-        self.entries = kept;
-        Self { entries: residue }
+        Self { entries: self.entries.reset(mutation, event) }
     }
 }
 

@@ -70,19 +70,28 @@ impl Tallies {
     /// The sum of all increments that no reset has observed.
     pub(crate) fn value(&self) -> Result<i128, Overflow> {
         let mut sum = 0_i128;
-        let mut cells = self.cells.iter().peekable();
-        while let Some((dot, tally)) = cells.next() {
-            // The later cell of one birth contains the earlier one, whose superseding is still under way.
-            let is_contained =
-                |(next, other): &(Dot, &Tally)| next.replica == dot.replica && other.birth == tally.birth;
-            if cells.peek().is_some_and(is_contained) {
-                continue;
-            }
-            let taken = self.baseline(dot.replica, tally.birth).map_or(0, |baseline| baseline.total);
-            let rest = tally.total.checked_sub(taken).ok_or(Overflow)?;
-            sum = sum.checked_add(rest).ok_or(Overflow)?;
+        for (total, taken) in self.counted() {
+            sum = total.checked_sub(taken).and_then(|rest| sum.checked_add(rest)).ok_or(Overflow)?;
         }
         Ok(sum)
+    }
+
+    /// The totals that count, each with what resets took away from it.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = (i128, i128)> + '_ {
+        let mut cells = self.cells.iter().peekable();
+        core::iter::from_fn(move || {
+            loop {
+                let (dot, tally) = cells.next()?;
+                // The later cell of one birth contains the earlier one, whose superseding is still under way.
+                let is_contained =
+                    |(next, other): &(Dot, &Tally)| next.replica == dot.replica && other.birth == tally.birth;
+                if cells.peek().is_some_and(is_contained) {
+                    continue;
+                }
+                let taken = self.baseline(dot.replica, tally.birth).map_or(0, |baseline| baseline.total);
+                return Some((tally.total, taken));
+            }
+        })
     }
 
     /// Adds `amount` to the cell of the replica that makes the change.

@@ -37,6 +37,9 @@ laws! {
     an_enable_wins_flag_keeps_the_laws: EwFlags;
     a_disable_wins_flag_keeps_the_laws: DwFlags;
     a_vote_keeps_the_laws: Votes;
+    a_list_keeps_the_laws: Lists;
+    a_score_map_keeps_the_laws: ScoreMaps;
+    a_log_keeps_the_laws: Logs;
 
     a_map_of_growing_counters_keeps_the_laws: Maps<GCounters>;
     a_map_of_counters_keeps_the_laws: Maps<PnCounters>;
@@ -51,6 +54,9 @@ laws! {
     a_map_of_enable_wins_flags_keeps_the_laws: Maps<EwFlags>;
     a_map_of_disable_wins_flags_keeps_the_laws: Maps<DwFlags>;
     a_map_of_votes_keeps_the_laws: Maps<Votes>;
+    a_map_of_lists_keeps_the_laws: Maps<Lists>;
+    a_map_of_score_maps_keeps_the_laws: Maps<ScoreMaps>;
+    a_map_of_logs_keeps_the_laws: Maps<Logs>;
     a_record_of_the_users_own_keeps_the_laws: Records;
     a_map_of_records_of_the_users_own_keeps_the_laws: Maps<Records>;
 

@@ -17,6 +17,8 @@
 //! *user's* recursive type, so do not use one as a member.
 
 mod reader;
+mod scores;
+mod sequences;
 mod serde_impls;
 mod stores;
 mod writer;
@@ -52,7 +54,7 @@ pub trait Wire: DotStore {
 pub struct Limits {
     /// Encoded bytes. Default 64 MiB: far above any delta, enough for a state of millions of members.
     pub bytes_max: usize,
-    /// Members, keys, cells and runs of dots, all together. Default 16 Mi.
+    /// Members, keys, cells, runs of dots and steps of positions, all together. Default 16 Mi.
     pub entries_max: usize,
     /// Maps within maps. Default 32: types are nested by hand, and never that deep.
     pub depth_max: usize,

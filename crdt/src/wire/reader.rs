@@ -90,9 +90,15 @@ impl<'a> Reader<'a> {
     /// When the input ends, or there are too many.
     pub fn count(&mut self) -> Result<usize, DecodeError> {
         let count = usize::try_from(self.integer()?).unwrap_or(usize::MAX);
+        self.charge(count)?;
+        Ok(count)
+    }
+
+    /// Counts entries that are not written out against [`Limits::entries_max`].
+    pub(super) fn charge(&mut self, count: usize) -> Result<(), DecodeError> {
         self.entries_left =
             self.entries_left.checked_sub(count).ok_or(DecodeError::TooManyEntries(self.limits.entries_max))?;
-        Ok(count)
+        Ok(())
     }
 
     /// A yes or no.

@@ -222,41 +222,53 @@ wire_by_field! {
 
 impl Wire for Tallies {
     fn encode_to(&self, writer: &mut Writer) -> Result<(), EncodeError> {
-        writer.count(self.cells.len());
-        for (dot, tally) in self.cells.iter() {
-            writer.dot(dot);
-            writer.integer(dot.seq.saturating_sub(tally.birth));
-            writer.signed(tally.total);
-        }
-        writer.count(self.baselines().len());
-        for baseline in self.baselines() {
-            writer.replica(baseline.owner);
-            writer.integer(baseline.birth);
-            writer.integer(baseline.seen.saturating_sub(baseline.birth));
-            writer.signed(baseline.total);
-            writer.dot(baseline.reset);
-        }
+        encode_tallies(self, writer, Writer::signed);
         Ok(())
     }
 
     fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut tallies = Self::default();
-        tallies.cells = reader.dotted(|reader, dot| {
-            let age = reader.integer()?;
-            let birth = dot.seq.checked_sub(age).filter(|birth| *birth > 0);
-            let birth = birth.ok_or(DecodeError::Malformed("a tally older than its replica"))?;
-            Ok(Tally { birth, total: reader.signed()? })
-        })?;
-        let mut baselines = Vec::new();
-        for _ in 0..reader.count()? {
-            let (owner, birth) = (reader.replica()?, reader.seq()?);
-            let seen = birth.saturating_add(reader.integer()?).min(Dot::SEQ_MAX);
-            let (total, reset) = (reader.signed()?, reader.dot()?);
-            baselines.push(Baseline { owner, birth, seen, total, reset });
-        }
-        tallies.take_baselines(baselines);
-        Ok(tallies)
+        decode_tallies(reader, Reader::signed)
     }
+}
+
+/// Cells and baselines, each total written by `total`.
+pub(super) fn encode_tallies(tallies: &Tallies, writer: &mut Writer, total: fn(&mut Writer, i128)) {
+    writer.count(tallies.cells.len());
+    for (dot, tally) in tallies.cells.iter() {
+        writer.dot(dot);
+        writer.integer(dot.seq.saturating_sub(tally.birth));
+        total(writer, tally.total);
+    }
+    writer.count(tallies.baselines().len());
+    for baseline in tallies.baselines() {
+        writer.replica(baseline.owner);
+        writer.integer(baseline.birth);
+        writer.integer(baseline.seen.saturating_sub(baseline.birth));
+        total(writer, baseline.total);
+        writer.dot(baseline.reset);
+    }
+}
+
+pub(super) fn decode_tallies<'a>(
+    reader: &mut Reader<'a>,
+    total: fn(&mut Reader<'a>) -> Result<i128, DecodeError>,
+) -> Result<Tallies, DecodeError> {
+    let mut tallies = Tallies::default();
+    tallies.cells = reader.dotted(|reader, dot| {
+        let age = reader.integer()?;
+        let birth = dot.seq.checked_sub(age).filter(|birth| *birth > 0);
+        let birth = birth.ok_or(DecodeError::Malformed("a tally older than its replica"))?;
+        Ok(Tally { birth, total: total(reader)? })
+    })?;
+    let mut baselines = Vec::new();
+    for _ in 0..reader.count()? {
+        let (owner, birth) = (reader.replica()?, reader.seq()?);
+        let seen = birth.saturating_add(reader.integer()?).min(Dot::SEQ_MAX);
+        let (total, reset) = (total(reader)?, reader.dot()?);
+        baselines.push(Baseline { owner, birth, seen, total, reset });
+    }
+    tallies.take_baselines(baselines);
+    Ok(tallies)
 }
 
 impl Wire for BoundedCounter {

@@ -28,6 +28,8 @@ pub enum Value {
     Number(i128),
     Members(BTreeSet<u8>),
     Values(Vec<u8>),
+    /// The bits of floating-point numbers.
+    Scores(BTreeMap<u8, u64>),
     On,
     Ballots(BTreeMap<usize, bool>),
     Map(BTreeMap<u8, Value>),

@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use cahoots_crdt::{
-    AwSet, BoundedCounter, Causal, DwFlag, EwFlag, GCounter, GSet, LwwRegister, MaxRegister, MinRegister, Mutation,
-    MvRegister, OrMap, PnCounter, ReplicaId, Reset, RwSet, Vote,
+    AppendLog, AwSet, BoundedCounter, Causal, DwFlag, EwFlag, GCounter, GSet, Hlc, List, LwwRegister, MaxRegister,
+    MinRegister, Mutation, MvRegister, OrMap, PnCounter, ReplicaId, Reset, RwSet, ScoreMap, Vote,
 };
 use proptest::prelude::*;
 
@@ -384,6 +384,266 @@ counter!(PnCounters, PnCounter, -4..8_i64, |store, mutation, amount| store.add(m
 counter!(GCounters, GCounter, 0..8_i64, |store, mutation, amount| store
     .increment(mutation, amount.unsigned_abs())
     .unwrap());
+
+/// What of a list does not depend on which order was agreed on; for that see `crdt/tests/list.rs`.
+#[derive(Clone, Debug)]
+pub enum ListOp {
+    Insert(usize, Vec<u8>),
+    /// Of all elements with this value.
+    Remove(u8),
+}
+
+pub struct Lists;
+
+thread_local! {
+    /// The time, which all replicas share here.
+    static NOW: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+pub fn now() -> Hlc {
+    NOW.set(NOW.get() + 1);
+    Hlc::new(NOW.get(), 0)
+}
+
+impl Subject for Lists {
+    type Store = List<u8>;
+    type Op = ListOp;
+
+    fn op() -> BoxedStrategy<ListOp> {
+        prop_oneof![
+            3 => (0..20_usize, prop::collection::vec(0..3_u8, 1..3)).prop_map(|(at, all)| ListOp::Insert(at, all)),
+            2 => (0..3_u8).prop_map(ListOp::Remove),
+        ]
+        .boxed()
+    }
+
+    fn apply(store: &mut List<u8>, mutation: &mut Mutation<'_>, op: &ListOp) -> List<u8> {
+        match op {
+            ListOp::Insert(at, all) => {
+                let at = at % (store.len() + 1);
+                store.insert_all(mutation, now(), at, all.iter().copied()).unwrap()
+            }
+            ListOp::Remove(value) => {
+                use cahoots_crdt::DotStore;
+                let mut delta = List::nothing();
+                let found = |store: &List<u8>| store.iter().position(|element| element == value);
+                while let Some(index) = found(store) {
+                    delta = mutation.and(delta, |mutation| store.remove(mutation, index).unwrap());
+                }
+                delta
+            }
+        }
+    }
+
+    fn read(store: &List<u8>) -> Value {
+        assert_eq!(store.len(), store.iter().count());
+        values(store.iter().copied().collect())
+    }
+
+    fn clear(state: &mut Causal<List<u8>>, replica: ReplicaId) -> Option<Causal<List<u8>>> {
+        cleared(state, replica)
+    }
+
+    fn oracle(view: &View<ListOp>) -> Value {
+        let is_removed = |id: usize, value: u8| {
+            let removes = |op: &ListOp| matches!(op, ListOp::Remove(removed) if *removed == value);
+            view.is_reset(id) || view.ops.iter().any(|(later, _, op)| removes(op) && view.saw(*later, id))
+        };
+        let mut left = Vec::new();
+        for (id, _, op) in &view.ops {
+            if let ListOp::Insert(_, all) = op {
+                left.extend(all.iter().filter(|value| !is_removed(*id, **value)));
+            }
+        }
+        values(left)
+    }
+
+    fn is_event(view: &View<ListOp>, _: usize, op: &ListOp) -> bool {
+        match op {
+            ListOp::Insert(..) => true,
+            ListOp::Remove(value) => matches!(Self::oracle(view), Value::Values(left) if left.contains(value)),
+        }
+    }
+}
+
+/// Logs, as far as they are like lists.
+pub struct Logs;
+
+impl Subject for Logs {
+    type Store = AppendLog<u8>;
+    type Op = ListOp;
+
+    fn op() -> BoxedStrategy<ListOp> {
+        Lists::op()
+    }
+
+    fn apply(store: &mut AppendLog<u8>, mutation: &mut Mutation<'_>, op: &ListOp) -> AppendLog<u8> {
+        use cahoots_crdt::DotStore;
+        match op {
+            ListOp::Insert(_, all) => store.append_all(mutation, now(), all.iter().copied()).unwrap(),
+            ListOp::Remove(value) => {
+                let mut delta = AppendLog::nothing();
+                let found = |store: &AppendLog<u8>| store.iter().find(|(_, entry)| *entry == value).map(|(id, _)| id);
+                while let Some(id) = found(store) {
+                    delta = mutation.and(delta, |mutation| store.remove(mutation, id));
+                }
+                delta
+            }
+        }
+    }
+
+    fn read(store: &AppendLog<u8>) -> Value {
+        assert!(store.iter().map(|(id, _)| id).is_sorted_by(|a, b| a < b));
+        values(store.iter().map(|(_, value)| *value).collect())
+    }
+
+    fn clear(state: &mut Causal<AppendLog<u8>>, replica: ReplicaId) -> Option<Causal<AppendLog<u8>>> {
+        cleared(state, replica)
+    }
+
+    fn oracle(view: &View<ListOp>) -> Value {
+        Lists::oracle(view)
+    }
+
+    fn is_event(view: &View<ListOp>, author: usize, op: &ListOp) -> bool {
+        Lists::is_event(view, author, op)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum ScoreOp {
+    Set(u8, u8, f64),
+    Add(u8, f64),
+    Remove(u8),
+}
+
+impl ScoreOp {
+    fn is_set(&self, member: u8) -> bool {
+        matches!(self, Self::Set(set, ..) if *set == member)
+    }
+}
+
+pub struct ScoreMaps;
+
+impl ScoreMaps {
+    /// The assignments of `member` that nothing later has seen, the winner last.
+    fn assigned(view: &View<ScoreOp>, member: u8) -> Vec<(u8, usize, f64)> {
+        let removed = |id| {
+            view.ops
+                .iter()
+                .any(|(later, _, op)| matches!(op, ScoreOp::Remove(m) if *m == member) && view.saw(*later, id))
+        };
+        let mut sets: Vec<_> = view
+            .latest(|op| op.is_set(member))
+            .into_iter()
+            .filter(|(id, ..)| !removed(*id))
+            .filter_map(|(_, author, op)| match op {
+                ScoreOp::Set(_, stamp, score) => Some((stamp, author, score)),
+                _ => None,
+            })
+            .collect();
+        sets.sort_by_key(|(stamp, author, _)| (*stamp, *author));
+        sets
+    }
+
+    /// The increments that no assignment and no removal has seen; in units of 2^-64, and whether there are any.
+    fn added(view: &View<ScoreOp>, member: u8) -> Option<i128> {
+        let mut adds = View { ops: Vec::new(), resets: view.resets.clone(), seen: Rc::clone(&view.seen) };
+        for (id, author, op) in &view.ops {
+            match op {
+                ScoreOp::Add(m, amount) if *m == member => adds.ops.push((*id, *author, *amount)),
+                ScoreOp::Set(m, ..) | ScoreOp::Remove(m) if *m == member => adds.resets.push(*id),
+                _ => {}
+            }
+        }
+        let gone = |id: usize, author: usize| {
+            adds.ops.iter().any(|(later, other, _)| *other == author && *later >= id && adds.is_reset(*later))
+        };
+        let left: Vec<i128> =
+            adds.ops.iter().filter(|(id, author, _)| !gone(*id, *author)).map(|(.., amount)| units(*amount)).collect();
+        if left.is_empty() { None } else { Some(left.iter().sum()) }
+    }
+
+    fn score(view: &View<ScoreOp>, member: u8) -> Option<f64> {
+        let (assigned, added) = (Self::assigned(view, member), Self::added(view, member));
+        if assigned.is_empty() && added.is_none() {
+            return None;
+        }
+        Some(assigned.last().map_or(0.0, |(.., score)| *score) + added.unwrap_or(0) as f64 / 2_f64.powi(64))
+    }
+}
+
+/// From the bits of the number, for numbers that need no rounding.
+fn units(amount: f64) -> i128 {
+    let (bits, mut exponent) = (amount.abs().to_bits(), 0_i32);
+    let mut mantissa = i128::from(bits & ((1 << 52) - 1));
+    if bits >> 52 > 0 {
+        mantissa |= 1 << 52;
+        exponent = i32::try_from(bits >> 52).unwrap() - 1_075 + 64;
+    }
+    let units = if exponent >= 0 { mantissa << exponent } else { mantissa >> -exponent };
+    if amount < 0.0 { -units } else { units }
+}
+
+impl Subject for ScoreMaps {
+    type Store = ScoreMap<u8>;
+    type Op = ScoreOp;
+    const LEAVES_BASELINES: bool = true;
+
+    fn op() -> BoxedStrategy<ScoreOp> {
+        let amount = prop::sample::select(vec![1e16, 1.0, 0.1, -0.3, 2_f64.powi(-64), -2.5, 0.0, -1e16]);
+        let score = prop::sample::select(vec![0.0, 1.0, -7.25, f64::INFINITY, 1e300]);
+        prop_oneof![
+            2 => (0..2_u8, 0..8_u8, score).prop_map(|(member, stamp, score)| ScoreOp::Set(member, stamp, score)),
+            4 => (0..2_u8, amount).prop_map(|(member, amount)| ScoreOp::Add(member, amount)),
+            1 => (0..2_u8).prop_map(ScoreOp::Remove),
+        ]
+        .boxed()
+    }
+
+    fn apply(store: &mut ScoreMap<u8>, mutation: &mut Mutation<'_>, op: &ScoreOp) -> ScoreMap<u8> {
+        use cahoots_crdt::DotStore;
+        match op {
+            ScoreOp::Set(member, stamp, score) => store
+                .set(mutation, Hlc::new((*stamp).into(), 0), *member, *score)
+                .unwrap_or_else(|_| DotStore::nothing()),
+            ScoreOp::Add(member, amount) => store.add(mutation, *member, *amount).unwrap(),
+            ScoreOp::Remove(member) => store.remove(mutation, member),
+        }
+    }
+
+    fn read(store: &ScoreMap<u8>) -> Value {
+        let shown: Vec<(u8, f64)> = store.iter().map(|(member, score)| (*member, score)).collect();
+        assert!(shown.is_sorted_by(|a, b| (a.1, a.0) < (b.1, b.0)) && shown.len() == store.len());
+        for (rank, (member, score)) in shown.iter().enumerate() {
+            assert_eq!((store.rank(member), store.score(member)), (Some(rank), Some(*score)));
+            assert_eq!(store.nth(rank), Some((member, *score)));
+        }
+        scores(shown)
+    }
+
+    fn clear(state: &mut Causal<ScoreMap<u8>>, replica: ReplicaId) -> Option<Causal<ScoreMap<u8>>> {
+        cleared(state, replica)
+    }
+
+    fn oracle(view: &View<ScoreOp>) -> Value {
+        scores((0..2).filter_map(|member| Some((member, Self::score(view, member)?))))
+    }
+
+    fn is_event(view: &View<ScoreOp>, _: usize, op: &ScoreOp) -> bool {
+        match op {
+            ScoreOp::Set(member, stamp, _) => Self::assigned(view, *member).last().is_none_or(|seen| seen.0 < *stamp),
+            ScoreOp::Add(..) => true,
+            ScoreOp::Remove(member) => Self::score(view, *member).is_some(),
+        }
+    }
+}
+
+/// To the bit.
+fn scores(shown: impl IntoIterator<Item = (u8, f64)>) -> Value {
+    let shown: BTreeMap<u8, u64> = shown.into_iter().map(|(member, score)| (member, score.to_bits())).collect();
+    if shown.is_empty() { Value::Nothing } else { Value::Scores(shown) }
+}
 
 pub struct Votes;
 
