@@ -28,6 +28,8 @@ struct Rules {
     length_max: BTreeMap<(usize, usize), usize>,
     /// Nothing for this UDP port passes to the host.
     closed: BTreeSet<(usize, u16)>,
+    /// Of 100 UDP datagrams between any two hosts, how many vanish.
+    loss: u32,
 }
 
 impl Bridge {
@@ -63,7 +65,8 @@ impl Bridge {
             ip(&format!("-n {name} addr add 10.77.0.{host}/24 dev eth0"))?;
             ip(&format!("-n {name} addr add fd77::{host}/64 dev eth0 nodad"))?;
             ip(&format!("-n {name} link set lo up"))?;
-            ip(&format!("-n {name} link set eth0 up"))?;
+            // Whoever hands over many datagrams as one may not lose them as one.
+            ip(&format!("-n {name} link set eth0 up gso_max_segs 1"))?;
             // Nobody is there; but a daemon that is told of no other looks where it would send from.
             ip(&format!("-n {name} route add default via 10.77.0.254 dev eth0"))?;
             ip(&format!("-n {switch} link set p{host} master br0"))?;
@@ -139,10 +142,31 @@ impl Bridge {
         self.apply().expect("rules of nftables");
     }
 
+    /// Loses so many of 100 UDP datagrams from now on, whatever their port: events, membership, and streams.
+    pub fn lose(&mut self, percent: u32) {
+        self.rules.loss = percent;
+        self.apply().expect("rules of nftables");
+    }
+
+    /// How many datagrams were lost by chance since the rules were last changed.
+    ///
+    /// # Panics
+    /// If `nft` does not say.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        let mut nft = Command::new("ip");
+        nft.args(["netns", "exec", &self.switch(), "nft", "list", "counter", "bridge", "faults", "lost"]);
+        let output = nft.stdin(Stdio::null()).output().expect("ip runs");
+        succeeded("nft", &output).expect("there is a counter");
+        let shown = String::from_utf8_lossy(&output.stdout);
+        let mut words = shown.split_whitespace().skip_while(|word| *word != "packets").skip(1);
+        words.next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no count in {shown}"))
+    }
+
     fn apply(&self) -> Result<(), String> {
         let mut script = String::from(
             "table bridge faults\ndelete table bridge faults\n\
-             table bridge faults {\nchain forward {\ntype filter hook forward priority 0;\n",
+             table bridge faults {\ncounter lost { }\nchain forward {\ntype filter hook forward priority 0;\n",
         );
         for (from, to) in &self.rules.cut {
             script += &format!("iifname \"p{from}\" oifname \"p{to}\" drop\n");
@@ -152,6 +176,9 @@ impl Bridge {
         }
         for (host, port) in &self.rules.closed {
             script += &format!("oifname \"p{host}\" udp dport {port} drop\n");
+        }
+        if self.rules.loss > 0 {
+            script += &format!("meta l4proto udp numgen random mod 100 < {} counter name lost drop\n", self.rules.loss);
         }
         script += "}\n}\n";
         let mut nft = Command::new("ip");

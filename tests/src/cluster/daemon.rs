@@ -5,10 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Client, Value, command, until};
+use super::{Client, PATIENCE, Value, command, until, until_within};
 
 /// What a daemon is told at its start.
 #[derive(Clone, Debug)]
@@ -169,12 +170,19 @@ impl Daemon {
         status.at("peers").array().iter().filter(|peer| *peer.at("live") == Value::Boolean(true)).count()
     }
 
-    /// Waits until it sees so many live peers, and serves.
+    /// Waits until it sees so many live peers, and is ready.
     pub fn await_peers(&self, peers: usize) {
-        until(&format!("{} sees {peers} live peers and is ready", self.setup.node), || {
+        self.await_peers_within(PATIENCE, peers);
+    }
+
+    /// The same, where catching up takes its time.
+    pub fn await_peers_within(&self, patience: Duration, peers: usize) {
+        until_within(patience, &format!("{} sees {peers} live peers and is ready", self.setup.node), || {
             let live = self.live_peers();
-            let ready = *self.status().at("ready") == Value::Boolean(true);
-            if live == peers && ready { Ok(()) } else { Err(format!("{live}: {:?}", self.status().at("peers"))) }
+            let status = self.status();
+            let ready = *status.at("ready") == Value::Boolean(true);
+            let seen = || format!("{live} live, {:?}: {:?}", status.at("readiness"), status.at("peers"));
+            if live == peers && ready { Ok(()) } else { Err(seen()) }
         });
     }
 

@@ -12,12 +12,20 @@ const LOOK: Duration = Duration::from_millis(10);
 ///
 /// # Panics
 /// If it takes longer than [`PATIENCE`]; says what was waited for and what was seen last.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+pub fn until<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+    until_within(PATIENCE, what, look)
+}
+
+/// As [`until`], for what takes its time: gigabytes, say.
+///
+/// # Panics
+/// If it takes longer than this; says what was waited for and what was seen last.
+pub fn until_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let begun = Instant::now();
     loop {
         match look() {
             Ok(found) => return found,
-            Err(seen) => assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}: {seen}"),
+            Err(seen) => assert!(begun.elapsed() < patience, "waited in vain until {what}: {seen}"),
         }
         std::thread::park_timeout(LOOK);
     }
