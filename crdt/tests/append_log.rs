@@ -356,9 +356,9 @@ fn a_long_log_is_trimmed_and_merged() {
     for n in 0..5_000_u32 {
         let delta = log.append(id(n as usize % 7), Hlc::new(u64::from(n) + 1, 0), n).unwrap();
         if n % 3 == 0 {
-            elsewhere.merge(delta)
+            elsewhere.merge(delta);
         } else {
-            gathered.merge(delta)
+            gathered.merge(delta);
         }
         if n % 500 == 499 {
             gathered.merge(log.trim_to(id(0), 1_000));

@@ -191,7 +191,9 @@ impl World {
         assert!(published || dot.seq == before, "{group:?} did nothing and became {dot:?}");
         for ((Request(key, action), (reply, stamp, now)), knew) in group.iter().zip(&answers).zip(knew) {
             if *reply == Reply::Done {
-                self.history.record(key, dot, action.clone(), *stamp, knew, *now).unwrap_or_else(|why| panic!("{why}"));
+                self.history
+                    .record(key, dot, action.clone(), *stamp, &knew, *now)
+                    .unwrap_or_else(|why| panic!("{why}"));
             }
         }
         answers.into_iter().map(|(reply, ..)| reply).collect()
@@ -210,7 +212,7 @@ impl World {
         let (dot, stamp) = (Dot::new(replica.id(), replica.store.position()), replica.store.clock().get());
         replica.collect_sealed();
         for (key, knew) in there {
-            let recorded = self.history.record(&key, dot, crate::oracle::Action::Delete, stamp, knew, 0);
+            let recorded = self.history.record(&key, dot, crate::oracle::Action::Delete, stamp, &knew, 0);
             recorded.expect("a removal has no stamp to be wrong");
         }
     }

@@ -232,7 +232,7 @@ impl History {
         dot: Dot,
         action: Action,
         stamp: u64,
-        knew: Knowledge,
+        knew: &Knowledge,
         now: u64,
     ) -> Result<(), Complaint> {
         let parts: &[Action] = match action {
@@ -242,7 +242,7 @@ impl History {
             Action::Persist => &[Action::Ends(None)],
             other => &[other],
         };
-        parts.iter().try_for_each(|action| self.record_part(key, dot, action.clone(), stamp, knew.clone(), now))
+        parts.iter().try_for_each(|action| self.record_part(key, dot, action.clone(), stamp, knew, now))
     }
 
     fn record_part(
@@ -251,15 +251,15 @@ impl History {
         dot: Dot,
         action: Action,
         stamp: u64,
-        knew: Knowledge,
+        knew: &Knowledge,
         now: u64,
     ) -> Result<(), Complaint> {
         let history = self.keys.entry(key.to_vec()).or_default();
         let number = history.operations.len();
         let path = action.leaves();
-        let (removed, until) = history.removed_before(&action, dot, &knew, now);
+        let (removed, until) = history.removed_before(&action, dot, knew, now);
         for earlier in 0..number {
-            let is_observed = history.observes(dot, &knew, earlier);
+            let is_observed = history.observes(dot, knew, earlier);
             let operation = &mut history.operations[earlier];
             if is_observed && removed.all {
                 operation.killed_by.push(number);
@@ -293,7 +293,7 @@ impl History {
             action,
             stamp,
             path,
-            knew,
+            knew: knew.clone(),
             superseded_by: Vec::new(),
             killed_by: Vec::new(),
             until,

@@ -38,7 +38,7 @@ impl World {
         for ((Request(key, action), (reply, stamp, now)), knew) in group.iter().zip(&answers).zip(knew) {
             if *reply == Reply::Done && !self.doubtful {
                 self.stamp_is_plausible(host, action, *stamp);
-                if let Err(complaint) = self.history.record(key, dot, action.clone(), *stamp, knew, *now) {
+                if let Err(complaint) = self.history.record(key, dot, action.clone(), *stamp, &knew, *now) {
                     panic!("at {id}: {complaint}");
                 }
             }
@@ -77,7 +77,7 @@ impl World {
         let (dot, stamp) =
             (Dot::new(process.engine.id(), process.engine.position()), process.engine.store().clock().get());
         for (key, knew) in keys.iter().zip(knew) {
-            self.history.record(key, dot, Action::Delete, stamp, knew, 0).expect("a removal has no stamp to be wrong");
+            self.history.record(key, dot, Action::Delete, stamp, &knew, 0).expect("a removal has no stamp to be wrong");
         }
         keys.iter().for_each(|key| self.judge(host, key));
         self.tally.groups += 1;
@@ -101,7 +101,7 @@ impl World {
         self.tally.discards += discarded.len() as u64;
         for it in discarded.iter().filter(|_| !doubtful) {
             let knew = knew.get_mut(&it.key[..]).expect("somebody cast it").clone();
-            let recorded = self.history.record(&it.key, dot, Action::Discard(it.owner), stamp, knew, 0);
+            let recorded = self.history.record(&it.key, dot, Action::Discard(it.owner), stamp, &knew, 0);
             recorded.expect("a removal has no stamp to be wrong");
         }
         discarded.iter().for_each(|it| self.judge(host, &it.key));
