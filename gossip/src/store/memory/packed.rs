@@ -12,6 +12,7 @@ use cahoots_crdt::{Dot, DotFun, ReplicaId};
 
 use crate::Hlc;
 use crate::store::cell::{Count, Element, Register};
+use crate::store::cell::score;
 use crate::store::kind::{CLASS_BITS, Class};
 use crate::varint;
 
@@ -35,6 +36,21 @@ pub(in crate::store) fn pack_one(class: Class, element: &Element<'_>, bytes: &mu
     if !element.is_empty() {
         Packer::new(bytes).element(class, None, element);
     }
+}
+
+/// Appends to an element that has a score, packed by [`pack_one`], where it is ordered: unless it is one register, which
+/// says that itself. Reading an element does not come to what is behind it.
+pub(in crate::store) fn append_rank(bytes: &mut Vec<u8>, score_of: impl FnOnce(&Element<'_>) -> f64) {
+    if bytes.first().is_some_and(|head| head >> CLASS_BITS >= ONE_COUNT) {
+        let rank = score::rank_of(score_of(&Packed::new(bytes).first()));
+        bytes.extend_from_slice(&rank.to_be_bytes());
+    }
+}
+
+/// Where an element that has a score is ordered, as [`append_rank`] has left it.
+pub(in crate::store) fn rank_of(packed: &[u8]) -> Option<u64> {
+    let (head, last) = (packed.first()?, *packed.last_chunk()?);
+    Some(if head >> CLASS_BITS >= ONE_COUNT { u64::from_be_bytes(last) } else { score::rank_of_bits(last) })
 }
 
 /// Appends elements of one key to `bytes`, each with what the one before it has made known.
@@ -86,6 +102,7 @@ impl<'b> Packer<'b> {
             self.cell(shape, dot, count.clock);
             varint::put(dot.seq - count.birth.min(dot.seq), self.bytes);
             match i64::try_from(count.total) {
+                _ if class.is_scored() => varint::put_fraction(count.total, self.bytes),
                 Ok(total) if total != i64::MIN => varint::put_signed(total, self.bytes),
                 _ => {
                     // The one number that no small total is written as says that all 128 bits follow.
@@ -187,7 +204,7 @@ impl<'a> Packed<'a> {
                 element.value = DotFun::of(dot, register);
             }
             shape @ ..MANY => {
-                let (dot, count) = self.count(shape - ONE_COUNT);
+                let (dot, count) = self.count(head, shape - ONE_COUNT);
                 element.counts = DotFun::of(dot, count);
             }
             _ => {
@@ -198,7 +215,7 @@ impl<'a> Packed<'a> {
                 }
                 for _ in 0..varint::take_len(&mut self.bytes) {
                     let [form] = self.array();
-                    let (dot, count) = self.count(form);
+                    let (dot, count) = self.count(head, form);
                     element.counts.insert(dot, count);
                 }
             }
@@ -214,12 +231,16 @@ impl<'a> Packed<'a> {
     }
 
     #[inline]
-    fn count(&mut self, form: u8) -> (Dot, Count) {
+    fn count(&mut self, head: u8, form: u8) -> (Dot, Count) {
         let (dot, clock) = self.cell(form);
         let birth = dot.seq - varint::take(&mut self.bytes);
-        let total = match varint::take_signed(&mut self.bytes) {
-            i64::MIN => i128::from_le_bytes(self.array()),
-            total => total.into(),
+        let total = if Class::from_code(head & CLASS_MASK).is_some_and(Class::is_scored) {
+            varint::take_fraction(&mut self.bytes)
+        } else {
+            match varint::take_signed(&mut self.bytes) {
+                i64::MIN => i128::from_le_bytes(self.array()),
+                total => total.into(),
+            }
         };
         (dot, Count { clock, birth, total })
     }
