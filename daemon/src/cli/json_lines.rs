@@ -21,6 +21,8 @@ pub(super) enum Data {
     Text(Vec<u8>),
     Set(Vec<Vec<u8>>),
     Hash(Vec<(Vec<u8>, Vec<u8>)>),
+    /// Members with their scores as they are spelled: JSON has no infinities.
+    Sorted(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
 /// A line as read.
@@ -45,9 +47,8 @@ pub(super) fn write(item: &Item) -> String {
     let (name, value) = match &item.value {
         Data::Text(text) => ("text", to_json(text)),
         Data::Set(members) => ("set", members.iter().map(|it| to_json(it)).collect()),
-        Data::Hash(fields) => {
-            ("hash", fields.iter().map(|(name, value)| json!([to_json(name), to_json(value)])).collect())
-        }
+        Data::Hash(pairs) => ("hash", pairs_to_json(pairs)),
+        Data::Sorted(pairs) => ("zset", pairs_to_json(pairs)),
     };
     line.insert(name.to_owned(), value);
     format!("{}\n", Value::Object(line))
@@ -69,16 +70,25 @@ pub(super) fn read(line: &str) -> Result<Line, String> {
     } else if let Some(members) = object.get("set") {
         Data::Set(list(members)?.iter().map(from_json).collect::<Result<_, _>>()?)
     } else if let Some(fields) = object.get("hash") {
-        let field = |pair: &Value| match pair.as_array().map(Vec::as_slice) {
-            Some([name, value]) => Ok((from_json(name)?, from_json(value)?)),
-            _ => Err("a field is a pair".to_owned()),
-        };
-        Data::Hash(list(fields)?.iter().map(field).collect::<Result<_, _>>()?)
+        Data::Hash(list(fields)?.iter().map(pair_of).collect::<Result<_, _>>()?)
+    } else if let Some(members) = object.get("zset") {
+        Data::Sorted(list(members)?.iter().map(pair_of).collect::<Result<_, _>>()?)
     } else {
         let names: Vec<&str> = object.keys().map(String::as_str).filter(|name| *name != "key").collect();
         return Err(format!("a type this version does not know: {}", names.join(", ")));
     };
     Ok(Line::Item(Item { key, value }))
+}
+
+fn pairs_to_json(pairs: &[(Vec<u8>, Vec<u8>)]) -> Value {
+    pairs.iter().map(|(name, value)| json!([to_json(name), to_json(value)])).collect()
+}
+
+fn pair_of(pair: &Value) -> Result<(Vec<u8>, Vec<u8>), String> {
+    match pair.as_array().map(Vec::as_slice) {
+        Some([name, value]) => Ok((from_json(name)?, from_json(value)?)),
+        _ => Err("a field is a pair, and a member with its score".to_owned()),
+    }
 }
 
 fn to_json(bytes: &[u8]) -> Value {
@@ -106,6 +116,7 @@ mod tests {
         let items = [
             Item { key: b"plain".to_vec(), value: Data::Text(b"a \"quoted\" line\n".to_vec()) },
             Item { key: vec![0xFF, 0], value: Data::Set(vec![b"m".to_vec(), vec![0xC0]]) },
+            Item { key: b"z".to_vec(), value: Data::Sorted(vec![(b"m".to_vec(), b"-inf".to_vec())]) },
             Item { key: b"h".to_vec(), value: Data::Hash(vec![(b"f".to_vec(), vec![]), (vec![0x80], b"v".to_vec())]) },
         ];
         for item in items {
@@ -119,9 +130,9 @@ mod tests {
 
     #[test]
     fn a_line_that_is_none_is_told() {
-        for line in ["", "[]", "{}", r#"{"key":"a"}"#, r#"{"key":"a","zset":[]}"#, r#"{"key":{"hex":"0"},"text":""}"#] {
+        for line in ["", "[]", "{}", r#"{"key":"a"}"#, r#"{"key":"a","future":[]}"#, r#"{"key":{"hex":"0"},"text":""}"#] {
             assert!(read(line).is_err(), "{line}");
         }
-        assert!(read(r#"{"key":"a","zset":[]}"#).unwrap_err().contains("zset"));
+        assert!(read(r#"{"key":"a","future":[]}"#).unwrap_err().contains("future"));
     }
 }

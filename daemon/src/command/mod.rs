@@ -50,6 +50,7 @@ mod server;
 mod set;
 mod string;
 mod vote;
+mod zset;
 
 pub use arguments::{Argument, Kind};
 pub use context::Context;

@@ -35,7 +35,7 @@ use memory::bucket::{Bucket, bucket_of};
 
 pub use cell::ballot::{BALLOT_BYTES_MAX, Ballot, present};
 pub use cell::fingerprint::Fingerprint;
-pub use cell::score::ScoreRule;
+pub use cell::score::{ScoreRule, score_of};
 pub(crate) use cell::hash_of;
 pub use event::EventError;
 pub use event::apply::{Applied, Missing};

@@ -25,10 +25,11 @@ const FRACTION_BITS: u32 = 64;
 const SLOT_MAX: i128 = 1 << (62 + FRACTION_BITS);
 
 /// How an assignment of a score takes its place among concurrent ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ScoreRule {
     /// The newest is the score.
+    #[default]
     Newest = 0,
     /// It is the score if it is greater.
     Greater = 1,
@@ -49,6 +50,12 @@ fn read(value: &[u8]) -> Option<(ScoreRule, f64)> {
     let rule = [ScoreRule::Newest, ScoreRule::Greater, ScoreRule::Less].into_iter().find(|it| *it as u8 == *mark)?;
     let score = f64::from_bits(u64::from_be_bytes(bits.try_into().ok()?));
     (!score.is_nan()).then_some((rule, score))
+}
+
+/// The score that a view has as a value.
+#[must_use]
+pub fn score_of(value: &[u8]) -> f64 {
+    value.last_chunk().map_or(0.0, |bits| f64::from_bits(u64::from_be_bytes(*bits)))
 }
 
 /// Whether the register of a member may hold `value`.
