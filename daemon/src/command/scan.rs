@@ -90,12 +90,19 @@ pub(super) fn elements(
                 items.one().bulk(name);
                 match target {
                     Target::Fields => items.one().bulk(&value),
-                    Target::Scores => items.one().bulk(digits_of(score_of(&value)).as_bytes()),
+                    Target::Scores => items.one().bulk(spelled(score_of(&value)).as_bytes()),
                     Target::Keys | Target::Members => {}
                 }
             }
         })
     })
+}
+
+/// A score as Redis walks over it in a small sorted set: whole numbers in full.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "just compared, and compared after")]
+fn spelled(score: f64) -> String {
+    let is_small = score.abs() <= (i64::MAX / 2) as f64;
+    if is_small && (score as i64) as f64 == score { (score as i64).to_string() } else { digits_of(score) }
 }
 
 /// The reply of a step: the next cursor, then what was found on the way there.

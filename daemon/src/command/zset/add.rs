@@ -99,8 +99,8 @@ impl Options {
             return writer.add_score(key, member, score).map(Done::Changed);
         }
         if wanted == current {
-            // Asserted anew, as a member of a set is; of the two zeros it stays the one it is.
-            writer.assign_score(key, member, current, self.rule())?;
+            // Asserted anew, as a member of a set is.
+            writer.assign_score(key, member, score, self.rule())?;
             return Ok(Done::Same(current));
         }
         writer.assign_score(key, member, score, self.rule())?;

@@ -24,6 +24,8 @@ const FRACTION_BITS: u32 = 64;
 /// What one replica has added to one score stays below this magnitude.
 const SLOT_MAX: i128 = 1 << (62 + FRACTION_BITS);
 
+const NEGATIVE_ZERO: u64 = 1 << 63;
+
 /// How an assignment of a score takes its place among concurrent ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
@@ -37,10 +39,10 @@ pub enum ScoreRule {
     Less = 2,
 }
 
-/// An assignment as a register holds it.
+/// An assignment as a register holds it. There is one zero: the sign of another one says nothing.
 pub(in crate::store) fn write(rule: ScoreRule, score: f64) -> [u8; SCORE_BYTES] {
     let mut value = [rule as u8; SCORE_BYTES];
-    value[1..].copy_from_slice(&score.to_bits().to_be_bytes());
+    value[1..].copy_from_slice(&(score + 0.0).to_bits().to_be_bytes());
     value
 }
 
@@ -49,7 +51,7 @@ fn read(value: &[u8]) -> Option<(ScoreRule, f64)> {
     let (mark, bits) = value.split_first()?;
     let rule = [ScoreRule::Newest, ScoreRule::Greater, ScoreRule::Less].into_iter().find(|it| *it as u8 == *mark)?;
     let score = f64::from_bits(u64::from_be_bytes(bits.try_into().ok()?));
-    (!score.is_nan()).then_some((rule, score))
+    (!score.is_nan() && score.to_bits() != NEGATIVE_ZERO).then_some((rule, score))
 }
 
 /// The score that a view has as a value.
@@ -115,13 +117,13 @@ fn unit() -> f64 {
     2.0_f64.powi(-FRACTION_BITS.cast_signed())
 }
 
-/// A number that is ordered as scores are. Zero has one, whatever its sign.
+/// A number that is ordered as scores are.
 pub(in crate::store) fn rank_of(score: f64) -> u64 {
     let bits = (score + 0.0).to_bits();
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }
 
-/// The score that is ordered so; of the two zeros the positive one.
+/// The score that is ordered so.
 pub(in crate::store) fn of_rank(rank: u64) -> f64 {
     f64::from_bits(if rank >> 63 == 1 { rank & !(1 << 63) } else { !rank })
 }
@@ -154,7 +156,7 @@ mod tests {
         fn scores_are_written_read_and_ordered(a in score(), b in score(), value in prop::collection::vec(any::<u8>(), 0..12)) {
             for rule in [ScoreRule::Newest, ScoreRule::Greater, ScoreRule::Less] {
                 let (read_rule, read_score) = read(&write(rule, a)).unwrap();
-                prop_assert_eq!((read_rule, read_score.to_bits()), (rule, a.to_bits()));
+                prop_assert_eq!((read_rule, read_score.to_bits()), (rule, (a + 0.0).to_bits()));
             }
             prop_assert_eq!(Some(rank_of(a).cmp(&rank_of(b))), a.partial_cmp(&b));
             prop_assert_eq!(of_rank(rank_of(a)), a);

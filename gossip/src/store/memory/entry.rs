@@ -280,8 +280,8 @@ impl Table {
 
     /// Moves an element in the order of scores from where it is to where `packed` says; away, if that is nothing.
     fn reorder(&mut self, (hash, name): (u64, &[u8]), packed: &[u8]) {
-        let part = self.parts.get(self.part_of(hash));
-        let before = part.and_then(|part| part.get(hash, name)).and_then(packed::rank_of);
+        let before = if self.len == 0 { None } else { self.parts[self.part_of(hash)].get(hash, name) };
+        let before = before.and_then(packed::rank_of);
         let after = packed::rank_of(packed);
         if before == after {
             return;

@@ -135,7 +135,7 @@ impl<'a> Sorted<'a> {
 
     /// The members of these ranks with their scores, from either end. O(log n), and then O(1) for each.
     pub fn range(&self, ranks: Range<usize>) -> impl DoubleEndedIterator<Item = (&'a [u8], f64)> + use<'_, 'a> {
-        self.ranks(ranks).map(|(rank, member)| (member, self.score_at(rank, member)))
+        self.ranks(ranks).map(|(rank, member)| (member, score::of_rank(rank)))
     }
 
     /// As [`Sorted::range`], from the highest rank down if `reverse`.
@@ -143,14 +143,6 @@ impl<'a> Sorted<'a> {
         let (up, down) =
             if reverse { (None, Some(self.range(ranks).rev())) } else { (Some(self.range(ranks)), None::<Rev<_>>) };
         up.into_iter().flatten().chain(down.into_iter().flatten())
-    }
-
-    /// Of the two zeros the order knows one.
-    fn score_at(&self, rank: u64, member: &[u8]) -> f64 {
-        match score::of_rank(rank) {
-            0.0 => self.view.score(member).unwrap_or(0.0),
-            score => score,
-        }
     }
 
     fn ranks(&self, ranks: Range<usize>) -> Ranks<'_, 'a> {
