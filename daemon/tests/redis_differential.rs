@@ -522,7 +522,8 @@ fn sorted_sets() -> impl Strategy<Value = Vec<&'static str>> {
         prop_oneof![4 => Just("1"), 4 => Just("-3"), 2 => Just("2.5"), 2 => Just("0"), 1 => Just("-0"), 1 => Just("inf"),
             1 => Just("-inf"), 1 => Just("1e300"), 1 => Just("x"), 1 => Just("0.1")]
     };
-    let increment = || prop_oneof![Just("1"), Just("-2"), Just("0.5"), Just("inf"), Just("-inf"), Just("0"), Just("1e15")];
+    let increment =
+        || prop_oneof![Just("1"), Just("-2"), Just("0.5"), Just("inf"), Just("-inf"), Just("0"), Just("1e15")];
     let bound = || prop::sample::select(vec!["-inf", "-inf", "+inf", "+inf", "(1", "1", "(-3", "2.5", "x"]);
     let name = || prop::sample::select(vec!["-", "-", "+", "+", "[x", "(x", "[y", "(z", "["]);
     let rank = || prop_oneof![Just("0"), Just("1"), Just("-1"), Just("-2"), Just("5"), Just("-9"), Just("x")];
@@ -530,7 +531,8 @@ fn sorted_sets() -> impl Strategy<Value = Vec<&'static str>> {
         prop_oneof![Just("NX"), Just("XX"), Just("GT"), Just("LT"), Just("CH"), Just("INCR")],
         0..3,
     );
-    let by_score = prop_oneof![Just("ZCOUNT"), Just("ZRANGEBYSCORE"), Just("ZREVRANGEBYSCORE"), Just("ZREMRANGEBYSCORE")];
+    let by_score =
+        prop_oneof![Just("ZCOUNT"), Just("ZRANGEBYSCORE"), Just("ZREVRANGEBYSCORE"), Just("ZREMRANGEBYSCORE")];
     let by_rank = prop_oneof![Just("ZRANGE"), Just("ZREVRANGE"), Just("ZREMRANGEBYRANK")];
     let counts = prop_oneof![Just("ZPOPMIN"), Just("ZPOPMAX")];
     let named = prop_oneof![Just("ZSCORE"), Just("ZMSCORE"), Just("ZRANK"), Just("ZREVRANK"), Just("ZREM")];

@@ -104,7 +104,8 @@ fn concurrent_scores_are_what_some_order_of_the_commands_gives() {
 fn a_removal_takes_from_a_score_what_it_observed_and_an_assignment_too() {
     for many in [false, true] {
         let [mut a, mut b] = stores();
-        (0..if many { MANY } else { 0 }).for_each(|number| assign(&mut a, 0, &name(number), number.into(), ScoreRule::Newest));
+        (0..if many { MANY } else { 0 })
+            .for_each(|number| assign(&mut a, 0, &name(number), number.into(), ScoreRule::Newest));
         assign(&mut a, 0, "m", 10.0, ScoreRule::Newest);
         exchange(&mut a, &mut b);
         assert_eq!(add(&mut b, "m", 2.5), 12.5);
@@ -344,7 +345,9 @@ fn a_member_takes_little_more_than_what_it_consists_of() {
     let [mut store] = stores();
     for number in 0..50_000_u32 {
         let scattered = number.wrapping_mul(0x9E37_79B1) >> 8;
-        store.write(WALL, 0, |w| w.assign_score(b"z", name(number).as_bytes(), scattered.into(), ScoreRule::Newest)).unwrap();
+        store
+            .write(WALL, 0, |w| w.assign_score(b"z", name(number).as_bytes(), scattered.into(), ScoreRule::Newest))
+            .unwrap();
     }
     let memory = store.memory_of(b"z").unwrap();
     let each = (memory.value + memory.metadata) / 50_000;

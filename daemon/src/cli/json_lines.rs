@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn a_line_that_is_none_is_told() {
-        for line in ["", "[]", "{}", r#"{"key":"a"}"#, r#"{"key":"a","future":[]}"#, r#"{"key":{"hex":"0"},"text":""}"#] {
+        for line in ["", "[]", "{}", r#"{"key":"a"}"#, r#"{"key":"a","future":[]}"#, r#"{"key":{"hex":"0"},"text":""}"#]
+        {
             assert!(read(line).is_err(), "{line}");
         }
         assert!(read(r#"{"key":"a","future":[]}"#).unwrap_err().contains("future"));

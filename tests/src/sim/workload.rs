@@ -66,7 +66,8 @@ impl Workload {
 
     fn request(&mut self, random: &mut Random) -> Request {
         let key = random.pick(&self.keys).clone();
-        let class = key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h', 'b', 'z']));
+        let class =
+            key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h', 'b', 'z']));
         let action = self.action(class, random);
         Request(key.into_bytes(), action)
     }

@@ -126,13 +126,7 @@ pub(super) fn zincrby(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'
     add(ctx, args.at(1), &[(args.at(3), score_arg(&args[2])?)], options, reply)
 }
 
-fn add(
-    ctx: &mut Context<'_>,
-    key: &[u8],
-    scored: &[Scored<'_>],
-    options: Options,
-    reply: &mut Reply<'_>,
-) -> Outcome {
+fn add(ctx: &mut Context<'_>, key: &[u8], scored: &[Scored<'_>], options: Options, reply: &mut Reply<'_>) -> Outcome {
     let is_absent = ctx.current(key, Class::Sorted)?.is_none();
     let (mut added, mut changed, mut last) = (0usize, 0usize, None);
     if !(is_absent && options.if_present) {

@@ -151,8 +151,7 @@ mod tests {
         );
         let mut store = store;
         for (member, score) in [("a", 1.0), ("b", 2.0), ("c", 3.0)] {
-            let written =
-                store.write(1, 0, |w| w.assign_score(b"z", member.as_bytes(), score, Default::default()));
+            let written = store.write(1, 0, |w| w.assign_score(b"z", member.as_bytes(), score, Default::default()));
             assert_eq!(written, Ok(true));
         }
         let view = store.at(1).view(b"z").expect("it is there");

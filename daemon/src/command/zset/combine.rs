@@ -38,8 +38,20 @@ impl Aggregate {
         match self {
             // Of two infinities that cancel out Redis says 0.
             Self::Sum => number(a + b),
-            Self::Least => if b < a { b } else { a },
-            Self::Greatest => if b > a { b } else { a },
+            Self::Least => {
+                if b < a {
+                    b
+                } else {
+                    a
+                }
+            }
+            Self::Greatest => {
+                if b > a {
+                    b
+                } else {
+                    a
+                }
+            }
         }
     }
 }
@@ -170,9 +182,7 @@ fn run(
     let rest = args.from(if used == Use::Stored { 2 } else { 1 });
     let wanted = int_arg(rest.at(0))?;
     let Some(count) = usize::try_from(wanted).ok().filter(|count| *count > 0) else {
-        return Err(CommandError::Other(
-            format!("ERR at least 1 input key is needed for '{name}' command").into(),
-        ));
+        return Err(CommandError::Other(format!("ERR at least 1 input key is needed for '{name}' command").into()));
     };
     if count > rest.len() - 1 {
         return Err(CommandError::Syntax);

@@ -23,13 +23,7 @@ const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler)
 }
 
 /// One that takes other keys than its first argument.
-const fn over(
-    keys: &'static [KeySpec],
-    name: &'static str,
-    arity: i16,
-    flags: Flags,
-    handler: Handler,
-) -> Command {
+const fn over(keys: &'static [KeySpec], name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
     Command::new("sorted-set", name, arity, flags, handler).also(Categories::SORTEDSET).at(keys)
 }
 

@@ -16,13 +16,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// The score is no number, the key is of another type, a limit is exceeded, or the clock is too far ahead.
-    pub fn assign_score(
-        &mut self,
-        key: &[u8],
-        member: &[u8],
-        score: f64,
-        rule: ScoreRule,
-    ) -> Result<bool, WriteError> {
+    pub fn assign_score(&mut self, key: &[u8], member: &[u8], score: f64, rule: ScoreRule) -> Result<bool, WriteError> {
         if score.is_nan() {
             return Err(WriteError::ScoreNotANumber);
         }

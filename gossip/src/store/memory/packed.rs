@@ -11,8 +11,8 @@
 use cahoots_crdt::{Dot, DotFun, ReplicaId};
 
 use crate::Hlc;
-use crate::store::cell::{Count, Element, Register};
 use crate::store::cell::score;
+use crate::store::cell::{Count, Element, Register};
 use crate::store::kind::{CLASS_BITS, Class};
 use crate::varint;
 
@@ -318,6 +318,22 @@ mod tests {
                 prop_assert_eq!(Packed::new(&bytes).first(), element(cells));
             }
         }
+    }
+
+    /// A whole number added to a score has 64 zero bits at its end.
+    #[test]
+    fn an_increment_of_a_score_costs_its_digits_and_other_totals_cost_what_they_did() {
+        let packed = |class, total: i128| {
+            let count = Count { clock: Hlc::new(1), birth: 1, total };
+            let counts = DotFun::of(Dot::new(ReplicaId::new(1), 1), count);
+            let mut bytes = Vec::new();
+            pack_one(class, &Element { counts, ..Element::default() }, &mut bytes);
+            bytes.len() - (1 + 8 + 1 + 8 + 1)
+        };
+        let score = |score| packed(Class::Sorted, score::to_units(score).unwrap());
+        assert_eq!([score(0.0), score(1.0), score(0.5), score(-3.0), score(1000.0), score(0.1)], [2, 2, 2, 2, 3, 9]);
+        let text = |total| packed(Class::Text, total);
+        assert_eq!([text(0), text(1), text(1 << 20), text(1 << 70)], [1, 1, 4, 26]);
     }
 
     #[test]

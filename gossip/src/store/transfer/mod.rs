@@ -326,7 +326,8 @@ impl Store {
         let bucket = &mut self.buckets[index];
         let changes = &mut self.changes;
         bucket.keys.reserve(content.keys.len());
-        let mut joining = Joining { keys: &mut bucket.keys, baselines: &bucket.baselines, draft: &mut self.draft, my_vv, their_vv };
+        let mut joining =
+            Joining { keys: &mut bucket.keys, baselines: &bucket.baselines, draft: &mut self.draft, my_vv, their_vv };
         for state in content.keys {
             if joining.join_key(state.key.0, state.elements.as_read()) {
                 changes.push(state.key.0);

@@ -84,12 +84,7 @@ impl Leaf {
 
     /// Says whether the key is new, and where the leaf is to be split if it has become too long. A leaf at an end of the
     /// order stays full there: what comes next comes beyond it.
-    pub(super) fn insert(
-        &mut self,
-        key: &[u8],
-        content: &[u8],
-        (first, last): (bool, bool),
-    ) -> (bool, Option<usize>) {
+    pub(super) fn insert(&mut self, key: &[u8], content: &[u8], (first, last): (bool, bool)) -> (bool, Option<usize>) {
         let place = self.place_of(key);
         let (added, from) = (place.is_empty(), place.start);
         let size = varint::len(key.len()) + varint::len(content.len()) + key.len() + content.len();

@@ -17,7 +17,9 @@ fn check(node: &Node, depth: usize) -> usize {
             assert!(branch.children.len() <= CHILDREN_MAX);
             assert_eq!(branch.len, branch.children.iter().map(|child| child.node.len()).sum::<usize>());
             let depths: Vec<usize> = branch.children.iter().map(|child| check(&child.node, depth + 1)).collect();
-            assert!(depths.windows(2).all(|pair| pair[0] == pair[1]) && branch.children.iter().all(|it| it.node.len() > 0));
+            assert!(
+                depths.windows(2).all(|pair| pair[0] == pair[1]) && branch.children.iter().all(|it| it.node.len() > 0)
+            );
             for pair in branch.children.windows(2) {
                 let (left, right) = (&pair[0].node, &pair[1].node);
                 let (last, first) = (Walk::new(left, 0..usize::MAX).next_back(), Walk::new(right, 0..1).next());
