@@ -104,6 +104,27 @@ pub(crate) fn put_wide(value: i128, bytes: &mut Vec<u8>) {
     bytes.push(rest.to_le_bytes()[0]);
 }
 
+/// Appends a signed number of 128 bits most of which are often zeros at the end: how many, and the others.
+pub(crate) fn put_fraction(value: i128, bytes: &mut Vec<u8>) {
+    let zeros = if value == 0 { 0 } else { value.trailing_zeros() };
+    bytes.push(zeros.to_le_bytes()[0]);
+    put_wide(value >> zeros, bytes);
+}
+
+/// Takes one that [`put_fraction`] has put.
+pub(crate) fn take_fraction(bytes: &mut &[u8]) -> i128 {
+    read_fraction(bytes).expect("it was put")
+}
+
+/// Reads one that [`put_fraction`] may have put.
+pub(crate) fn read_fraction(bytes: &mut &[u8]) -> Option<i128> {
+    let (zeros, rest) = bytes.split_first()?;
+    *bytes = rest;
+    let digits = read_wide(bytes)?;
+    let value = digits.checked_shl((*zeros).into())?;
+    (value >> zeros == digits).then_some(value)
+}
+
 /// Takes a number that may be negative.
 pub(crate) fn take_signed(bytes: &mut &[u8]) -> i64 {
     let value = take(bytes);
@@ -131,6 +152,16 @@ mod tests {
             prop_assert_eq!(take(&mut rest), value);
             prop_assert_eq!(take_signed(&mut rest), signed >> shift);
             prop_assert!(rest.is_empty());
+        }
+
+        #[test]
+        fn a_fraction_that_is_put_is_taken(value: i128, shift in 0..128_u32, up: bool) {
+            let value = if up { value << shift } else { value >> shift };
+            let mut bytes = Vec::new();
+            put_fraction(value, &mut bytes);
+            prop_assert_eq!(read_fraction(&mut &bytes[..]), Some(value));
+            prop_assert!((0..bytes.len()).all(|len| read_fraction(&mut &bytes[..len]).is_none()));
+            prop_assert_eq!(take_fraction(&mut &bytes[..]), value);
         }
 
         #[test]

@@ -1,6 +1,6 @@
 //! A client's side of a write: what a command checks before it writes, and what its reply must be.
 
-use cahoots_gossip::store::{Class, WriteError, Writer};
+use cahoots_gossip::store::{Class, ScoreRule, WriteError, Writer};
 
 use crate::oracle::{Action, Shown};
 
@@ -70,6 +70,22 @@ pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
             let had = field_of(&before, field).is_some();
             removed(writer.remove(key, Class::Hash, field), had)
         }
+        Action::Score(member, halves) => {
+            let score = score_of(i128::from(*halves));
+            let new = writer.assign_score(key, member, score, ScoreRule::Newest).expect("within the limits");
+            assert_eq!(new, halves_of(&before, member).is_none(), "{action:?}, {before:?}");
+            Reply::Done
+        }
+        Action::AddScore(member, halves) => {
+            let sum = writer.add_score(key, member, score_of(i128::from(*halves))).expect("within the limits");
+            let expected = halves_of(&before, member).unwrap_or(0) + i128::from(*halves);
+            assert_eq!(sum, score_of(expected), "an increment says the new score");
+            Reply::Done
+        }
+        Action::RemoveScored(member) => {
+            let had = halves_of(&before, member).is_some();
+            removed(writer.remove(key, Class::Sorted, member), had)
+        }
         Action::Delete => removed(writer.delete(key), before != Shown::Nothing),
         Action::SetFor(value, millis) => {
             let deadline = writer.moment().now() + millis;
@@ -129,6 +145,15 @@ fn counted(answer: Result<i64, WriteError>, before: Option<&Vec<u8>>, delta: i64
 
 fn text_of(shown: &Shown) -> Option<&Vec<u8>> {
     if let Shown::Text(text) = shown { Some(text) } else { None }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "scores of tests are small")]
+fn score_of(halves: i128) -> f64 {
+    halves as f64 / 2.0
+}
+
+fn halves_of(shown: &Shown, member: &[u8]) -> Option<i128> {
+    if let Shown::Sorted(members) = shown { members.get(member).copied() } else { None }
 }
 
 fn field_of<'a>(shown: &'a Shown, field: &[u8]) -> Option<&'a Vec<u8>> {

@@ -48,6 +48,21 @@ pub trait Commands {
         self.run(at, key, &Action::RemoveField(field.into()));
     }
 
+    /// ZADD, in halves.
+    fn zadd(&mut self, at: char, key: &str, member: &str, halves: i64) {
+        self.run(at, key, &Action::Score(member.into(), halves));
+    }
+
+    /// ZINCRBY, in halves.
+    fn zincr(&mut self, at: char, key: &str, member: &str, halves: i64) {
+        self.run(at, key, &Action::AddScore(member.into(), halves));
+    }
+
+    /// ZREM.
+    fn zrem(&mut self, at: char, key: &str, member: &str) {
+        self.run(at, key, &Action::RemoveScored(member.into()));
+    }
+
     /// A ballot of this replica's own.
     fn cast(&mut self, at: char, key: &str, ballot: &str) {
         self.run(at, key, &Action::Cast(ballot.into()));

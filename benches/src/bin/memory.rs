@@ -19,7 +19,7 @@ struct Kind {
     key: fn(u32) -> Vec<u8>,
 }
 
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 5] = [
     Kind {
         name: "string of 16 bytes under a key of 20",
         items: 1_000_000,
@@ -33,6 +33,16 @@ const KINDS: [Kind; 4] = [
         per_key: 1_000_000,
         command: |n| vec![b"SADD".into(), b"set".into(), format!("member:{n:011}").into()],
         key: |_| b"set".into(),
+    },
+    Kind {
+        name: "member of 18 bytes with a score in one sorted set",
+        items: 1_000_000,
+        per_key: 1_000_000,
+        command: |n| {
+            let score = (mixed(n) % 1_000_000_000).to_string();
+            vec![b"ZADD".into(), b"zset".into(), score.into(), format!("member:{n:011}").into()]
+        },
+        key: |_| b"zset".into(),
     },
     Kind {
         name: "hash of 10 fields",

@@ -9,6 +9,7 @@ use super::CliResult;
 use super::json_lines::{self, Data, Item};
 use super::resp_client::{Reply, RespClient};
 use crate::config::Locate;
+use crate::resp::digits_of;
 use crate::storage::{self, Progress};
 use cahoots_gossip::Limits;
 use cahoots_gossip::store::{Class, View};
@@ -87,9 +88,20 @@ fn data_of(view: &View<'_>) -> Option<Data> {
         Class::Text => Some(Data::Text(view.text().unwrap_or_default().into_owned())),
         Class::Set => Some(Data::Set(view.iter().map(|(name, _)| name.to_vec()).collect())),
         Class::Hash => Some(Data::Hash(view.iter().map(|(name, value)| (name.to_vec(), value.into_owned())).collect())),
-        Class::Vote | Class::Presence => None,
-        Class::Sorted | Class::List | Class::Stream | Class::Deadline | Class::Until => None,
+        Class::Sorted => {
+            let spelled = |score| digits_of(score).into_bytes();
+            let sorted = view.sorted();
+            let members = sorted.range(0..sorted.len()).map(|(member, score)| (member.to_vec(), spelled(score)));
+            Some(Data::Sorted(members.collect()))
+        }
+        _ => None,
     }
+}
+
+/// A list of names and values as pairs.
+fn pairs(words: Vec<Vec<u8>>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut words = words.into_iter();
+    std::iter::from_fn(|| Some((words.next()?, words.next()?))).collect()
 }
 
 fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -122,14 +134,10 @@ fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error
                     Reply::Bulk(Some(text)) => Data::Text(text),
                     _ => continue, // deleted meanwhile
                 },
-                Reply::Simple(class) if class == "set" => Data::Set(list(&mut client, b"SMEMBERS", &key)?),
-                Reply::Simple(class) if class == "hash" => {
-                    let mut words = list(&mut client, b"HGETALL", &key)?.into_iter();
-                    let mut fields = Vec::new();
-                    while let (Some(name), Some(value)) = (words.next(), words.next()) {
-                        fields.push((name, value));
-                    }
-                    Data::Hash(fields)
+                Reply::Simple(class) if class == "set" => Data::Set(list(&mut client, &[b"SMEMBERS", &key])?),
+                Reply::Simple(class) if class == "hash" => Data::Hash(pairs(list(&mut client, &[b"HGETALL", &key])?)),
+                Reply::Simple(class) if class == "zset" => {
+                    Data::Sorted(pairs(list(&mut client, &[b"ZRANGE", &key, b"0", b"-1", b"WITHSCORES"])?))
                 }
                 Reply::Simple(class) if ["none", "vote", "presence"].contains(&&**class) => continue,
                 other => {
@@ -137,7 +145,12 @@ fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error
                     return Err(format!("key {key:?} is of a type that cannot be exported: {other:?}").into());
                 }
             };
-            if !matches!(&value, Data::Set(it) if it.is_empty()) && !matches!(&value, Data::Hash(it) if it.is_empty()) {
+            let is_empty = match &value {
+                Data::Text(_) => false,
+                Data::Set(members) => members.is_empty(),
+                Data::Hash(pairs) | Data::Sorted(pairs) => pairs.is_empty(),
+            };
+            if !is_empty {
                 let until = match client.call(&[b"PEXPIRETIME", &key])? {
                     Reply::Integer(until) => u64::try_from(until).ok(),
                     _ => None,
@@ -152,6 +165,6 @@ fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error
     }
 }
 
-fn list(client: &mut RespClient, command: &[u8], key: &[u8]) -> io::Result<Vec<Vec<u8>>> {
-    client.call(&[command, key])?.array()?.into_iter().map(Reply::bytes).collect()
+fn list(client: &mut RespClient, command: &[&[u8]]) -> io::Result<Vec<Vec<u8>>> {
+    client.call(command)?.array()?.into_iter().map(Reply::bytes).collect()
 }

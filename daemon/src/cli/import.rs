@@ -89,6 +89,16 @@ fn write_value(client: &mut RespClient, item: &Item) -> usize {
             }
             commands
         }
+        Data::Sorted(members) => {
+            let chunks = members.chunks(NAMES_MAX);
+            let commands = chunks.len();
+            for chunk in chunks {
+                let pairs = chunk.iter().flat_map(|(member, score)| [score.as_slice(), member.as_slice()]);
+                let words: Vec<&[u8]> = [&b"ZADD"[..], &item.key].into_iter().chain(pairs).collect();
+                client.prepare(&words);
+            }
+            commands
+        }
     }
 }
 

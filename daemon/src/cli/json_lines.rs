@@ -23,6 +23,8 @@ pub(super) enum Data {
     Text(Vec<u8>),
     Set(Vec<Vec<u8>>),
     Hash(Vec<(Vec<u8>, Vec<u8>)>),
+    /// Members with their scores as they are spelled: JSON has no infinities.
+    Sorted(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
 /// A line as read.
@@ -47,9 +49,8 @@ pub(super) fn write(item: &Item) -> String {
     let (name, value) = match &item.value {
         Data::Text(text) => ("text", to_json(text)),
         Data::Set(members) => ("set", members.iter().map(|it| to_json(it)).collect()),
-        Data::Hash(fields) => {
-            ("hash", fields.iter().map(|(name, value)| json!([to_json(name), to_json(value)])).collect())
-        }
+        Data::Hash(pairs) => ("hash", pairs_to_json(pairs)),
+        Data::Sorted(pairs) => ("zset", pairs_to_json(pairs)),
     };
     line.insert(name.to_owned(), value);
     if let Some(until) = item.until {
@@ -78,17 +79,26 @@ pub(super) fn read(line: &str) -> Result<Line, String> {
     } else if let Some(members) = object.get("set") {
         Data::Set(list(members)?.iter().map(from_json).collect::<Result<_, _>>()?)
     } else if let Some(fields) = object.get("hash") {
-        let field = |pair: &Value| match pair.as_array().map(Vec::as_slice) {
-            Some([name, value]) => Ok((from_json(name)?, from_json(value)?)),
-            _ => Err("a field is a pair".to_owned()),
-        };
-        Data::Hash(list(fields)?.iter().map(field).collect::<Result<_, _>>()?)
+        Data::Hash(list(fields)?.iter().map(pair_of).collect::<Result<_, _>>()?)
+    } else if let Some(members) = object.get("zset") {
+        Data::Sorted(list(members)?.iter().map(pair_of).collect::<Result<_, _>>()?)
     } else {
         let names: Vec<&str> =
             object.keys().map(String::as_str).filter(|name| !["key", "until"].contains(name)).collect();
         return Err(format!("a type this version does not know: {}", names.join(", ")));
     };
     Ok(Line::Item(Item { key, value, until }))
+}
+
+fn pairs_to_json(pairs: &[(Vec<u8>, Vec<u8>)]) -> Value {
+    pairs.iter().map(|(name, value)| json!([to_json(name), to_json(value)])).collect()
+}
+
+fn pair_of(pair: &Value) -> Result<(Vec<u8>, Vec<u8>), String> {
+    match pair.as_array().map(Vec::as_slice) {
+        Some([name, value]) => Ok((from_json(name)?, from_json(value)?)),
+        _ => Err("a field is a pair, and a member with its score".to_owned()),
+    }
 }
 
 fn to_json(bytes: &[u8]) -> Value {
@@ -116,6 +126,7 @@ mod tests {
         let items = [
             Item { key: b"plain".to_vec(), value: Data::Text(b"a \"quoted\" line\n".to_vec()), until: None },
             Item { key: vec![0xFF, 0], value: Data::Set(vec![b"m".to_vec(), vec![0xC0]]), until: Some(1 << 42) },
+            Item { key: b"z".to_vec(), value: Data::Sorted(vec![(b"m".to_vec(), b"-inf".to_vec())]), until: None },
             Item {
                 key: b"h".to_vec(),
                 value: Data::Hash(vec![(b"f".to_vec(), vec![]), (vec![0x80], b"v".to_vec())]),
@@ -138,12 +149,12 @@ mod tests {
             "[]",
             "{}",
             r#"{"key":"a"}"#,
-            r#"{"key":"a","zset":[]}"#,
+            r#"{"key":"a","future":[]}"#,
             r#"{"key":"a","text":"","until":"now"}"#,
             r#"{"key":{"hex":"0"},"text":""}"#,
         ] {
             assert!(read(line).is_err(), "{line}");
         }
-        assert!(read(r#"{"key":"a","zset":[]}"#).unwrap_err().contains("zset"));
+        assert!(read(r#"{"key":"a","future":[]}"#).unwrap_err().contains("future"));
     }
 }

@@ -26,6 +26,8 @@ pub enum Kind {
     String,
     /// A 64-bit integer.
     Integer,
+    /// A floating-point number.
+    Double,
     /// A glob-style pattern.
     Pattern,
     /// The word alone.
@@ -45,6 +47,13 @@ impl Argument {
     #[must_use]
     pub const fn optional(mut self) -> Self {
         self.optional = true;
+        self
+    }
+
+    /// The same under another name.
+    #[must_use]
+    pub const fn called(mut self, name: &'static str) -> Self {
+        self.name = name;
         self
     }
 
@@ -74,6 +83,11 @@ pub(super) const fn string(name: &'static str) -> Argument {
 /// A 64-bit integer.
 pub(super) const fn integer(name: &'static str) -> Argument {
     Argument::new(name, Kind::Integer)
+}
+
+/// A floating-point number.
+pub(super) const fn double(name: &'static str) -> Argument {
+    Argument::new(name, Kind::Double)
 }
 
 /// A glob-style pattern.

@@ -111,6 +111,8 @@ impl Categories {
     pub const KEYSPACE: Self = Self::word("@keyspace");
     /// Sets.
     pub const SET: Self = Self::word("@set");
+    /// Sorted sets.
+    pub const SORTEDSET: Self = Self::word("@sortedset");
     /// Hashes.
     pub const HASH: Self = Self::word("@hash");
     /// Strings.

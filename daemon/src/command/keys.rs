@@ -50,10 +50,21 @@ const fn range(begin: u8, last: i8, step: u8) -> KeySpec {
     KeySpec { begin: Begin::At(begin), find: Find::Range { last, step, parts: 0 } }
 }
 
+/// As many keys as argument `begin` says, behind that.
+const fn counted(begin: u8) -> KeySpec {
+    KeySpec { begin: Begin::At(begin), find: Find::Counted { count: 0, first: 1, step: 1 } }
+}
+
 /// One key, the first argument.
 pub(super) const ONE_KEY: &[KeySpec] = &[range(1, 0, 1)];
 /// One key, behind a subcommand.
 pub(super) const SECOND: &[KeySpec] = &[range(2, 0, 1)];
+/// Two keys, the first arguments.
+pub(super) const TWO_KEYS: &[KeySpec] = &[range(1, 1, 1)];
+/// As many keys as the first argument says.
+pub(super) const COUNTED: &[KeySpec] = &[counted(1)];
+/// One key, and as many as the argument behind it says.
+pub(super) const KEY_AND_COUNTED: &[KeySpec] = &[range(1, 0, 1), counted(2)];
 /// Every argument is a key.
 pub(super) const ALL_KEYS: &[KeySpec] = &[range(1, -1, 1)];
 /// Keys with a value behind each.

@@ -52,6 +52,7 @@ mod server;
 mod set;
 mod string;
 mod vote;
+mod zset;
 
 pub use arguments::{Argument, Kind};
 pub use context::Context;

@@ -5,8 +5,8 @@ use super::contract::{Flow, Outcome};
 use super::error::CommandError;
 use super::glob;
 use super::options::{int_arg, is};
-use crate::resp::{Args, Items, Reply, unsigned};
-use cahoots_gossip::store::Class;
+use crate::resp::{Args, Items, Reply, digits_of, unsigned};
+use cahoots_gossip::store::{Class, score_of};
 
 /// Elements of one step unless COUNT says otherwise, as in Redis.
 const COUNT_DEFAULT: usize = 10;
@@ -17,6 +17,7 @@ pub(super) enum Target {
     Keys,
     Members,
     Fields,
+    Scores,
 }
 
 struct Options<'a> {
@@ -87,12 +88,21 @@ pub(super) fn elements(
         view.scan(cursor, options.count, |name, value| {
             if options.takes(name) {
                 items.one().bulk(name);
-                if target == Target::Fields {
-                    items.one().bulk(&value);
+                match target {
+                    Target::Fields => items.one().bulk(&value),
+                    Target::Scores => items.one().bulk(spelled(score_of(&value)).as_bytes()),
+                    Target::Keys | Target::Members => {}
                 }
             }
         })
     })
+}
+
+/// A score as Redis walks over it in a small sorted set: whole numbers in full.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "just compared, and compared after")]
+fn spelled(score: f64) -> String {
+    let is_small = score.abs() <= (i64::MAX / 2) as f64;
+    if is_small && (score as i64) as f64 == score { (score as i64).to_string() } else { digits_of(score) }
 }
 
 /// The reply of a step: the next cursor, then what was found on the way there.

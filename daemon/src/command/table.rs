@@ -6,7 +6,7 @@
 
 use super::contract::Command;
 use super::error::CommandError;
-use super::{cahoots, connection, generic, hash, presence, server, set, string, vote};
+use super::{cahoots, connection, generic, hash, presence, server, set, string, vote, zset};
 use crate::resp::Args;
 
 /// Commands that belong together, in a page of documentation of their own.
@@ -30,6 +30,7 @@ pub const FAMILIES: &[Family] = &[
     family("string", string::COMMANDS),
     family("set", set::COMMANDS),
     family("hash", hash::COMMANDS),
+    family("zset", zset::COMMANDS),
     family("vote", vote::COMMANDS),
     family("presence", presence::COMMANDS),
     family("cahoots", cahoots::COMMANDS),
@@ -53,9 +54,9 @@ pub const COUNT: usize = {
 /// The longest name there can be: names are compared as three words, the length among them. A longer one does not
 /// compile.
 const NAME_BYTES_MAX: usize = 23;
-/// Slots of the table: at least four times the number of commands, so most are found at the first look.
-const SLOTS: usize = (4 * COUNT).next_power_of_two();
-/// Looks that the unluckiest command takes at most. If a new command passes it, change the multiplier in [`slot_of`].
+/// Slots of the table: at least twice the number of commands, so most are found at the first look.
+const SLOTS: usize = (2 * COUNT).next_power_of_two();
+/// Looks that the unluckiest command takes at most.
 const LOOKS_MAX: usize = 4;
 
 /// A name in lower case as numbers, its length in the highest byte.
@@ -68,7 +69,19 @@ struct Slot {
     command: Option<&'static Command>,
 }
 
-static TABLE: [Slot; SLOTS] = {
+static TABLE: [Slot; SLOTS] = table_by(MULTIPLIER).expect("the multiplier was chosen so");
+
+/// The first multiplier by which every command is found soon enough.
+const MULTIPLIER: u64 = {
+    let mut multiplier: u64 = 0x9E37_79B9_7F4A_7C15;
+    while table_by(multiplier).is_none() {
+        multiplier = multiplier.wrapping_add(2);
+    }
+    multiplier
+};
+
+/// The table whose slots are chosen by this multiplier, unless some command is found late in it.
+const fn table_by(multiplier: u64) -> Option<[Slot; SLOTS]> {
     let mut table = [Slot { name: [0; 3], command: None }; SLOTS];
     let mut family = 0;
     while family < FAMILIES.len() {
@@ -78,20 +91,22 @@ static TABLE: [Slot; SLOTS] = {
             let name = commands[at].name.as_bytes();
             assert!(name.len() <= NAME_BYTES_MAX, "a command's name is longer than names can be");
             let folded = fold(name);
-            let (mut slot, mut looks) = (slot_of(folded), 1);
+            let (mut slot, mut looks) = (slot_of(folded, multiplier), 1);
             while table[slot].command.is_some() {
                 assert!(!same(table[slot].name, folded), "two commands have one name");
                 slot = (slot + 1) % SLOTS;
                 looks += 1;
             }
-            assert!(looks <= LOOKS_MAX, "a command is found late");
+            if looks > LOOKS_MAX {
+                return None;
+            }
             table[slot] = Slot { name: folded, command: Some(&commands[at]) };
             at += 1;
         }
         family += 1;
     }
-    table
-};
+    Some(table)
+}
 
 /// The command of that name, in any case.
 pub(super) fn by_name(name: &[u8]) -> Option<&'static Command> {
@@ -99,7 +114,7 @@ pub(super) fn by_name(name: &[u8]) -> Option<&'static Command> {
         return None;
     }
     let folded = fold(name);
-    let mut at = slot_of(folded);
+    let mut at = slot_of(folded, MULTIPLIER);
     loop {
         let slot = &TABLE[at];
         if slot.name == folded || slot.command.is_none() {
@@ -134,10 +149,10 @@ const fn word(part: &[u8]) -> u64 {
 }
 
 /// Multiplicative hashing: the high bits of a product depend on all bits of the name.
-const fn slot_of(folded: Folded) -> usize {
+const fn slot_of(folded: Folded, multiplier: u64) -> usize {
     let mixed = folded[0] ^ folded[1].rotate_left(29) ^ folded[2].rotate_left(47);
     #[expect(clippy::cast_possible_truncation, reason = "as many bits as number the slots")]
-    let slot = (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SLOTS.trailing_zeros())) as usize;
+    let slot = (mixed.wrapping_mul(multiplier) >> (64 - SLOTS.trailing_zeros())) as usize;
     slot
 }
 

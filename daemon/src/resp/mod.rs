@@ -9,4 +9,4 @@ mod reply;
 
 pub use integer::{integer, unsigned};
 pub use parse::{Args, FrameLimits, Parser, ProtocolError};
-pub use reply::{Fields, Items, Protocol, Reply};
+pub use reply::{Fields, Items, Protocol, Reply, digits_of};

@@ -270,6 +270,19 @@ impl<'a> Items<'_, 'a> {
         *self.len += 1;
         self.reply
     }
+
+    /// A member with its score: a pair for itself where there are doubles, otherwise one behind the other.
+    pub fn scored(&mut self, member: &[u8], score: f64) {
+        if self.reply.protocol == Protocol::Resp3 {
+            let pair = self.one();
+            pair.array(2);
+            pair.bulk(member);
+            pair.double(score);
+        } else {
+            self.one().bulk(member);
+            self.one().double(score);
+        }
+    }
 }
 
 /// The fields of a map, counted as they come.
@@ -295,7 +308,8 @@ impl<'a> Fields<'_, 'a> {
 }
 
 /// What C prints for `%.17g`: as many digits as tell a double from its neighbours, trailing zeros left out.
-fn digits_of(value: f64) -> String {
+#[must_use]
+pub fn digits_of(value: f64) -> String {
     /// Digits behind the first.
     const DECIMALS: i32 = 16;
     if value.is_nan() {

@@ -23,7 +23,7 @@ use super::cell::{Cell, Count, Element, Path, hash_of};
 use super::event::window::{Before, Window};
 use super::event::{Body, Change, Foreign, Part, begin_key, begin_part, encode_head};
 use super::kind::Class;
-use super::memory::bucket::bucket_of;
+use super::memory::bucket::{Bucket, bucket_of};
 use super::{Sealed, Store};
 use crate::Limits;
 use crate::bytes::Bytes;
@@ -201,7 +201,9 @@ impl Store {
             let path = Path::new(key, *class, name);
             let (dot, Count { birth, total, .. }) = (slot.dot, slot.count);
             let baseline = Baseline { owner: dot.replica, birth, seen: dot.seq, total, reset: Dot::new(id, by) };
-            self.buckets[bucket_of(hash_of(key))].baselines.merge(&path, baseline);
+            let Bucket { keys, baselines, .. } = &mut self.buckets[bucket_of(hash_of(key))];
+            baselines.merge(&path, baseline);
+            keys.rank_again(&path, baselines, &mut self.draft);
         }
         for index in touched {
             self.buckets[index].cells_fingerprint = self.buckets[index].cells_print();
@@ -229,7 +231,7 @@ impl Store {
                 let slot = slots.get(&place).filter(|slot| slot.reset_by.is_none()).zip(births.get(&place));
                 move_element(moving, &path, &mut element, &bucket.baselines, slot);
                 bucket.keys.draft(at, &path, element, &mut self.draft);
-                bucket.keys.commit(at, &path, &mut self.draft);
+                bucket.keys.commit(at, &path, &bucket.baselines, &mut self.draft);
             }
             self.changes.push(key.key); // of assignments at one instant, the id decides
         }

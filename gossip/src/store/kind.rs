@@ -42,12 +42,14 @@ struct Kind {
     ballots: bool,
     /// Elements may be added to, not assigned only.
     counted: bool,
+    /// Elements have scores and are ordered by them: what is assigned and added is fractions.
+    scored: bool,
     attribute: bool,
 }
 
 impl Kind {
     const fn of(class: Class, word: &'static str) -> Self {
-        Self { class, word, named: false, ballots: false, counted: false, attribute: false }
+        Self { class, word, named: false, ballots: false, counted: false, scored: false, attribute: false }
     }
 
     const fn named(mut self) -> Self {
@@ -62,6 +64,11 @@ impl Kind {
 
     const fn counted(mut self) -> Self {
         self.counted = true;
+        self
+    }
+
+    const fn scored(mut self) -> Self {
+        self.scored = true;
         self
     }
 
@@ -81,7 +88,7 @@ const KINDS: &[Kind] = &[
     Kind::of(Class::Hash, "hash").named().counted(),
     Kind::of(Class::Vote, "vote").ballots(),
     Kind::of(Class::Presence, "presence").ballots(),
-    Kind::of(Class::Sorted, "zset").named().counted(),
+    Kind::of(Class::Sorted, "zset").named().counted().scored(),
     Kind::of(Class::List, "list").named(),
     Kind::of(Class::Stream, "stream").named(),
     Kind::of(Class::Deadline, "deadline").attribute(),
@@ -126,6 +133,11 @@ impl Class {
     /// Whether there are increments beside assignments.
     pub(super) const fn is_counted(self) -> bool {
         self.kind().counted
+    }
+
+    /// Whether elements have scores: assigned and added to in fractions, and ordered by them.
+    pub(super) const fn is_scored(self) -> bool {
+        self.kind().scored
     }
 
     /// Whether it says something about data, and is none.

@@ -36,6 +36,7 @@ use memory::bucket::{Bucket, bucket_of};
 pub use cell::ballot::{BALLOT_BYTES_MAX, Ballot, present};
 pub use cell::fingerprint::Fingerprint;
 pub(crate) use cell::hash_of;
+pub use cell::score::{ScoreRule, score_of};
 pub use event::EventError;
 pub use event::apply::{Applied, Missing};
 pub use event::writer::{WriteError, Writer};
@@ -47,6 +48,7 @@ pub use memory::size::KeyMemory;
 pub use memory::warm::WARM_KEYS_MAX;
 pub use read::carried::{CarriedCell, cells_of_event, cells_of_transfer};
 pub use read::changes::Change;
+pub use read::sorted::Sorted;
 pub use read::view::{Moment, NotCounted, View};
 pub(crate) use transfer::Snapshot;
 pub use transfer::difference::Sketch;
@@ -362,10 +364,10 @@ impl Store {
         resetters
     }
 
-    /// Whether the fingerprints kept equal those computed from scratch: true, or there is a bug or bad memory.
+    /// Whether the fingerprints and orders kept equal those computed from scratch: true, or there is a bug or bad memory.
     #[must_use]
     pub fn fingerprints_are_exact(&mut self) -> bool {
         self.seal();
-        self.buckets.iter().all(|bucket| bucket.cells_print() == bucket.cells_fingerprint)
+        self.buckets.iter().all(|bucket| bucket.cells_print() == bucket.cells_fingerprint && bucket.is_ordered())
     }
 }

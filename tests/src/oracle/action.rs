@@ -25,6 +25,12 @@ pub enum Action {
     AddField(Name, i64),
     /// HDEL of one field.
     RemoveField(Name),
+    /// ZADD of one member. Scores are told in halves, so that sums are exact.
+    Score(Name, i64),
+    /// ZINCRBY of one member, in halves.
+    AddScore(Name, i64),
+    /// ZREM of one member.
+    RemoveScored(Name),
     /// DEL: like SET it supersedes everything observed of the key.
     Delete,
     /// SET EX: as SET, and the key ends in so many milliseconds.
@@ -60,6 +66,10 @@ pub enum Path {
     FieldCount(Name),
     /// When the key ends.
     Deadline,
+    /// The assignments of a score.
+    Score(Name),
+    /// The increments of a score.
+    ScoreCount(Name),
     /// A ballot: one for each replica, which others' ballots do not touch.
     Ballot,
 }
@@ -70,6 +80,7 @@ impl Path {
         match self {
             Self::Text | Self::Count | Self::Ballot | Self::Deadline => None,
             Self::Member(name) | Self::Field(name) | Self::FieldCount(name) => Some(name),
+            Self::Score(name) | Self::ScoreCount(name) => Some(name),
         }
     }
 
@@ -80,6 +91,7 @@ impl Path {
             Self::Text | Self::Count => Class::Text,
             Self::Member(_) => Class::Set,
             Self::Field(_) | Self::FieldCount(_) => Class::Hash,
+            Self::Score(_) | Self::ScoreCount(_) => Class::Sorted,
             Self::Ballot => Class::Vote,
             Self::Deadline => Class::Deadline,
         }
@@ -96,10 +108,13 @@ impl Action {
             Self::AddMember(member) => Some(Path::Member(member.clone())),
             Self::SetField(field, _) => Some(Path::Field(field.clone())),
             Self::AddField(field, _) => Some(Path::FieldCount(field.clone())),
+            Self::Score(member, _) => Some(Path::Score(member.clone())),
+            Self::AddScore(member, _) => Some(Path::ScoreCount(member.clone())),
             Self::Cast(_) => Some(Path::Ballot),
             Self::Ends(_) => Some(Path::Deadline),
             Self::SetFor(..) | Self::EndIn(_) | Self::Persist | Self::RemoveExpired => None,
-            Self::RemoveMember(_) | Self::RemoveField(_) | Self::Delete | Self::Withdraw | Self::Discard(_) => None,
+            Self::RemoveMember(_) | Self::RemoveField(_) | Self::RemoveScored(_) => None,
+            Self::Delete | Self::Withdraw | Self::Discard(_) => None,
         }
     }
 
@@ -112,10 +127,13 @@ impl Action {
             Self::Set(_) | Self::Delete => true,
             Self::Ends(_) => *path == Path::Deadline,
             Self::SetFor(..) | Self::EndIn(_) | Self::Persist | Self::RemoveExpired => false,
-            Self::Add(_) | Self::AddField(..) => false,
+            Self::Add(_) | Self::AddField(..) | Self::AddScore(..) => false,
             Self::AddMember(name) | Self::RemoveMember(name) => matches!(path, Path::Member(other) if other == name),
             Self::SetField(name, _) | Self::RemoveField(name) => {
                 matches!(path, Path::Field(other) | Path::FieldCount(other) if other == name)
+            }
+            Self::Score(name, _) | Self::RemoveScored(name) => {
+                matches!(path, Path::Score(other) | Path::ScoreCount(other) if other == name)
             }
         }
     }
@@ -129,6 +147,7 @@ impl Action {
             Self::Add(_) => Some(Class::Text),
             Self::AddMember(_) | Self::RemoveMember(_) => Some(Class::Set),
             Self::SetField(..) | Self::AddField(..) | Self::RemoveField(_) => Some(Class::Hash),
+            Self::Score(..) | Self::AddScore(..) | Self::RemoveScored(_) => Some(Class::Sorted),
             Self::Cast(_) | Self::Withdraw | Self::Discard(_) => Some(Class::Vote),
         }
     }
@@ -140,7 +159,8 @@ impl Action {
             Self::Set(value) | Self::SetFor(value, _) | Self::Cast(value) => value.len(),
             Self::SetField(field, value) => field.len() + value.len(),
             Self::AddMember(name) | Self::RemoveMember(name) | Self::RemoveField(name) => name.len(),
-            Self::AddField(field, _) => field.len() + 20,
+            Self::RemoveScored(name) => name.len(),
+            Self::AddField(field, _) | Self::Score(field, _) | Self::AddScore(field, _) => field.len() + 20,
             Self::Add(_) => 20,
             Self::EndIn(_) | Self::Persist | Self::Ends(_) | Self::RemoveExpired => 0,
             Self::Delete | Self::Withdraw | Self::Discard(_) => 0,
@@ -164,6 +184,9 @@ impl fmt::Debug for Action {
             Self::SetField(field, value) => write!(f, "HSET {} {}", brief(field), brief(value)),
             Self::AddField(field, delta) => write!(f, "HINCRBY {} {delta}", brief(field)),
             Self::RemoveField(field) => write!(f, "HDEL {}", brief(field)),
+            Self::Score(member, halves) => write!(f, "ZADD {halves}/2 {}", brief(member)),
+            Self::AddScore(member, halves) => write!(f, "ZINCRBY {halves}/2 {}", brief(member)),
+            Self::RemoveScored(member) => write!(f, "ZREM {}", brief(member)),
             Self::Delete => write!(f, "DEL"),
             Self::SetFor(value, millis) => write!(f, "SET {} PX {millis}", brief(value)),
             Self::EndIn(millis) => write!(f, "PEXPIRE {millis}"),

@@ -63,9 +63,11 @@ fn expect(live: &[&Operation]) -> Shown {
                 live.iter().filter_map(|operation| Some((operation.dot.replica, ballot_of(operation)?.clone())));
             Shown::Ballots(ballots.collect())
         }
-        Class::Sorted | Class::List | Class::Stream | Class::Deadline | Class::Until => {
-            unreachable!("no operation leaves it")
+        Class::Sorted => {
+            let members: BTreeSet<&Name> = live.iter().filter_map(|operation| scored_of(operation)).collect();
+            Shown::Sorted(members.into_iter().map(|name| (name.clone(), halves(live, name))).collect())
         }
+        Class::List | Class::Stream | Class::Deadline | Class::Until => unreachable!("no operation leaves it"),
         Class::Hash => {
             let names: BTreeSet<&Name> = live.iter().filter_map(|operation| field_of(operation)).collect();
             let value = |name: &Name| counted(live, &Path::Field(name.clone()), &Path::FieldCount(name.clone()));
@@ -86,6 +88,21 @@ fn counted(live: &[&Operation], assigned: &Path, incremented: &Path) -> Name {
         // A text that is no number hides the increments until it is replaced.
         _ => value.clone(),
     }
+}
+
+/// A score in halves: the winning live assignment, and every live increment.
+fn halves(live: &[&Operation], member: &Name) -> i128 {
+    let assigned = |operation: &&&Operation| matches!(&operation.action, Action::Score(name, _) if name == member);
+    let winner = live.iter().filter(assigned).max_by_key(|operation| operation.rank());
+    let increments = live.iter().filter_map(|operation| match &operation.action {
+        Action::AddScore(name, halves) if name == member => Some(i128::from(*halves)),
+        _ => None,
+    });
+    let base = match winner.map(|operation| &operation.action) {
+        Some(Action::Score(_, halves)) => i128::from(*halves),
+        _ => 0,
+    };
+    base + increments.sum::<i128>()
 }
 
 /// A 64-bit integer written as it would be printed.
@@ -114,6 +131,13 @@ fn member_of(operation: &Operation) -> Option<&Name> {
 
 fn ballot_of(operation: &Operation) -> Option<&Name> {
     if let Action::Cast(ballot) = &operation.action { Some(ballot) } else { None }
+}
+
+fn scored_of(operation: &Operation) -> Option<&Name> {
+    match &operation.action {
+        Action::Score(name, _) | Action::AddScore(name, _) => Some(name),
+        _ => None,
+    }
 }
 
 fn field_of(operation: &Operation) -> Option<&Name> {

@@ -46,7 +46,7 @@ impl Operation {
     /// Whether it adds to a counter.
     #[must_use]
     pub fn is_increment(&self) -> bool {
-        matches!(self.path, Some(Path::Count | Path::FieldCount(_)))
+        matches!(self.path, Some(Path::Count | Path::FieldCount(_) | Path::ScoreCount(_)))
     }
 
     /// Whether it says when the key ends.
@@ -110,13 +110,14 @@ impl KeyHistory {
         let replaces = |it: &&&Operation| {
             it.path.as_ref().is_some_and(|path| action.supersedes(dot.replica, path, it.dot.replica))
         };
-        let is_last = matches!(action, Action::RemoveMember(_) | Action::RemoveField(_))
+        let is_last = matches!(action, Action::RemoveMember(_) | Action::RemoveField(_) | Action::RemoveScored(_))
             && visible.iter().filter(replaces).count() == visible.len();
         let all = visible.is_empty() || is_last || matches!(action, Action::Set(_) | Action::Delete);
         let until = match action {
-            Action::Add(_) | Action::AddField(..) | Action::AddMember(_) | Action::SetField(..) | Action::Cast(_) => {
+            Action::Add(_) | Action::AddField(..) | Action::AddMember(_) | Action::SetField(..) => {
                 lifetimes.in_force(now)
             }
+            Action::Score(..) | Action::AddScore(..) | Action::Cast(_) => lifetimes.in_force(now),
             _ => None,
         };
         if all {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::store::{Class, Moment};
+use cahoots_gossip::store::{Class, Moment, View};
 
 use super::action::{Name, brief};
 
@@ -19,6 +20,8 @@ pub enum Shown {
     Set(BTreeSet<Name>),
     /// The fields of a hash.
     Hash(BTreeMap<Name, Name>),
+    /// The members of a sorted set with their scores in halves.
+    Sorted(BTreeMap<Name, i128>),
     /// What each replica has cast.
     Ballots(BTreeMap<ReplicaId, Name>),
 }
@@ -54,7 +57,8 @@ impl Shown {
                 }
                 Self::Hash(fields)
             }
-            Class::Sorted | Class::List | Class::Stream | Class::Deadline | Class::Until => {
+            Class::Sorted => Self::Sorted(read_sorted(view, key)),
+            Class::List | Class::Stream | Class::Deadline | Class::Until => {
                 unreachable!("{} is of a type that no test writes", brief(key))
             }
             Class::Vote | Class::Presence => {
@@ -84,6 +88,7 @@ impl Shown {
             Self::Text(_) => Some(Class::Text),
             Self::Set(_) => Some(Class::Set),
             Self::Hash(_) => Some(Class::Hash),
+            Self::Sorted(_) => Some(Class::Sorted),
             Self::Ballots(_) => Some(Class::Vote),
         }
     }
@@ -100,11 +105,43 @@ impl Shown {
         Self::Set(members.into_iter().map(Into::into).collect())
     }
 
+    /// A sorted set with scores in halves, for expectations written out in a test.
+    #[must_use]
+    pub fn sorted<'a>(members: impl IntoIterator<Item = (&'a str, i128)>) -> Self {
+        Self::Sorted(members.into_iter().map(|(member, halves)| (member.into(), halves)).collect())
+    }
+
     /// A hash, for expectations written out in a test.
     #[must_use]
     pub fn hash<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         Self::Hash(fields.into_iter().map(|(field, value)| (field.into(), value.into())).collect())
     }
+}
+
+/// The members of a sorted set, which stand in the order of their scores and can be found in every way there is.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "compared with what it came from")]
+fn read_sorted(view: View<'_>, key: &[u8]) -> BTreeMap<Name, i128> {
+    let sorted = view.sorted();
+    let listed: Vec<(&[u8], f64)> = sorted.range(0..usize::MAX).collect();
+    let mut backwards: Vec<(&[u8], f64)> = sorted.walk(0..usize::MAX, true).collect();
+    backwards.reverse();
+    assert_eq!(listed, backwards, "{} read from either end", brief(key));
+    assert_eq!((sorted.len(), view.len()), (listed.len(), listed.len()), "the length of sorted set {}", brief(key));
+    let in_order = listed.is_sorted_by(|a, b| a.1 < b.1 || a.1 == b.1 && a.0 < b.0);
+    assert!(in_order, "the order of {}: {listed:?}", brief(key));
+    let mut members = BTreeMap::new();
+    for (rank, (member, score)) in listed.iter().enumerate() {
+        assert_eq!(view.score(member), Some(*score), "the score of {}", brief(member));
+        assert_eq!(sorted.rank_of(member), Some(rank), "the rank of {}", brief(member));
+        let same = sorted.by_score(Bound::Included(*score), Bound::Included(*score));
+        assert!(same.contains(&rank) && listed[same].iter().all(|it| it.1 == *score), "members of score {score}");
+        let halves = (score * 2.0) as i128;
+        assert_eq!(halves as f64, score * 2.0, "whole halves at {}", brief(member));
+        members.insert(member.to_vec(), halves);
+    }
+    assert_eq!(view.iter().count(), members.len(), "the members of {}", brief(key));
+    assert!(view.iter().all(|(name, _)| members.contains_key(name) && view.contains(name)));
+    members
 }
 
 impl fmt::Debug for Shown {
@@ -115,6 +152,9 @@ impl fmt::Debug for Shown {
             Self::Set(members) => f.debug_set().entries(members.iter().map(|name| brief(name))).finish(),
             Self::Ballots(ballots) => {
                 f.debug_map().entries(ballots.iter().map(|(id, ballot)| (id, brief(ballot)))).finish()
+            }
+            Self::Sorted(members) => {
+                f.debug_map().entries(members.iter().map(|(name, halves)| (brief(name), halves))).finish()
             }
             Self::Hash(fields) => {
                 f.debug_map().entries(fields.iter().map(|(name, value)| (brief(name), brief(value)))).finish()

@@ -4,12 +4,17 @@ use super::Random;
 use crate::client::Request;
 use crate::oracle::{Action, bucket_of};
 
+/// Kinds of operations.
+const KINDS: usize = 13;
+
 /// A mix of keys and operations, some left out altogether.
 pub struct Workload {
-    /// Keys by the class their name promises: `t`, `s`, `h`, `b`, and `x` for keys used as anything.
+    /// Keys by the class their name promises: `t`, `s`, `h`, `b`, `z`, and `x` for keys used as anything.
     keys: Vec<String>,
     names: u64,
-    weights: [u64; 10],
+    weights: [u64; KINDS],
+    /// Bytes of a member of a sorted set: long ones are kept in tables and in an order, however few there are.
+    member_bytes: usize,
     /// Of 100 operations on keys, how many are about when they end.
     ending: f64,
     /// Of 100 values, how many are long.
@@ -26,7 +31,7 @@ impl Workload {
     /// A mix of its own.
     #[must_use]
     pub fn draw(random: &mut Random) -> Self {
-        let kinds: Vec<char> = random.pick(&["t", "s", "h", "b", "tshb", "tshbx", "x"]).chars().collect();
+        let kinds: Vec<char> = random.pick(&["t", "s", "h", "b", "z", "tshbz", "tshbzx", "x"]).chars().collect();
         let count = *random.pick(&[1, 2, 4, 12, 40]);
         let mut keys: Vec<String> = (0..count).map(|number| format!("{}{number}", random.pick(&kinds))).collect();
         if random.percent(40.0) {
@@ -37,16 +42,17 @@ impl Workload {
                 *key = names.find(|name| bucket_of(name.as_bytes()) == bucket).expect("one in a thousand");
             }
         }
-        let mut weights = [0; 10];
+        let mut weights = [0; KINDS];
         for weight in &mut weights {
             *weight = *random.pick(&[0, 1, 3, 3, 10]);
         }
-        weights[random.index(10)] += 1;
+        weights[random.index(KINDS)] += 1;
         Self {
             keys,
             names: *random.pick(&[1, 2, 5]),
             weights,
             ending: 0.0,
+            member_bytes: *random.pick(&[1, 300]),
             long: *random.pick(&[0.0, 0.0, 1.0, 10.0]),
             longest: *random.pick(&[1_100, 3_000, 20_000, 100_000]),
             grouped: *random.pick(&[0.0, 10.0, 40.0]),
@@ -77,7 +83,8 @@ impl Workload {
 
     fn request(&mut self, random: &mut Random) -> Request {
         let key = random.pick(&self.keys).clone();
-        let class = key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h', 'b']));
+        let class =
+            key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h', 'b', 'z']));
         let action = match random.percent(self.ending) {
             true => self.ending_action(class, random),
             false => self.action(class, random),
@@ -102,6 +109,7 @@ impl Workload {
             't' => &[0, 1, 7],
             's' => &[2, 3, 7],
             'b' => &[8, 8, 9, 7],
+            'z' => &[10, 11, 12, 7],
             _ => &[4, 5, 6, 7],
         };
         let total: u64 = choices.iter().map(|&choice| self.weights[choice]).sum();
@@ -121,8 +129,22 @@ impl Workload {
             6 => Action::RemoveField(name),
             8 => Action::Cast(name),
             9 => Action::Withdraw,
+            10 => Action::Score(self.member(name), self.halves(random)),
+            11 => Action::AddScore(self.member(name), delta),
+            12 => Action::RemoveScored(self.member(name)),
             _ => Action::Delete,
         }
+    }
+
+    fn member(&self, mut name: Vec<u8>) -> Vec<u8> {
+        name.resize(self.member_bytes.max(name.len()), b'.');
+        name
+    }
+
+    /// Mostly scores that no other assignment has, now and then one that many have.
+    fn halves(&mut self, random: &mut Random) -> i64 {
+        self.values += 1;
+        if random.percent(20.0) { 7 } else { i64::try_from(self.values * 1_000_000).expect("fewer values than that") }
     }
 
     /// No value is written twice, so that what is shown says who wrote it: numbers far apart, or texts.

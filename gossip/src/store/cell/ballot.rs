@@ -122,9 +122,9 @@ impl Writer<'_> {
         let path = Path::new(key, class, b"");
         let ruling = self.prepare(&path)?;
         let Parts { bucket, opening, draft, changes } = self.begin(&path, ballot.len());
-        let Bucket { keys, cells_fingerprint: fingerprint, frontier, .. } = bucket;
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
         let Opened { window, event, clock } = opening.open(&path, frontier);
-        put_own(&path, event, &Register { clock, value: ballot }, (keys, fingerprint, window), draft);
+        put_own(&path, event, &Register { clock, value: ballot }, (keys, baselines, fingerprint, window), draft);
         changes.push(key);
         self.restate(&path, clock, ruling);
         Ok(())
@@ -167,7 +167,7 @@ impl Writer<'_> {
         let (at, mut element) = keys.look(&path);
         remove_cells(&path, &mut element, baselines, cells_fingerprint, |dot| dot == ballot);
         keys.draft(at, &path, element, draft);
-        keys.commit(at, &path, draft);
+        keys.commit(at, &path, baselines, draft);
         if ballot == event {
             let mut seen = Dots::default();
             window.take_back(&path, Cell::Register, &mut seen);

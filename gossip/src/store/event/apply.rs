@@ -132,7 +132,7 @@ impl Target<'_, '_> {
                     let context = Context::new(event, context);
                     remove_cells(&path, &mut element, baselines, fingerprint, |dot| context.covers(dot));
                     keys.draft(at, &path, element, self.draft);
-                    keys.commit(at, &path, self.draft);
+                    keys.commit(at, &path, baselines, self.draft);
                 }
             }
             Change::Discard { class, name, cell, cells } => {
@@ -143,12 +143,12 @@ impl Target<'_, '_> {
                         cells.iter().any(|it| it == dot)
                     });
                     keys.draft(at, &path, element, self.draft);
-                    keys.commit(at, &path, self.draft);
+                    keys.commit(at, &path, baselines, self.draft);
                 }
             }
             Change::Reset { class, name, owner, birth, seen, total } => {
                 let baseline = Baseline { owner, birth, seen, total, reset: event };
-                self.bucket.merge_baseline(&place(class, name.0), baseline);
+                self.bucket.merge_baseline(&place(class, name.0), baseline, self.draft);
             }
             Change::Assign { class, name, context, clock_after, value } => {
                 let path = place(class, name.0);
@@ -160,7 +160,7 @@ impl Target<'_, '_> {
                 fingerprint.add(Fingerprint::of_register(&path, event, &register));
                 element.value.insert(event, register);
                 keys.draft(at, &path, element, self.draft);
-                keys.commit(at, &path, self.draft);
+                keys.commit(at, &path, baselines, self.draft);
             }
             Change::Count { class, name, clock_after, birth, total } => {
                 let path = place(class, name.0);
@@ -168,14 +168,15 @@ impl Target<'_, '_> {
                 let count = Count { clock: self.body.clock_of(clock_after), birth, total };
                 put_count(&path, &mut element, baselines, fingerprint, event, count);
                 keys.draft(at, &path, element, self.draft);
-                keys.commit(at, &path, self.draft);
+                keys.commit(at, &path, baselines, self.draft);
             }
         }
     }
 
     fn delete(&mut self, hash: u64, key: &[u8], context: &Context) {
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = &mut *self.bucket;
-        keys.alter(hash, key, self.draft, |path, element| {
+        let baselines = &*baselines;
+        keys.alter(hash, key, (baselines, self.draft), |path, element| {
             remove_cells(path, element, baselines, fingerprint, |dot| context.covers(dot));
         });
     }

@@ -10,6 +10,7 @@
 //! where the changes of each key are; they are read again when they are asked for, which costs less than a list of them.
 
 pub(super) mod apply;
+pub(super) mod sorted;
 pub(super) mod window;
 pub(super) mod writer;
 
@@ -21,6 +22,7 @@ use super::cell::Cell;
 use super::cell::ballot::BallotError;
 use super::cell::hash_of;
 use super::cell::lifetime;
+use super::cell::score;
 use super::kind::Class;
 use super::memory::bucket::{BUCKETS, bucket_of};
 use crate::bytes::{Bytes, append, same};
@@ -152,7 +154,7 @@ impl<'a> Change<'a> {
                 append(owner, bytes);
                 varint::put(*birth, bytes);
                 varint::put(*seen, bytes);
-                varint::put_wide(*total, bytes);
+                put_total(*class, *total, bytes);
             }
             Self::Assign { class, name, context, clock_after, value } => {
                 place(3, *class, name);
@@ -164,7 +166,7 @@ impl<'a> Change<'a> {
                 place(4, *class, name);
                 varint::put(*clock_after, bytes);
                 varint::put(*birth, bytes);
-                varint::put_wide(*total, bytes);
+                put_total(*class, *total, bytes);
             }
         }
     }
@@ -277,7 +279,7 @@ impl<'a> Body<'a> {
         for _ in 0..count {
             let change = reader.change()?;
             check_change(&change, dot, limits, self.span)?;
-            self.check_attribute(&change, dot)?;
+            self.check_value(&change, dot)?;
             let (context, reset) = match change {
                 Change::Delete { context } | Change::Remove { context, .. } => (context, None),
                 Change::Assign { context, .. } | Change::Discard { cells: context, .. } => (context, None),
@@ -295,12 +297,15 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    fn check_attribute(&self, change: &Change<'a>, dot: Dot) -> Result<(), EventError> {
+    fn check_value(&self, change: &Change<'a>, dot: Dot) -> Result<(), EventError> {
         let Change::Assign { class, clock_after, value, .. } = *change else { return Ok(()) };
         let class = Class::from_code(class).expect("checked");
         let clock = self.clock_of(clock_after);
         if class.is_attribute() && !lifetime::is_sound(class, dot, clock, value.0) {
             return Err(EventError::Illegal("a deadline that nobody writes"));
+        }
+        if class.is_scored() && !score::is_sound(value.0) {
+            return Err(EventError::Illegal("a score that is no number"));
         }
         Ok(())
     }
@@ -334,14 +339,17 @@ impl<'a> Reader<'a> {
         Ok(match self.byte()? {
             0 => Change::Delete { context: self.dots()? },
             1 => Change::Remove { class: self.byte()?, name: self.bytes()?, context: self.dots()? },
-            2 => Change::Reset {
-                class: self.byte()?,
-                name: self.bytes()?,
-                owner: self.replica()?,
-                birth: self.number()?,
-                seen: self.number()?,
-                total: self.wide()?,
-            },
+            2 => {
+                let class = self.byte()?;
+                Change::Reset {
+                    class,
+                    name: self.bytes()?,
+                    owner: self.replica()?,
+                    birth: self.number()?,
+                    seen: self.number()?,
+                    total: self.total(class)?,
+                }
+            }
             3 => Change::Assign {
                 class: self.byte()?,
                 name: self.bytes()?,
@@ -349,13 +357,16 @@ impl<'a> Reader<'a> {
                 clock_after: self.number()?,
                 value: self.bytes()?,
             },
-            4 => Change::Count {
-                class: self.byte()?,
-                name: self.bytes()?,
-                clock_after: self.number()?,
-                birth: self.number()?,
-                total: self.wide()?,
-            },
+            4 => {
+                let class = self.byte()?;
+                Change::Count {
+                    class,
+                    name: self.bytes()?,
+                    clock_after: self.number()?,
+                    birth: self.number()?,
+                    total: self.total(class)?,
+                }
+            }
             5 => Change::Discard {
                 class: self.byte()?,
                 name: self.bytes()?,
@@ -411,8 +422,9 @@ impl<'a> Reader<'a> {
         varint::read(&mut self.0).ok_or(EventError::Malformed)
     }
 
-    fn wide(&mut self) -> Result<i128, EventError> {
-        varint::read_wide(&mut self.0).ok_or(EventError::Malformed)
+    fn total(&mut self, class: u8) -> Result<i128, EventError> {
+        let read = if has_fractions(class) { varint::read_fraction } else { varint::read_wide };
+        read(&mut self.0).ok_or(EventError::Malformed)
     }
 }
 
@@ -445,6 +457,15 @@ fn put_dots(dots: Foreign<'_>, bytes: &mut Vec<u8>) {
     if dots.len() > 0 {
         dots.iter().for_each(|dot| append(&dot, bytes));
     }
+}
+
+/// A total as its class has it: of many fractions most bits are zeros at the end.
+fn put_total(class: u8, total: i128, bytes: &mut Vec<u8>) {
+    if has_fractions(class) { varint::put_fraction(total, bytes) } else { varint::put_wide(total, bytes) }
+}
+
+fn has_fractions(class: u8) -> bool {
+    Class::from_code(class).is_some_and(Class::is_scored)
 }
 
 fn put_bytes(run: Bytes<'_>, bytes: &mut Vec<u8>) {

@@ -53,6 +53,12 @@ pub enum WriteError {
         /// The limit.
         max: usize,
     },
+    /// A score that would be infinite and minus infinite at once.
+    #[error("resulting score is not a number (NaN)")]
+    ScoreNotANumber,
+    /// What this replica has added to one score is beyond what it may add.
+    #[error("increments of one score may add up to less than 2^62 at each replica")]
+    ScoreOverflow,
     /// One group writes more than the cluster's limit.
     #[error("command writes more than the cluster's maximum of {max} bytes")]
     GroupTooLarge {
@@ -223,14 +229,14 @@ impl Writer<'_> {
         window.assign(&path, &register, &context);
         let element = Element { value: DotFun::of(event, register), ..Element::default() };
         Keys::draft_alone(&path, &element, draft);
-        keys.commit(at, &path, draft);
+        keys.commit(at, &path, baselines, draft);
         changes.push(key);
         if let Some(deadline) = deadline {
             let path = Path { class: Class::Deadline, ..path }.rehashed();
             let value = lifetime::write_deadline(Some(deadline));
             let register = Register { clock, value: &value };
             window.ends(deadline);
-            put_own(&path, event, &register, (keys, fingerprint, window), draft);
+            put_own(&path, event, &register, (keys, baselines, fingerprint, window), draft);
         }
         Ok(())
     }
@@ -274,7 +280,7 @@ impl Writer<'_> {
         window.assign(&path, &register, &context);
         window.ends(deadline.unwrap_or(u64::MAX));
         keys.draft(at, &path, Element { value: DotFun::of(event, register), ..Element::default() }, draft);
-        keys.commit(at, &path, draft);
+        keys.commit(at, &path, baselines, draft);
         changes.push(key);
         Ok(true)
     }
@@ -315,7 +321,6 @@ impl Writer<'_> {
     fn add_at(&mut self, key: &[u8], class: Class, name: &[u8], delta: i64) -> Result<i64, WriteError> {
         self.admit(key, name, 0)?;
         let path = Path::new(key, class, name);
-        let me = self.store.id;
         self.check_sum(&path, delta)?;
         let (at, ruling) = self.ready(&path)?;
         let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
@@ -324,24 +329,9 @@ impl Writer<'_> {
         let sum = sum_of(number(&path, &element, baselines), delta)?;
 
         let Opened { window, event, clock } = opening.open(&path, frontier);
-        let known = element.slot(me).map(|(dot, count)| (dot, *count));
-        let (birth, total) = match known {
-            Some((dot, count)) => {
-                fingerprint.subtract(Fingerprint::of_count(&path, dot, &count, baselines));
-                element.counts.retain(|it, _| it != dot);
-                (count.birth, count.total)
-            }
-            None => {
-                baselines.begin_life(&path, me, event.seq);
-                (event.seq, 0)
-            }
-        };
-        let count = Count { clock, birth, total: total.wrapping_add(delta.into()) };
-        fingerprint.add(Fingerprint::of_count(&path, event, &count, baselines));
-        window.count(&path, &count, known.filter(|(dot, _)| *dot != event));
-        element.counts.insert(event, count);
+        raise(&path, &mut element, (baselines, fingerprint, window), (event, clock), delta.into());
         keys.draft(at, &path, element, draft);
-        keys.commit(at, &path, draft);
+        keys.commit(at, &path, baselines, draft);
         changes.push(key);
         self.restate(&path, clock, ruling);
         Ok(sum)
@@ -369,7 +359,7 @@ impl Writer<'_> {
         window.assign(&path, &register, &context);
         let element = Element { value: DotFun::of(event, register), ..Element::default() };
         keys.draft(at, &path, element, draft);
-        keys.commit(at, &path, draft);
+        keys.commit(at, &path, baselines, draft);
         changes.push(key);
         self.restate(&path, clock, ruling);
         Ok(was_absent)
@@ -402,7 +392,7 @@ impl Writer<'_> {
         drop(element);
         window.remove(&path, &context);
         keys.draft(at, &path, Element::default(), draft);
-        keys.commit(at, &path, draft);
+        keys.commit(at, &path, baselines, draft);
         changes.push(key);
         let is_bare = keys.get(path.key_hash, key).is_some_and(|entry| !entry.has_data());
         if is_bare {
@@ -574,7 +564,7 @@ impl Writer<'_> {
             discard_cells(&path, &mut element, baselines, fingerprint, Cell::Register, |dot| registers.contains(&dot));
             discard_cells(&path, &mut element, baselines, fingerprint, Cell::Count, |dot| counts.contains(&dot));
             keys.draft(at, &path, element, draft);
-            keys.commit(at, &path, draft);
+            keys.commit(at, &path, baselines, draft);
             for (dot, Count { birth, total, .. }) in
                 observed.into_iter().filter(|(dot, _)| dot.replica != event.replica)
             {
@@ -596,11 +586,11 @@ impl Writer<'_> {
         let Some(ruling) = ruling else { return };
         let path = Path { class: Class::Until, name: b"", ..*path }.rehashed();
         let Parts { bucket, opening, draft, .. } = self.begin(&path, 0);
-        let Bucket { keys, cells_fingerprint: fingerprint, .. } = bucket;
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = bucket;
         let (window, event) = opening.opened();
         let value = lifetime::write_until(&ruling, (clock, event.replica));
         window.ends(ruling.deadline().unwrap_or(u64::MAX));
-        put_own(&path, event, &Register { clock, value: &value }, (keys, fingerprint, window), draft);
+        put_own(&path, event, &Register { clock, value: &value }, (keys, baselines, fingerprint, window), draft);
     }
 
     /// What an operation at `path` works on, which writes a value of so many bytes if it writes.
@@ -683,7 +673,7 @@ pub(in crate::store) fn put_own(
     path: &Path<'_>,
     event: Dot,
     register: &Register<'_>,
-    (keys, fingerprint, window): (&mut Keys, &mut Fingerprint, &mut Window),
+    (keys, baselines, fingerprint, window): (&mut Keys, &Baselines, &mut Fingerprint, &mut Window),
     draft: &mut Draft,
 ) {
     let (at, mut element) = keys.look(path);
@@ -699,7 +689,33 @@ pub(in crate::store) fn put_own(
     window.assign(path, register, &Dots::default());
     element.value.insert(event, *register);
     keys.draft(at, path, element, draft);
-    keys.commit(at, path, draft);
+    keys.commit(at, path, baselines, draft);
+}
+
+/// Adds to this replica's count at a path.
+pub(in crate::store) fn raise(
+    path: &Path<'_>,
+    element: &mut Element<'_>,
+    (baselines, fingerprint, window): (&mut Baselines, &mut Fingerprint, &mut Window),
+    (event, clock): (Dot, Hlc),
+    delta: i128,
+) {
+    let known = element.slot(event.replica).map(|(dot, count)| (dot, *count));
+    let (birth, total) = match known {
+        Some((dot, count)) => {
+            fingerprint.subtract(Fingerprint::of_count(path, dot, &count, baselines));
+            element.counts.retain(|it, _| it != dot);
+            (count.birth, count.total)
+        }
+        None => {
+            baselines.begin_life(path, event.replica, event.seq);
+            (event.seq, 0)
+        }
+    };
+    let count = Count { clock, birth, total: total.wrapping_add(delta) };
+    fingerprint.add(Fingerprint::of_count(path, event, &count, baselines));
+    window.count(path, &count, known.filter(|(dot, _)| *dot != event));
+    element.counts.insert(event, count);
 }
 
 /// Makes way for an assignment: as [`supersede`], unless the only cell is a register written in the open window. That

@@ -3,7 +3,7 @@
 use cahoots_crdt::{Dot, Observed, ReplicaId};
 
 use super::entry::Entry;
-use super::keys::Keys;
+use super::keys::{Draft, Keys};
 use crate::store::cell::baseline::{Baseline, Baselines};
 use crate::store::cell::fingerprint::Fingerprint;
 use crate::store::cell::{Cell, Count, Dots, Element, Path, hash_of};
@@ -82,8 +82,8 @@ impl Bucket {
         self.frontier.raise(event);
     }
 
-    /// Takes in a baseline: merges it, and keeps the fingerprint of the cell it takes from.
-    pub(in crate::store) fn merge_baseline(&mut self, path: &Path<'_>, baseline: Baseline) {
+    /// Takes in a baseline: merges it, and keeps the fingerprint and the order of the cell it takes from.
+    pub(in crate::store) fn merge_baseline(&mut self, path: &Path<'_>, baseline: Baseline, draft: &mut Draft) {
         let Self { keys, baselines, cells_fingerprint, .. } = self;
         let element = keys.element(path);
         let cell = element.slot(baseline.owner);
@@ -97,6 +97,13 @@ impl Bucket {
         if let Some((dot, count)) = cell {
             cells_fingerprint.add(Fingerprint::of_count(path, dot, count, baselines));
         }
+        drop(element);
+        keys.rank_again(path, baselines, draft);
+    }
+
+    /// Whether the orders that are derived from the cells are what the cells say.
+    pub(in crate::store) fn is_ordered(&self) -> bool {
+        self.keys.is_ordered(&self.baselines)
     }
 
     /// The fingerprint of the cells computed from scratch: after a join, and to check the one kept.

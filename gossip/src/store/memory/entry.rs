@@ -2,7 +2,8 @@
 
 use smallvec::SmallVec;
 
-use super::packed::Packed;
+use super::order::Order;
+use super::packed::{self, Packed};
 use super::records::Records;
 use crate::bytes::same;
 use crate::store::cell::{Element, Path, Stamp, hash_of};
@@ -89,6 +90,14 @@ impl<'a> Entry<'a> {
         };
         let few = few.into_iter().flatten().filter(move |(it, ..)| *it == class);
         few.map(|(_, name, element)| (name, element)).chain(many.into_iter().flat_map(Table::iter))
+    }
+
+    /// The elements of this class in the order of their scores, if they have scores and are many.
+    pub(in crate::store) fn order(self, class: Class) -> Option<&'a Order> {
+        match self {
+            Self::Few(..) => None,
+            Self::Many(tables) => tables.of(class)?.order.as_deref(),
+        }
     }
 
     /// All elements as [`Entry::iter`] gives them, with their paths.
@@ -178,6 +187,9 @@ impl Tables {
     /// Puts an element that is packed, or takes it away if nothing is packed.
     pub(in crate::store) fn put(&mut self, class: Class, (hash, name): (u64, &[u8]), packed: &[u8]) {
         let at = self.0.iter().position(|(it, _)| *it == class);
+        if let Some(at) = at.filter(|_| class.is_scored()) {
+            self.0[at].1.reorder((hash, name), packed);
+        }
         match (at, packed.is_empty()) {
             (Some(at), true) => {
                 self.0[at].1.remove(hash, name);
@@ -189,6 +201,9 @@ impl Tables {
             (None, true) => {}
             (None, false) => {
                 let mut table = Table::default();
+                if class.is_scored() {
+                    table.reorder((hash, name), packed);
+                }
                 table.put(hash, name, packed);
                 self.0.push((class, table));
             }
@@ -216,6 +231,21 @@ impl Tables {
 pub(in crate::store) struct Table {
     parts: Vec<Records>,
     len: usize,
+    /// Those that have scores, by score and name; see [`ranked`].
+    order: Option<Box<Order>>,
+}
+
+/// An element in the order of scores: the number that is ordered as its score is, then its name.
+pub(in crate::store) fn ranked(rank: u64, name: &[u8]) -> SmallVec<[u8; 64]> {
+    let mut key = SmallVec::from_slice(&rank.to_be_bytes());
+    key.extend_from_slice(name);
+    key
+}
+
+/// The rank and the name that a key in the order of scores is made of.
+pub(in crate::store) fn ranked_parts(key: &[u8]) -> (u64, &[u8]) {
+    let (rank, name) = key.split_first_chunk().expect("a key begins with a rank");
+    (u64::from_be_bytes(*rank), name)
 }
 
 /// Elements in one part on average, at most.
@@ -248,13 +278,31 @@ impl Table {
         }
     }
 
+    /// Moves an element in the order of scores from where it is to where `packed` says; away, if that is nothing.
+    fn reorder(&mut self, (hash, name): (u64, &[u8]), packed: &[u8]) {
+        let before = if self.len == 0 { None } else { self.parts[self.part_of(hash)].get(hash, name) };
+        let before = before.and_then(packed::rank_of);
+        let after = packed::rank_of(packed);
+        if before == after {
+            return;
+        }
+        let order = self.order.get_or_insert_default();
+        if let Some(before) = before {
+            order.remove(&ranked(before, name));
+        }
+        if let Some(after) = after {
+            order.insert(&ranked(after, name), b"");
+        }
+    }
+
     fn remove(&mut self, hash: u64, name: &[u8]) {
         let at = self.part_of(hash);
         self.len -= usize::from(self.parts[at].remove(hash, name));
     }
 
     fn memory(&self) -> usize {
-        self.parts.capacity() * size_of::<Records>() + self.parts.iter().map(Records::memory).sum::<usize>()
+        let order = self.order.as_ref().map_or(0, |order| order.memory());
+        order + self.parts.capacity() * size_of::<Records>() + self.parts.iter().map(Records::memory).sum::<usize>()
     }
 
     /// Which part has the names of this hash: as many of its bits as there are parts, or one less where the part that

@@ -14,11 +14,13 @@ use smallvec::SmallVec;
 
 use super::bucket::place_of;
 use super::deadlines::{Deadlines, begins_with, hash_from, prefix_of};
-use super::entry::{Entry, Mix, Tables};
-use super::packed::{Packed, Packer, pack_one};
+use super::entry::{Entry, Mix, Tables, ranked};
+use super::packed::{Packed, Packer, append_rank, pack_one};
 use super::records::Records;
 use crate::bytes::same;
+use crate::store::cell::baseline::Baselines;
 use crate::store::cell::lifetime::{self, Lifetime};
+use crate::store::cell::score;
 use crate::store::cell::{Element, Path, hash_of};
 use crate::store::kind::{CLASS_BITS, Class};
 
@@ -307,19 +309,30 @@ impl Keys {
         }
     }
 
-    /// Does what `draft` says about the key that is there, or is to be.
-    pub(in crate::store) fn commit(&mut self, at: Option<At>, path: &Path<'_>, draft: &mut Draft) {
+    /// Does what `draft` says about the key that is there, or is to be. What has a score is ordered by what it is beside
+    /// these baselines.
+    pub(in crate::store) fn commit(
+        &mut self,
+        at: Option<At>,
+        path: &Path<'_>,
+        baselines: &Baselines,
+        draft: &mut Draft,
+    ) {
         let (hash, key) = (path.key_hash, path.key);
         let place = (path.name_hash, path.name);
+        if !matches!(draft.form, Some(Form::Record)) {
+            rank(path, &mut draft.bytes, baselines);
+        }
         match draft.form.expect("a draft was made") {
             Form::Record => self.put_record(at, hash, key, &draft.bytes),
             Form::Grown => {
                 let mut tables = Tables::default();
                 let mut one = Vec::new();
-                for (class, name, element) in at.into_iter().flat_map(|at| self.at(at).iter()) {
+                for (path, element) in at.into_iter().flat_map(|at| self.at(at).elements(key, hash)) {
                     one.clear();
-                    pack_one(class, &element, &mut one);
-                    tables.put(class, (hash_of(name), name), &one);
+                    pack_one(path.class, &element, &mut one);
+                    rank(&path, &mut one, baselines);
+                    tables.put(path.class, (path.name_hash, path.name), &one);
                 }
                 tables.put(path.class, place, &draft.bytes);
                 self.put_tables(at, hash, key, tables);
@@ -354,7 +367,7 @@ impl Keys {
         &mut self,
         key_hash: u64,
         key: &[u8],
-        draft: &mut Draft,
+        (baselines, draft): (&Baselines, &mut Draft),
         mut change: impl FnMut(&Path<'_>, &mut Element<'_>),
     ) {
         let Some((at, entry)) = self.find(key_hash, key) else { return };
@@ -372,12 +385,38 @@ impl Keys {
             for (path, element) in changed {
                 draft.bytes.clear();
                 pack_one(path.class, &element, &mut draft.bytes);
+                rank(&path, &mut draft.bytes, baselines);
                 tables.put(path.class, (path.name_hash, path.name), &draft.bytes);
             }
             self.put_tables(Some(at), key_hash, key, tables);
         }
         draft.deadlines.clear();
         self.note_change(key, key_hash, draft);
+    }
+
+    /// A baseline at `path` has changed, and with it the score of what is there: puts it where it is ordered now.
+    pub(in crate::store) fn rank_again(&mut self, path: &Path<'_>, baselines: &Baselines, draft: &mut Draft) {
+        if !path.class.is_scored() {
+            return;
+        }
+        let (at, element) = self.look(path);
+        if at.is_some_and(|at| at.first == TABLES) && !element.counts.is_empty() {
+            self.draft(at, path, element, draft);
+            self.commit(at, path, baselines, draft);
+        }
+    }
+
+    /// Whether every order of scores has exactly the elements that are there, each where its cells say. O(all elements).
+    pub(in crate::store) fn is_ordered(&self, baselines: &Baselines) -> bool {
+        self.iter().all(|(key, entry)| {
+            let Some(order) = entry.order(Class::Sorted) else { return true };
+            let scored = entry.elements(key, hash_of(key)).filter(|(path, _)| path.class == Class::Sorted);
+            let mut expected: Vec<_> = scored
+                .map(|(path, element)| ranked(score::rank_of(score::of(&path, &element, baselines)), path.name))
+                .collect();
+            expected.sort_unstable();
+            order.range(0..usize::MAX).map(|(key, _)| key).eq(expected.iter().map(|key| &key[..]))
+        })
     }
 
     /// Removes a key with all that lies under it.
@@ -496,6 +535,13 @@ fn entry_of<'a>(record: &'a [u8], tables: &'a Slab<Tables>) -> Entry<'a> {
             let data = Class::from_code(class & !ATTRIBUTES);
             Entry::Few(Mix { data, attributes: class & ATTRIBUTES != 0 }, Packed::new(packed))
         }
+    }
+}
+
+/// Appends to an element that was packed alone what its place in the order of scores is, if it has a score.
+fn rank(path: &Path<'_>, packed: &mut Vec<u8>, baselines: &Baselines) {
+    if path.class.is_scored() {
+        append_rank(packed, |element| score::of(path, element, baselines));
     }
 }
 

@@ -11,6 +11,7 @@
 use cahoots_crdt::{Dot, DotFun, ReplicaId};
 
 use crate::Hlc;
+use crate::store::cell::score;
 use crate::store::cell::{Count, Element, Register};
 use crate::store::kind::{CLASS_BITS, Class};
 use crate::varint;
@@ -35,6 +36,21 @@ pub(in crate::store) fn pack_one(class: Class, element: &Element<'_>, bytes: &mu
     if !element.is_empty() {
         Packer::new(bytes).element(class, None, element);
     }
+}
+
+/// Appends to an element that has a score, packed by [`pack_one`], where it is ordered: unless it is one register, which
+/// says that itself. Reading an element does not come to what is behind it.
+pub(in crate::store) fn append_rank(bytes: &mut Vec<u8>, score_of: impl FnOnce(&Element<'_>) -> f64) {
+    if bytes.first().is_some_and(|head| head >> CLASS_BITS >= ONE_COUNT) {
+        let rank = score::rank_of(score_of(&Packed::new(bytes).first()));
+        bytes.extend_from_slice(&rank.to_be_bytes());
+    }
+}
+
+/// Where an element that has a score is ordered, as [`append_rank`] has left it.
+pub(in crate::store) fn rank_of(packed: &[u8]) -> Option<u64> {
+    let (head, last) = (packed.first()?, *packed.last_chunk()?);
+    Some(if head >> CLASS_BITS >= ONE_COUNT { u64::from_be_bytes(last) } else { score::rank_of_bits(last) })
 }
 
 /// Appends elements of one key to `bytes`, each with what the one before it has made known.
@@ -86,6 +102,7 @@ impl<'b> Packer<'b> {
             self.cell(shape, dot, count.clock);
             varint::put(dot.seq - count.birth.min(dot.seq), self.bytes);
             match i64::try_from(count.total) {
+                _ if class.is_scored() => varint::put_fraction(count.total, self.bytes),
                 Ok(total) if total != i64::MIN => varint::put_signed(total, self.bytes),
                 _ => {
                     // The one number that no small total is written as says that all 128 bits follow.
@@ -187,7 +204,7 @@ impl<'a> Packed<'a> {
                 element.value = DotFun::of(dot, register);
             }
             shape @ ..MANY => {
-                let (dot, count) = self.count(shape - ONE_COUNT);
+                let (dot, count) = self.count(head, shape - ONE_COUNT);
                 element.counts = DotFun::of(dot, count);
             }
             _ => {
@@ -198,7 +215,7 @@ impl<'a> Packed<'a> {
                 }
                 for _ in 0..varint::take_len(&mut self.bytes) {
                     let [form] = self.array();
-                    let (dot, count) = self.count(form);
+                    let (dot, count) = self.count(head, form);
                     element.counts.insert(dot, count);
                 }
             }
@@ -214,12 +231,16 @@ impl<'a> Packed<'a> {
     }
 
     #[inline]
-    fn count(&mut self, form: u8) -> (Dot, Count) {
+    fn count(&mut self, head: u8, form: u8) -> (Dot, Count) {
         let (dot, clock) = self.cell(form);
         let birth = dot.seq - varint::take(&mut self.bytes);
-        let total = match varint::take_signed(&mut self.bytes) {
-            i64::MIN => i128::from_le_bytes(self.array()),
-            total => total.into(),
+        let total = if Class::from_code(head & CLASS_MASK).is_some_and(Class::is_scored) {
+            varint::take_fraction(&mut self.bytes)
+        } else {
+            match varint::take_signed(&mut self.bytes) {
+                i64::MIN => i128::from_le_bytes(self.array()),
+                total => total.into(),
+            }
         };
         (dot, Count { clock, birth, total })
     }
@@ -297,6 +318,22 @@ mod tests {
                 prop_assert_eq!(Packed::new(&bytes).first(), element(cells));
             }
         }
+    }
+
+    /// A whole number added to a score has 64 zero bits at its end.
+    #[test]
+    fn an_increment_of_a_score_costs_its_digits_and_other_totals_cost_what_they_did() {
+        let packed = |class, total: i128| {
+            let count = Count { clock: Hlc::new(1), birth: 1, total };
+            let counts = DotFun::of(Dot::new(ReplicaId::new(1), 1), count);
+            let mut bytes = Vec::new();
+            pack_one(class, &Element { counts, ..Element::default() }, &mut bytes);
+            bytes.len() - (1 + 8 + 1 + 8 + 1)
+        };
+        let score = |score| packed(Class::Sorted, score::to_units(score).unwrap());
+        assert_eq!([score(0.0), score(1.0), score(0.5), score(-3.0), score(1000.0), score(0.1)], [2, 2, 2, 2, 3, 9]);
+        let text = |total| packed(Class::Text, total);
+        assert_eq!([text(0), text(1), text(1 << 20), text(1 << 70)], [1, 1, 4, 26]);
     }
 
     #[test]

@@ -3,4 +3,5 @@
 pub(super) mod carried;
 pub(super) mod changes;
 pub(super) mod scan;
+pub(super) mod sorted;
 pub(super) mod view;

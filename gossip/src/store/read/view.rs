@@ -10,10 +10,12 @@ use super::scan;
 use crate::store::Store;
 use crate::store::cell::baseline::Baselines;
 use crate::store::cell::lifetime::Lifetime;
+use crate::store::cell::score;
 use crate::store::cell::{Element, Path, hash_of};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of};
 use crate::store::memory::entry::Entry;
+use crate::store::memory::order::Order;
 
 /// The value is not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -162,7 +164,7 @@ impl<'a> View<'a> {
         self.class.has_names() && !self.element(name).is_empty()
     }
 
-    /// The value of a field; of a set's member, the empty one.
+    /// The value of a field; of a set's member, the empty one; of a sorted set's, the bits of its score, the greatest first.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<Cow<'a, [u8]>> {
         if !self.class.has_names() {
@@ -192,7 +194,7 @@ impl<'a> View<'a> {
     }
 
     /// What is visible of an element.
-    fn element(&self, name: &[u8]) -> Element<'a> {
+    pub(in crate::store) fn element(&self, name: &[u8]) -> Element<'a> {
         let mut element = self.entry.element(self.class, name);
         if self.lapsed {
             Lifetime::of(self.entry, self.now).hide(&mut element, self.now);
@@ -201,7 +203,7 @@ impl<'a> View<'a> {
     }
 
     /// All elements of which something is visible.
-    fn elements(&self) -> impl Iterator<Item = (&'a [u8], Element<'a>)> + use<'a> {
+    pub(in crate::store) fn elements(&self) -> impl Iterator<Item = (&'a [u8], Element<'a>)> + use<'a> {
         let (lifetime, now) = (self.lapsed.then(|| Lifetime::of(self.entry, self.now)), self.now);
         self.entry.of(self.class).filter_map(move |(name, mut element)| {
             if let Some(lifetime) = &lifetime {
@@ -215,7 +217,20 @@ impl<'a> View<'a> {
         Path::within(self.hash, self.key, self.class, name)
     }
 
+    /// What a member's cells amount to.
+    pub(in crate::store) fn score_of(&self, name: &[u8], element: &Element<'_>) -> f64 {
+        score::of(&Path::within(self.hash, self.key, self.class, name), element, &self.bucket.baselines)
+    }
+
+    /// The order that the elements are in, if one is kept and all of them are visible.
+    pub(in crate::store) fn order(&self) -> Option<&'a Order> {
+        if self.lapsed { None } else { self.entry.order(self.class) }
+    }
+
     fn value_of(&self, name: &[u8], element: &Element<'a>) -> Cow<'a, [u8]> {
+        if self.class.is_scored() {
+            return Cow::Owned(self.score_of(name, element).to_bits().to_be_bytes().to_vec());
+        }
         if !element.counts.is_empty() {
             let path = Path::within(self.hash, self.key, self.class, name);
             if let Ok(number) = number(&path, element, &self.bucket.baselines) {

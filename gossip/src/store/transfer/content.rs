@@ -11,6 +11,7 @@ use super::TransferError;
 use crate::bytes::Bytes;
 use crate::store::cell::ballot::{self, BallotError};
 use crate::store::cell::lifetime;
+use crate::store::cell::score;
 use crate::store::cell::{Count, Element, Register, hash_of, mix};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of, place_of};
@@ -215,6 +216,9 @@ pub(in crate::store) fn check(
                 |(dot, clock, value): &(Dot, Hlc, Bytes<'_>)| lifetime::is_sound(class, *dot, *clock, value.0);
             if class.is_attribute() && !element.registers.iter().all(is_sound) {
                 return Err(TransferError::Illegal("a deadline that nobody writes"));
+            }
+            if class.is_scored() && !element.registers.iter().all(|(.., value)| score::is_sound(value.0)) {
+                return Err(TransferError::Illegal("a score that is no number"));
             }
             if elements.len() > 1 {
                 let place = (element.class, element.name.0);

@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 
 use cahoots_crdt::{Dot, DotFun, Observed, VersionVector};
 
-use super::cell::baseline::Baseline;
+use super::cell::baseline::{Baseline, Baselines};
 use super::cell::fingerprint::Fingerprint;
 use super::cell::{Element, Path, hash_of, mix};
 use super::kind::Class;
@@ -326,7 +326,8 @@ impl Store {
         let bucket = &mut self.buckets[index];
         let changes = &mut self.changes;
         bucket.keys.reserve(content.keys.len());
-        let mut joining = Joining { keys: &mut bucket.keys, draft: &mut self.draft, my_vv, their_vv };
+        let mut joining =
+            Joining { keys: &mut bucket.keys, baselines: &bucket.baselines, draft: &mut self.draft, my_vv, their_vv };
         for state in content.keys {
             if joining.join_key(state.key.0, state.elements.as_read()) {
                 changes.push(state.key.0);
@@ -366,6 +367,8 @@ fn unnamed<K: AsRef<[u8]>>(content: &Content<'_>, keys: impl IntoIterator<Item =
 /// The keys of a bucket that is joined with another one, and what either side has seen.
 struct Joining<'a> {
     keys: &'a mut Keys,
+    /// The own ones: those of the other side are merged afterwards.
+    baselines: &'a Baselines,
     draft: &'a mut Draft,
     my_vv: &'a VersionVector,
     their_vv: &'a VersionVector,
@@ -409,7 +412,7 @@ impl Joining<'_> {
         let changed = join_element(&mut mine, self.my_vv, theirs, self.their_vv);
         if changed {
             self.keys.draft(at, path, mine, self.draft);
-            self.keys.commit(at, path, self.draft);
+            self.keys.commit(at, path, self.baselines, self.draft);
         }
         changed
     }
@@ -466,9 +469,11 @@ fn settle_baselines(bucket: &mut Bucket, draft: &mut Draft) {
             // The fingerprint is recomputed after the join.
             remove_cells(&path, &mut element, baselines, fingerprint, |cell| cell == dot);
             keys.draft(at, &path, element, draft);
-            keys.commit(at, &path, draft);
+            keys.commit(at, &path, baselines, draft);
         } else {
             baselines.begin_life(&path, baseline.owner, birth);
+            drop(element);
+            keys.rank_again(&path, baselines, draft);
         }
     }
 }

@@ -1,0 +1,266 @@
+//! Keys in their order, each with a content, to be found by key and by rank: a counted B+tree.
+//!
+//! The entries lie packed, one after the other, in leaves of about a kilobyte, and every branch knows how many entries are
+//! under each of its children. So a key, its rank and the key at a rank are found in O(log n), and what is kept beside the
+//! entries themselves is a few bytes for each.
+//!
+//! What is appended at either end fills leaves whole; what comes in no order leaves them two thirds full. Leaves that have
+//! become small are merged with a neighbour.
+//!
+//! An order is derived from cells and never replicated: nothing depends on its shape.
+//!
+//! Source: Bayer, McCreight, *Organization and Maintenance of Large Ordered Indexes* (1972); counts in the branches as in
+//! Knuth, *The Art of Computer Programming*, volume 3, 6.2.3.
+
+mod leaf;
+mod walk;
+
+use std::ops::Range;
+
+use leaf::{LEAF_BYTES_MAX, LEAF_BYTES_MIN, Leaf};
+pub(in crate::store) use walk::Walk;
+
+/// Children of a branch at most. One that has become smaller than a quarter of it is merged with a neighbour.
+const CHILDREN_MAX: usize = 64;
+const CHILDREN_MIN: usize = CHILDREN_MAX / 4;
+/// Room for children is made so many at a time.
+const CHILDREN_GROWTH: usize = 8;
+
+/// Keys in the order of their bytes, each with a content.
+#[derive(Clone, Debug, Default)]
+pub(in crate::store) struct Order {
+    root: Node,
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    Leaf(Leaf),
+    Branch(Branch),
+}
+
+/// Nodes whose keys follow each other. Has one child at least, and none that is empty.
+#[derive(Clone, Debug)]
+struct Branch {
+    children: Vec<Child>,
+    /// Entries under all of them.
+    len: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Child {
+    /// No key here is less, and all keys of the child before are. Of a first child it says nothing.
+    from: Box<[u8]>,
+    node: Node,
+}
+
+/// Whether a node is the first, and the last, of its level.
+#[derive(Clone, Copy)]
+struct Edge {
+    first: bool,
+    last: bool,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self::Leaf(Leaf::default())
+    }
+}
+
+impl Order {
+    /// How many keys there are. O(1).
+    pub(in crate::store) fn len(&self) -> usize {
+        self.root.len()
+    }
+
+    /// The content of `key`. O(log n).
+    #[cfg_attr(not(test), expect(dead_code, reason = "lists and streams look their entries up"))]
+    pub(in crate::store) fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Leaf(leaf) => return leaf.get(key),
+                Node::Branch(branch) => node = &branch.children[branch.child_of(key)].node,
+            }
+        }
+    }
+
+    /// How many keys are less than `key`, which need not be there. O(log n).
+    pub(in crate::store) fn rank_from(&self, key: &[u8]) -> usize {
+        let (mut node, mut before) = (&self.root, 0);
+        loop {
+            match node {
+                Node::Leaf(leaf) => return before + leaf.rank_from(key),
+                Node::Branch(branch) => {
+                    let at = branch.child_of(key);
+                    before += branch.children[..at].iter().map(|child| child.node.len()).sum::<usize>();
+                    node = &branch.children[at].node;
+                }
+            }
+        }
+    }
+
+    /// The entries of these ranks, from either end. O(log n), and then O(1) for each.
+    pub(in crate::store) fn range(&self, ranks: Range<usize>) -> Walk<'_> {
+        Walk::new(&self.root, ranks)
+    }
+
+    /// Puts `content` under `key`, in place of what is there; says whether the key is new. O(log n).
+    pub(in crate::store) fn insert(&mut self, key: &[u8], content: &[u8]) -> bool {
+        let (added, split) = self.root.insert(key, content, Edge { first: true, last: true });
+        if let Some(right) = split {
+            let left = Child { from: Box::default(), node: std::mem::take(&mut self.root) };
+            let len = left.node.len() + right.node.len();
+            self.root = Node::Branch(Branch { children: vec![left, right], len });
+        }
+        added
+    }
+
+    /// Removes `key`; says whether it was there. O(log n).
+    pub(in crate::store) fn remove(&mut self, key: &[u8]) -> bool {
+        let removed = self.root.remove(key);
+        if self.len() == 0 {
+            *self = Self::default();
+        }
+        while let Node::Branch(branch) = &mut self.root
+            && branch.children.len() == 1
+        {
+            self.root = branch.children.pop().map(|child| child.node).unwrap_or_default();
+        }
+        removed
+    }
+
+    /// Bytes of memory taken. O(nodes).
+    pub(in crate::store) fn memory(&self) -> usize {
+        size_of::<Self>() + self.root.memory()
+    }
+}
+
+impl Node {
+    fn len(&self) -> usize {
+        match self {
+            Self::Leaf(leaf) => leaf.len(),
+            Self::Branch(branch) => branch.len,
+        }
+    }
+
+    /// Says whether the key is new, and what was split off to the right.
+    fn insert(&mut self, key: &[u8], content: &[u8], edge: Edge) -> (bool, Option<Child>) {
+        match self {
+            Self::Leaf(leaf) => {
+                let (added, cut) = leaf.insert(key, content, (edge.first, edge.last));
+                (added, cut.map(|cut| leaf.split(cut)).map(|(from, leaf)| Child { from, node: Self::Leaf(leaf) }))
+            }
+            Self::Branch(branch) => branch.insert(key, content, edge),
+        }
+    }
+
+    fn remove(&mut self, key: &[u8]) -> bool {
+        match self {
+            Self::Leaf(leaf) => leaf.remove(key),
+            Self::Branch(branch) => {
+                let at = branch.child_of(key);
+                let removed = branch.children[at].node.remove(key);
+                if removed {
+                    branch.len -= 1;
+                    branch.tidy(at);
+                }
+                removed
+            }
+        }
+    }
+
+    fn is_small(&self) -> bool {
+        match self {
+            Self::Leaf(leaf) => leaf.bytes() < LEAF_BYTES_MIN,
+            Self::Branch(branch) => branch.children.len() < CHILDREN_MIN,
+        }
+    }
+
+    /// Whether it and its right neighbour are one node, with room to spare.
+    fn fits(&self, right: &Self) -> bool {
+        match (self, right) {
+            (Self::Leaf(left), Self::Leaf(right)) => left.bytes() + right.bytes() <= LEAF_BYTES_MAX * 3 / 4,
+            (Self::Branch(left), Self::Branch(right)) => {
+                left.children.len() + right.children.len() <= CHILDREN_MAX * 3 / 4
+            }
+            _ => false,
+        }
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Self::Leaf(leaf) => leaf.memory(),
+            Self::Branch(branch) => {
+                let children = branch.children.iter().map(|child| child.from.len() + child.node.memory());
+                branch.children.capacity() * size_of::<Child>() + children.sum::<usize>()
+            }
+        }
+    }
+}
+
+impl Branch {
+    /// Which child has `key`, if it is there.
+    fn child_of(&self, key: &[u8]) -> usize {
+        self.children[1..].partition_point(|child| *child.from <= *key)
+    }
+
+    fn insert(&mut self, key: &[u8], content: &[u8], edge: Edge) -> (bool, Option<Child>) {
+        let at = self.child_of(key);
+        let last = at + 1 == self.children.len();
+        let below = Edge { first: edge.first && at == 0, last: edge.last && last };
+        let (added, split) = self.children[at].node.insert(key, content, below);
+        self.len += usize::from(added);
+        let Some(child) = split else { return (added, None) };
+        if self.children.len() == self.children.capacity() {
+            self.children.reserve_exact(CHILDREN_GROWTH);
+        }
+        self.children.insert(at + 1, child);
+        if self.children.len() <= CHILDREN_MAX {
+            return (added, None);
+        }
+        // At an end, what is full stays full.
+        let keep = match below {
+            Edge { last: true, .. } => self.children.len() - 1,
+            Edge { first: true, .. } => 1,
+            _ => self.children.len() / 2,
+        };
+        let mut children = self.children.split_off(keep);
+        self.children.shrink_to(keep + CHILDREN_GROWTH);
+        let from = std::mem::take(&mut children[0].from);
+        let len = children.iter().map(|child| child.node.len()).sum();
+        self.len -= len;
+        (added, Some(Child { from, node: Node::Branch(Self { children, len }) }))
+    }
+
+    /// Drops a child that has become empty, or merges it with a neighbour if it has become small.
+    fn tidy(&mut self, at: usize) {
+        if self.children[at].node.len() == 0 {
+            if self.children.len() > 1 {
+                self.children.remove(at);
+            }
+        } else if self.children[at].node.is_small() {
+            for left in [Some(at), at.checked_sub(1)].into_iter().flatten() {
+                if left + 1 < self.children.len() && self.children[left].node.fits(&self.children[left + 1].node) {
+                    return self.merge(left);
+                }
+            }
+        }
+    }
+
+    /// Merges a child with its right neighbour.
+    fn merge(&mut self, left: usize) {
+        let Child { from, node: right } = self.children.remove(left + 1);
+        match (&mut self.children[left].node, right) {
+            (Node::Leaf(left), Node::Leaf(right)) => left.append(&right),
+            (Node::Branch(left), Node::Branch(mut right)) => {
+                right.children[0].from = from;
+                left.children.append(&mut right.children);
+                left.len += right.len;
+            }
+            _ => unreachable!("leaves are all at one depth"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
