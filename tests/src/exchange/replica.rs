@@ -110,6 +110,7 @@ impl Replica {
     pub(super) fn hear_changes(&mut self, wall: u64) {
         let lapsed = self.store.lapse(wall, usize::MAX, |_| u64::MAX);
         assert!(lapsed.removals.is_empty(), "their turn is never");
+        self.collect_sealed();
         while let Some(change) = self.store.poll_change() {
             let cahoots_gossip::store::Change::Key(key) = change else { unreachable!("so little cannot be too much") };
             let shown = crate::oracle::Shown::read(self.store.at(wall), &key);

@@ -50,6 +50,9 @@ pub(super) fn zpopmax(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'
     pop(ctx, args, true, reply)
 }
 
+/// A member with its score.
+type Scored = (Box<[u8]>, f64);
+
 fn pop(ctx: &mut Context<'_>, args: Args<'_>, highest: bool, reply: &mut Reply<'_>) -> Outcome {
     if args.len() > 3 {
         return Err(CommandError::Syntax);
@@ -61,7 +64,7 @@ fn pop(ctx: &mut Context<'_>, args: Args<'_>, highest: bool, reply: &mut Reply<'
             Some(count.ok_or(CommandError::text("ERR value is out of range, must be positive"))?)
         }
     };
-    let (popped, all): (Vec<(Box<[u8]>, f64)>, bool) = match ctx.current(&args[1], Class::Sorted)? {
+    let (popped, all): (Vec<Scored>, bool) = match ctx.current(&args[1], Class::Sorted)? {
         Some(view) => {
             let sorted = view.sorted();
             let wanted = count.unwrap_or(1).min(sorted.len());

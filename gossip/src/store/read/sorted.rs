@@ -164,6 +164,7 @@ impl<'a> Sorted<'a> {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "it is on the stack, and moved once")]
 enum Ranks<'s, 'a> {
     Listed(std::slice::Iter<'s, (u64, &'a [u8])>),
     Ordered(Walk<'a>),
