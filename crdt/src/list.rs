@@ -44,7 +44,7 @@ pub(crate) type Writes<T> = DotFun<(Hlc, T)>;
 /// | `remove(1)` | `remove(1)` | one element less |
 /// | `insert(2, x)` | `remove(1)` | x where it was put |
 /// | `move_to(1, 5)` | `move_to(1, 9)` | the element twice |
-/// | `push_back(x)` | [`clear`](Causal::clear) | x alone |
+/// | `push_back(x)` | [`clear`](crate::Causal::clear) | x alone |
 ///
 /// All replicas show the elements in one order, which also holds for what was removed meanwhile: the *strong list
 /// specification*. Single elements that two replicas put at one place one by one may mix; what one call puts there
