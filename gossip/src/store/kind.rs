@@ -104,7 +104,44 @@ const _: () = {
     }
 };
 
+/// What is asked on the hot path: a bit for each class.
+const NAMED: u32 = mask(Trait::Named);
+const BALLOTS: u32 = mask(Trait::Ballots);
+const COUNTED: u32 = mask(Trait::Counted);
+const SCORED: u32 = mask(Trait::Scored);
+const ATTRIBUTES: u32 = mask(Trait::Attribute);
+
+#[derive(Clone, Copy)]
+enum Trait {
+    Named,
+    Ballots,
+    Counted,
+    Scored,
+    Attribute,
+}
+
+const fn mask(wanted: Trait) -> u32 {
+    let (mut mask, mut code) = (0, 0);
+    while code < KINDS.len() {
+        let kind = &KINDS[code];
+        let has = match wanted {
+            Trait::Named => kind.named,
+            Trait::Ballots => kind.ballots,
+            Trait::Counted => kind.counted,
+            Trait::Scored => kind.scored,
+            Trait::Attribute => kind.attribute,
+        };
+        mask |= (has as u32) << code;
+        code += 1;
+    }
+    mask
+}
+
 impl Class {
+    const fn is_in(self, mask: u32) -> bool {
+        mask >> self as u32 & 1 != 0
+    }
+
     pub(super) fn from_code(code: u8) -> Option<Self> {
         KINDS.get(usize::from(code)).map(|kind| kind.class)
     }
@@ -122,26 +159,26 @@ impl Class {
     /// Whether each replica has a cell of its own here, beside those of the others.
     #[must_use]
     pub const fn holds_ballots(self) -> bool {
-        self.kind().ballots
+        self.is_in(BALLOTS)
     }
 
     /// Whether elements have names: members of a set, fields of a hash.
     pub(super) const fn has_names(self) -> bool {
-        self.kind().named
+        self.is_in(NAMED)
     }
 
     /// Whether there are increments beside assignments.
     pub(super) const fn is_counted(self) -> bool {
-        self.kind().counted
+        self.is_in(COUNTED)
     }
 
     /// Whether elements have scores: assigned and added to in fractions, and ordered by them.
     pub(super) const fn is_scored(self) -> bool {
-        self.kind().scored
+        self.is_in(SCORED)
     }
 
     /// Whether it says something about data, and is none.
     pub(super) const fn is_attribute(self) -> bool {
-        self.kind().attribute
+        self.is_in(ATTRIBUTES)
     }
 }

@@ -321,8 +321,7 @@ impl Writer<'_> {
     fn add_at(&mut self, key: &[u8], class: Class, name: &[u8], delta: i64) -> Result<i64, WriteError> {
         self.admit(key, name, 0)?;
         let path = Path::new(key, class, name);
-        self.check_sum(&path, delta)?;
-        let (at, ruling) = self.ready(&path)?;
+        let (at, ruling) = self.ready_or(&path, |writer| writer.check_sum(&path, delta))?;
         let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
         let mut element = keys.element_at(at, &path);
@@ -480,8 +479,20 @@ impl Writer<'_> {
     /// # Errors
     /// The key shows another type than that of `path`; then nothing was done.
     pub(in crate::store) fn ready(&mut self, path: &Path<'_>) -> Result<(Option<At>, Option<Ruling>), WriteError> {
+        self.ready_or(path, |_| Ok(()))
+    }
+
+    /// As [`ready`](Self::ready), where `check` says what else is wrong, before what has expired is removed. It is asked of
+    /// keys with deadlines only: of others nothing is removed.
+    #[inline]
+    fn ready_or(
+        &mut self,
+        path: &Path<'_>,
+        check: impl FnOnce(&Self) -> Result<(), WriteError>,
+    ) -> Result<(Option<At>, Option<Ruling>), WriteError> {
         let Some((at, entry)) = self.bucket(path).keys.find(path.key_hash, path.key) else { return Ok((None, None)) };
         if entry.has_attributes() {
+            check(self)?;
             return self.ready_volatile(path);
         }
         match entry.class() {
@@ -491,12 +502,9 @@ impl Writer<'_> {
         }
     }
 
-    /// Whether an addition at `path` would be refused, where something may have expired: before that is removed.
+    /// Whether an addition at `path` would be refused, by what is visible there.
+    #[cold]
     fn check_sum(&self, path: &Path<'_>, delta: i64) -> Result<(), WriteError> {
-        let is_volatile = |entry: Entry<'_>| entry.has_attributes();
-        if !self.bucket(path).keys.get(path.key_hash, path.key).is_some_and(is_volatile) {
-            return Ok(());
-        }
         match self.moment().view(path.key) {
             Some(view) if view.class() == path.class => sum_of(view.number(path.name), delta).map(drop),
             Some(view) => Err(WriteError::WrongType { found: view.class() }),
