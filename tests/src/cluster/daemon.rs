@@ -5,11 +5,10 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Client, PATIENCE, Value, command, until, until_within};
+use super::{Client, Value, command, until, until_still};
 
 /// What a daemon is told at its start.
 #[derive(Clone, Debug)]
@@ -170,18 +169,14 @@ impl Daemon {
         status.at("peers").array().iter().filter(|peer| *peer.at("live") == Value::Boolean(true)).count()
     }
 
-    /// Waits until it sees so many live peers, and is ready.
+    /// Waits until it sees so many live peers, and is ready: for as long as it comes further with catching up.
     pub fn await_peers(&self, peers: usize) {
-        self.await_peers_within(PATIENCE, peers);
-    }
-
-    /// The same, where catching up takes its time.
-    pub fn await_peers_within(&self, patience: Duration, peers: usize) {
-        until_within(patience, &format!("{} sees {peers} live peers and is ready", self.setup.node), || {
+        until_still(&format!("{} sees {peers} live peers and is ready", self.setup.node), || {
             let live = self.live_peers();
             let status = self.status();
             let ready = *status.at("ready") == Value::Boolean(true);
-            let seen = || format!("{live} live, {:?}: {:?}", status.at("readiness"), status.at("peers"));
+            let Value::Text(readiness) = status.at("readiness") else { panic!("no readiness") };
+            let seen = || format!("{live} are live; {}", String::from_utf8_lossy(readiness));
             if live == peers && ready { Ok(()) } else { Err(seen()) }
         });
     }

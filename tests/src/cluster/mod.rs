@@ -18,7 +18,7 @@ pub use bridge::Bridge;
 pub use client::{Client, Value};
 pub use daemon::{Daemon, Setup};
 pub use group::Group;
-pub use patience::{PATIENCE, until, until_within};
+pub use patience::{PATIENCE, until, until_still, until_within};
 pub use relay::{Faults, Relay};
 pub use small_disk::SmallDisk;
 pub use wrong_clock::WrongClock;

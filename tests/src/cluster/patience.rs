@@ -30,3 +30,22 @@ pub fn until_within<T>(patience: Duration, what: &str, mut look: impl FnMut() ->
         std::thread::park_timeout(LOOK);
     }
 }
+
+/// As [`until`], for what may take any time as long as it moves: each time that something else is seen, patience begins
+/// anew.
+///
+/// # Panics
+/// If the same is seen for longer than [`PATIENCE`]; says what was waited for and what was seen.
+pub fn until_still<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let (mut changed, mut last) = (Instant::now(), String::new());
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(seen) if seen == last => {
+                assert!(changed.elapsed() < PATIENCE, "waited in vain until {what}: {seen}");
+            }
+            Err(seen) => (changed, last) = (Instant::now(), seen),
+        }
+        std::thread::park_timeout(LOOK);
+    }
+}
