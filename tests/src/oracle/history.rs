@@ -41,7 +41,7 @@ impl Operation {
     /// Whether it adds to a counter.
     #[must_use]
     pub fn is_increment(&self) -> bool {
-        matches!(self.path, Some(Path::Count | Path::FieldCount(_)))
+        matches!(self.path, Some(Path::Count | Path::FieldCount(_) | Path::ScoreCount(_)))
     }
 
     /// What decides between live operations: the higher clock, then the higher replica id.
