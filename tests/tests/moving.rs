@@ -129,7 +129,7 @@ fn a_stream_that_was_cut_or_is_none_or_is_of_another_version_is_told() {
     assert!(import(&format!("{head}{{\"end\":2}}\n")).contains("2 keys"));
     assert!(import("{\"key\":\"k\",\"text\":\"2\"}\n").contains("no stream"));
     assert!(import("{\"cahoots-export\":2}\n").contains("version 2"));
-    assert!(import(&format!("{head}{{\"key\":\"k\",\"zset\":[]}}\n")).contains("line 2"));
+    assert!(import(&format!("{head}{{\"key\":\"k\",\"future\":[]}}\n")).contains("line 2"));
     assert_eq!(daemon.ask("GET k"), Value::text("1"));
 }
 
