@@ -264,6 +264,8 @@ fn a_write_refused_for_its_size_leaves_nothing() {
         &[b"MSET", b"k", b"v", &long, b"v"],
         &[b"HSET", b"k", b"f", b"v", b"g", &large],
         &[b"SADD", b"k", b"m", &long],
+        &[b"ZADD", b"k", b"1", b"m", b"2", &long],
+        &[b"ZINCRBY", b"k", b"1", &long],
         &[b"SET", &long, b"v"],
         &[b"INCR", &long],
     ] {

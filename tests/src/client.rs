@@ -147,7 +147,6 @@ fn text_of(shown: &Shown) -> Option<&Vec<u8>> {
     if let Shown::Text(text) = shown { Some(text) } else { None }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "scores of tests are small")]
 fn score_of(halves: i128) -> f64 {
     halves as f64 / 2.0
 }

@@ -47,6 +47,9 @@ fn furnish(client: &mut Client) {
     client.words("HSET hash name Ada");
     client.words("HINCRBY hash visits 3");
     client.call(&[b"HSET", b"hash", b"\xf0", b"\x0f", b"", b""]);
+    client.words("ZADD sorted 1.5 one -inf least 0.1 tenth");
+    client.words("ZINCRBY sorted 2 one");
+    client.call(&[b"ZADD", b"sorted", b"1e300", b"\xf0", b"7", b""]);
     for chunk in 0..3 {
         let members: Vec<String> = (0..700).map(|n| format!("member:{chunk}:{n}")).collect();
         let words: Vec<&[u8]> =
@@ -92,6 +95,7 @@ fn every_type_and_any_bytes_survive_export_and_import_by_node_and_by_directory()
     assert_eq!(items(&again), items(&stream));
     assert_eq!(to.ask("INCR counted"), Value::Integer(43), "a counter is one still");
     assert_eq!(to.ask("HINCRBY hash visits 1"), Value::Integer(4));
+    assert_eq!(to.ask("ZRANGE sorted (1 +inf BYSCORE LIMIT 0 1"), Value::Array(vec![Value::Text(b"one".to_vec())]));
     let Value::Text(large) = to.ask("GET large") else { panic!("no text") };
     assert_eq!(large.len(), 1 << 20);
 
@@ -125,7 +129,7 @@ fn a_stream_that_was_cut_or_is_none_or_is_of_another_version_is_told() {
     assert!(import(&format!("{head}{{\"end\":2}}\n")).contains("2 keys"));
     assert!(import("{\"key\":\"k\",\"text\":\"2\"}\n").contains("no stream"));
     assert!(import("{\"cahoots-export\":2}\n").contains("version 2"));
-    assert!(import(&format!("{head}{{\"key\":\"k\",\"zset\":[]}}\n")).contains("line 2"));
+    assert!(import(&format!("{head}{{\"key\":\"k\",\"future\":[]}}\n")).contains("line 2"));
     assert_eq!(daemon.ask("GET k"), Value::text("1"));
 }
 

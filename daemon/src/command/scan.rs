@@ -99,7 +99,7 @@ pub(super) fn elements(
 }
 
 /// A score as Redis walks over it in a small sorted set: whole numbers in full.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "just compared, and compared after")]
+#[expect(clippy::cast_possible_truncation, reason = "just compared, and compared after")]
 fn spelled(score: f64) -> String {
     let is_small = score.abs() <= (i64::MAX / 2) as f64;
     if is_small && (score as i64) as f64 == score { (score as i64).to_string() } else { digits_of(score) }

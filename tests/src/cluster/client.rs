@@ -12,7 +12,7 @@ use super::PATIENCE;
 pub enum Value {
     /// Nothing.
     Null,
-    /// A simple or a bulk string.
+    /// A simple or a bulk string, or a double as it was spelled.
     Text(Vec<u8>),
     /// A number.
     Integer(i64),
@@ -144,7 +144,7 @@ fn read(stream: &mut impl BufRead) -> io::Result<Value> {
     Ok(match kind {
         "_" => Value::Null,
         "$" | "*" if rest == "-1" => Value::Null,
-        "+" => Value::text(rest),
+        "+" | "," => Value::text(rest),
         "-" => Value::Error(rest.to_owned()),
         ":" => Value::Integer(number()?),
         "#" => Value::Boolean(rest == "t"),

@@ -119,7 +119,7 @@ impl Shown {
 }
 
 /// The members of a sorted set, which stand in the order of their scores and can be found in every way there is.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "compared with what it came from")]
+#[expect(clippy::cast_possible_truncation, reason = "compared with what it came from")]
 fn read_sorted(view: View<'_>, key: &[u8]) -> BTreeMap<Name, i128> {
     let sorted = view.sorted();
     let listed: Vec<(&[u8], f64)> = sorted.range(0..usize::MAX).collect();

@@ -176,10 +176,9 @@ type Scored<'a> = (&'a [u8], f64);
 /// An array of members, each with its score if `scores`.
 fn list<'a>(members: impl Iterator<Item = Scored<'a>>, scores: bool, reply: &mut Reply<'_>) {
     reply.array_of(|items| {
-        members.for_each(|(member, score)| match scores {
-            true => items.scored(member, score),
-            false => items.one().bulk(member),
-        });
+        for (member, score) in members {
+            if scores { items.scored(member, score) } else { items.one().bulk(member) }
+        }
     });
 }
 

@@ -96,7 +96,6 @@ fn assigned(element: &Element<'_>) -> f64 {
 pub(in crate::store) fn to_units(increment: f64) -> Option<i128> {
     let units = increment * unit().recip();
     // Comparing tells infinities and what is no number too.
-    #[expect(clippy::cast_precision_loss, reason = "a power of two")]
     let fits = units.abs() < SLOT_MAX as f64;
     #[expect(clippy::cast_possible_truncation, reason = "just compared, and rounded")]
     fits.then(|| units.round_ties_even() as i128)
@@ -107,7 +106,7 @@ pub(in crate::store) fn is_slot(units: i128) -> bool {
     units.unsigned_abs() < SLOT_MAX.unsigned_abs()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "the one rounding of a sum")]
+/// The one rounding of a sum.
 fn from_units(units: i128) -> f64 {
     units as f64 * unit()
 }

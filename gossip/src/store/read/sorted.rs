@@ -151,7 +151,7 @@ impl<'a> Sorted<'a> {
                 let end = ranks.end.min(members.len());
                 Ranks::Listed(members[ranks.start.min(end)..end].iter())
             }
-            Members::Ordered(order) => Ranks::Ordered(order.range(ranks)),
+            Members::Ordered(order) => Ranks::Ordered(Box::new(order.range(ranks))),
         }
     }
 
@@ -164,10 +164,9 @@ impl<'a> Sorted<'a> {
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "it is on the stack, and moved once")]
 enum Ranks<'s, 'a> {
     Listed(std::slice::Iter<'s, (u64, &'a [u8])>),
-    Ordered(Walk<'a>),
+    Ordered(Box<Walk<'a>>),
 }
 
 impl<'a> Iterator for Ranks<'_, 'a> {
