@@ -36,46 +36,25 @@ struct Kind {
     class: Class,
     /// What clients call it.
     word: &'static str,
-    /// Elements have names: members, fields, positions, ids.
-    named: bool,
-    /// Each replica has a cell of its own beside those of the others.
-    ballots: bool,
-    /// Elements may be added to, not assigned only.
-    counted: bool,
-    /// Elements have scores and are ordered by them: what is assigned and added is fractions.
-    scored: bool,
-    attribute: bool,
+    /// The sum of what follows.
+    traits: u8,
 }
 
-impl Kind {
-    const fn of(class: Class, word: &'static str) -> Self {
-        Self { class, word, named: false, ballots: false, counted: false, scored: false, attribute: false }
-    }
+/// Elements have names: members, fields, positions, ids.
+const NAMED: u8 = 1;
+/// Each replica has a cell of its own beside those of the others.
+const BALLOTS: u8 = 1 << 1;
+/// Elements may be added to, not assigned only.
+const COUNTED: u8 = 1 << 2;
+/// Elements have scores and are ordered by them: what is assigned and added is fractions.
+const SCORED: u8 = 1 << 3;
+/// Elements are ordered by their names.
+const ORDERED: u8 = 1 << 4;
+/// It says something about data, and is none.
+const ATTRIBUTE: u8 = 1 << 5;
 
-    const fn named(mut self) -> Self {
-        self.named = true;
-        self
-    }
-
-    const fn ballots(mut self) -> Self {
-        self.ballots = true;
-        self
-    }
-
-    const fn counted(mut self) -> Self {
-        self.counted = true;
-        self
-    }
-
-    const fn scored(mut self) -> Self {
-        self.scored = true;
-        self
-    }
-
-    const fn attribute(mut self) -> Self {
-        self.attribute = true;
-        self
-    }
+const fn kind(class: Class, word: &'static str, traits: u8) -> Kind {
+    Kind { class, word, traits }
 }
 
 /// Bits that say the type of an element in memory.
@@ -83,16 +62,16 @@ pub(super) const CLASS_BITS: u32 = 5;
 
 /// By code. A new type is a row here.
 const KINDS: &[Kind] = &[
-    Kind::of(Class::Text, "string").counted(),
-    Kind::of(Class::Set, "set").named(),
-    Kind::of(Class::Hash, "hash").named().counted(),
-    Kind::of(Class::Vote, "vote").ballots(),
-    Kind::of(Class::Presence, "presence").ballots(),
-    Kind::of(Class::Sorted, "zset").named().counted().scored(),
-    Kind::of(Class::List, "list").named(),
-    Kind::of(Class::Stream, "stream").named(),
-    Kind::of(Class::Deadline, "deadline").attribute(),
-    Kind::of(Class::Until, "until").attribute(),
+    kind(Class::Text, "string", COUNTED),
+    kind(Class::Set, "set", NAMED),
+    kind(Class::Hash, "hash", NAMED | COUNTED),
+    kind(Class::Vote, "vote", BALLOTS),
+    kind(Class::Presence, "presence", BALLOTS),
+    kind(Class::Sorted, "zset", NAMED | COUNTED | SCORED),
+    kind(Class::List, "list", NAMED | ORDERED),
+    kind(Class::Stream, "stream", NAMED | ORDERED),
+    kind(Class::Deadline, "deadline", ATTRIBUTE),
+    kind(Class::Until, "until", ATTRIBUTE),
 ];
 
 const _: () = {
@@ -104,42 +83,21 @@ const _: () = {
     }
 };
 
-/// What is asked on the hot path: a bit for each class.
-const NAMED: u32 = mask(Trait::Named);
-const BALLOTS: u32 = mask(Trait::Ballots);
-const COUNTED: u32 = mask(Trait::Counted);
-const SCORED: u32 = mask(Trait::Scored);
-const ATTRIBUTES: u32 = mask(Trait::Attribute);
-
-#[derive(Clone, Copy)]
-enum Trait {
-    Named,
-    Ballots,
-    Counted,
-    Scored,
-    Attribute,
-}
-
-const fn mask(wanted: Trait) -> u32 {
-    let (mut mask, mut code) = (0, 0);
+/// The classes that have a trait, a bit for each: what is asked on the hot path.
+const fn classes_with(wanted: u8) -> u32 {
+    let (mut classes, mut code) = (0, 0);
     while code < KINDS.len() {
-        let kind = &KINDS[code];
-        let has = match wanted {
-            Trait::Named => kind.named,
-            Trait::Ballots => kind.ballots,
-            Trait::Counted => kind.counted,
-            Trait::Scored => kind.scored,
-            Trait::Attribute => kind.attribute,
-        };
-        mask |= (has as u32) << code;
+        if KINDS[code].traits & wanted != 0 {
+            classes |= 1 << code;
+        }
         code += 1;
     }
-    mask
+    classes
 }
 
 impl Class {
-    const fn is_in(self, mask: u32) -> bool {
-        mask >> self as u32 & 1 != 0
+    const fn is_in(self, classes: u32) -> bool {
+        classes >> self as u32 & 1 != 0
     }
 
     pub(super) fn from_code(code: u8) -> Option<Self> {
@@ -159,26 +117,31 @@ impl Class {
     /// Whether each replica has a cell of its own here, beside those of the others.
     #[must_use]
     pub const fn holds_ballots(self) -> bool {
-        self.is_in(BALLOTS)
+        self.is_in(const { classes_with(BALLOTS) })
     }
 
     /// Whether elements have names: members of a set, fields of a hash.
     pub(super) const fn has_names(self) -> bool {
-        self.is_in(NAMED)
+        self.is_in(const { classes_with(NAMED) })
     }
 
     /// Whether there are increments beside assignments.
     pub(super) const fn is_counted(self) -> bool {
-        self.is_in(COUNTED)
+        self.is_in(const { classes_with(COUNTED) })
     }
 
     /// Whether elements have scores: assigned and added to in fractions, and ordered by them.
     pub(super) const fn is_scored(self) -> bool {
-        self.is_in(SCORED)
+        self.is_in(const { classes_with(SCORED) })
+    }
+
+    /// Whether elements are ordered by their names.
+    pub(super) const fn is_ordered(self) -> bool {
+        self.is_in(const { classes_with(ORDERED) })
     }
 
     /// Whether it says something about data, and is none.
     pub(super) const fn is_attribute(self) -> bool {
-        self.is_in(ATTRIBUTES)
+        self.is_in(const { classes_with(ATTRIBUTE) })
     }
 }

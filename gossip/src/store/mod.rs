@@ -48,6 +48,7 @@ pub use memory::size::KeyMemory;
 pub use memory::warm::WARM_KEYS_MAX;
 pub use read::carried::{CarriedCell, cells_of_event, cells_of_transfer};
 pub use read::changes::Change;
+pub use read::ordered::Ordered;
 pub use read::sorted::Sorted;
 pub use read::view::{Moment, NotCounted, View};
 pub(crate) use transfer::Snapshot;

@@ -14,9 +14,10 @@ use smallvec::SmallVec;
 
 use super::bucket::place_of;
 use super::deadlines::{Deadlines, begins_with, hash_from, prefix_of};
-use super::entry::{Entry, Mix, Tables, ranked};
+use super::entry::{Entry, Mix, Tables};
 use super::packed::{Packed, Packer, append_rank, pack_one};
 use super::records::Records;
+use super::table::ranked;
 use crate::bytes::same;
 use crate::store::cell::baseline::Baselines;
 use crate::store::cell::lifetime::{self, Lifetime};

@@ -8,4 +8,5 @@ pub(super) mod order;
 pub(super) mod packed;
 pub(super) mod records;
 pub(super) mod size;
+pub(super) mod table;
 pub(super) mod warm;

@@ -73,7 +73,6 @@ impl Order {
     }
 
     /// The content of `key`. O(log n).
-    #[cfg_attr(not(test), expect(dead_code, reason = "lists and streams look their entries up"))]
     pub(in crate::store) fn get(&self, key: &[u8]) -> Option<&[u8]> {
         let mut node = &self.root;
         loop {

@@ -2,6 +2,7 @@
 
 pub(super) mod carried;
 pub(super) mod changes;
+pub(super) mod ordered;
 pub(super) mod scan;
 pub(super) mod sorted;
 pub(super) mod view;

@@ -9,8 +9,8 @@ use std::ops::{Bound, Range};
 use super::view::View;
 use crate::store::cell::score;
 use crate::store::kind::Class;
-use crate::store::memory::entry::{ranked, ranked_parts};
 use crate::store::memory::order::{Order, Walk};
+use crate::store::memory::table::{ranked, ranked_parts};
 
 /// The members of a sorted set, by rank: a member's place among all, counted from 0 at the lowest score.
 pub struct Sorted<'a> {

@@ -1,0 +1,239 @@
+//! Many elements of one class under one key.
+
+use smallvec::SmallVec;
+
+use super::order::Order;
+use super::packed::{self, Packed};
+use super::records::Records;
+use crate::store::cell::{Element, hash_of};
+use crate::store::kind::Class;
+
+/// Named elements of one class. Holds none that is empty.
+#[derive(Clone, Debug)]
+pub(in crate::store) enum Table {
+    /// Found by the hashes of their names.
+    Hashed(Hashed),
+    /// As [`Hashed`](Self::Hashed), and kept in the order of their scores beside; see [`ranked`].
+    Scored(Hashed, Order),
+    /// In the order of their names, and found by that.
+    Ordered(Order),
+}
+
+impl Table {
+    pub(in crate::store) fn new(class: Class) -> Self {
+        if class.is_ordered() {
+            Self::Ordered(Order::default())
+        } else if class.is_scored() {
+            Self::Scored(Hashed::default(), Order::default())
+        } else {
+            Self::Hashed(Hashed::default())
+        }
+    }
+
+    pub(in crate::store) fn len(&self) -> usize {
+        match self {
+            Self::Hashed(table) | Self::Scored(table, _) => table.len,
+            Self::Ordered(order) => order.len(),
+        }
+    }
+
+    pub(in crate::store) fn get(&self, hash: u64, name: &[u8]) -> Option<Element<'_>> {
+        let packed = match self {
+            Self::Hashed(table) | Self::Scored(table, _) => table.get(hash, name),
+            Self::Ordered(order) => order.get(name),
+        };
+        packed.map(|packed| Packed::new(packed).first())
+    }
+
+    /// In the order of their names, where that is an order; else in none.
+    pub(in crate::store) fn iter(&self) -> impl Iterator<Item = (&[u8], Element<'_>)> {
+        let (hashed, ordered) = match self {
+            Self::Hashed(table) | Self::Scored(table, _) => (Some(table.iter()), None),
+            Self::Ordered(order) => (None, Some(order.range(0..order.len()))),
+        };
+        let packed = hashed.into_iter().flatten().chain(ordered.into_iter().flatten());
+        packed.map(|(name, packed)| (name, Packed::new(packed).first()))
+    }
+
+    /// The order that is kept, if one is.
+    pub(in crate::store) fn order(&self) -> Option<&Order> {
+        match self {
+            Self::Hashed(_) => None,
+            Self::Scored(_, order) | Self::Ordered(order) => Some(order),
+        }
+    }
+
+    /// Puts an element that is packed in place of the one of its name.
+    pub(in crate::store) fn put(&mut self, hash: u64, name: &[u8], packed: &[u8]) {
+        match self {
+            Self::Hashed(table) => table.put(hash, name, packed),
+            Self::Scored(table, order) => {
+                reorder(order, name, table.get(hash, name), Some(packed));
+                table.put(hash, name, packed);
+            }
+            Self::Ordered(order) => _ = order.insert(name, packed),
+        }
+    }
+
+    pub(in crate::store) fn remove(&mut self, hash: u64, name: &[u8]) {
+        match self {
+            Self::Hashed(table) => table.remove(hash, name),
+            Self::Scored(table, order) => {
+                reorder(order, name, table.get(hash, name), None);
+                table.remove(hash, name);
+            }
+            Self::Ordered(order) => _ = order.remove(name),
+        }
+    }
+
+    /// Where an element of a name of this hash is, if they are found by hash.
+    pub(in crate::store) fn records_of(&self, hash: u64) -> Option<&Records> {
+        match self {
+            Self::Hashed(table) | Self::Scored(table, _) => table.parts.get(table.part_of(hash)),
+            Self::Ordered(_) => None,
+        }
+    }
+
+    /// Bytes of memory taken.
+    pub(in crate::store) fn memory(&self) -> usize {
+        match self {
+            Self::Hashed(table) => table.memory(),
+            Self::Scored(table, order) => table.memory() + order.memory(),
+            Self::Ordered(order) => order.memory(),
+        }
+    }
+}
+
+/// Moves an element in the order of scores from where it was to where it is.
+fn reorder(order: &mut Order, name: &[u8], before: Option<&[u8]>, after: Option<&[u8]>) {
+    let (before, after) = (before.and_then(packed::rank_of), after.and_then(packed::rank_of));
+    if before == after {
+        return;
+    }
+    if let Some(before) = before {
+        order.remove(&ranked(before, name));
+    }
+    if let Some(after) = after {
+        order.insert(&ranked(after, name), b"");
+    }
+}
+
+/// An element in the order of scores: the number that is ordered as its score is, then its name.
+pub(in crate::store) fn ranked(rank: u64, name: &[u8]) -> SmallVec<[u8; 64]> {
+    let mut key = SmallVec::from_slice(&rank.to_be_bytes());
+    key.extend_from_slice(name);
+    key
+}
+
+/// The rank and the name that a key in the order of scores is made of.
+pub(in crate::store) fn ranked_parts(key: &[u8]) -> (u64, &[u8]) {
+    let (rank, name) = key.split_first_chunk().expect("a key begins with a rank");
+    (u64::from_be_bytes(*rank), name)
+}
+
+/// Packed elements by the hashes of their names.
+///
+/// They lie in several tables of records, one more whenever they have become too many on average, so that no table
+/// ever grows by more than itself at once (linear hashing; Litwin, *Linear Hashing: a New Tool for File and Table
+/// Addressing*, 1980).
+#[derive(Clone, Debug, Default)]
+pub(in crate::store) struct Hashed {
+    parts: Vec<Records>,
+    len: usize,
+}
+
+/// Elements in one part on average, at most.
+const PART_LEN: usize = 1 << 12;
+
+impl Hashed {
+    fn get(&self, hash: u64, name: &[u8]) -> Option<&[u8]> {
+        self.parts.get(self.part_of(hash))?.get(hash, name)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.parts.iter().flat_map(Records::iter)
+    }
+
+    fn put(&mut self, hash: u64, name: &[u8], packed: &[u8]) {
+        if self.len >= self.parts.len() * PART_LEN {
+            self.split();
+        }
+        let at = self.part_of(hash);
+        let part = &mut self.parts[at];
+        if let Some((found, _)) = part.find(hash, name) {
+            part.replace(found, name, packed);
+        } else {
+            part.insert(hash, name, packed, hash_of);
+            self.len += 1;
+        }
+    }
+
+    fn remove(&mut self, hash: u64, name: &[u8]) {
+        let at = self.part_of(hash);
+        self.len -= usize::from(self.parts[at].remove(hash, name));
+    }
+
+    fn memory(&self) -> usize {
+        self.parts.capacity() * size_of::<Records>() + self.parts.iter().map(Records::memory).sum::<usize>()
+    }
+
+    /// Which part has the names of this hash: as many of its bits as there are parts, or one less where the part that
+    /// they name has not been split off yet.
+    fn part_of(&self, hash: u64) -> usize {
+        // Not the lowest and not the highest, by which each part finds its records.
+        let bits = usize::try_from(hash >> 24 & 0xFF_FFFF).expect("24 bits");
+        let all = self.parts.len().next_power_of_two();
+        let at = bits & (all - 1);
+        if at < self.parts.len() { at } else { at & (all / 2 - 1) }
+    }
+
+    fn split(&mut self) {
+        let new = self.parts.len();
+        self.parts.push(Records::default());
+        if new == 0 {
+            return;
+        }
+        let from = new ^ 1 << new.ilog2();
+        let whole = std::mem::take(&mut self.parts[from]);
+        for (name, content) in whole.iter() {
+            let hash = hash_of(name);
+            let at = self.part_of(hash);
+            self.parts[at].insert(hash, name, content, hash_of);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cahoots_crdt::{Dot, DotFun, ReplicaId};
+
+    use super::*;
+    use crate::Hlc;
+    use crate::store::cell::Register;
+    use crate::store::memory::packed::pack_one;
+
+    #[test]
+    fn a_table_that_grows_and_shrinks_finds_every_element_and_none_twice() {
+        let mut table = Hashed::default();
+        let name = |number: u32| number.to_le_bytes();
+        let value = DotFun::of(Dot::new(ReplicaId::new(1), 1), Register { clock: Hlc::new(1), value: b"" });
+        let mut element = Vec::new();
+        pack_one(Class::Set, &Element { value, ..Element::default() }, &mut element);
+        for number in 0..40_000 {
+            table.put(hash_of(&name(number)), &name(number), &element);
+        }
+        assert!(table.parts.len() > 8 && table.len == 40_000);
+        let longest = table.parts.iter().map(Records::len).max().unwrap();
+        assert!(longest < PART_LEN * 5 / 2, "{longest}");
+        for number in 0..40_000 {
+            assert!(table.get(hash_of(&name(number)), &name(number)).is_some());
+        }
+        for number in (0..40_000).step_by(2) {
+            table.remove(hash_of(&name(number)), &name(number));
+        }
+        let mut left: Vec<Vec<u8>> = table.iter().map(|(name, _)| name.to_vec()).collect();
+        left.sort_unstable();
+        left.dedup();
+        assert_eq!((left.len(), table.len), (20_000, 20_000));
+    }
+}
