@@ -118,12 +118,10 @@ impl Lifetime {
         self.ruling(stamp).is_some_and(|ruling| ruling.has_passed(now))
     }
 
-    /// Takes the cells that are hidden away from `element`; says whether there were any.
-    pub(in crate::store) fn hide(&self, element: &mut Element<'_>, now: u64) -> bool {
-        let before = element.value.len() + element.counts.len();
+    /// Takes the cells that are hidden away from `element`.
+    pub(in crate::store) fn hide(&self, element: &mut Element<'_>, now: u64) {
         element.value.retain(|dot, register| !self.hides((register.clock, dot.replica), now));
         element.counts.retain(|dot, count| !self.hides((count.clock, dot.replica), now));
-        before > element.value.len() + element.counts.len()
     }
 
     /// The deadline in force at a key that is visible at `now`: none if a cell that is visible has none, otherwise the latest.

@@ -86,7 +86,7 @@ pub(in crate::store) struct Draft {
 }
 
 impl Draft {
-    /// The least deadline drafted since [`Draft::forget_deadlines`].
+    /// The least deadline drafted since [`Draft::expect_deadline`], or the one that was expected.
     pub(in crate::store) fn earliest(&self) -> Option<u64> {
         self.earliest
     }
@@ -169,7 +169,8 @@ impl Keys {
         if !self.hidden.is_empty() {
             self.hidden.remove(&prefix);
         }
-        let again = self.get(key_hash, key).and_then(|entry| {
+        let entry = if self.volatile == 0 { None } else { self.get(key_hash, key) };
+        let again = entry.filter(|entry| entry.has_attributes()).and_then(|entry| {
             let first = Lifetime::of(entry, 0).deadlines().min();
             // Attributes of no data are of no use.
             if entry.has_data() { first.filter(|first| *first <= self.looked_upto) } else { Some(self.looked_upto) }

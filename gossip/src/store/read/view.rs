@@ -82,8 +82,11 @@ impl<'a> View<'a> {
         (hash, key): (u64, &'a [u8]),
         now: u64,
     ) -> Option<Self> {
-        let lapsed = entry.has_attributes() && Lifetime::of(entry, now).has_passed(now);
-        let class = if lapsed { class_unhidden(entry, now) } else { entry.class() };
+        let lifetime = entry.has_attributes().then(|| Lifetime::of(entry, now)).filter(|it| it.has_passed(now));
+        let (lapsed, class) = match lifetime {
+            None => (false, entry.class()),
+            Some(lifetime) => (true, entry.newest_class(|stamp| !lifetime.hides(stamp, now))),
+        };
         Some(Self { bucket, entry, hash, key, class: class?, now, lapsed })
     }
 
@@ -219,7 +222,7 @@ impl<'a> View<'a> {
 
     /// What a member's cells amount to.
     pub(in crate::store) fn score_of(&self, name: &[u8], element: &Element<'_>) -> f64 {
-        score::of(&Path::within(self.hash, self.key, self.class, name), element, &self.bucket.baselines)
+        score::of(&self.path(name), element, &self.bucket.baselines)
     }
 
     /// The order that the elements are in, if one is kept and all of them are visible.
@@ -231,11 +234,10 @@ impl<'a> View<'a> {
         if self.class.is_scored() {
             return Cow::Owned(self.score_of(name, element).to_bits().to_be_bytes().to_vec());
         }
-        if !element.counts.is_empty() {
-            let path = Path::within(self.hash, self.key, self.class, name);
-            if let Ok(number) = number(&path, element, &self.bucket.baselines) {
-                return Cow::Owned(itoa::Buffer::new().format(number).as_bytes().to_vec());
-            }
+        if !element.counts.is_empty()
+            && let Ok(number) = number(&self.path(name), element, &self.bucket.baselines)
+        {
+            return Cow::Owned(itoa::Buffer::new().format(number).as_bytes().to_vec());
         }
         Cow::Borrowed(element.winner().map_or(&[], |(_, register)| register.value))
     }
@@ -249,12 +251,6 @@ impl Bucket {
         };
         self.keys.iter().filter(is_there).count()
     }
-}
-
-/// The class that shows of a key some of whose cells are hidden.
-fn class_unhidden(entry: Entry<'_>, now: u64) -> Option<Class> {
-    let lifetime = Lifetime::of(entry, now);
-    entry.newest_class(|stamp| !lifetime.hides(stamp, now))
 }
 
 /// What each replica has assigned.
