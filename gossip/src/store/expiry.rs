@@ -62,15 +62,20 @@ impl Store {
 
     fn lapse_keys(&mut self, index: usize, prefix: u32, now: u64, wait: &impl Fn(u64) -> u64, lapsed: &mut Lapsed) {
         let bucket = &self.buckets[index];
-        let mut found = Vec::new();
+        let (mut found, mut next) = (Vec::new(), None);
         for (key, entry) in bucket.keys.beginning_with(index, prefix) {
+            next = next.into_iter().chain(entry.field_deadline_from(now + 1)).min();
             match View::new(bucket, entry, (hash_of(key), key), now) {
                 Some(view) if !view.is_lapsed() => {} // the deadline was replaced
                 view => {
                     let passed = Lifetime::of(entry, now).deadlines().filter(|it| *it <= now).max();
+                    let passed = passed.or(entry.field_deadline_from(0));
                     found.push((Box::<[u8]>::from(key), view.is_none(), entry.has_data(), passed.unwrap_or(now)));
                 }
             }
+        }
+        if let Some(next) = next {
+            self.buckets[index].keys.put_off(prefix, next);
         }
         for (key, whole, has_data, passed) in found {
             let keys = &mut self.buckets[index].keys;
@@ -81,7 +86,10 @@ impl Store {
             }
             let due = passed.saturating_add(wait(hash_of(&key)));
             if due <= now {
-                lapsed.removals.push(key);
+                // Entries of the key for several of its deadlines follow each other.
+                if lapsed.removals.last() != Some(&key) {
+                    lapsed.removals.push(key);
+                }
             } else {
                 self.buckets[index].keys.put_off(prefix, due);
             }

@@ -8,11 +8,25 @@ use super::cells::{put_own, reset_slot};
 use super::parts::{Opened, Parts};
 use super::writer::{WriteError, Writer};
 use crate::Hlc;
-use crate::store::cell::lifetime::{self, Lifetime, Ruling};
+use crate::store::cell::lapse::{self, Lapse};
+use crate::store::cell::lifetime::{self, Ruling};
 use crate::store::cell::{Cell, Count, Element, Path, Register};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, discard_cells};
 use crate::store::memory::keys::At;
+
+/// Elements of one key that are removed at once, when they have expired: a few thousandths of a second's work.
+const REMOVED_MAX: usize = 1_000;
+
+/// The deadlines in force for what is written: those that it is to be restated with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::store) struct Rulings {
+    key: Option<Ruling>,
+    field: Option<Ruling>,
+}
+
+/// Where a key is that is about to be written to, if there is one, and the deadlines in force for what is written.
+pub(in crate::store) type Ready = (Option<At>, Rulings);
 
 impl Writer<'_> {
     /// As [`Writer::set`], and the deadline stays in force that is.
@@ -41,98 +55,158 @@ impl Writer<'_> {
         self.admit(key, b"", 0)?;
         let path = Path::new(key, Class::Deadline, b"");
         self.prepare(&path)?;
-        let at = self.bucket(&path).keys.find(path.key_hash, key).map(|(at, _)| at);
-        self.assign(&path, at, &lifetime::write_deadline(deadline));
-        self.ends(deadline);
+        self.assign_deadline(&path, deadline);
         Ok(true)
     }
 
-    /// Removes what has expired under a key, and attributes without data; says whether there was something.
+    /// Has the field `name` of the hash at `key` end at `deadline`, in milliseconds since 1970, or not by itself: whatever is
+    /// added to it later, unless it is assigned. Says whether there is such a field; and of `None`, whether that changes
+    /// anything. A deadline that has passed removes the field.
+    ///
+    /// # Errors
+    /// A limit is exceeded, or the clock is too far ahead.
+    pub fn expire_field(&mut self, key: &[u8], name: &[u8], deadline: Option<u64>) -> Result<bool, WriteError> {
+        let view = self.moment().view(key).filter(|view| view.class() == Class::Hash && view.contains(name));
+        let Some(view) = view else { return Ok(false) };
+        if deadline.is_none() && view.field_deadline(name).is_none() {
+            return Ok(false);
+        }
+        if deadline.is_some_and(|deadline| deadline <= self.now()) {
+            return self.remove(key, Class::Hash, name);
+        }
+        self.admit(key, name, 0)?;
+        self.prepare(&Path::new(key, Class::Hash, name))?;
+        self.assign_deadline(&Path::new(key, Class::FieldDeadline, name), deadline);
+        Ok(true)
+    }
+
+    fn assign_deadline(&mut self, path: &Path<'_>, deadline: Option<u64>) {
+        let at = self.bucket(path).keys.find(path.key_hash, path.key).map(|(at, _)| at);
+        self.assign(path, at, &lifetime::write_deadline(deadline));
+        self.ends(deadline);
+    }
+
+    /// Removes what has expired under a key, and attributes without data; says whether there was something. Of many fields
+    /// that have expired some are left for the next time.
     ///
     /// # Errors
     /// The clock is too far ahead.
     pub fn remove_expired(&mut self, key: &[u8]) -> Result<bool, WriteError> {
         let path = Path::new(key, Class::Text, b"");
         let Some(entry) = self.bucket(&path).keys.get(path.key_hash, key) else { return Ok(false) };
-        if !entry.has_attributes() {
-            return Ok(false);
-        }
-        if entry.has_data() && !Lifetime::of(entry, self.now()).has_passed(self.now()) {
+        if !entry.has_attributes() || entry.has_data() && Lapse::of(entry, self.now()).is_none() {
             return Ok(false);
         }
         self.admit(key, b"", 0)?;
-        self.purge(&path)
+        self.purge(&path, REMOVED_MAX)
     }
 
+    /// As [`ready_or`](Self::ready_or), of a key with attributes, by a write that `assigns` a value or adds to one.
     #[cold]
-    pub(super) fn ready_volatile(&mut self, path: &Path<'_>) -> Result<(Option<At>, Option<Ruling>), WriteError> {
+    pub(super) fn ready_volatile(&mut self, path: &Path<'_>, assigns: bool) -> Result<Ready, WriteError> {
         if let Some(view) = self.moment().view(path.key).filter(|view| view.class() != path.class) {
             return Err(WriteError::WrongType { found: view.class() });
         }
-        let ruling = self.prepare(path)?;
-        Ok((self.bucket(path).keys.find(path.key_hash, path.key).map(|(at, _)| at), ruling))
-    }
-
-    /// Removes what has expired under the key of `path`; says which deadline is in force for what is left.
-    pub(in crate::store) fn prepare(&mut self, path: &Path<'_>) -> Result<Option<Ruling>, WriteError> {
-        let now = self.now();
-        let Some(entry) = self.bucket(path).keys.get(path.key_hash, path.key) else { return Ok(None) };
-        let lifetime = Lifetime::of(entry, now);
-        if lifetime.has_passed(now) || !entry.has_data() {
-            self.purge(path)?;
+        let mut rulings = self.prepare(path)?;
+        if assigns && path.class == Class::Hash {
+            // An assignment says "none" for its field, so what said more is of no use.
+            self.clear_field(path);
+            rulings.field = None;
         }
-        let Some(entry) = self.bucket(path).keys.get(path.key_hash, path.key) else { return Ok(None) };
-        Ok(Lifetime::of(entry, now).in_force(entry, now))
+        Ok((self.bucket(path).keys.find(path.key_hash, path.key).map(|(at, _)| at), rulings))
     }
 
-    /// Removes the cells that are hidden under a key, and nothing else; but of a key of which nothing is visible, all. Says
-    /// whether something was removed.
-    fn purge(&mut self, path: &Path<'_>) -> Result<bool, WriteError> {
+    /// Removes what has expired under the key of `path`, or its field; says which deadlines are in force for what is left.
+    pub(in crate::store) fn prepare(&mut self, path: &Path<'_>) -> Result<Rulings, WriteError> {
+        let now = self.now();
+        let Some(entry) = self.bucket(path).keys.get(path.key_hash, path.key) else { return Ok(Rulings::default()) };
+        if !entry.has_data() || Lapse::of(entry, now).is_some() {
+            self.purge(path, usize::MAX)?;
+        }
+        let is_field = path.class == Class::Hash;
+        if is_field && !self.moment().view(path.key).is_some_and(|view| view.contains(path.name)) {
+            self.clear_field(path); // it begins anew
+        }
+        let Some(entry) = self.bucket(path).keys.get(path.key_hash, path.key) else { return Ok(Rulings::default()) };
+        let field = if is_field { lapse::in_force_at_field(entry, path.name, now) } else { None };
+        Ok(Rulings { key: lapse::in_force(entry, now), field })
+    }
+
+    /// Removes the cells that are hidden under a key, and nothing else; but of a key of which nothing is visible, all. Where
+    /// only deadlines of fields have passed, and `path` is that of a field, it is about that field alone. At most `max`
+    /// elements; says whether something was removed.
+    fn purge(&mut self, path: &Path<'_>, max: usize) -> Result<bool, WriteError> {
         let (now, key) = (self.now(), path.key);
         if self.moment().view(key).is_none() {
             self.delete_all(path);
             return Ok(true);
         }
         let Some(entry) = self.bucket(path).keys.get(path.key_hash, key) else { return Ok(false) };
-        let lifetime = Lifetime::of(entry, now);
-        let data = entry.iter().filter(|(class, ..)| !class.is_attribute());
-        let hidden: Vec<Hidden> =
-            data.filter_map(|(class, name, element)| Hidden::of(class, name, &element, &lifetime, now)).collect();
+        let Some(lapse) = Lapse::of(entry, now) else { return Ok(false) };
+        let hidden: Vec<Hidden> = if lapse.is_of_key() {
+            let hidden = |(class, name, element)| Hidden::of(class, name, &element, &lapse);
+            entry.data().filter_map(hidden).take(max).collect()
+        } else if path.class == Class::Hash {
+            Hidden::of(path.class, path.name, &entry.element(path.class, path.name), &lapse).into_iter().collect()
+        } else {
+            let hidden = |(name, element)| Hidden::of(Class::Hash, name, &element, &lapse);
+            lapse.due_fields().filter_map(hidden).take(max).collect()
+        };
         self.admit_group(hidden.iter().map(|it| it.name.len()).sum())?;
-        for Hidden { class, name, registers, counts } in &hidden {
-            let path = Path::within(path.key_hash, key, *class, name);
-            let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
-            let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
-            let Opened { window, event, .. } = opening.open(&path, frontier);
-            let (at, mut element) = keys.look(&path);
-            let slots: Vec<Dot> = counts.iter().map(|(dot, _)| *dot).collect();
-            debug_assert!(!registers.contains(&event) && !slots.contains(&event), "a window ends before its deadlines");
-            for (cell, dots) in [(Cell::Register, registers), (Cell::Count, &slots)] {
-                discard_cells(&path, &mut element, baselines, fingerprint, cell, |dot| dots.contains(&dot));
-            }
-            counts.iter().for_each(|slot| reset_slot(&path, *slot, (baselines, window), event));
-            for (cell, dots) in [(Cell::Register, registers), (Cell::Count, &slots)] {
-                if !dots.is_empty() {
-                    window.discard(&path, cell, dots);
-                }
-            }
-            keys.draft(at, &path, element, draft);
-            keys.commit(at, &path, baselines, draft);
-            changes.push(key);
-        }
+        hidden.iter().for_each(|hidden| self.discard_hidden(path, hidden));
         Ok(!hidden.is_empty())
     }
 
-    /// Writes down under which deadline this replica has written to the key of `path`, at `clock`.
-    pub(in crate::store) fn restate(&mut self, path: &Path<'_>, clock: Hlc, ruling: Option<Ruling>) {
-        let Some(ruling) = ruling else { return };
-        let path = Path { class: Class::Until, name: b"", ..*path }.rehashed();
-        let Parts { bucket, opening, draft, .. } = self.begin(&path, 0);
-        let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = bucket;
-        let (window, event) = opening.opened();
-        let value = lifetime::write_until(&ruling, (clock, event.replica));
-        put_own(&path, event, &Register { clock, value: &value }, (keys, baselines, fingerprint, window), draft);
-        self.ends(ruling.deadline());
+    /// Removes the cells of one element under the key of `path`.
+    fn discard_hidden(&mut self, path: &Path<'_>, Hidden { class, name, registers, counts }: &Hidden) {
+        let path = Path::within(path.key_hash, path.key, *class, name);
+        let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let Opened { window, event, .. } = opening.open(&path, frontier);
+        let (at, mut element) = keys.look(&path);
+        let slots: Vec<Dot> = counts.iter().map(|(dot, _)| *dot).collect();
+        debug_assert!(!registers.contains(&event) && !slots.contains(&event), "a window ends before its deadlines");
+        for (cell, dots) in [(Cell::Register, registers), (Cell::Count, &slots)] {
+            discard_cells(&path, &mut element, baselines, fingerprint, cell, |dot| dots.contains(&dot));
+        }
+        counts.iter().for_each(|slot| reset_slot(&path, *slot, (baselines, window), event));
+        for (cell, dots) in [(Cell::Register, registers), (Cell::Count, &slots)] {
+            if !dots.is_empty() {
+                window.discard(&path, cell, dots);
+            }
+        }
+        let is_gone = element.is_empty();
+        keys.draft(at, &path, element, draft);
+        keys.commit(at, &path, baselines, draft);
+        changes.push(path.key);
+        if is_gone && *class == Class::Hash {
+            self.clear_field(&path);
+        }
+    }
+
+    /// Removes the attributes of the field at `path`.
+    pub(super) fn clear_field(&mut self, path: &Path<'_>) {
+        for class in [Class::FieldDeadline, Class::FieldUntil] {
+            let path = Path { class, ..*path }.rehashed();
+            if !self.bucket(&path).keys.element(&path).is_empty() {
+                self.take(&path);
+            }
+        }
+    }
+
+    /// Writes down under which deadlines this replica has written at `path`, at `clock`.
+    pub(in crate::store) fn restate(&mut self, path: &Path<'_>, clock: Hlc, rulings: Rulings) {
+        let Rulings { key, field } = rulings;
+        for (class, name, ruling) in [(Class::Until, &b""[..], key), (Class::FieldUntil, path.name, field)] {
+            let Some(ruling) = ruling else { continue };
+            let path = Path { class, name, ..*path }.rehashed();
+            let Parts { bucket, opening, draft, .. } = self.begin(&path, 0);
+            let Bucket { keys, baselines, cells_fingerprint: fingerprint, .. } = bucket;
+            let (window, event) = opening.opened();
+            let value = lifetime::write_until(&ruling, (clock, event.replica));
+            put_own(&path, event, &Register { clock, value: &value }, (keys, baselines, fingerprint, window), draft);
+            self.ends(ruling.deadline());
+        }
     }
 
     /// Has the window that is open end by a deadline: what it carries is never hidden in its own event.
@@ -152,128 +226,18 @@ struct Hidden {
 }
 
 impl Hidden {
-    fn of(class: Class, name: &[u8], element: &Element<'_>, lifetime: &Lifetime, now: u64) -> Option<Self> {
-        let is_hidden = |dot: Dot, clock| lifetime.hides((clock, dot.replica), now);
-        let registers = element.value.iter().filter(|(dot, it)| is_hidden(*dot, it.clock)).map(|(dot, _)| dot);
-        let counts = element.counts.iter().filter(|(dot, it)| is_hidden(*dot, it.clock)).map(|(dot, it)| (dot, *it));
+    /// `None` if nothing is hidden; of a field that has nothing but attributes there is something, without cells.
+    fn of(class: Class, name: &[u8], element: &Element<'_>, lapse: &Lapse<'_>) -> Option<Self> {
+        let mut visible = element.clone();
+        lapse.hide(class, name, &mut visible);
+        let registers = element.value.iter().map(|(dot, _)| dot).filter(|dot| visible.value.get(*dot).is_none());
+        let counts = element.counts.iter().map(|(dot, count)| (dot, *count));
+        let counts = counts.filter(|(dot, _)| visible.counts.get(*dot).is_none());
         let (registers, counts): (Vec<_>, Vec<_>) = (registers.collect(), counts.collect());
-        (registers.len() + counts.len() > 0).then(|| Self { class, name: name.into(), registers, counts })
+        let is_something = registers.len() + counts.len() > 0 || element.is_empty();
+        is_something.then(|| Self { class, name: name.into(), registers, counts })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use cahoots_crdt::ReplicaId;
-
-    use super::*;
-    use crate::Limits;
-    use crate::store::{Applied, BUCKETS, Store};
-
-    const WALL: u64 = 1_700_000_000_000;
-
-    fn stores() -> [Store; 2] {
-        [1, 2].map(|id| Store::new(ReplicaId::new(id), Limits::default(), 200))
-    }
-
-    fn send(from: &mut Store, to: &mut Store) {
-        from.seal();
-        let id = from.id();
-        while let Some(sealed) = from.poll_sealed() {
-            assert_eq!(to.apply(Dot::new(id, sealed.seq), &sealed.body), Ok(Applied::Now));
-        }
-    }
-
-    fn text(store: &Store, at: u64, key: &str) -> Option<String> {
-        let view = store.at(at).view(key.as_bytes())?;
-        Some(String::from_utf8(view.text()?.into_owned()).expect("text"))
-    }
-
-    #[test]
-    fn set_ends_a_time_to_live_and_what_else_is_written_keeps_it() {
-        let mut store = stores().into_iter().next().unwrap();
-        let deadline = |store: &Store, key: &[u8]| store.at(WALL).view(key).expect("it is there").deadline();
-        store.write(WALL, 0, |w| w.set_until(b"k", b"1", Some(WALL + 9))).unwrap();
-        store.write(WALL, 0, |w| w.add(b"k", 1)).unwrap();
-        assert_eq!(deadline(&store, b"k"), Some(WALL + 9));
-        store.write(WALL, 0, |w| w.set_keeping(b"k", b"x")).unwrap();
-        assert_eq!(deadline(&store, b"k"), Some(WALL + 9));
-        assert_eq!(store.write(WALL, 0, |w| w.expire(b"k", None)), Ok(true));
-        assert_eq!(store.write(WALL, 0, |w| w.expire(b"k", None)), Ok(false), "there is none any more");
-        assert_eq!(deadline(&store, b"k"), None);
-        assert_eq!(store.write(WALL, 0, |w| w.expire(b"k", Some(WALL + 5))), Ok(true));
-        store.write(WALL, 0, |w| w.set(b"k", b"y")).unwrap();
-        assert_eq!(deadline(&store, b"k"), None);
-        assert_eq!(store.write(WALL, 0, |w| w.expire(b"k", Some(WALL))), Ok(true), "it has passed: the key is deleted");
-        assert_eq!(store.write(WALL, 0, |w| w.expire(b"k", Some(WALL + 5))), Ok(false), "there is none");
-        assert!(store.fingerprints_are_exact());
-    }
-
-    /// What was written under a deadline that its writer had not seen pass goes with it, though the key was removed in
-    /// between; what was written after it stays.
-    #[test]
-    fn what_survives_a_removal_ends_at_the_deadline_it_was_written_under() {
-        let [mut a, mut b] = stores();
-        a.write(WALL, 0, |w| w.insert(b"s", Class::Set, b"x", b"")).unwrap();
-        a.write(WALL, 0, |w| w.expire(b"s", Some(WALL + 10))).unwrap();
-        send(&mut a, &mut b);
-        b.write(WALL + 1, 0, |w| w.delete(b"s")).unwrap();
-        a.write(WALL + 1, 0, |w| w.insert(b"s", Class::Set, b"y", b"")).unwrap();
-        send(&mut a, &mut b);
-        send(&mut b, &mut a);
-        for store in [&mut a, &mut b] {
-            let members = |at| store.at(at).view(b"s").map(|view| view.len());
-            assert_eq!(
-                (members(WALL + 9), members(WALL + 10)),
-                (Some(1), None),
-                "y outlives the removal, not its time"
-            );
-        }
-        a.write(WALL + 12, 0, |w| w.insert(b"s", Class::Set, b"z", b"")).unwrap();
-        send(&mut a, &mut b);
-        for store in [&mut a, &mut b] {
-            let view = store.at(WALL + 99).view(b"s").expect("z was written after it");
-            assert!(view.contains(b"z") && view.len() == 1 && view.deadline().is_none());
-            assert!(store.fingerprints_are_exact());
-        }
-        assert_eq!(a.fingerprint(), b.fingerprint());
-    }
-
-    /// Rule 6: only what is hidden goes, and of a counter what was added since stays.
-    #[test]
-    fn a_removal_takes_what_is_hidden_and_nothing_else() {
-        let [mut a, mut b] = stores();
-        a.write(WALL, 0, |w| w.add_field(b"h", b"n", 5)).unwrap();
-        a.write(WALL, 0, |w| w.expire(b"h", Some(WALL + 10))).unwrap();
-        // It has not seen the deadline.
-        b.write(WALL + 20, 0, |w| w.add_field(b"h", b"n", 1)).unwrap();
-        send(&mut a, &mut b);
-        send(&mut b, &mut a);
-        for store in [&a, &b] {
-            let view = store.at(WALL + 20).view(b"h").expect("one was added after the deadline");
-            assert_eq!(view.get(b"n").as_deref(), Some(&b"1"[..]));
-        }
-        assert_eq!(b.write(WALL + 21, 0, |w| w.remove_expired(b"h")), Ok(true));
-        assert_eq!(b.write(WALL + 21, 0, |w| w.remove_expired(b"h")), Ok(false));
-        a.write(WALL + 21, 0, |w| w.add_field(b"h", b"n", 2)).unwrap();
-        send(&mut a, &mut b);
-        send(&mut b, &mut a);
-        for store in [&mut a, &mut b] {
-            assert_eq!(store.at(WALL + 22).view(b"h").unwrap().get(b"n").as_deref(), Some(&b"3"[..]));
-            assert!(store.fingerprints_are_exact());
-        }
-        let theirs = b.bucket_fingerprints(0, BUCKETS);
-        assert_eq!(a.bucket_fingerprints(0, BUCKETS), theirs);
-    }
-
-    #[test]
-    fn an_assignment_says_that_it_never_ends_to_a_deadline_set_elsewhere_before_it() {
-        let [mut a, mut b] = stores();
-        a.write(WALL, 0, |w| w.set_until(b"k", b"v", Some(WALL + 10))).unwrap();
-        b.write(WALL + 1, 0, |w| w.set(b"k", b"w")).unwrap();
-        send(&mut a, &mut b);
-        send(&mut b, &mut a);
-        for store in [&a, &b] {
-            assert_eq!(text(store, WALL + 50, "k").as_deref(), Some("w"));
-        }
-    }
-}
+mod tests;

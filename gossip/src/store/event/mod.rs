@@ -11,7 +11,7 @@
 
 pub(super) mod apply;
 pub(super) mod cells;
-mod expire;
+pub(super) mod expire;
 pub(super) mod parts;
 pub(super) mod sorted;
 pub(super) mod window;

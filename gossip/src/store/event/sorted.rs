@@ -42,7 +42,7 @@ impl Writer<'_> {
             return self.add_infinity(key, member, increment);
         }
         let path = Path::new(key, Class::Sorted, member);
-        let (at, ruling) = self.ready_or(&path, |writer| writer.check_increment(&path, increment))?;
+        let (at, rulings) = self.ready_to_add(&path, |writer| writer.check_increment(&path, increment))?;
         let me = self.store.id;
         let Parts { bucket, opening, draft, changes } = self.begin(&path, SCORE_BYTES);
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
@@ -54,7 +54,7 @@ impl Writer<'_> {
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, baselines, draft);
         changes.push(key);
-        self.restate(&path, clock, ruling);
+        self.restate(&path, clock, rulings);
         Ok(sum)
     }
 

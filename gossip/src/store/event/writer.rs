@@ -8,12 +8,13 @@ use std::ops::Deref;
 use cahoots_crdt::DotFun;
 
 use super::cells::{put_own, raise, replace, supersede, supersede_entry};
+use super::expire::{Ready, Rulings};
 use super::parts::{Opened, Parts};
 use super::window::Window;
 use crate::Hlc;
 use crate::store::Store;
 use crate::store::cell::fingerprint::Fingerprint;
-use crate::store::cell::lifetime::{self, Ruling};
+use crate::store::cell::lifetime;
 use crate::store::cell::{Dots, Element, Path, Register};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of};
@@ -259,7 +260,7 @@ impl Writer<'_> {
     fn add_at(&mut self, key: &[u8], class: Class, name: &[u8], delta: i64) -> Result<i64, WriteError> {
         self.admit(key, name, 0)?;
         let path = Path::new(key, class, name);
-        let (at, ruling) = self.ready_or(&path, |writer| writer.check_sum(&path, delta))?;
+        let (at, rulings) = self.ready_to_add(&path, |writer| writer.check_sum(&path, delta))?;
         let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
         let mut element = keys.element_at(at, &path);
@@ -270,7 +271,7 @@ impl Writer<'_> {
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, baselines, draft);
         changes.push(key);
-        self.restate(&path, clock, ruling);
+        self.restate(&path, clock, rulings);
         Ok(sum)
     }
 
@@ -282,9 +283,9 @@ impl Writer<'_> {
     pub fn insert(&mut self, key: &[u8], class: Class, name: &[u8], value: &[u8]) -> Result<bool, WriteError> {
         self.admit(key, name, value.len())?;
         let path = Path::new(key, class, name);
-        let (at, ruling) = self.ready(&path)?;
+        let (at, rulings) = self.ready(&path)?;
         let (clock, was_absent) = self.assign(&path, at, value);
-        self.restate(&path, clock, ruling);
+        self.restate(&path, clock, rulings);
         Ok(was_absent)
     }
 
@@ -328,22 +329,29 @@ impl Writer<'_> {
         if is_volatile {
             self.prepare(&path)?;
         }
-        let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
-        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
-        let Opened { window, event, .. } = opening.open(&path, frontier);
-        let mut context = Dots::default();
-        let (at, element) = keys.look(&path);
-        supersede(&path, &element, (baselines, fingerprint, window), event, &mut context);
-        drop(element);
-        window.remove(&path, &context);
-        keys.draft(at, &path, Element::default(), draft);
-        keys.commit(at, &path, baselines, draft);
-        changes.push(key);
-        let is_bare = keys.get(path.key_hash, key).is_some_and(|entry| !entry.has_data());
-        if is_bare {
+        self.take(&path);
+        if is_volatile && class == Class::Hash {
+            self.clear_field(&path);
+        }
+        if self.bucket(&path).keys.get(path.key_hash, key).is_some_and(|entry| !entry.has_data()) {
             self.delete_all(&path); // attributes go with the last of what they are about
         }
         Ok(true)
+    }
+
+    /// Removes the element at a path, which is there.
+    pub(super) fn take(&mut self, path: &Path<'_>) {
+        let Parts { bucket, opening, draft, changes } = self.begin(path, 0);
+        let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
+        let Opened { window, event, .. } = opening.open(path, frontier);
+        let mut context = Dots::default();
+        let (at, element) = keys.look(path);
+        supersede(path, &element, (baselines, fingerprint, window), event, &mut context);
+        drop(element);
+        window.remove(path, &context);
+        keys.draft(at, path, Element::default(), draft);
+        keys.commit(at, path, baselines, draft);
+        changes.push(path.key);
     }
 
     /// Deletes a key: all that was observed under it, of whatever type. Says whether there was one.
@@ -419,30 +427,42 @@ impl Writer<'_> {
         &self.store.buckets[bucket_of(path.key_hash)]
     }
 
-    /// Where a key is that is about to be written to, if there is one, and the deadline in force for what is written. What
-    /// has expired there is removed first.
+    /// Makes ready for a value to be assigned at `path`: what has expired there is removed first.
     ///
     /// # Errors
     /// The key shows another type than that of `path`; then nothing was done.
-    pub(super) fn ready(&mut self, path: &Path<'_>) -> Result<(Option<At>, Option<Ruling>), WriteError> {
-        self.ready_or(path, |_| Ok(()))
+    pub(super) fn ready(&mut self, path: &Path<'_>) -> Result<Ready, WriteError> {
+        self.ready_or_volatile(path, |writer| writer.ready_volatile(path, true))
     }
 
-    /// As [`ready`](Self::ready), where `check` says what else is wrong, before what has expired is removed. It is asked of
-    /// keys with deadlines only: of others nothing is removed.
+    /// As [`ready`](Self::ready), for something to be added, where `check` says what else is wrong, before what has expired
+    /// is removed. It is asked of keys with deadlines only: of others nothing is removed.
     #[inline]
-    pub(super) fn ready_or(
+    pub(super) fn ready_to_add(
         &mut self,
         path: &Path<'_>,
         check: impl FnOnce(&Self) -> Result<(), WriteError>,
-    ) -> Result<(Option<At>, Option<Ruling>), WriteError> {
-        let Some((at, entry)) = self.bucket(path).keys.find(path.key_hash, path.key) else { return Ok((None, None)) };
+    ) -> Result<Ready, WriteError> {
+        self.ready_or_volatile(path, |writer| {
+            check(writer)?;
+            writer.ready_volatile(path, false)
+        })
+    }
+
+    #[inline]
+    fn ready_or_volatile(
+        &mut self,
+        path: &Path<'_>,
+        volatile: impl FnOnce(&mut Self) -> Result<Ready, WriteError>,
+    ) -> Result<Ready, WriteError> {
+        let Some((at, entry)) = self.bucket(path).keys.find(path.key_hash, path.key) else {
+            return Ok(Ready::default());
+        };
         if entry.has_attributes() {
-            check(self)?;
-            return self.ready_volatile(path);
+            return volatile(self);
         }
         match entry.class() {
-            Some(class) if class == path.class => Ok((Some(at), None)),
+            Some(class) if class == path.class => Ok((Some(at), Rulings::default())),
             Some(found) => Err(WriteError::WrongType { found }),
             None => unreachable!("an entry without attributes has data"),
         }

@@ -11,8 +11,8 @@
 use cahoots_crdt::{Dot, DotFun, ReplicaId};
 
 use crate::Hlc;
-use crate::store::cell::score;
 use crate::store::cell::{Count, Element, Register};
+use crate::store::cell::{lifetime, score};
 use crate::store::kind::{CLASS_BITS, Class};
 use crate::varint;
 
@@ -47,9 +47,14 @@ pub(in crate::store) fn append_rank(bytes: &mut Vec<u8>, score_of: impl FnOnce(&
     }
 }
 
-/// Where an element that has a score is ordered, as [`append_rank`] has left it.
+/// Where an element of a class that is ranked is ordered: one with a score as [`append_rank`] has left it, one that says
+/// deadlines by the first of them, if it says one.
 pub(in crate::store) fn rank_of(packed: &[u8]) -> Option<u64> {
-    let (head, last) = (packed.first()?, *packed.last_chunk()?);
+    let head = packed.first()?;
+    if let Some(class) = Class::from_code(head & CLASS_MASK).filter(|class| class.is_attribute()) {
+        return lifetime::deadlines_of(class, &Packed::new(packed).first()).min();
+    }
+    let last = *packed.last_chunk()?;
     Some(if head >> CLASS_BITS >= ONE_COUNT { u64::from_be_bytes(last) } else { score::rank_of_bits(last) })
 }
 
@@ -300,7 +305,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_packed_is_unpacked(
-            all in prop::collection::vec((0..10_u8, prop::collection::vec(any::<u8>(), 0..150), cells()), 1..8)
+            all in prop::collection::vec((0..12_u8, prop::collection::vec(any::<u8>(), 0..150), cells()), 1..8)
         ) {
             let mut bytes = Vec::new();
             let mut packer = Packer::new(&mut bytes);

@@ -9,7 +9,7 @@ use cahoots_crdt::ReplicaId;
 use super::scan;
 use crate::store::Store;
 use crate::store::cell::baseline::Baselines;
-use crate::store::cell::lifetime::Lifetime;
+use crate::store::cell::lapse::{self, Lapse};
 use crate::store::cell::score;
 use crate::store::cell::{Element, Path, hash_of};
 use crate::store::kind::Class;
@@ -82,10 +82,9 @@ impl<'a> View<'a> {
         (hash, key): (u64, &'a [u8]),
         now: u64,
     ) -> Option<Self> {
-        let lifetime = entry.has_attributes().then(|| Lifetime::of(entry, now)).filter(|it| it.has_passed(now));
-        let (lapsed, class) = match lifetime {
+        let (lapsed, class) = match Lapse::of(entry, now) {
             None => (false, entry.class()),
-            Some(lifetime) => (true, entry.newest_class(|stamp| !lifetime.hides(stamp, now))),
+            Some(lapse) => (true, lapse.class()),
         };
         Some(Self { bucket, entry, hash, key, class: class?, now, lapsed })
     }
@@ -132,10 +131,13 @@ impl<'a> View<'a> {
     /// When the key ends, in milliseconds since 1970, if it does.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        if !self.entry.has_attributes() {
-            return None;
-        }
-        Lifetime::of(self.entry, self.now).deadline(self.entry, self.now)
+        lapse::in_force(self.entry, self.now)?.deadline()
+    }
+
+    /// When a field of a hash ends, in milliseconds since 1970, if it does by itself; its key may end before.
+    #[must_use]
+    pub fn field_deadline(&self, name: &[u8]) -> Option<u64> {
+        lapse::in_force_at_field(self.entry, name, self.now)?.deadline()
     }
 
     /// How many members, fields or ballots there are; of a text, how many bytes.
@@ -144,8 +146,10 @@ impl<'a> View<'a> {
         match self.class {
             Class::Text => self.text().map_or(0, |text| text.len()),
             Class::Vote | Class::Presence => self.ballots().count(),
-            _ if self.lapsed => self.elements().count(),
-            _ => self.entry.len(self.class),
+            _ => match self.lapse() {
+                Some(lapse) => lapse.len(self.class),
+                None => self.entry.len(self.class),
+            },
         }
     }
 
@@ -199,18 +203,22 @@ impl<'a> View<'a> {
     /// What is visible of an element.
     pub(in crate::store) fn element(&self, name: &[u8]) -> Element<'a> {
         let mut element = self.entry.element(self.class, name);
-        if self.lapsed {
-            Lifetime::of(self.entry, self.now).hide(&mut element, self.now);
+        if let Some(lapse) = self.lapse() {
+            lapse.hide(self.class, name, &mut element);
         }
         element
     }
 
+    fn lapse(&self) -> Option<Lapse<'a>> {
+        if self.lapsed { Lapse::of(self.entry, self.now) } else { None }
+    }
+
     /// All elements of which something is visible.
     pub(in crate::store) fn elements(&self) -> impl Iterator<Item = (&'a [u8], Element<'a>)> + use<'a> {
-        let (lifetime, now) = (self.lapsed.then(|| Lifetime::of(self.entry, self.now)), self.now);
-        self.entry.of(self.class).filter_map(move |(name, mut element)| {
-            if let Some(lifetime) = &lifetime {
-                lifetime.hide(&mut element, now);
+        let (lapse, class) = (self.lapse(), self.class);
+        self.entry.of(class).filter_map(move |(name, mut element)| {
+            if let Some(lapse) = &lapse {
+                lapse.hide(class, name, &mut element);
             }
             (!element.is_empty()).then_some((name, element))
         })
