@@ -6,6 +6,7 @@ use super::lifetime::{Lifetime, Ruling};
 use super::{Element, Stamp};
 use crate::store::kind::Class;
 use crate::store::memory::entry::{Entry, newest_class};
+use crate::store::memory::name::Name;
 
 /// The cells under a key of which some may be hidden.
 pub(in crate::store) struct Lapse<'a> {
@@ -68,9 +69,9 @@ impl<'a> Lapse<'a> {
     }
 
     /// What is visible, element by element.
-    fn data(&self) -> impl Iterator<Item = (Class, &'a [u8], Element<'a>)> {
+    fn data(&self) -> impl Iterator<Item = (Class, Name<'a>, Element<'a>)> {
         self.entry.data().filter_map(|(class, name, mut element)| {
-            self.hide(class, name, &mut element);
+            self.hide(class, &name, &mut element);
             (!element.is_empty()).then_some((class, name, element))
         })
     }

@@ -132,7 +132,8 @@ pub(super) fn supersede_entry(
     event: Dot,
     context: &mut Dots,
 ) {
-    for (path, element) in entry.elements(path.key, path.key_hash) {
+    for (class, name, element) in entry.iter() {
+        let path = Path::within(path.key_hash, path.key, class, &name);
         supersede(&path, &element, (&mut *baselines, &mut *fingerprint, &mut *window), event, context);
     }
 }

@@ -14,6 +14,7 @@ use crate::store::cell::{Cell, Count, Element, Path, Register};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, discard_cells};
 use crate::store::memory::keys::At;
+use crate::store::memory::name::Name;
 
 /// Elements of one key that are removed at once, when they have expired: a few thousandths of a second's work.
 const REMOVED_MAX: usize = 1_000;
@@ -144,7 +145,7 @@ impl Writer<'_> {
         let Some(entry) = self.bucket(path).keys.get(path.key_hash, key) else { return Ok(false) };
         let Some(lapse) = Lapse::of(entry, now) else { return Ok(false) };
         let hidden: Vec<Hidden> = if lapse.is_of_key() {
-            let hidden = |(class, name, element)| Hidden::of(class, name, &element, &lapse);
+            let hidden = |(class, name, element): (_, Name<'_>, _)| Hidden::of(class, &name, &element, &lapse);
             entry.data().filter_map(hidden).take(max).collect()
         } else if path.class == Class::Hash {
             Hidden::of(path.class, path.name, &entry.element(path.class, path.name), &lapse).into_iter().collect()

@@ -2,13 +2,14 @@
 
 use smallvec::SmallVec;
 
-use super::order::Order;
+use super::name::Name;
+use super::order::{Coded, Order, Plain};
 use super::packed::Packed;
 use super::records::Records;
 use super::table::{Table, ranked, ranked_parts};
 use crate::bytes::same;
 use crate::store::cell::lifetime::deadlines_of;
-use crate::store::cell::{Element, Path, hash_of};
+use crate::store::cell::{Element, hash_of};
 use crate::store::kind::Class;
 
 /// The attributes of fields.
@@ -77,32 +78,35 @@ impl<'a> Entry<'a> {
     }
 
     /// Every element with its class and name.
-    pub(in crate::store) fn iter(self) -> impl Iterator<Item = (Class, &'a [u8], Element<'a>)> {
+    pub(in crate::store) fn iter(self) -> impl Iterator<Item = (Class, Name<'a>, Element<'a>)> {
         let (few, many) = match self {
             Self::Few(_, packed) => (Some(packed), None),
             Self::Many(tables) => (None, Some(tables)),
         };
         let many = many.into_iter().flat_map(|tables| &tables.0);
         let named = many.flat_map(|(class, table)| table.iter().map(move |(name, element)| (*class, name, element)));
-        few.into_iter().flatten().chain(named)
+        let few = few.into_iter().flatten().map(|(class, name, element)| (class, Name::kept(name), element));
+        few.chain(named)
     }
 
     /// Those of one class, with their names.
-    pub(in crate::store) fn of(self, class: Class) -> impl Iterator<Item = (&'a [u8], Element<'a>)> {
+    pub(in crate::store) fn of(self, class: Class) -> impl Iterator<Item = (Name<'a>, Element<'a>)> {
         let (few, many) = match self {
             Self::Few(_, packed) => (Some(packed), None),
             Self::Many(tables) => (None, tables.of(class)),
         };
         let few = few.into_iter().flatten().filter(move |(it, ..)| *it == class);
-        few.map(|(_, name, element)| (name, element)).chain(many.into_iter().flat_map(Table::iter))
+        few.map(|(_, name, element)| (Name::kept(name), element)).chain(many.into_iter().flat_map(Table::iter))
     }
 
-    /// The elements of this class in their order, if they have one and are many.
-    pub(in crate::store) fn order(self, class: Class) -> Option<&'a Order> {
-        match self {
-            Self::Few(..) => None,
-            Self::Many(tables) => tables.of(class)?.order(),
-        }
+    /// The order of the ranks of this class, if it has ranks and the elements are many.
+    pub(in crate::store) fn ranks(self, class: Class) -> Option<&'a Order<Plain>> {
+        if let Self::Many(tables) = self { tables.of(class)?.ranks() } else { None }
+    }
+
+    /// The elements of this class in the order of their names, if they have one and are many.
+    pub(in crate::store) fn ordered(self, class: Class) -> Option<&'a Order<Coded>> {
+        if let Self::Many(tables) = self { tables.of(class)?.ordered() } else { None }
     }
 
     /// The first deadline that fields have, not before `from`. O(log n) of many.
@@ -114,7 +118,7 @@ impl<'a> Entry<'a> {
                 deadlines.filter(|deadline| *deadline >= from).min()
             }
             Self::Many(_) => {
-                let order = self.order(class)?;
+                let order = self.ranks(class)?;
                 let at = order.rank_from(&ranked(from, b""));
                 Some(ranked_parts(order.range(at..at + 1).next()?.0).0)
             }
@@ -126,21 +130,16 @@ impl<'a> Entry<'a> {
     pub(in crate::store) fn due_fields(self, now: u64) -> impl Iterator<Item = &'a [u8]> {
         FIELD_ATTRIBUTES.into_iter().flat_map(move |class| {
             let is_due = move |element: &Element<'_>| deadlines_of(class, element).any(|deadline| deadline <= now);
-            let few = matches!(self, Self::Few(Mix { attributes: true, .. }, _)).then(|| self.of(class));
-            let few = few.into_iter().flatten().filter(move |(_, element)| is_due(element)).map(|(name, _)| name);
+            let few = match self {
+                Self::Few(Mix { attributes: true, .. }, packed) => Some(packed),
+                _ => None,
+            };
+            let few = few.into_iter().flatten().filter(move |(it, _, element)| *it == class && is_due(element));
+            let few = few.map(|(_, name, _)| name);
             let many =
-                self.order(class).map(|order| order.range(0..order.rank_from(&ranked(now.saturating_add(1), b""))));
+                self.ranks(class).map(|order| order.range(0..order.rank_from(&ranked(now.saturating_add(1), b""))));
             few.chain(many.into_iter().flatten().map(|(key, _)| ranked_parts(key).1))
         })
-    }
-
-    /// All elements as [`Entry::iter`] gives them, with their paths.
-    pub(in crate::store) fn elements(
-        self,
-        key: &'a [u8],
-        key_hash: u64,
-    ) -> impl Iterator<Item = (Path<'a>, Element<'a>)> {
-        self.iter().map(move |(class, name, element)| (Path::within(key_hash, key, class, name), element))
     }
 
     /// The type this key shows: that of the highest clock among the live cells of its data, if there are any. O(1) unless
@@ -158,7 +157,7 @@ impl<'a> Entry<'a> {
     }
 
     /// The elements of data, with their classes and names.
-    pub(in crate::store) fn data(self) -> impl Iterator<Item = (Class, &'a [u8], Element<'a>)> {
+    pub(in crate::store) fn data(self) -> impl Iterator<Item = (Class, Name<'a>, Element<'a>)> {
         self.iter().filter(|(class, ..)| !class.is_attribute())
     }
 
@@ -201,7 +200,7 @@ impl<'a> Entry<'a> {
 
 /// The class of the newest cell in these elements.
 pub(in crate::store) fn newest_class<'a>(
-    elements: impl Iterator<Item = (Class, &'a [u8], Element<'a>)>,
+    elements: impl Iterator<Item = (Class, Name<'a>, Element<'a>)>,
 ) -> Option<Class> {
     let newest = |(class, _, element): (Class, _, Element<'a>)| Some((element.stamps().max()?, class));
     elements.filter_map(newest).max().map(|(_, class)| class)

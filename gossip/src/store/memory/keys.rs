@@ -343,7 +343,8 @@ impl Keys {
             Form::Grown => {
                 let mut tables = Tables::default();
                 let mut one = Vec::new();
-                for (path, element) in at.into_iter().flat_map(|at| self.at(at).elements(key, hash)) {
+                for (class, name, element) in at.into_iter().flat_map(|at| self.at(at).iter()) {
+                    let path = Path::within(hash, key, class, &name);
                     one.clear();
                     pack_one(path.class, &element, &mut one);
                     rank(&path, &mut one, baselines);
@@ -386,22 +387,26 @@ impl Keys {
         mut change: impl FnMut(&Path<'_>, &mut Element<'_>),
     ) {
         let Some((at, entry)) = self.find(key_hash, key) else { return };
-        let changed = entry.elements(key, key_hash).map(|(path, mut element)| {
-            change(&path, &mut element);
-            (path, element)
-        });
-        if let Entry::Few(..) = entry {
+        let mut changed = |path: &Path<'_>, mut element| {
+            change(path, &mut element);
+            element
+        };
+        if let Entry::Few(_, packed) = entry {
             let mut recorder = Recorder::new(&mut draft.bytes);
-            changed.for_each(|(path, element)| recorder.push(path.class, path.name, &element));
+            for (class, name, element) in packed {
+                recorder.push(class, name, &changed(&Path::within(key_hash, key, class, name), element));
+            }
             recorder.end();
             self.put_record(Some(at), key_hash, key, &draft.bytes);
         } else {
             let mut tables = Tables::default();
-            for (path, element) in changed {
+            for (class, name, element) in entry.iter() {
+                let path = Path::within(key_hash, key, class, &name);
+                let element = changed(&path, element);
                 draft.bytes.clear();
-                pack_one(path.class, &element, &mut draft.bytes);
+                pack_one(class, &element, &mut draft.bytes);
                 rank(&path, &mut draft.bytes, baselines);
-                tables.put(path.class, (path.name_hash, path.name), &draft.bytes);
+                tables.put(class, (path.name_hash, &name), &draft.bytes);
             }
             self.put_tables(Some(at), key_hash, key, tables);
         }
@@ -426,13 +431,15 @@ impl Keys {
     pub(in crate::store) fn is_ordered(&self, baselines: &Baselines) -> bool {
         self.iter().all(|(key, entry)| {
             [Class::Sorted, Class::FieldDeadline, Class::FieldUntil].into_iter().all(|class| {
-                let Some(order) = entry.order(class) else { return true };
-                let elements = entry.elements(key, hash_of(key)).filter(|(path, _)| path.class == class);
-                let rank = |path: &Path<'_>, element: &Element<'_>| match class {
-                    Class::Sorted => Some(score::rank_of(score::of(path, element, baselines))),
+                let Some(order) = entry.ranks(class) else { return true };
+                let rank = |name: &[u8], element: &Element<'_>| match class {
+                    Class::Sorted => {
+                        let path = Path::new(key, class, name);
+                        Some(score::rank_of(score::of(&path, element, baselines)))
+                    }
                     _ => lifetime::deadlines_of(class, element).min(),
                 };
-                let ranks = elements.filter_map(|(path, element)| Some(ranked(rank(&path, &element)?, path.name)));
+                let ranks = entry.of(class).filter_map(|(name, element)| Some(ranked(rank(&name, &element)?, &name)));
                 let mut expected: Vec<_> = ranks.collect();
                 expected.sort_unstable();
                 order.range(0..usize::MAX).map(|(key, _)| key).eq(expected.iter().map(|key| &key[..]))

@@ -69,6 +69,21 @@ impl<'b> Packer<'b> {
         Self { bytes, last: None }
     }
 
+    /// Goes on behind a cell of this dot and clock.
+    pub(in crate::store) fn after(bytes: &'b mut Vec<u8>, last: Option<(Dot, Hlc)>) -> Self {
+        Self { bytes, last }
+    }
+
+    /// The dot and the clock of the last cell.
+    pub(in crate::store) fn last_cell(&self) -> Option<(Dot, Hlc)> {
+        self.last
+    }
+
+    /// Appends one that is not empty, without its name.
+    pub(in crate::store) fn push_alone(&mut self, class: Class, element: &Element<'_>) {
+        self.element(class, None, element);
+    }
+
     /// Appends one that is not empty.
     pub(in crate::store) fn push(&mut self, class: Class, name: &[u8], element: &Element<'_>) {
         self.element(class, class.has_names().then_some(name), element);
@@ -157,6 +172,27 @@ pub(in crate::store) struct Packed<'a> {
 impl<'a> Packed<'a> {
     pub(in crate::store) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, last: (Dot::new(ReplicaId::new(0), 0), Hlc::new(0)) }
+    }
+
+    /// Behind a cell of this dot and clock.
+    pub(in crate::store) fn after(bytes: &'a [u8], last: Option<(Dot, Hlc)>) -> Self {
+        Self { bytes, last: last.unwrap_or(Self::new(&[]).last) }
+    }
+
+    /// The dot and the clock of the last cell.
+    pub(in crate::store) fn last_cell(&self) -> (Dot, Hlc) {
+        self.last
+    }
+
+    /// What has not been read yet.
+    pub(in crate::store) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The next element, packed without its name.
+    pub(in crate::store) fn next_alone(&mut self) -> (Class, Element<'a>) {
+        let [head] = self.array();
+        (Class::from_code(head & CLASS_MASK).expect("it was packed"), self.element(head))
     }
 
     /// The first element, of a class without names or packed by [`pack_one`].

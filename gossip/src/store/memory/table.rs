@@ -2,7 +2,8 @@
 
 use smallvec::SmallVec;
 
-use super::order::Order;
+use super::name::Name;
+use super::order::{Coded, Order, Plain};
 use super::packed::{self, Packed};
 use super::records::Records;
 use crate::store::cell::{Element, hash_of};
@@ -14,9 +15,9 @@ pub(in crate::store) enum Table {
     /// Found by the hashes of their names.
     Hashed(Hashed),
     /// As [`Hashed`](Self::Hashed), and kept in the order of their scores or deadlines beside; see [`ranked`].
-    Ranked(Hashed, Order),
+    Ranked(Hashed, Order<Plain>),
     /// In the order of their names, and found by that.
-    Ordered(Order),
+    Ordered(Order<Coded>),
 }
 
 impl Table {
@@ -38,29 +39,32 @@ impl Table {
     }
 
     pub(in crate::store) fn get(&self, hash: u64, name: &[u8]) -> Option<Element<'_>> {
-        let packed = match self {
-            Self::Hashed(table) | Self::Ranked(table, _) => table.get(hash, name),
+        match self {
+            Self::Hashed(table) | Self::Ranked(table, _) => {
+                table.get(hash, name).map(|packed| Packed::new(packed).first())
+            }
             Self::Ordered(order) => order.get(name),
-        };
-        packed.map(|packed| Packed::new(packed).first())
+        }
     }
 
     /// In the order of their names, where that is an order; else in none.
-    pub(in crate::store) fn iter(&self) -> impl Iterator<Item = (&[u8], Element<'_>)> {
+    pub(in crate::store) fn iter(&self) -> impl Iterator<Item = (Name<'_>, Element<'_>)> {
         let (hashed, ordered) = match self {
             Self::Hashed(table) | Self::Ranked(table, _) => (Some(table.iter()), None),
             Self::Ordered(order) => (None, Some(order.range(0..order.len()))),
         };
-        let packed = hashed.into_iter().flatten().chain(ordered.into_iter().flatten());
-        packed.map(|(name, packed)| (name, Packed::new(packed).first()))
+        let hashed = hashed.into_iter().flatten().map(|(name, packed)| (Name::kept(name), Packed::new(packed).first()));
+        hashed.chain(ordered.into_iter().flatten().map(|(name, element)| (Name::from(name), element)))
     }
 
-    /// The order that is kept, if one is.
-    pub(in crate::store) fn order(&self) -> Option<&Order> {
-        match self {
-            Self::Hashed(_) => None,
-            Self::Ranked(_, order) | Self::Ordered(order) => Some(order),
-        }
+    /// The order of ranks, if there is one.
+    pub(in crate::store) fn ranks(&self) -> Option<&Order<Plain>> {
+        if let Self::Ranked(_, order) = self { Some(order) } else { None }
+    }
+
+    /// The elements in the order of their names, if they are kept in it.
+    pub(in crate::store) fn ordered(&self) -> Option<&Order<Coded>> {
+        if let Self::Ordered(order) = self { Some(order) } else { None }
     }
 
     /// Puts an element that is packed in place of the one of its name.
@@ -105,7 +109,7 @@ impl Table {
 }
 
 /// Moves an element in the order of ranks from where it was to where it is.
-fn reorder(order: &mut Order, name: &[u8], before: Option<&[u8]>, after: Option<&[u8]>) {
+fn reorder(order: &mut Order<Plain>, name: &[u8], before: Option<&[u8]>, after: Option<&[u8]>) {
     let (before, after) = (before.and_then(packed::rank_of), after.and_then(packed::rank_of));
     if before == after {
         return;

@@ -15,7 +15,8 @@ use crate::store::cell::{Element, Path, hash_of};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of};
 use crate::store::memory::entry::Entry;
-use crate::store::memory::order::Order;
+use crate::store::memory::name::Name;
+use crate::store::memory::order::{Coded, Order, Plain};
 
 /// The value is not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -181,11 +182,14 @@ impl<'a> View<'a> {
         (!element.is_empty()).then(|| self.value_of(name, &element))
     }
 
-    /// Members or fields with their values, in no order.
+    /// Members or fields with their values, in no order; none of lists and streams, which are [ordered](View::ordered).
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Cow<'a, [u8]>)> + use<'a> {
         let this = *self;
         let named = self.class.has_names().then(|| self.elements());
-        named.into_iter().flatten().map(move |(name, element)| (name, this.value_of(name, &element)))
+        named.into_iter().flatten().filter_map(move |(name, element)| {
+            let name = name.as_kept()?;
+            Some((name, this.value_of(name, &element)))
+        })
     }
 
     /// Visits about `count` elements from `cursor` on; 0 begins, and 0 is returned at the end. Elements that stay
@@ -194,9 +198,9 @@ impl<'a> View<'a> {
         if !self.class.has_names() {
             return 0;
         }
-        let elements = self.elements().map(|(name, element)| (hash_of(name), (name, element)));
+        let elements = self.elements().map(|(name, element)| (hash_of(&name), (name, element)));
         let page = scan::page(elements, cursor, count.max(self.len() / scan::PAGES_MAX));
-        page.items.into_iter().for_each(|(name, element)| visit(name, self.value_of(name, &element)));
+        page.items.into_iter().for_each(|(name, element)| visit(&name, self.value_of(&name, &element)));
         page.next
     }
 
@@ -214,11 +218,11 @@ impl<'a> View<'a> {
     }
 
     /// All elements of which something is visible.
-    pub(in crate::store) fn elements(&self) -> impl Iterator<Item = (&'a [u8], Element<'a>)> + use<'a> {
+    pub(in crate::store) fn elements(&self) -> impl Iterator<Item = (Name<'a>, Element<'a>)> + use<'a> {
         let (lapse, class) = (self.lapse(), self.class);
         self.entry.of(class).filter_map(move |(name, mut element)| {
             if let Some(lapse) = &lapse {
-                lapse.hide(class, name, &mut element);
+                lapse.hide(class, &name, &mut element);
             }
             (!element.is_empty()).then_some((name, element))
         })
@@ -233,9 +237,14 @@ impl<'a> View<'a> {
         score::of(&self.path(name), element, &self.bucket.baselines)
     }
 
-    /// The order that the elements are in, if one is kept and all of them are visible.
-    pub(in crate::store) fn order(&self) -> Option<&'a Order> {
-        if self.lapsed { None } else { self.entry.order(self.class) }
+    /// The order of their scores, if it is kept and all elements are visible.
+    pub(in crate::store) fn ranks(&self) -> Option<&'a Order<Plain>> {
+        if self.lapsed { None } else { self.entry.ranks(self.class) }
+    }
+
+    /// The order that the elements are kept in, if they are and all of them are visible.
+    pub(in crate::store) fn kept_order(&self) -> Option<&'a Order<Coded>> {
+        if self.lapsed { None } else { self.entry.ordered(self.class) }
     }
 
     fn value_of(&self, name: &[u8], element: &Element<'a>) -> Cow<'a, [u8]> {

@@ -72,7 +72,7 @@ impl Serialize for Elements<'_> {
             Self::Of(entry) => {
                 let mut list = serializer.serialize_seq(Some(entry.count()))?;
                 for (class, name, element) in entry.iter() {
-                    list.serialize_element(&state_of(class, name, &element))?;
+                    list.serialize_element(&state_of(class, &name, &element))?;
                 }
                 list.end()
             }
@@ -115,7 +115,7 @@ pub(in crate::store) fn content_of<'a>(
     Content { frontier: bucket.frontier.iter().collect(), baselines: baselines.collect(), keys: keys.collect() }
 }
 
-fn state_of<'a>(class: Class, name: &'a [u8], element: &Element<'a>) -> ElementState<'a> {
+fn state_of<'n, 'a: 'n>(class: Class, name: &'n [u8], element: &Element<'a>) -> ElementState<'n> {
     ElementState {
         class: class as u8,
         name: Bytes(name),
