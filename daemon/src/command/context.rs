@@ -13,7 +13,7 @@ use std::cell::Cell;
 use super::contract::{Command, Flow, Outcome};
 use super::error::CommandError;
 use super::flags::{LOADING, WRITE};
-use super::table;
+use super::{blocking, table, transaction};
 use crate::account::Account;
 use crate::resp::{Args, Reply};
 use crate::session::Session;
@@ -52,14 +52,19 @@ impl<'a> Context<'a> {
     /// Runs one command, its reply or refusal included.
     pub fn call(&mut self, args: Args<'_>, reply: &mut Reply<'_>) -> Flow {
         count(&self.counting.commands);
-        let outcome = table::find(args).and_then(|command| {
+        let found = table::find(args).and_then(|command| {
             self.session.last_command = Some(command);
             self.admit(command)?;
-            match command.handler {
-                Some(handler) => handler(self, args, reply),
-                None => Err(CommandError::Arity(command.name.into())),
-            }
+            Ok((command, command.handler.ok_or_else(|| CommandError::Arity(command.name.into()))?))
         });
+        let outcome = match found {
+            Ok(found) if self.session.transaction.is_some() => transaction::take(self, found, args, reply),
+            Ok((_, handler)) => handler(self, args, reply),
+            Err(error) => Err(transaction::refused(self, args, error)),
+        };
+        if self.server.watch.is_active() && !self.session.executes {
+            blocking::serve(self.replica, self.now, self.server);
+        }
         match outcome {
             Ok(flow) => flow,
             Err(error) => {
@@ -180,6 +185,30 @@ impl<'a> Context<'a> {
         let result = self.replica.write(self.now, bytes, write);
         self.wrote();
         result
+    }
+
+    /// Opens a group: all that is written until [`end_group`](Self::end_group) is one event. `bytes` is an upper estimate of
+    /// the keys and values written.
+    pub(super) fn begin_group(&mut self, bytes: usize) {
+        self.replica.begin_group(self.now, bytes);
+    }
+
+    /// Closes the group that is open.
+    pub(super) fn end_group(&mut self) {
+        self.replica.end_group(self.now);
+    }
+
+    /// Has changed keys be recorded from now on.
+    pub(super) fn record_changes(&mut self) {
+        if !self.replica.records_changes() {
+            self.replica.record_changes(true);
+        }
+        self.server.watch.activate(true);
+    }
+
+    /// How many live peers have own events up to `seq`; and how many have them on disk.
+    pub(super) fn had_by(&self, seq: u64) -> (usize, usize) {
+        (self.replica.acked_by(seq), self.replica.kept_by(seq))
     }
 
     /// To be called before anything is written elsewhere than here: while nobody has confirmed that the id is this

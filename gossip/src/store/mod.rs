@@ -225,9 +225,12 @@ impl Store {
         self.buckets.iter().map(|bucket| bucket.keys.clashes()).sum()
     }
 
-    /// The fingerprint of the whole key space. Seals the window first. O(buckets).
+    /// The fingerprint of the whole key space. Seals the window first, but within a group: then it is of a moment that no
+    /// other replica has. O(buckets).
     pub fn fingerprint(&mut self) -> Fingerprint {
-        self.seal();
+        if !self.has_open_group() {
+            self.seal();
+        }
         let mut sum = Fingerprint::default();
         self.buckets.iter().enumerate().for_each(|(index, bucket)| sum.add(bucket.fingerprint(index)));
         sum
@@ -254,6 +257,18 @@ impl Store {
     /// Starts or ends the recording of changed keys; see [`Store::poll_change`].
     pub fn record_changes(&mut self, on: bool) {
         self.changes.record(on);
+    }
+
+    /// Whether a group of writes is open.
+    #[must_use]
+    pub fn has_open_group(&self) -> bool {
+        self.group.is_some()
+    }
+
+    /// Whether changed keys are recorded.
+    #[must_use]
+    pub fn records_changes(&self) -> bool {
+        self.changes.is_on()
     }
 
     /// The next recorded change, local or remote, oldest first.
