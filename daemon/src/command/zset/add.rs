@@ -1,13 +1,13 @@
 //! Scores assigned and added to.
 
 use super::bounds::score_arg;
-use super::{SCORE_BYTES, Scored};
+use super::Scored;
 use crate::command::context::{Context, admit};
 use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
 use crate::command::options::is;
 use crate::resp::{Args, Reply};
-use cahoots_gossip::store::{Class, ScoreRule, WriteError, Writer};
+use cahoots_gossip::store::{Class, SCORE_BYTES, ScoreRule, WriteError, Writer};
 
 /// What ZADD does with a member.
 #[derive(Clone, Copy, Default)]

@@ -16,7 +16,7 @@ use super::error::CommandError;
 use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
 use super::keys::{COUNTED, KEY_AND_COUNTED, KeySpec, ONE_KEY, TWO_KEYS};
 use crate::resp::Reply;
-use cahoots_gossip::store::{Class, ScoreRule, WriteError, Writer};
+use cahoots_gossip::store::{Class, SCORE_BYTES, ScoreRule, WriteError, Writer};
 
 const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
     Command::new("sorted-set", name, arity, flags, handler).also(Categories::SORTEDSET).at(ONE_KEY)
@@ -26,9 +26,6 @@ const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler)
 const fn over(keys: &'static [KeySpec], name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
     Command::new("sorted-set", name, arity, flags, handler).also(Categories::SORTEDSET).at(keys)
 }
-
-/// Bytes that a score adds to a write.
-const SCORE_BYTES: usize = 9;
 
 const FAST_READ: Flags = READONLY.and(FAST);
 const ADD: Flags = WRITE.and(DENYOOM).and(FAST);
