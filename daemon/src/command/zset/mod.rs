@@ -5,6 +5,7 @@
 mod add;
 mod bounds;
 mod combine;
+mod number;
 mod range;
 mod read;
 mod remove;
