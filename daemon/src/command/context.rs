@@ -20,7 +20,7 @@ use crate::session::Session;
 use crate::state::{Counts, Server};
 use cahoots_gossip::driver::random_id;
 use cahoots_gossip::engine::{Now, Replica, Tally};
-use cahoots_gossip::store::{Class, KeyMemory, View, WriteError, Writer};
+use cahoots_gossip::store::{Class, KeyMemory, Moment, View, WriteError, Writer};
 use cahoots_gossip::{Dot, ReplicaId};
 
 /// What a command works on: the replica, locked; the client; and what all clients share.
@@ -122,14 +122,14 @@ impl<'a> Context<'a> {
     /// As [`read`](Self::read), for a command to which a key of another type is none.
     #[inline]
     pub(super) fn read_if<'s>(&'s self, key: &'s [u8], class: Class) -> Option<View<'s>> {
-        let view = self.replica.store().at(self.now.wall).view(key).filter(|view| view.class() == class);
+        let view = self.moment().view(key).filter(|view| view.class() == class);
         self.looked_up(view.is_some());
         view
     }
 
     /// As [`read`](Self::read), whatever the type.
     pub(super) fn read_any<'s>(&'s self, key: &'s [u8]) -> Option<View<'s>> {
-        let view = self.replica.store().at(self.now.wall).view(key);
+        let view = self.moment().view(key);
         self.looked_up(view.is_some());
         view
     }
@@ -137,7 +137,7 @@ impl<'a> Context<'a> {
     /// What is at `key`, for a command that writes there: not counted, as in Redis. A key of another type is refused.
     #[inline]
     pub(super) fn current<'s>(&'s self, key: &'s [u8], class: Class) -> Result<Option<View<'s>>, CommandError> {
-        match self.replica.store().at(self.now.wall).view(key) {
+        match self.moment().view(key) {
             Some(view) if view.class() != class => Err(CommandError::WrongType),
             view => Ok(view),
         }
@@ -145,12 +145,12 @@ impl<'a> Context<'a> {
 
     /// As [`current`](Self::current), whatever the type.
     pub(super) fn current_any<'s>(&'s self, key: &'s [u8]) -> Option<View<'s>> {
-        self.replica.store().at(self.now.wall).view(key)
+        self.moment().view(key)
     }
 
-    /// Walks over all keys; see [`Store::scan`](cahoots_gossip::store::Store::scan).
+    /// Walks over all keys; see [`Moment::scan`].
     pub(super) fn scan(&self, cursor: u64, count: usize, each: impl FnMut(&[u8], View<'_>)) -> u64 {
-        self.replica.store().at(self.now.wall).scan(cursor, count, each)
+        self.moment().scan(cursor, count, each)
     }
 
     /// How many keys there are.
@@ -236,7 +236,7 @@ impl<'a> Context<'a> {
 
     /// The time for deadlines, in milliseconds since 1970.
     pub(super) fn time(&self) -> u64 {
-        self.replica.store().at(self.now.wall).now()
+        self.moment().now()
     }
 
     /// The time at which these commands came.
@@ -264,6 +264,12 @@ impl<'a> Context<'a> {
     pub(super) fn counts(&self) -> Counts {
         let Counting { commands, errors, hits, misses } = &self.counting;
         Counts { commands: commands.get(), errors: errors.get(), hits: hits.get(), misses: misses.get() }
+    }
+
+    /// The store at the time of these commands.
+    #[inline]
+    fn moment(&self) -> Moment<'_> {
+        self.replica.store().at(self.now.wall)
     }
 
     fn looked_up(&self, found: bool) {

@@ -36,7 +36,7 @@ use memory::bucket::{Bucket, bucket_of};
 pub use cell::ballot::{BALLOT_BYTES_MAX, Ballot, present};
 pub use cell::fingerprint::Fingerprint;
 pub(crate) use cell::hash_of;
-pub use cell::score::{ScoreRule, score_of};
+pub use cell::score::{SCORE_BYTES, ScoreRule, score_of};
 pub use event::EventError;
 pub use event::apply::{Applied, Missing};
 pub use event::writer::{WriteError, Writer};

@@ -58,7 +58,7 @@ impl Shown {
                 Self::Hash(fields)
             }
             Class::Sorted => Self::Sorted(read_sorted(view, key)),
-            Class::List | Class::Stream | Class::Deadline | Class::Until => {
+            Class::List | Class::Stream | Class::Deadline | Class::Until | Class::FieldDeadline | Class::FieldUntil => {
                 unreachable!("{} is of a type that no test writes", brief(key))
             }
             Class::Vote | Class::Presence => {

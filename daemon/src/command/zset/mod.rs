@@ -5,6 +5,7 @@
 mod add;
 mod bounds;
 mod combine;
+mod number;
 mod pop;
 mod range;
 mod read;
@@ -17,7 +18,7 @@ use super::error::CommandError;
 use super::flags::{BLOCKING, Categories, DENYOOM, FAST, Flags, NOSCRIPT, READONLY, WRITE};
 use super::keys::{COUNTED, KEY_AND_COUNTED, KEYS_AND_LAST, KeySpec, ONE_KEY, SECOND_COUNTED, TWO_KEYS};
 use crate::resp::Reply;
-use cahoots_gossip::store::{Class, ScoreRule, WriteError, Writer};
+use cahoots_gossip::store::{Class, SCORE_BYTES, ScoreRule, WriteError, Writer};
 
 const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
     Command::new("sorted-set", name, arity, flags, handler).also(Categories::SORTEDSET).at(ONE_KEY)
@@ -27,9 +28,6 @@ const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler)
 const fn over(keys: &'static [KeySpec], name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
     Command::new("sorted-set", name, arity, flags, handler).also(Categories::SORTEDSET).at(keys)
 }
-
-/// Bytes that a score adds to a write.
-const SCORE_BYTES: usize = 9;
 
 const FAST_READ: Flags = READONLY.and(FAST);
 const ADD: Flags = WRITE.and(DENYOOM).and(FAST);
