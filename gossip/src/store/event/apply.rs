@@ -119,6 +119,7 @@ struct Target<'a, 'b> {
 }
 
 impl Target<'_, '_> {
+    #[inline]
     fn apply(&mut self, change: &Change<'_>, (hash, key): (u64, &[u8])) {
         let event = self.event;
         let place = |code: u8, name| Path::within(hash, key, Class::from_code(code).expect("checked"), name);

@@ -414,6 +414,7 @@ impl<'a> Reader<'a> {
         self.number().and_then(|len| usize::try_from(len).map_err(|_| EventError::Malformed))
     }
 
+    #[inline]
     fn number(&mut self) -> Result<u64, EventError> {
         varint::read(&mut self.0).ok_or(EventError::Malformed)
     }

@@ -244,6 +244,7 @@ impl Keys {
     }
 
     /// Where a key is, and what lies under it. O(1).
+    #[inline]
     pub(in crate::store) fn find(&self, key_hash: u64, key: &[u8]) -> Option<(At, Entry<'_>)> {
         let (found, record) = self.records.find(place_of(key_hash), key)?;
         Some((At { found, first: record[0] }, entry_of(record, &self.tables)))
