@@ -5,6 +5,7 @@ pub(super) mod baseline;
 pub(super) mod fingerprint;
 pub(super) mod lifetime;
 pub(super) mod score;
+pub(super) mod stream;
 
 use smallvec::SmallVec;
 

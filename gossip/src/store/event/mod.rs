@@ -11,6 +11,7 @@
 
 pub(super) mod apply;
 pub(super) mod sorted;
+mod stream;
 pub(super) mod window;
 pub(super) mod writer;
 
@@ -23,6 +24,7 @@ use super::cell::ballot::BallotError;
 use super::cell::hash_of;
 use super::cell::lifetime;
 use super::cell::score;
+use super::cell::stream::is_sound as is_sound_entry;
 use super::kind::Class;
 use super::memory::bucket::{BUCKETS, bucket_of};
 use crate::bytes::{Bytes, append, same};
@@ -298,7 +300,7 @@ impl<'a> Body<'a> {
     }
 
     fn check_value(&self, change: &Change<'a>, dot: Dot) -> Result<(), EventError> {
-        let Change::Assign { class, clock_after, value, .. } = *change else { return Ok(()) };
+        let Change::Assign { class, name, clock_after, value, .. } = *change else { return Ok(()) };
         let class = Class::from_code(class).expect("checked");
         let clock = self.clock_of(clock_after);
         if class.is_attribute() && !lifetime::is_sound(class, dot, clock, value.0) {
@@ -306,6 +308,9 @@ impl<'a> Body<'a> {
         }
         if class.is_scored() && !score::is_sound(value.0) {
             return Err(EventError::Illegal("a score that is no number"));
+        }
+        if class == Class::Stream && !is_sound_entry(name.0, value.0) {
+            return Err(EventError::Illegal("an entry of a stream that nobody writes"));
         }
         Ok(())
     }

@@ -3,10 +3,12 @@
 use smallvec::SmallVec;
 
 use super::order::Order;
+use super::origins::Origins;
 use super::packed::Packed;
 use super::records::Records;
 use super::table::Table;
 use crate::bytes::same;
+use crate::store::cell::stream;
 use crate::store::cell::{Element, Path, Stamp, hash_of};
 use crate::store::kind::Class;
 
@@ -101,6 +103,14 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// Who wrote to the stream that lies here, if its entries are many.
+    pub(in crate::store) fn origins(self) -> Option<&'a Origins> {
+        match self {
+            Self::Few(..) => None,
+            Self::Many(tables) => tables.of(Class::Stream)?.origins(),
+        }
+    }
+
     /// All elements as [`Entry::iter`] gives them, with their paths.
     pub(in crate::store) fn elements(
         self,
@@ -124,12 +134,14 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The class of the newest of these cells of data.
+    /// The class of the newest of these cells of data. What says that a stream is there although its entries may be gone
+    /// counts as older than any other.
     pub(in crate::store) fn newest_class(self, is_in: impl Fn(Stamp) -> bool) -> Option<Class> {
         let data = self.iter().filter(|(class, ..)| !class.is_attribute());
-        let cells = data.flat_map(|(class, _, element)| {
+        let cells = data.flat_map(|(class, name, element)| {
             let stamps: SmallVec<[Stamp; 2]> = element.stamps().filter(|it| is_in(*it)).collect();
-            stamps.into_iter().map(move |stamp| (stamp, class))
+            let is_mark = class == Class::Stream && name == stream::MARK;
+            stamps.into_iter().map(move |stamp| ((!is_mark).then_some(stamp), class))
         });
         cells.max().map(|(_, class)| class)
     }

@@ -5,6 +5,7 @@ pub(super) mod deadlines;
 pub(super) mod entry;
 pub(super) mod keys;
 pub(super) mod order;
+pub(super) mod origins;
 pub(super) mod packed;
 pub(super) mod records;
 pub(super) mod size;

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::order::Order;
+use super::origins::Origins;
 use super::packed::{self, Packed};
 use super::records::Records;
 use crate::store::cell::{Element, hash_of};
@@ -17,11 +18,15 @@ pub(in crate::store) enum Table {
     Scored(Hashed, Order),
     /// In the order of their names, and found by that.
     Ordered(Order),
+    /// As [`Ordered`](Self::Ordered), of a stream, with what is known of those who wrote to it.
+    Stream(Order, Origins),
 }
 
 impl Table {
     pub(in crate::store) fn new(class: Class) -> Self {
-        if class.is_ordered() {
+        if class == Class::Stream {
+            Self::Stream(Order::default(), Origins::default())
+        } else if class.is_ordered() {
             Self::Ordered(Order::default())
         } else if class.is_scored() {
             Self::Scored(Hashed::default(), Order::default())
@@ -33,14 +38,14 @@ impl Table {
     pub(in crate::store) fn len(&self) -> usize {
         match self {
             Self::Hashed(table) | Self::Scored(table, _) => table.len,
-            Self::Ordered(order) => order.len(),
+            Self::Ordered(order) | Self::Stream(order, _) => order.len(),
         }
     }
 
     pub(in crate::store) fn get(&self, hash: u64, name: &[u8]) -> Option<Element<'_>> {
         let packed = match self {
             Self::Hashed(table) | Self::Scored(table, _) => table.get(hash, name),
-            Self::Ordered(order) => order.get(name),
+            Self::Ordered(order) | Self::Stream(order, _) => order.get(name),
         };
         packed.map(|packed| Packed::new(packed).first())
     }
@@ -49,7 +54,7 @@ impl Table {
     pub(in crate::store) fn iter(&self) -> impl Iterator<Item = (&[u8], Element<'_>)> {
         let (hashed, ordered) = match self {
             Self::Hashed(table) | Self::Scored(table, _) => (Some(table.iter()), None),
-            Self::Ordered(order) => (None, Some(order.range(0..order.len()))),
+            Self::Ordered(order) | Self::Stream(order, _) => (None, Some(order.range(0..order.len()))),
         };
         let packed = hashed.into_iter().flatten().chain(ordered.into_iter().flatten());
         packed.map(|(name, packed)| (name, Packed::new(packed).first()))
@@ -59,8 +64,13 @@ impl Table {
     pub(in crate::store) fn order(&self) -> Option<&Order> {
         match self {
             Self::Hashed(_) => None,
-            Self::Scored(_, order) | Self::Ordered(order) => Some(order),
+            Self::Scored(_, order) | Self::Ordered(order) | Self::Stream(order, _) => Some(order),
         }
+    }
+
+    /// Who wrote to a stream.
+    pub(in crate::store) fn origins(&self) -> Option<&Origins> {
+        if let Self::Stream(_, origins) = self { Some(origins) } else { None }
     }
 
     /// Puts an element that is packed in place of the one of its name.
@@ -72,6 +82,10 @@ impl Table {
                 table.put(hash, name, packed);
             }
             Self::Ordered(order) => _ = order.insert(name, packed),
+            Self::Stream(order, origins) => {
+                origins.note(name, &Packed::new(packed).first());
+                order.insert(name, packed);
+            }
         }
     }
 
@@ -82,7 +96,7 @@ impl Table {
                 reorder(order, name, table.get(hash, name), None);
                 table.remove(hash, name);
             }
-            Self::Ordered(order) => _ = order.remove(name),
+            Self::Ordered(order) | Self::Stream(order, _) => _ = order.remove(name),
         }
     }
 
@@ -90,7 +104,7 @@ impl Table {
     pub(in crate::store) fn records_of(&self, hash: u64) -> Option<&Records> {
         match self {
             Self::Hashed(table) | Self::Scored(table, _) => table.parts.get(table.part_of(hash)),
-            Self::Ordered(_) => None,
+            Self::Ordered(_) | Self::Stream(..) => None,
         }
     }
 
@@ -100,6 +114,7 @@ impl Table {
             Self::Hashed(table) => table.memory(),
             Self::Scored(table, order) => table.memory() + order.memory(),
             Self::Ordered(order) => order.memory(),
+            Self::Stream(order, origins) => order.memory() + origins.memory(),
         }
     }
 }

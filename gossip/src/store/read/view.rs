@@ -16,6 +16,7 @@ use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of};
 use crate::store::memory::entry::Entry;
 use crate::store::memory::order::Order;
+use crate::store::memory::origins::Origins;
 
 /// The value is not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +88,11 @@ impl<'a> View<'a> {
         Some(Self { bucket, entry, hash, key, class: class?, now, lapsed })
     }
 
+    /// Whether anything was ever said about when the key ends.
+    pub(in crate::store) fn has_attributes(&self) -> bool {
+        self.entry.has_attributes()
+    }
+
     /// Whether something under the key has expired, and is hidden.
     pub(in crate::store) fn is_lapsed(&self) -> bool {
         self.lapsed
@@ -141,6 +147,7 @@ impl<'a> View<'a> {
         match self.class {
             Class::Text => self.text().map_or(0, |text| text.len()),
             Class::Vote | Class::Presence => self.ballots().count(),
+            Class::Stream => self.stream().len(),
             _ if self.lapsed => self.elements().count(),
             _ => self.entry.len(self.class),
         }
@@ -152,7 +159,7 @@ impl<'a> View<'a> {
         held.into_iter().flat_map(|element| owned_values(&element))
     }
 
-    /// Whether there is nothing to count; only a text can be empty and exist.
+    /// Whether there is nothing to count; only a text and a stream can be empty and exist.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -220,6 +227,11 @@ impl<'a> View<'a> {
     /// What a member's cells amount to.
     pub(in crate::store) fn score_of(&self, name: &[u8], element: &Element<'_>) -> f64 {
         score::of(&Path::within(self.hash, self.key, self.class, name), element, &self.bucket.baselines)
+    }
+
+    /// Who wrote to the stream that this is, if that is known without looking at all entries.
+    pub(in crate::store) fn origins(&self) -> Option<&'a Origins> {
+        if self.lapsed { None } else { self.entry.origins() }
     }
 
     /// The order that the elements are in, if one is kept and all of them are visible.

@@ -12,6 +12,7 @@ use crate::bytes::Bytes;
 use crate::store::cell::ballot::{self, BallotError};
 use crate::store::cell::lifetime;
 use crate::store::cell::score;
+use crate::store::cell::stream;
 use crate::store::cell::{Count, Element, Register, hash_of, mix};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of, place_of};
@@ -219,6 +220,10 @@ pub(in crate::store) fn check(
             }
             if class.is_scored() && !element.registers.iter().all(|(.., value)| score::is_sound(value.0)) {
                 return Err(TransferError::Illegal("a score that is no number"));
+            }
+            let is_entry = |(.., value): &(Dot, Hlc, Bytes<'_>)| stream::is_sound(element.name.0, value.0);
+            if class == Class::Stream && !element.registers.iter().all(is_entry) {
+                return Err(TransferError::Illegal("an entry of a stream that nobody writes"));
             }
             if elements.len() > 1 {
                 let place = (element.class, element.name.0);
