@@ -50,6 +50,7 @@ mod hash;
 mod presence;
 mod server;
 mod set;
+mod stream;
 mod string;
 mod vote;
 mod zset;

@@ -118,6 +118,7 @@ impl KeyHistory {
                 lifetimes.in_force(now)
             }
             Action::Score(..) | Action::AddScore(..) | Action::Cast(_) => lifetimes.in_force(now),
+            Action::Entry(..) | Action::Gone(..) => lifetimes.in_force(now),
             _ => None,
         };
         if all {
@@ -287,6 +288,11 @@ impl History {
                 earlier.superseded_by.push(number);
             }
         }
+        if let Action::Entry(id, true, _) = &action
+            && history.operations.iter().any(|earlier| earlier.path == path)
+        {
+            return Err(Complaint::new(format!("{dot:?} makes an entry {id}, which there is already")));
+        }
         note(&mut history.events, dot);
         note(self.buckets.entry(bucket_of(key)).or_default(), dot);
         history.operations.push(Operation {
@@ -352,6 +358,20 @@ impl History {
     pub fn judge(&self, key: &[u8], applied: &Knowledge, now: u64, shown: &Shown) -> Result<(), Complaint> {
         let operations = self.keys.get(key).map_or(&[][..], |history| &history.operations);
         expectation::judge(key, operations, applied, now, shown)
+    }
+
+    /// Whether readers of the stream at `key` miss nothing: they may where ids were given by hand, and the same one twice,
+    /// or the stream was forgotten with its last id.
+    #[must_use]
+    pub fn is_read_whole(&self, key: &[u8]) -> bool {
+        let given = |it: &Operation| matches!(it.action, Action::Entry(_, false, _));
+        let forgets = |it: &Operation| matches!(it.action, Action::Set(_) | Action::Delete | Action::Ends(_));
+        let operations = self.operations(key);
+        let mut ids: Vec<&Path> =
+            operations.iter().filter_map(|it| it.path.as_ref()).filter(|it| matches!(it, Path::Entry(_))).collect();
+        ids.sort_by_key(|path| if let Path::Entry(id) = path { Some(*id) } else { None });
+        let is_twice = ids.windows(2).any(|pair| pair[0] == pair[1]);
+        !(is_twice || operations.iter().any(given) && operations.iter().any(forgets))
     }
 
     /// Whether any key was ever given a deadline.

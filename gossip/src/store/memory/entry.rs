@@ -225,6 +225,11 @@ impl Tables {
         Some((self.0.first()?.1.records_of(name_hash)?, name_hash))
     }
 
+    /// As [`Keys::renew_origins`](super::keys::Keys::renew_origins).
+    pub(in crate::store) fn renew_origins(&mut self) {
+        self.0.iter_mut().for_each(|(_, table)| table.renew_origins());
+    }
+
     /// Bytes of memory taken.
     pub(in crate::store) fn memory(&self) -> usize {
         size_of::<Self>() + self.0.iter().map(|(_, table)| table.memory()).sum::<usize>()

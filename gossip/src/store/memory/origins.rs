@@ -26,6 +26,12 @@ impl Origins {
         }
     }
 
+    /// Whether they say as much as an element of this name does.
+    pub(in crate::store) fn cover(&self, name: &[u8], element: &Element<'_>) -> bool {
+        let upto = |replica| self.iter().find(|(it, _)| *it == replica).map(|(_, upto)| upto);
+        StreamId::from_bytes(name).is_none_or(|id| element.value.iter().all(|(dot, _)| upto(dot.replica) >= Some(id)))
+    }
+
     /// Each with the highest id that it wrote.
     pub(in crate::store) fn iter(&self) -> impl Iterator<Item = (ReplicaId, StreamId)> + '_ {
         self.0.iter().copied()

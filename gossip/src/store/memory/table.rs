@@ -73,6 +73,14 @@ impl Table {
         if let Self::Stream(_, origins) = self { Some(origins) } else { None }
     }
 
+    /// As [`Keys::renew_origins`](super::keys::Keys::renew_origins). O(n).
+    pub(in crate::store) fn renew_origins(&mut self) {
+        if let Self::Stream(order, origins) = self {
+            *origins = Origins::default();
+            order.range(0..order.len()).for_each(|(name, packed)| origins.note(name, &Packed::new(packed).first()));
+        }
+    }
+
     /// Puts an element that is packed in place of the one of its name.
     pub(in crate::store) fn put(&mut self, hash: u64, name: &[u8], packed: &[u8]) {
         match self {
