@@ -113,6 +113,12 @@ impl<'a> Args<'a> {
         Self { frame: self.frame, spans: self.spans.get(at..).unwrap_or_default() }
     }
 
+    /// The first `count` of them, or all.
+    #[must_use]
+    pub fn first(self, count: usize) -> Self {
+        Self { frame: self.frame, spans: self.spans.get(..count).unwrap_or(self.spans) }
+    }
+
     /// The arguments in order.
     pub fn iter(self) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone {
         self.spans.iter().map(move |span| &self.frame[span.range()])

@@ -227,6 +227,17 @@ impl Value {
         }
     }
 
+    /// Its lines as they came, with spaces between them.
+    pub(crate) fn lines(&self) -> String {
+        match self {
+            Self::Leaf(bytes) => String::from_utf8_lossy(bytes).trim_end().replace("\r\n", " "),
+            Self::Node(head, parts) => {
+                let head = String::from_utf8_lossy(head).trim_end().to_owned();
+                parts.iter().fold(head, |lines, part| lines + " " + &part.lines())
+            }
+        }
+    }
+
     /// The text of a string, simple string or error, without its frame.
     pub(crate) fn text(&self) -> String {
         let Self::Leaf(bytes) = self else { panic!("{self:?} is no text") };

@@ -230,7 +230,9 @@ impl Shared {
         if !core.may_rest(now) {
             core.sums.forget();
             self.see_to(core, now);
-        } else if let (Ok(sum), Some(ends)) = (&sum, core.replica.flush_due()) {
+        } else if let (Ok(sum), Some(ends), false) =
+            (&sum, core.replica.flush_due(), core.replica.store().may_expire(key))
+        {
             core.sums.learn(hash, key, *sum, now, ends);
         }
         sum
@@ -706,6 +708,26 @@ mod tests {
         assert_eq!(shared.tally.datagrams_sent.get(), UNSENT_MAX as u64);
         shared.drive(|_, _| ());
         assert!(shared.tally.datagrams_sent.get() > UNSENT_MAX as u64, "then the engine is asked again");
+    }
+
+    /// What has waited is written when its window ends; a key that ends before that is another one by then.
+    #[tokio::test]
+    async fn additions_to_a_key_that_may_end_do_not_wait() {
+        let shared = shared();
+        let add = |key: &str| {
+            for sum in 1..=4 {
+                assert_eq!(shared.add(key.as_bytes(), 1), Ok(sum));
+            }
+            shared.lock().sums.any_waits()
+        };
+        // The timer has to be set to the end of a window before anything may rest.
+        shared.drive(|replica, now| replica.write(now, 0, |writer| writer.set(b"other", b"")).unwrap());
+        assert!(add("lasting"), "of a key without a deadline they do");
+        shared.drive(|replica, now| {
+            let written = replica.write(now, 0, |writer| writer.set_until(b"ending", b"0", Some(now.wall + 60_000)));
+            written.unwrap();
+        });
+        assert!(!add("ending"));
     }
 
     #[tokio::test]

@@ -45,6 +45,7 @@ pub use expiry::Lapsed;
 pub use identity::Renamed;
 pub use kind::Class;
 pub use memory::bucket::BUCKETS;
+pub use memory::name::Name;
 pub use memory::size::KeyMemory;
 pub use memory::warm::WARM_KEYS_MAX;
 pub use read::carried::{CarriedCell, cells_of_event, cells_of_transfer};

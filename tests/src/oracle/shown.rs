@@ -61,7 +61,7 @@ impl Shown {
             }
             Class::Sorted => Self::Sorted(read_sorted(view, key)),
             Class::Stream => read_stream(view, key),
-            Class::List | Class::Deadline | Class::Until => {
+            Class::List | Class::Deadline | Class::Until | Class::FieldDeadline | Class::FieldUntil => {
                 unreachable!("{} is of a type that no test writes", brief(key))
             }
             Class::Vote | Class::Presence => {

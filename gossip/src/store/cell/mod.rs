@@ -3,8 +3,10 @@
 pub(super) mod ballot;
 pub(super) mod baseline;
 pub(super) mod fingerprint;
+pub(super) mod lapse;
 pub(super) mod lifetime;
 pub(super) mod score;
+pub(super) mod sound;
 pub(super) mod stream;
 
 use smallvec::SmallVec;

@@ -10,6 +10,9 @@
 //! where the changes of each key are; they are read again when they are asked for, which costs less than a list of them.
 
 pub(super) mod apply;
+pub(super) mod cells;
+pub(super) mod expire;
+pub(super) mod parts;
 pub(super) mod sorted;
 mod stream;
 pub(super) mod window;
@@ -22,9 +25,7 @@ use cahoots_crdt::{Dot, ReplicaId};
 use super::cell::Cell;
 use super::cell::ballot::BallotError;
 use super::cell::hash_of;
-use super::cell::lifetime;
-use super::cell::score;
-use super::cell::stream::is_sound as is_sound_entry;
+use super::cell::sound;
 use super::kind::Class;
 use super::memory::bucket::{BUCKETS, bucket_of};
 use crate::bytes::{Bytes, append, same};
@@ -303,16 +304,7 @@ impl<'a> Body<'a> {
         let Change::Assign { class, name, clock_after, value, .. } = *change else { return Ok(()) };
         let class = Class::from_code(class).expect("checked");
         let clock = self.clock_of(clock_after);
-        if class.is_attribute() && !lifetime::is_sound(class, dot, clock, value.0) {
-            return Err(EventError::Illegal("a deadline that nobody writes"));
-        }
-        if class.is_scored() && !score::is_sound(value.0) {
-            return Err(EventError::Illegal("a score that is no number"));
-        }
-        if class == Class::Stream && !is_sound_entry(name.0, value.0) {
-            return Err(EventError::Illegal("an entry of a stream that nobody writes"));
-        }
-        Ok(())
+        sound::check(class, name.0, dot, clock, value.0).map_err(EventError::Illegal)
     }
 
     fn note(&mut self, bucket: usize, event: Dot, named: Dot) {
@@ -481,11 +473,10 @@ fn put_bytes(run: Bytes<'_>, bytes: &mut Vec<u8>) {
 /// Only what counts is added to, ballots are discarded by others, and attributes say something.
 fn type_rule_broken(change: &Change<'_>, class: Class, origin: ReplicaId) -> Option<EventError> {
     match change {
-        Change::Count { .. } | Change::Reset { .. } if !class.is_counted() => {
-            Some(EventError::Illegal("nothing is added to this type"))
-        }
-        Change::Discard { cell: Cell::Count, .. } if !class.is_counted() => {
-            Some(EventError::Illegal("nothing is added to this type"))
+        Change::Count { .. } | Change::Reset { .. } | Change::Discard { cell: Cell::Count, .. }
+            if !class.is_counted() =>
+        {
+            Some(EventError::Illegal(sound::NOT_COUNTED))
         }
         Change::Discard { cells, .. } if class.holds_ballots() && cells.iter().any(|dot| dot.replica == origin) => {
             Some(EventError::Illegal("an own ballot is withdrawn, not discarded"))

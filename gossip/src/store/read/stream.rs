@@ -56,7 +56,7 @@ impl<'a> View<'a> {
         let read = marks.value.iter().filter_map(|(_, register)| Mark::read(register.value));
         let mut mark = read.fold(Mark::default(), Mark::join);
         let newest = ordered.len().checked_sub(1).and_then(|rank| ordered.get(rank));
-        mark.last = mark.last.max(newest.map_or(StreamId::MIN, |(name, _)| id_of(name)));
+        mark.last = mark.last.max(newest.map_or(StreamId::MIN, |(name, _)| id_of(&name)));
         Stream { ordered, marks: usize::from(!marks.is_empty()), mark, origins: self.origins() }
     }
 }
@@ -106,7 +106,7 @@ impl<'a> Stream<'a> {
 
     /// The entries of these ranks, from either end. O(log n), and then O(1) for each.
     pub fn ranks(&self, ranks: Range<usize>) -> impl DoubleEndedIterator<Item = (StreamId, Fields<'a>)> + use<'_, 'a> {
-        self.ordered.range(self.places(ranks)).map(|(name, value)| (id_of(name), Fields::of(value)))
+        self.ordered.range(self.places(ranks)).map(|(name, value)| (id_of(&name), Fields::of(value)))
     }
 
     /// The entries from one id to another, both included, from either end. O(log n), and then O(1) for each.
@@ -144,7 +144,7 @@ impl<'a> Stream<'a> {
         };
         let mut read = Vec::new();
         for (name, (dot, value)) in self.ordered.placed(self.places(first..self.len())) {
-            let id = id_of(name);
+            let id = id_of(&name);
             if id <= cursor.of(dot.replica) {
                 continue;
             }
