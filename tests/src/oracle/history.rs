@@ -94,6 +94,13 @@ impl KeyHistory {
         earlier.replica == dot.replica || knew.has(earlier)
     }
 
+    /// Whether ids that were given, which may be ahead of all clocks, were forgotten with the key: later ones may be lower.
+    fn forgets_given_ids(&self) -> bool {
+        let given = |it: &Operation| matches!(it.action, Action::Entry(_, false, _));
+        let forgets = |it: &Operation| matches!(it.action, Action::Set(_) | Action::Delete | Action::Ends(_));
+        self.operations.iter().any(given) && self.operations.iter().any(forgets)
+    }
+
     /// What the operation removes of what has expired, or with the last of the data; and, if it writes data, which
     /// deadline is in force for it.
     fn removed_before(&self, action: &Action, dot: Dot, knew: &Knowledge, now: u64) -> (Removed, Option<Ruling>) {
@@ -290,6 +297,7 @@ impl History {
         }
         if let Action::Entry(id, true, _) = &action
             && history.operations.iter().any(|earlier| earlier.path == path)
+            && !history.forgets_given_ids()
         {
             return Err(Complaint::new(format!("{dot:?} makes an entry {id}, which there is already")));
         }
@@ -364,14 +372,12 @@ impl History {
     /// or the stream was forgotten with its last id.
     #[must_use]
     pub fn is_read_whole(&self, key: &[u8]) -> bool {
-        let given = |it: &Operation| matches!(it.action, Action::Entry(_, false, _));
-        let forgets = |it: &Operation| matches!(it.action, Action::Set(_) | Action::Delete | Action::Ends(_));
-        let operations = self.operations(key);
-        let mut ids: Vec<&Path> =
-            operations.iter().filter_map(|it| it.path.as_ref()).filter(|it| matches!(it, Path::Entry(_))).collect();
-        ids.sort_by_key(|path| if let Path::Entry(id) = path { Some(*id) } else { None });
-        let is_twice = ids.windows(2).any(|pair| pair[0] == pair[1]);
-        !(is_twice || operations.iter().any(given) && operations.iter().any(forgets))
+        let Some(history) = self.keys.get(key) else { return true };
+        let paths = history.operations.iter().filter_map(|it| it.path.as_ref());
+        let mut ids: Vec<_> =
+            paths.filter_map(|path| if let Path::Entry(id) = path { Some(id) } else { None }).collect();
+        ids.sort_unstable();
+        !(ids.windows(2).any(|pair| pair[0] == pair[1]) || history.forgets_given_ids())
     }
 
     /// Whether any key was ever given a deadline.
