@@ -58,9 +58,6 @@ pub(super) fn xsetid(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_
     let Some(view) = ctx.current(key, Class::Stream)? else { return Err(CommandError::text("ERR no such key")) };
     let stream = view.stream();
     let (known, len) = (stream.mark(), stream.len());
-    if last < known.max_deleted {
-        return Err(CommandError::text("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id"));
-    }
     if len.checked_sub(1).and_then(|rank| stream.get(rank)).is_some_and(|(newest, _)| last < newest) {
         return Err(CommandError::text("ERR The ID specified in XSETID is smaller than the target stream top item"));
     }

@@ -73,14 +73,11 @@ impl Writer<'_> {
     /// stream. What it says of the last id counts as far as no entry is above it.
     ///
     /// # Errors
-    /// An id was deleted that is above the last, the key is of another type, a limit is exceeded, or the clock is too far
+    /// The key is of another type, a limit is exceeded, or the clock is too far
     /// ahead.
     pub fn set_mark(&mut self, key: &[u8], mark: Mark) -> Result<bool, WriteError> {
         if self.stream_at(key)?.is_none() {
             return Ok(false);
-        }
-        if mark.max_deleted > mark.last {
-            return Err(WriteError::IdNotAbove);
         }
         self.insert(key, Class::Stream, MARK, &mark.write())?;
         Ok(true)
