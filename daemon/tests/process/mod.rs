@@ -227,6 +227,18 @@ impl Value {
         }
     }
 
+    /// What stands behind `name` in a map that a RESP2 client sees as a list.
+    pub(crate) fn pair(&self, name: &str) -> String {
+        let pair = self.parts().chunks(2).find(|pair| pair[0].text() == name);
+        pair.unwrap_or_else(|| panic!("no {name} in {self:?}"))[1]
+            .lines()
+            .trim_start_matches([':', '+'])
+            .rsplit(' ')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
     /// Its lines as they came, with spaces between them.
     pub(crate) fn lines(&self) -> String {
         match self {

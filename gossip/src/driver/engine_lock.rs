@@ -123,10 +123,15 @@ pub(super) struct Shared {
     pub(super) reach_changed: Notify,
     /// Called under the engine's lock when there are records for a disk.
     on_records: OnceLock<OnRecords>,
+    /// Called under the engine's lock when keys may have changed by other hands than those of [`Shared::run`].
+    on_changes: OnceLock<OnChanges>,
 }
 
 /// See [`Node::on_records`](super::Node::on_records).
 pub(super) type OnRecords = Box<dyn Fn() + Send + Sync>;
+
+/// See [`Node::on_changes`](super::Node::on_changes).
+pub(super) type OnChanges = Box<dyn Fn(&mut Replica, Now) + Send + Sync>;
 
 /// What is left to do once the lock is released.
 #[derive(Default)]
@@ -188,6 +193,7 @@ impl Shared {
             reach: Mutex::new(reach),
             reach_changed: Notify::new(),
             on_records: OnceLock::new(),
+            on_changes: OnceLock::new(),
         };
         (shared, receiver)
     }
@@ -308,6 +314,9 @@ impl Shared {
             self.listen(core, now, &mut turn);
         }
         let replica = &mut core.replica;
+        if let Some(on_changes) = self.on_changes.get().filter(|_| replica.records_changes()) {
+            on_changes(replica, now);
+        }
         if let Some(listeners) = &core.changes {
             while let Some(change) = replica.poll_change() {
                 if listeners.send(change).is_err() {
@@ -352,6 +361,12 @@ impl Shared {
         let _ = self.on_records.set(call);
     }
 
+    /// Has `call` called whenever changes were recorded.
+    pub(super) fn on_changes(&self, call: OnChanges) {
+        // The first one stays: it takes them all.
+        let _ = self.on_changes.set(call);
+    }
+
     /// The node begins to live: with `loaded`, if that is given, in the place of the replica that stood for it while a disk
     /// was being read; and as one that joins, if there is a peer to join.
     pub(super) fn begin(&self, loaded: Option<Replica>, join_timeout: Option<Duration>) {
@@ -360,7 +375,7 @@ impl Shared {
             if self.on_records.get().is_some() {
                 replica.keep_records();
             }
-            replica.record_changes(core.changes.is_some());
+            replica.record_changes(core.replica.records_changes());
             core.told_id = replica.id();
             self.id.send_replace(core.told_id);
             core.replica = replica;

@@ -40,7 +40,7 @@ pub(super) fn judge(
     shown: &Shown,
 ) -> Result<(), Complaint> {
     let lifetimes = Lifetimes::of(operations, now, |number| applied.has(operations[number].dot));
-    let live: Vec<&Operation> = lifetimes.data(now, false).collect();
+    let live: Vec<&Operation> = lifetimes.data(now, false).map(|(_, operation)| operation).collect();
     let expected = expect(&live);
     if *shown == expected {
         return Ok(());

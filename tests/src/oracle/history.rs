@@ -59,6 +59,11 @@ impl Operation {
         self.path.as_ref().is_some_and(|path| *path != Path::Deadline)
     }
 
+    /// Whether the author of `dot`, who `knew` so much, had this one before.
+    fn is_observed(&self, dot: Dot, knew: &Knowledge) -> bool {
+        self.dot.replica == dot.replica || knew.has(self.dot)
+    }
+
     /// What decides between live operations: the higher clock, then the higher replica id.
     pub(super) fn rank(&self) -> (u64, ReplicaId) {
         (self.stamp, self.dot.replica)
@@ -89,11 +94,6 @@ struct Removed {
 }
 
 impl KeyHistory {
-    fn observes(&self, dot: Dot, knew: &Knowledge, number: usize) -> bool {
-        let earlier = self.operations[number].dot;
-        earlier.replica == dot.replica || knew.has(earlier)
-    }
-
     /// Whether ids that were given, which may be ahead of all clocks, were forgotten with the key: later ones may be lower.
     fn forgets_given_ids(&self) -> bool {
         let given = |it: &Operation| matches!(it.action, Action::Entry(_, false, _));
@@ -104,17 +104,13 @@ impl KeyHistory {
     /// What the operation removes of what has expired, or with the last of the data; and, if it writes data, which
     /// deadline is in force for it.
     fn removed_before(&self, action: &Action, dot: Dot, knew: &Knowledge, now: u64) -> (Removed, Option<Ruling>) {
-        let observed = |number| self.observes(dot, knew, number);
+        let observed = |number: usize| self.operations[number].is_observed(dot, knew);
         if !self.operations.iter().any(Operation::is_deadline) {
             return (Removed::default(), None); // nothing of the key ever expires
         }
         let lifetimes = Lifetimes::of(&self.operations, now, observed);
-        let numbers = |found: &[&Operation]| {
-            let is_found = |number: &usize| found.iter().any(|it| std::ptr::eq(*it, &self.operations[*number]));
-            (0..self.operations.len()).filter(is_found).collect::<Vec<_>>()
-        };
-        let visible: Vec<&Operation> = lifetimes.data(now, false).collect();
-        let replaces = |it: &&&Operation| {
+        let visible: Vec<(usize, &Operation)> = lifetimes.data(now, false).collect();
+        let replaces = |(_, it): &&(usize, &Operation)| {
             it.path.as_ref().is_some_and(|path| action.supersedes(dot.replica, path, it.dot.replica))
         };
         let is_last = matches!(action, Action::RemoveMember(_) | Action::RemoveField(_) | Action::RemoveScored(_))
@@ -132,8 +128,8 @@ impl KeyHistory {
             let operations = (0..self.operations.len()).filter(|number| observed(*number)).collect();
             return (Removed { operations, all }, until);
         }
-        let hidden: Vec<&Operation> = lifetimes.data(now, true).collect();
-        (Removed { operations: numbers(&hidden), all }, until)
+        let operations = lifetimes.data(now, true).map(|(number, _)| number).collect();
+        (Removed { operations, all }, until)
     }
 }
 
@@ -267,20 +263,15 @@ impl History {
         let number = history.operations.len();
         let path = action.leaves();
         let (removed, until) = history.removed_before(&action, dot, knew, now);
-        for earlier in 0..number {
-            let is_observed = history.observes(dot, knew, earlier);
-            let operation = &mut history.operations[earlier];
-            if is_observed && removed.all {
-                operation.killed_by.push(number);
+        for (at, earlier) in history.operations.iter_mut().enumerate() {
+            if removed.operations.contains(&at) {
+                earlier.superseded_by.push(number);
             }
-            if removed.operations.contains(&earlier) {
-                operation.superseded_by.push(number);
-            }
-        }
-        for earlier in &mut history.operations {
-            let observed = earlier.dot.replica == dot.replica || knew.has(earlier.dot);
-            if !observed {
+            if !earlier.is_observed(dot, knew) {
                 continue;
+            }
+            if removed.all {
+                earlier.killed_by.push(number);
             }
             // The deadline of a SET is written with it, at one clock.
             let is_one = path == Some(Path::Deadline) && earlier.dot == dot && earlier.stamp == stamp;

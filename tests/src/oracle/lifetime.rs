@@ -20,7 +20,8 @@ pub(super) struct Ruling {
 
 /// The operations on a key that a replica has applied and that nothing it has applied supersedes.
 pub(super) struct Lifetimes<'a> {
-    live: Vec<&'a Operation>,
+    /// Those that left data, with their numbers.
+    live: Vec<(usize, &'a Operation)>,
     level: Vec<Ruling>,
     /// Of each writer: up to which clock, and what.
     until: BTreeMap<ReplicaId, (u64, Ruling)>,
@@ -37,7 +38,7 @@ impl<'a> Lifetimes<'a> {
                     lifetimes.level.push(Ruling { rank: (stamp.0, stamp.1, true), deadline: *deadline });
                 }
                 if operation.is_data() {
-                    lifetimes.live.push(&operations[number]);
+                    lifetimes.live.push((number, operation));
                 }
             }
             if let Some(ruling) = operation.until
@@ -54,7 +55,7 @@ impl<'a> Lifetimes<'a> {
         }
         // An assignment says "none" while it is visible, which newer ones have a say in.
         let mut texts: Vec<&Operation> =
-            lifetimes.live.iter().copied().filter(|it| it.path == Some(Path::Text)).collect();
+            lifetimes.live.iter().map(|(_, it)| *it).filter(|it| it.path == Some(Path::Text)).collect();
         texts.sort_by_key(|it| std::cmp::Reverse(it.rank()));
         for text in texts {
             lifetimes.level.push(Ruling { rank: (text.stamp, text.dot.replica, false), deadline: None });
@@ -70,8 +71,8 @@ impl<'a> Lifetimes<'a> {
         if !operation.is_increment() {
             return operation.stamp;
         }
-        let same = |it: &&&Operation| it.dot.replica == operation.dot.replica && it.path == operation.path;
-        self.live.iter().filter(same).map(|it| it.stamp).max().unwrap_or(operation.stamp)
+        let same = |it: &&Operation| it.dot.replica == operation.dot.replica && it.path == operation.path;
+        self.live.iter().map(|(_, it)| *it).filter(same).map(|it| it.stamp).max().unwrap_or(operation.stamp)
     }
 
     fn ruling(&self, operation: &Operation) -> Option<Ruling> {
@@ -88,15 +89,15 @@ impl<'a> Lifetimes<'a> {
         self.ruling(operation).and_then(|ruling| ruling.deadline).is_some_and(|deadline| deadline <= now)
     }
 
-    /// The data that is live, and visible or hidden at `now`.
-    pub(super) fn data(&self, now: u64, hidden: bool) -> impl Iterator<Item = &'a Operation> + '_ {
-        self.live.iter().copied().filter(move |it| self.is_hidden(it, now) == hidden)
+    /// The data that is live, and visible or hidden at `now`: operations with their numbers.
+    pub(super) fn data(&self, now: u64, hidden: bool) -> impl Iterator<Item = (usize, &'a Operation)> + '_ {
+        self.live.iter().copied().filter(move |(_, it)| self.is_hidden(it, now) == hidden)
     }
 
     /// The deadline in force: none if something visible has none, otherwise the latest.
     pub(super) fn in_force(&self, now: u64) -> Option<Ruling> {
         let mut latest: Option<Ruling> = None;
-        for operation in self.data(now, false) {
+        for (_, operation) in self.data(now, false) {
             let ruling = self.ruling(operation)?;
             ruling.deadline?;
             if latest.is_none_or(|it| (it.deadline, it.rank) < (ruling.deadline, ruling.rank)) {
