@@ -1,21 +1,18 @@
 //! Streams followed: XREAD from an id each, CRDT.XREAD from a cursor; both can wait for what comes.
 //!
-//! A command that finds nothing and may wait subscribes to what changes, looks again (for something may have come before
-//! the subscription), and then looks whenever a key of its own has changed.
+//! Who waited is answered what has come at one key, as in Redis. When the time is over both answer null; a reader then
+//! goes on with the cursor that it has.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::{id, reply_entries};
+use crate::command::blocking;
 use crate::command::context::Context;
 use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
 use crate::command::options::{int_arg, is, timeout_arg};
-use crate::command::wait::Wait;
 use crate::resp::{Args, Reply};
-use cahoots_gossip::driver::{Changes, Node};
-use cahoots_gossip::store::{Change, Class, Stream, StreamCursor, StreamId};
+use cahoots_gossip::store::{Class, Stream, StreamCursor, StreamId};
 
 /// Entries that CRDT.XREAD answers unless it is told how many.
 const COUNT: usize = 100;
@@ -64,8 +61,8 @@ pub(super) fn xread(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
             "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
         ));
     }
-    let keys = named.iter().take(named.len() / 2);
-    let streams = keys.zip(named.from(named.len() / 2).iter()).map(|(key, arg)| {
+    let keys = named.first(named.len() / 2);
+    let streams = keys.iter().zip(named.from(named.len() / 2).iter()).map(|(key, arg)| {
         let view = ctx.read(key, Class::Stream)?;
         let above = match arg {
             b"$" => view.map_or(StreamId::MIN, |view| view.stream().last_id()),
@@ -79,7 +76,7 @@ pub(super) fn xread(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
         Ok((key.into(), above))
     });
     let streams = streams.collect::<Result<_, CommandError>>()?;
-    Query::Above { streams, count: if count == 0 { usize::MAX } else { count } }.run(ctx, block, reply)
+    Query::Above { streams, count: if count == 0 { usize::MAX } else { count } }.run(ctx, keys, block, reply)
 }
 
 pub(super) fn crdt_xread(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -102,76 +99,31 @@ pub(super) fn crdt_xread(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Repl
         return Err(CommandError::Syntax);
     }
     ctx.read(args.at(1), Class::Stream)?;
-    Query::New { key: args.at(1).into(), cursor, count }.run(ctx, block, reply)
+    Query::New { key: args.at(1).into(), cursor, count }.run(ctx, args.from(1).first(1), block, reply)
 }
 
 impl Query {
-    fn run(self, ctx: &mut Context<'_>, block: Block, reply: &mut Reply<'_>) -> Outcome {
-        if self.answer(ctx, reply) {
+    /// Answers what there is of all `keys`; else waits until there is something at one of them, if it may.
+    fn run(self, ctx: &mut Context<'_>, keys: Args<'_>, block: Block, reply: &mut Reply<'_>) -> Outcome {
+        if self.answer(ctx, None, reply) {
             return Ok(Flow::Continue);
         }
         let Some(timeout) = block else {
             self.answer_none(ctx, reply);
             return Ok(Flow::Continue);
         };
-        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let subscribe = |node: Node, _| async move { node.subscribe() };
-        let look = move |ctx: &mut Context<'_>, changes, reply: &mut Reply<'_>| self.look(ctx, changes, until, reply);
-        Ok(Flow::Wait(Wait::new(subscribe, look).for_others()))
+        let look =
+            move |ctx: &mut Context<'_>, key: &[u8], reply: &mut Reply<'_>| Ok(self.answer(ctx, Some(key), reply));
+        blocking::first_of(ctx, keys, timeout, None, Box::new(look), |reply| reply.null_array(), reply)
     }
 
-    /// Answers if something has come, or else waits until a key has changed.
-    fn look(
-        self,
-        ctx: &mut Context<'_>,
-        mut changes: Changes,
-        until: Option<Instant>,
-        reply: &mut Reply<'_>,
-    ) -> Outcome {
-        if self.answer(ctx, reply) {
-            return Ok(Flow::Continue);
-        }
-        let wait = move |_, _| async move {
-            let changed = async {
-                while let Some(Change::Key(key)) = changes.next().await {
-                    if self.is_about(&key) {
-                        break;
-                    }
-                }
-            };
-            let is_over = match until {
-                Some(until) => tokio::time::timeout_at(until, changed).await.is_err(),
-                None => {
-                    changed.await;
-                    false
-                }
-            };
-            (self, changes, is_over)
-        };
-        let go_on =
-            move |ctx: &mut Context<'_>, (query, changes, is_over): (Self, Changes, bool), reply: &mut Reply<'_>| {
-                if is_over {
-                    query.answer_none(ctx, reply);
-                    return Ok(Flow::Continue);
-                }
-                query.look(ctx, changes, until, reply)
-            };
-        Ok(Flow::Wait(Wait::new(wait, go_on).for_others()))
-    }
-
-    fn is_about(&self, key: &[u8]) -> bool {
-        match self {
-            Self::Above { streams, .. } => streams.iter().any(|(it, _)| **it == *key),
-            Self::New { key: it, .. } => **it == *key,
-        }
-    }
-
-    /// Answers, if there is something. A key that has become another type meanwhile has nothing.
-    fn answer(&self, ctx: &Context<'_>, reply: &mut Reply<'_>) -> bool {
+    /// Answers, if there is something: of all keys, or of one. A key that has become another type meanwhile has nothing.
+    fn answer(&self, ctx: &Context<'_>, only: Option<&[u8]>, reply: &mut Reply<'_>) -> bool {
         match self {
             Self::Above { streams, count } => {
                 let found: Vec<(&[u8], StreamId, Stream<'_>)> = streams
                     .iter()
+                    .filter(|(key, _)| only.is_none_or(|only| **key == *only))
                     .filter_map(|(key, above)| {
                         let (stream, first) = (stream_at(ctx, key)?, above.above()?);
                         (stream.rank_from(first) < stream.len()).then_some((&**key, first, stream))
