@@ -226,6 +226,74 @@ fn a_blocked_wait_blocks_its_own_connection_only_and_ends_with_it() {
 }
 
 #[test]
+fn a_reader_of_streams_is_kept_waiting_until_something_comes_or_time_is_over() {
+    let daemon = Process::cahoots(&[]);
+    let (mut reader, mut writer) = (daemon.client(), daemon.client());
+    writer.words("XADD s 1-0 f old");
+    for (asks, key) in
+        [("XREAD BLOCK 0 STREAMS none s $ $", "s"), ("XREAD COUNT 1 BLOCK 100000 STREAMS s none $ 0", "none")]
+    {
+        reader.send(&frame(&asks.split(' ').collect::<Vec<_>>()));
+        await_info(&mut writer, "blocked_clients", 1);
+        // Neither other keys nor entries that are gone at once end the wait.
+        writer.words("SET other v");
+        writer.words("XDEL s 1-0");
+        writer.words(&format!("XADD {key} 5-* f new"));
+        let answer = reader.receive();
+        assert_eq!(answer.parts().len(), 1);
+        assert_eq!(answer.parts()[0].parts()[0].text(), key);
+        let entries = answer.parts()[0].parts()[1].parts();
+        assert_eq!(entries.last().expect("an entry").parts()[1].parts()[1].text(), "new");
+        await_info(&mut writer, "blocked_clients", 0);
+    }
+    assert_eq!(format!("{:?}", reader.words("XREAD BLOCK 20 STREAMS s $")), r"*-1\r\n[]");
+
+    let first = reader.words("CRDT.XREAD s 0 COUNT 10");
+    assert_eq!(first.parts()[1].parts().len(), 1);
+    let cursor = first.parts()[0].text();
+    reader.send(&frame(&["CRDT.XREAD", "s", &cursor, "BLOCK", "0"]));
+    await_info(&mut writer, "blocked_clients", 1);
+    writer.words("XADD s * f newest");
+    let second = reader.receive();
+    assert_eq!(second.parts()[1].parts()[0].parts()[1].parts()[1].text(), "newest");
+    let cursor = second.parts()[0].text();
+    let nothing = reader.words(&format!("CRDT.XREAD s {cursor}"));
+    assert_eq!((nothing.parts()[0].text(), nothing.parts()[1].parts().len()), (cursor.clone(), 0));
+    assert_eq!(format!("{:?}", reader.words(&format!("CRDT.XREAD s {cursor} BLOCK 20"))), r"*-1\r\n[]");
+    reader.send(&frame(&["XREAD", "BLOCK", "0", "STREAMS", "s", "$"]));
+    await_info(&mut writer, "blocked_clients", 1);
+    drop(reader);
+    await_info(&mut writer, "blocked_clients", 0);
+}
+
+#[test]
+fn cursors_that_nobody_gave_out_are_refused() {
+    let daemon = Process::cahoots(&[]);
+    let mut client = daemon.client();
+    client.words("XADD s 1-0 f v");
+    let cursor = client.words("CRDT.XREAD s 0").parts()[0].text();
+    assert_eq!(cursor.len(), 2 * 25);
+    let long = format!("01{}", "ff".repeat(24 * 5000));
+    let refused = ["1", "00", "01f", "x", "-", &cursor[2..], &cursor.to_uppercase(), &format!("{cursor}00"), &long];
+    for refused in refused.into_iter().filter(|refused| *refused != cursor) {
+        assert_eq!(client.call(&["CRDT.XREAD", "s", refused]).text(), "ERR invalid cursor", "{refused:.60}");
+    }
+    assert_eq!(client.words("CRDT.XREAD none 0").parts()[0].text(), "0");
+    for (asks, told) in [
+        ("CRDT.XREAD s 0 COUNT 0", "ERR value is out of range, must be positive"),
+        ("CRDT.XREAD s 0 COUNT x", "ERR value is not an integer or out of range"),
+        ("CRDT.XREAD s 0 COUNT", "ERR syntax error"),
+        ("CRDT.XREAD s 0 BOGUS 1", "ERR syntax error"),
+        ("CRDT.XREAD s 0 BLOCK -1", "ERR timeout is negative"),
+        ("CRDT.XREAD s", "ERR wrong number of arguments for 'crdt.xread' command"),
+    ] {
+        assert_eq!(client.words(asks).text(), told, "{asks}");
+    }
+    client.words("SET text v");
+    assert!(client.words("CRDT.XREAD text 0").text().starts_with("WRONGTYPE"));
+}
+
+#[test]
 fn a_client_that_asked_for_silence_hears_nothing_of_commands_that_wait() {
     let daemon = Process::cahoots(&[]);
     let mut client = daemon.client();

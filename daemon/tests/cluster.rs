@@ -59,6 +59,35 @@ fn what_is_written_at_one_is_read_at_the_others_once_wait_says_so() {
 }
 
 #[test]
+fn a_reader_that_moves_from_daemon_to_daemon_is_given_every_entry_once() {
+    let daemons = cluster(2, &[]);
+    let mut clients: Vec<Client> = daemons.iter().map(Process::client).collect();
+    let (mut cursor, mut given, mut added) = ("0".to_owned(), Vec::new(), Vec::new());
+    for number in 0..60 {
+        added.push(clients[number % 2].words(&format!("XADD s * n {number}")).text());
+        // Not waited for: what arrives late is what the cursor is for.
+        if number % 7 == 0 {
+            let answer = clients[number / 7 % 2].call(&["CRDT.XREAD", "s", &cursor, "COUNT", "9"]);
+            cursor = answer.parts()[0].text();
+            given.extend(answer.parts()[1].parts().iter().map(|entry| entry.parts()[0].text()));
+        }
+    }
+    while given.len() < added.len() {
+        let answer = clients[given.len() % 2].call(&["CRDT.XREAD", "s", &cursor, "COUNT", "9", "BLOCK", "50"]);
+        if answer.parts().is_empty() {
+            continue;
+        }
+        cursor = answer.parts()[0].text();
+        given.extend(answer.parts()[1].parts().iter().map(|entry| entry.parts()[0].text()));
+    }
+    given.sort();
+    added.sort();
+    assert_eq!(given, added);
+    let told: Vec<u64> = clients.iter_mut().map(|client| client.words("XLEN s").integer().unsigned_abs()).collect();
+    assert_eq!(told.iter().max(), Some(&60));
+}
+
+#[test]
 fn three_replicas_count_a_hundred_increments_each_to_three_hundred() {
     let daemons = cluster(3, &[]);
     let threads: Vec<_> = daemons

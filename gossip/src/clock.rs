@@ -51,6 +51,13 @@ impl Hlc {
         self.0 >> LOGICAL_BITS
     }
 
+    /// How many readings were made within the millisecond before this one.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the logical part")]
+    pub const fn counter(self) -> u16 {
+        self.0 as u16
+    }
+
     /// The reading for the next local event at wall time `wall_ms`: above this one, and not behind the wall.
     ///
     /// More than 65,536 events in one millisecond borrow from the next, which the wall soon overtakes.

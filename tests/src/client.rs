@@ -1,6 +1,6 @@
 //! A client's side of a write: what a command checks before it writes, and what its reply must be.
 
-use cahoots_gossip::store::{Class, ScoreRule, WriteError, Writer};
+use cahoots_gossip::store::{Class, NewId, ScoreRule, StreamId, WriteError, Writer};
 
 use crate::oracle::{Action, Shown};
 
@@ -25,11 +25,56 @@ pub enum Reply {
     Refused,
 }
 
-/// One operation as the daemon's commands do it: the class first, then the write.
+/// One operation as the daemon's commands do it: the class first, then the write. Also says what is to be recorded, for
+/// what it does may depend on what it found.
 ///
 /// # Panics
 /// If the reply contradicts what the key showed before.
-pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
+pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> (Reply, Action) {
+    match follow(writer, key, action) {
+        Some((reply, done)) => (reply, done),
+        None => (perform_as_asked(writer, key, action), action.clone()),
+    }
+}
+
+/// An operation on a stream, if it is one that is not refused.
+fn follow(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Option<(Reply, Action)> {
+    let (entries, last) = match Shown::read(writer.moment(), key) {
+        _ if writer.admit(key, b"", 0).is_err() => return None,
+        Shown::Nothing => (Vec::new(), StreamId::MIN),
+        Shown::Stream(entries, last) => (entries.into_keys().collect(), last),
+        _ => return None,
+    };
+    let (ids, removed) = match action {
+        Action::Append(ahead, value) => {
+            let given = ahead.map(|ahead| StreamId::new(writer.moment().now() + ahead, ahead));
+            let fields = [(&b"f"[..], value.as_slice())];
+            let id = match writer.append(key, given.map_or(NewId::Next, NewId::Exactly), fields) {
+                Err(WriteError::IdNotAbove) if given.is_some_and(|id| id <= last) => {
+                    return Some((Reply::Refused, action.clone()));
+                }
+                id => id.expect("within the limits"),
+            };
+            assert!(id > last && given.is_none_or(|given| given == id), "{id} is given, {last} was the last");
+            return Some((Reply::Done, Action::Entry(id, given.is_none(), value.clone())));
+        }
+        Action::RemoveEntry(_) if entries.is_empty() => (Vec::new(), writer.remove_entries(key, &[last])),
+        Action::RemoveEntry(place) => {
+            let id = entries[place % entries.len()];
+            (vec![id], writer.remove_entries(key, &[id]))
+        }
+        Action::Trim(len) => {
+            let count = entries.len().saturating_sub(*len);
+            (entries[..count].to_vec(), writer.trim_entries(key, count))
+        }
+        _ => return None,
+    };
+    assert_eq!(removed, Ok(ids.len()), "a removal says how many there were");
+    let reply = if ids.is_empty() { Reply::Idle } else { Reply::Done };
+    Some((reply, Action::Gone(ids, last)))
+}
+
+fn perform_as_asked(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
     let before = Shown::read(writer.moment(), key);
     if let Err(WriteError::ClockAhead { .. }) = writer.admit(key, b"", 0) {
         return Reply::Refused;
@@ -104,7 +149,8 @@ pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
             true => Reply::Done,
             false => Reply::Idle,
         },
-        Action::Ends(_) => unreachable!("no client says this"),
+        Action::Append(..) | Action::RemoveEntry(_) | Action::Trim(_) => unreachable!("a stream, or nothing, is there"),
+        Action::Ends(_) | Action::Entry(..) | Action::Gone(..) => unreachable!("no client says this"),
         Action::Cast(ballot) => {
             writer.cast(key, Class::Vote, ballot).expect("within the limits");
             Reply::Done

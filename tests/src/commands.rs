@@ -63,6 +63,16 @@ pub trait Commands {
         self.run(at, key, &Action::RemoveScored(member.into()));
     }
 
+    /// XADD.
+    fn xadd(&mut self, at: char, key: &str, value: &str) {
+        self.run(at, key, &Action::Append(None, value.into()));
+    }
+
+    /// XDEL of the entry at a place.
+    fn xdel(&mut self, at: char, key: &str, place: usize) {
+        self.run(at, key, &Action::RemoveEntry(place));
+    }
+
     /// A ballot of this replica's own.
     fn cast(&mut self, at: char, key: &str, ballot: &str) {
         self.run(at, key, &Action::Cast(ballot.into()));

@@ -50,6 +50,11 @@ fn furnish(client: &mut Client) {
     client.words("ZADD sorted 1.5 one -inf least 0.1 tenth");
     client.words("ZINCRBY sorted 2 one");
     client.call(&[b"ZADD", b"sorted", b"1e300", b"\xf0", b"7", b""]);
+    client.call(&[b"XADD", b"stream", b"5-0", b"name", b"\xf0", b"name", b""]);
+    client.call(&[b"XADD", b"stream", b"*", b"", b"x"]);
+    client.words("XADD stream 99999999999999-7 a b");
+    client.words("XDEL stream 99999999999999-7");
+    client.words("XADD emptied MAXLEN 0 7-7 a b");
     for chunk in 0..3 {
         let members: Vec<String> = (0..700).map(|n| format!("member:{chunk}:{n}")).collect();
         let words: Vec<&[u8]> =
@@ -96,6 +101,11 @@ fn every_type_and_any_bytes_survive_export_and_import_by_node_and_by_directory()
     assert_eq!(to.ask("INCR counted"), Value::Integer(43), "a counter is one still");
     assert_eq!(to.ask("HINCRBY hash visits 1"), Value::Integer(4));
     assert_eq!(to.ask("ZRANGE sorted (1 +inf BYSCORE LIMIT 0 1"), Value::Array(vec![Value::Text(b"one".to_vec())]));
+    assert_eq!(to.ask("XLEN stream"), Value::Integer(2));
+    assert_eq!(to.ask("XLEN emptied"), Value::Integer(0));
+    let text = |text: &str| Value::Text(text.into());
+    assert_eq!(to.ask("XADD emptied 7-* a b"), text("7-8"), "its last id came along");
+    assert_eq!(to.ask("XADD stream 99999999999999-* a b"), text("99999999999999-8"));
     let Value::Text(large) = to.ask("GET large") else { panic!("no text") };
     assert_eq!(large.len(), 1 << 20);
 

@@ -19,7 +19,7 @@ struct Kind {
     key: fn(u32) -> Vec<u8>,
 }
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind {
         name: "string of 16 bytes under a key of 20",
         items: 1_000_000,
@@ -43,6 +43,17 @@ const KINDS: [Kind; 5] = [
             vec![b"ZADD".into(), b"zset".into(), score.into(), format!("member:{n:011}").into()]
         },
         key: |_| b"zset".into(),
+    },
+    Kind {
+        name: "entry of two fields in one stream",
+        items: 1_000_000,
+        per_key: 1_000_000,
+        command: |n| {
+            let value = |n: u32| format!("{:04}", mixed(n) % 10_000).into_bytes();
+            let words = ["XADD", "stream", "*", "sensor"].map(|word| word.as_bytes().to_vec());
+            words.into_iter().chain([value(n), b"value".to_vec(), value(!n)]).collect()
+        },
+        key: |_| b"stream".into(),
     },
     Kind {
         name: "hash of 10 fields",

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::CliResult;
-use super::json_lines::{self, Data, Item};
+use super::json_lines::{self, Data, Entries, Item};
 use super::resp_client::{Reply, RespClient};
 use crate::config::Locate;
 use crate::resp::digits_of;
 use crate::storage::{self, Progress};
 use cahoots_gossip::Limits;
-use cahoots_gossip::store::{Class, View};
+use cahoots_gossip::store::{Class, Fields, Mark, StreamId, View};
 
 /// Between two lines about progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -94,8 +94,54 @@ fn data_of(view: &View<'_>) -> Option<Data> {
             let members = sorted.range(0..sorted.len()).map(|(member, score)| (member.to_vec(), spelled(score)));
             Some(Data::Sorted(members.collect()))
         }
+        Class::Stream => {
+            let stream = view.stream();
+            let entry = |(id, fields): (StreamId, Fields<'_>)| {
+                (id.to_string(), fields.map(|(name, value)| (name.to_vec(), value.to_vec())).collect())
+            };
+            let entries: Vec<_> = stream.ranks(0..stream.len()).map(entry).collect();
+            let Mark { last, max_deleted, removed } = stream.mark();
+            let added = removed.saturating_add(entries.len() as u64);
+            Some(Data::Stream(Entries { entries, last: last.to_string(), deleted: max_deleted.to_string(), added }))
+        }
         _ => None,
     }
+}
+
+/// The stream at a key; `None` if it was deleted meanwhile.
+fn entries(client: &mut RespClient, key: &[u8]) -> io::Result<Option<Entries>> {
+    let mut found = Entries::default();
+    for entry in client.call(&[b"XRANGE", key, b"-", b"+"])?.array()? {
+        let [id, fields] = <[Reply; 2]>::try_from(entry.array()?).map_err(|_| unexpected("XRANGE"))?;
+        let words = fields.array()?.into_iter().map(Reply::bytes).collect::<io::Result<_>>()?;
+        found.entries.push((text(id)?, pairs(words)));
+    }
+    // Later than the entries: no id among them is above the last one then.
+    let told = match client.call(&[b"XINFO", b"STREAM", key])? {
+        Reply::Error(_) => return Ok(None),
+        told => told.array()?,
+    };
+    let mut told = told.into_iter();
+    while let (Some(name), Some(value)) = (told.next(), told.next()) {
+        match &*text(name)? {
+            "last-generated-id" => found.last = text(value)?,
+            "max-deleted-entry-id" => found.deleted = text(value)?,
+            "entries-added" => match value {
+                Reply::Integer(added) => found.added = u64::try_from(added).unwrap_or(0),
+                _ => return Err(unexpected("XINFO")),
+            },
+            _ => {}
+        }
+    }
+    Ok(Some(found))
+}
+
+fn text(reply: Reply) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&reply.bytes()?).into_owned())
+}
+
+fn unexpected(command: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("an unexpected reply to {command}"))
 }
 
 /// A list of names and values as pairs.
@@ -139,6 +185,10 @@ fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error
                 Reply::Simple(class) if class == "zset" => {
                     Data::Sorted(pairs(list(&mut client, &[b"ZRANGE", &key, b"0", b"-1", b"WITHSCORES"])?))
                 }
+                Reply::Simple(class) if class == "stream" => match entries(&mut client, &key)? {
+                    Some(entries) => Data::Stream(entries),
+                    None => continue,
+                },
                 Reply::Simple(class) if ["none", "vote", "presence"].contains(&&**class) => continue,
                 other => {
                     let key = String::from_utf8_lossy(&key).into_owned();
@@ -146,7 +196,7 @@ fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error
                 }
             };
             let is_empty = match &value {
-                Data::Text(_) => false,
+                Data::Text(_) | Data::Stream(_) => false,
                 Data::Set(members) => members.is_empty(),
                 Data::Hash(pairs) | Data::Sorted(pairs) => pairs.is_empty(),
             };

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::json_lines::{self, Data, Item, Line, VERSION};
+use super::json_lines::{self, Data, Entries, Item, Line, VERSION};
 use super::resp_client::{Reply, RespClient};
 use super::{CliResult, print};
 use crate::config::Locate;
@@ -72,6 +72,7 @@ fn write_value(client: &mut RespClient, item: &Item) -> usize {
         Data::Set(members) => write_named(client, b"SADD", &item.key, members, |member| [member]),
         Data::Hash(fields) => write_named(client, b"HSET", &item.key, fields, |(name, value)| [name, value]),
         Data::Sorted(members) => write_named(client, b"ZADD", &item.key, members, |(member, score)| [score, member]),
+        Data::Stream(stream) => write_stream(client, &item.key, stream),
     }
 }
 
@@ -90,6 +91,24 @@ fn write_named<'a, T, const N: usize>(
         client.prepare(&words);
     }
     commands
+}
+
+fn write_stream(client: &mut RespClient, key: &[u8], stream: &Entries) -> usize {
+    for (id, fields) in &stream.entries {
+        let pairs = fields.iter().flat_map(|(name, value)| [name.as_slice(), value.as_slice()]);
+        let words: Vec<&[u8]> = [&b"XADD"[..], key, id.as_bytes()].into_iter().chain(pairs).collect();
+        client.prepare(&words);
+    }
+    let mut commands = stream.entries.len();
+    if stream.entries.is_empty() {
+        // It is there without entries: one comes and goes.
+        client.prepare(&[b"XADD", key, b"MAXLEN", b"0", stream.last.as_bytes(), b"", b""]);
+        commands += 1;
+    }
+    let added = stream.added.to_string();
+    let (last, deleted) = (stream.last.as_bytes(), stream.deleted.as_bytes());
+    client.prepare(&[b"XSETID", key, last, b"ENTRIESADDED", added.as_bytes(), b"MAXDELETEDID", deleted]);
+    commands + 1
 }
 
 fn settle(client: &mut RespClient, under_way: &mut usize) -> Result<(), String> {

@@ -22,9 +22,26 @@ pub(super) struct Item {
 pub(super) enum Data {
     Text(Vec<u8>),
     Set(Vec<Vec<u8>>),
-    Hash(Vec<(Vec<u8>, Vec<u8>)>),
+    Hash(Pairs),
     /// Members with their scores as they are spelled: JSON has no infinities.
-    Sorted(Vec<(Vec<u8>, Vec<u8>)>),
+    Sorted(Pairs),
+    Stream(Entries),
+}
+
+/// Names with their values.
+pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A stream. Ids are as they are spelled: they are beyond the numbers of JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Entries {
+    /// Each with its id and its fields.
+    pub(super) entries: Vec<(String, Pairs)>,
+    /// The last id there was.
+    pub(super) last: String,
+    /// The highest that was deleted.
+    pub(super) deleted: String,
+    /// How many entries were ever added.
+    pub(super) added: u64,
 }
 
 /// A line as read.
@@ -51,6 +68,10 @@ pub(super) fn write(item: &Item) -> String {
         Data::Set(members) => ("set", members.iter().map(|it| to_json(it)).collect()),
         Data::Hash(pairs) => ("hash", pairs_to_json(pairs)),
         Data::Sorted(pairs) => ("zset", pairs_to_json(pairs)),
+        Data::Stream(Entries { entries, last, deleted, added }) => {
+            let entries: Value = entries.iter().map(|(id, fields)| json!([id, pairs_to_json(fields)])).collect();
+            ("stream", json!({ "entries": entries, "last": last, "deleted": deleted, "added": added }))
+        }
     };
     line.insert(name.to_owned(), value);
     if let Some(until) = item.until {
@@ -82,6 +103,16 @@ pub(super) fn read(line: &str) -> Result<Line, String> {
         Data::Hash(list(fields)?.iter().map(pair_of).collect::<Result<_, _>>()?)
     } else if let Some(members) = object.get("zset") {
         Data::Sorted(list(members)?.iter().map(pair_of).collect::<Result<_, _>>()?)
+    } else if let Some(stream) = object.get("stream") {
+        let id = |value: &Value| value.as_str().map(str::to_owned).ok_or("no id");
+        let entry =
+            |entry: &Value| Ok((id(&entry[0])?, list(&entry[1])?.iter().map(pair_of).collect::<Result<_, String>>()?));
+        Data::Stream(Entries {
+            entries: list(&stream["entries"])?.iter().map(entry).collect::<Result<_, String>>()?,
+            last: id(&stream["last"])?,
+            deleted: id(&stream["deleted"])?,
+            added: stream["added"].as_u64().ok_or("no number of entries")?,
+        })
     } else {
         let names: Vec<&str> =
             object.keys().map(String::as_str).filter(|name| !["key", "until"].contains(name)).collect();
@@ -132,6 +163,16 @@ mod tests {
                 value: Data::Hash(vec![(b"f".to_vec(), vec![]), (vec![0x80], b"v".to_vec())]),
                 until: None,
             },
+            Item {
+                key: b"x".to_vec(),
+                value: Data::Stream(Entries {
+                    entries: vec![("5-0".to_owned(), vec![(b"f".to_vec(), vec![0x80]), (b"f".to_vec(), vec![])])],
+                    last: "18446744073709551615-7".to_owned(),
+                    deleted: "0-0".to_owned(),
+                    added: 1 << 60,
+                }),
+                until: None,
+            },
         ];
         for item in items {
             let line = write(&item);
@@ -151,6 +192,8 @@ mod tests {
             r#"{"key":"a"}"#,
             r#"{"key":"a","future":[]}"#,
             r#"{"key":"a","text":"","until":"now"}"#,
+            r#"{"key":"a","stream":[]}"#,
+            r#"{"key":"a","stream":{"entries":[["5-0"]],"last":"5-0","deleted":"0-0","added":1}}"#,
             r#"{"key":{"hex":"0"},"text":""}"#,
         ] {
             assert!(read(line).is_err(), "{line}");

@@ -116,6 +116,8 @@ impl Categories {
     pub const SET: Self = Self::word("@set");
     /// Sorted sets.
     pub const SORTEDSET: Self = Self::word("@sortedset");
+    /// Streams.
+    pub const STREAM: Self = Self::word("@stream");
     /// Hashes.
     pub const HASH: Self = Self::word("@hash");
     /// Strings.

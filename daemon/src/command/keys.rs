@@ -69,6 +69,9 @@ pub(super) const SECOND_COUNTED: &[KeySpec] = &[counted(2)];
 pub(super) const KEYS_AND_LAST: &[KeySpec] = &[range(1, -2, 1)];
 /// One key, and as many as the argument behind it says.
 pub(super) const KEY_AND_COUNTED: &[KeySpec] = &[range(1, 0, 1), counted(2)];
+/// Keys behind a word, and as many of something else behind them.
+pub(super) const BEHIND_STREAMS: &[KeySpec] =
+    &[KeySpec { begin: Begin::Behind { word: "STREAMS", from: 1 }, find: Find::Range { last: -1, step: 1, parts: 2 } }];
 /// Every argument is a key.
 pub(super) const ALL_KEYS: &[KeySpec] = &[range(1, -1, 1)];
 /// Keys with a value behind each.
@@ -142,10 +145,6 @@ mod tests {
 
     #[test]
     fn keys_are_found_where_ranges_words_and_counts_say() {
-        let streams = [KeySpec {
-            begin: Begin::Behind { word: "STREAMS", from: 1 },
-            find: Find::Range { last: -1, step: 1, parts: 2 },
-        }];
         let numkeys = [KeySpec { begin: Begin::At(1), find: Find::Counted { count: 0, first: 1, step: 1 } }];
         let store = [range(1, 0, 1), KeySpec { begin: Begin::At(2), ..numkeys[0] }];
         let cases: &[(&[KeySpec], &str, &[&str])] = &[
@@ -155,8 +154,8 @@ mod tests {
             (ALL_KEYS, "del a b c", &["a", "b", "c"]),
             (PAIRS, "mset a 1 b 2", &["a", "b"]),
             (PAIRS, "mset a 1 b", &["a", "b"]),
-            (&streams, "xread count 2 streams a b 0 0", &["a", "b"]),
-            (&streams, "xread count 2", &[]),
+            (BEHIND_STREAMS, "xread count 2 streams a b 0 0", &["a", "b"]),
+            (BEHIND_STREAMS, "xread count 2", &[]),
             (&numkeys, "zunion 2 a b weights 1 2", &["a", "b"]),
             (&numkeys, "zunion 99999999999999999999 a", &[]),
             (&numkeys, "zunion 18446744073709551615 a", &["a"]),

@@ -51,6 +51,7 @@ mod hash;
 mod presence;
 mod server;
 mod set;
+mod stream;
 mod string;
 mod transaction;
 mod vote;

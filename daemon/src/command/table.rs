@@ -6,7 +6,7 @@
 
 use super::contract::Command;
 use super::error::CommandError;
-use super::{cahoots, connection, generic, hash, presence, server, set, string, transaction, vote, zset};
+use super::{cahoots, connection, generic, hash, presence, server, set, stream, string, transaction, vote, zset};
 use crate::resp::Args;
 
 /// Commands that belong together, in a page of documentation of their own.
@@ -31,6 +31,7 @@ pub const FAMILIES: &[Family] = &[
     family("set", set::COMMANDS),
     family("hash", hash::COMMANDS),
     family("zset", zset::COMMANDS),
+    family("stream", stream::COMMANDS),
     family("transactions", transaction::COMMANDS),
     family("vote", vote::COMMANDS),
     family("presence", presence::COMMANDS),

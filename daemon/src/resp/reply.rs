@@ -203,6 +203,22 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// The head of what there is of each of `len` keys: so many times a [`key`](Self::key), and a reply, follow.
+    pub fn keyed(&mut self, len: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', len),
+            Protocol::Resp3 => self.header(b'%', len),
+        }
+    }
+
+    /// A key of those that [`keyed`](Self::keyed) announced: one reply follows. Without maps each is a pair for itself.
+    pub fn key(&mut self, key: &[u8]) {
+        if self.protocol == Protocol::Resp2 {
+            self.array(2);
+        }
+        self.bulk(key);
+    }
+
     /// The head of a message that answers no command: `len` replies follow, the first of which says of what kind it is.
     ///
     /// A RESP2 client takes it for an array, which is right only where it has asked for such messages.
@@ -383,6 +399,16 @@ mod tests {
         for (write, resp2, resp3) in cases {
             assert_eq!(both(write), ((*resp2).to_owned(), (*resp3).to_owned()));
         }
+    }
+
+    #[test]
+    fn what_there_is_of_keys_is_a_map_or_pairs() {
+        let written = both(|reply| {
+            reply.keyed(1);
+            reply.key(b"k");
+            reply.integer(1);
+        });
+        assert_eq!(written, ("*1\r\n*2\r\n$1\r\nk\r\n:1\r\n".into(), "%1\r\n$1\r\nk\r\n:1\r\n".into()));
     }
 
     #[test]

@@ -233,6 +233,7 @@ impl Store {
                 bucket.keys.draft(at, &path, element, &mut self.draft);
                 bucket.keys.commit(at, &path, &bucket.baselines, &mut self.draft);
             }
+            bucket.keys.renew_origins(key.key_hash, key.key);
             self.changes.push(key.key); // of assignments at one instant, the id decides
         }
         bucket.frontier = bucket.frontier.iter().map(|dot| moving.dot(dot)).collect();

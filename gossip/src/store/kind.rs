@@ -21,7 +21,7 @@ pub enum Class {
     Sorted = 5,
     /// Elements by position: a register each, under a name that carries the order.
     List = 6,
-    /// Entries by id: a register each, under a name that carries the order.
+    /// Entries by id: a register each, under a name that carries the order; and a mark of what is gone, without a name.
     Stream = 7,
     /// Attribute: until when the key lives.
     Deadline = 8,

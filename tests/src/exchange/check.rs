@@ -1,6 +1,7 @@
 //! What must hold between stores after every step, and in the end.
 
 use cahoots_crdt::Dot;
+use cahoots_gossip::store::Class;
 
 use super::{Step, World};
 use crate::client::Request;
@@ -28,6 +29,11 @@ impl World {
             let verdict =
                 verdict.and_then(|()| self.history.judge(key, &applied, replica.store.at(wall).now(), &shown));
             verdict.unwrap_or_else(|why| panic!("at {}: {why}", replica.id()));
+            if shown.class() == Some(Class::Stream) {
+                self.readers
+                    .read(replica.store.at(wall), key)
+                    .unwrap_or_else(|why| panic!("at {}: {why}", replica.id()));
+            }
             let told = replica.mirror.get(key).unwrap_or(&Shown::Nothing);
             assert_eq!(told, &shown, "{} did not tell its watcher of {}", replica.id(), String::from_utf8_lossy(key));
             all.push(shown);
@@ -93,8 +99,18 @@ impl World {
             (0..self.replicas.len()).for_each(|to| self.take(&Step::Digest(from, to))); // also to itself
         }
         self.check_baselines();
+        self.check_readers();
         if self.history.has_deadlines() {
             self.check_leftovers();
+        }
+    }
+
+    /// Wherever its readers are, each has been given every entry, and none twice.
+    fn check_readers(&mut self) {
+        let keys: Vec<Vec<u8>> = self.history.keys().map(<[u8]>::to_vec).collect();
+        for key in keys.iter().filter(|key| self.history.is_read_whole(key)) {
+            let moment = self.replicas[0].store.at(self.wall + self.skew[0]);
+            self.readers.finish(moment, key).unwrap_or_else(|why| panic!("{why}"));
         }
     }
 

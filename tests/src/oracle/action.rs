@@ -3,7 +3,7 @@
 use std::fmt;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::store::Class;
+use cahoots_gossip::store::{Class, StreamId};
 
 /// Text as bytes; keys, members, fields and values are all of this kind.
 pub type Name = Vec<u8>;
@@ -31,6 +31,16 @@ pub enum Action {
     AddScore(Name, i64),
     /// ZREM of one member.
     RemoveScored(Name),
+    /// XADD of one field: by the clock, or under an id so many milliseconds ahead of the writer's time.
+    Append(Option<u64>, Name),
+    /// XDEL of the entry at a place, counted round and round.
+    RemoveEntry(usize),
+    /// XTRIM to so many.
+    Trim(usize),
+    /// What XADD leaves; and whether the id was made by the clock.
+    Entry(StreamId, bool, Name),
+    /// What XDEL and XTRIM leave: which entries are gone, and the last id there was.
+    Gone(Vec<StreamId>, StreamId),
     /// DEL: like SET it supersedes everything observed of the key.
     Delete,
     /// SET EX: as SET, and the key ends in so many milliseconds.
@@ -70,6 +80,10 @@ pub enum Path {
     Score(Name),
     /// The increments of a score.
     ScoreCount(Name),
+    /// An entry of a stream.
+    Entry(StreamId),
+    /// What a stream knows of entries that are gone.
+    Mark,
     /// A ballot: one for each replica, which others' ballots do not touch.
     Ballot,
 }
@@ -78,7 +92,7 @@ impl Path {
     /// The member or field, if it is one.
     pub(super) fn name(&self) -> Option<&Name> {
         match self {
-            Self::Text | Self::Count | Self::Ballot | Self::Deadline => None,
+            Self::Text | Self::Count | Self::Ballot | Self::Deadline | Self::Entry(_) | Self::Mark => None,
             Self::Member(name) | Self::Field(name) | Self::FieldCount(name) => Some(name),
             Self::Score(name) | Self::ScoreCount(name) => Some(name),
         }
@@ -92,6 +106,7 @@ impl Path {
             Self::Member(_) => Class::Set,
             Self::Field(_) | Self::FieldCount(_) => Class::Hash,
             Self::Score(_) | Self::ScoreCount(_) => Class::Sorted,
+            Self::Entry(_) | Self::Mark => Class::Stream,
             Self::Ballot => Class::Vote,
             Self::Deadline => Class::Deadline,
         }
@@ -110,6 +125,9 @@ impl Action {
             Self::AddField(field, _) => Some(Path::FieldCount(field.clone())),
             Self::Score(member, _) => Some(Path::Score(member.clone())),
             Self::AddScore(member, _) => Some(Path::ScoreCount(member.clone())),
+            Self::Entry(id, ..) => Some(Path::Entry(*id)),
+            Self::Gone(..) => Some(Path::Mark),
+            Self::Append(..) | Self::RemoveEntry(_) | Self::Trim(_) => None,
             Self::Cast(_) => Some(Path::Ballot),
             Self::Ends(_) => Some(Path::Deadline),
             Self::SetFor(..) | Self::EndIn(_) | Self::Persist | Self::RemoveExpired => None,
@@ -128,6 +146,9 @@ impl Action {
             Self::Ends(_) => *path == Path::Deadline,
             Self::SetFor(..) | Self::EndIn(_) | Self::Persist | Self::RemoveExpired => false,
             Self::Add(_) | Self::AddField(..) | Self::AddScore(..) => false,
+            Self::Append(..) | Self::RemoveEntry(_) | Self::Trim(_) => false,
+            Self::Entry(id, ..) => *path == Path::Entry(*id),
+            Self::Gone(ids, _) => *path == Path::Mark || ids.iter().any(|id| *path == Path::Entry(*id)),
             Self::AddMember(name) | Self::RemoveMember(name) => matches!(path, Path::Member(other) if other == name),
             Self::SetField(name, _) | Self::RemoveField(name) => {
                 matches!(path, Path::Field(other) | Path::FieldCount(other) if other == name)
@@ -148,6 +169,8 @@ impl Action {
             Self::AddMember(_) | Self::RemoveMember(_) => Some(Class::Set),
             Self::SetField(..) | Self::AddField(..) | Self::RemoveField(_) => Some(Class::Hash),
             Self::Score(..) | Self::AddScore(..) | Self::RemoveScored(_) => Some(Class::Sorted),
+            Self::Append(..) | Self::RemoveEntry(_) | Self::Trim(_) => Some(Class::Stream),
+            Self::Entry(..) | Self::Gone(..) => Some(Class::Stream),
             Self::Cast(_) | Self::Withdraw | Self::Discard(_) => Some(Class::Vote),
         }
     }
@@ -160,6 +183,8 @@ impl Action {
             Self::SetField(field, value) => field.len() + value.len(),
             Self::AddMember(name) | Self::RemoveMember(name) | Self::RemoveField(name) => name.len(),
             Self::RemoveScored(name) => name.len(),
+            Self::Append(_, value) | Self::Entry(_, _, value) => value.len() + 20,
+            Self::RemoveEntry(_) | Self::Trim(_) | Self::Gone(..) => 60,
             Self::AddField(field, _) | Self::Score(field, _) | Self::AddScore(field, _) => field.len() + 20,
             Self::Add(_) => 20,
             Self::EndIn(_) | Self::Persist | Self::Ends(_) | Self::RemoveExpired => 0,
@@ -187,6 +212,14 @@ impl fmt::Debug for Action {
             Self::Score(member, halves) => write!(f, "ZADD {halves}/2 {}", brief(member)),
             Self::AddScore(member, halves) => write!(f, "ZINCRBY {halves}/2 {}", brief(member)),
             Self::RemoveScored(member) => write!(f, "ZREM {}", brief(member)),
+            Self::Append(None, value) => write!(f, "XADD * {}", brief(value)),
+            Self::Append(Some(ahead), value) => write!(f, "XADD +{ahead} {}", brief(value)),
+            Self::RemoveEntry(place) => write!(f, "XDEL of entry {place}"),
+            Self::Trim(len) => write!(f, "XTRIM MAXLEN {len}"),
+            Self::Entry(id, _, value) => write!(f, "entry {id} {}", brief(value)),
+            Self::Gone(ids, last) => {
+                write!(f, "gone {}, last {last}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+            }
             Self::Delete => write!(f, "DEL"),
             Self::SetFor(value, millis) => write!(f, "SET {} PX {millis}", brief(value)),
             Self::EndIn(millis) => write!(f, "PEXPIRE {millis}"),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use cahoots_gossip::store::Class;
+use cahoots_gossip::store::{Class, StreamId};
 
 use super::action::{Name, brief};
 use super::history::{Knowledge, Operation};
@@ -51,7 +51,8 @@ pub(super) fn judge(
 
 /// The value that these live operations amount to.
 fn expect(live: &[&Operation]) -> Shown {
-    let newest = live.iter().max_by_key(|operation| operation.rank());
+    // That entries are gone says less of the type than anything else does.
+    let newest = live.iter().max_by_key(|operation| (operation.path != Some(Path::Mark), operation.rank()));
     let Some(class) = newest.and_then(|operation| operation.path.as_ref()).map(Path::class) else {
         return Shown::Nothing;
     };
@@ -67,7 +68,8 @@ fn expect(live: &[&Operation]) -> Shown {
             let members: BTreeSet<&Name> = live.iter().filter_map(|operation| scored_of(operation)).collect();
             Shown::Sorted(members.into_iter().map(|name| (name.clone(), halves(live, name))).collect())
         }
-        Class::List | Class::Stream | Class::Deadline | Class::Until | Class::FieldDeadline | Class::FieldUntil => {
+        Class::Stream => stream(live),
+        Class::List | Class::Deadline | Class::Until | Class::FieldDeadline | Class::FieldUntil => {
             unreachable!("no operation leaves it")
         }
         Class::Hash => {
@@ -105,6 +107,29 @@ fn halves(live: &[&Operation], member: &Name) -> i128 {
         _ => 0,
     };
     base + increments.sum::<i128>()
+}
+
+/// The newest entry of each id, and the highest id there was.
+fn stream(live: &[&Operation]) -> Shown {
+    let (mut entries, mut last) = (BTreeMap::<StreamId, &Operation>::new(), StreamId::MIN);
+    for operation in live {
+        match &operation.action {
+            Action::Entry(id, ..) => {
+                let known = entries.entry(*id).or_insert(operation);
+                if known.rank() < operation.rank() {
+                    *known = operation;
+                }
+                last = last.max(*id);
+            }
+            Action::Gone(_, seen) => last = last.max(*seen),
+            _ => {}
+        }
+    }
+    let value = |operation: &Operation| match &operation.action {
+        Action::Entry(_, _, value) => value.clone(),
+        _ => unreachable!("only entries lie on a path of entries"),
+    };
+    Shown::Stream(entries.into_iter().map(|(id, operation)| (id, value(operation))).collect(), last)
 }
 
 /// A 64-bit integer written as it would be printed.

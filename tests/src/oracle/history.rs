@@ -94,6 +94,13 @@ struct Removed {
 }
 
 impl KeyHistory {
+    /// Whether ids that were given, which may be ahead of all clocks, were forgotten with the key: later ones may be lower.
+    fn forgets_given_ids(&self) -> bool {
+        let given = |it: &Operation| matches!(it.action, Action::Entry(_, false, _));
+        let forgets = |it: &Operation| matches!(it.action, Action::Set(_) | Action::Delete | Action::Ends(_));
+        self.operations.iter().any(given) && self.operations.iter().any(forgets)
+    }
+
     /// What the operation removes of what has expired, or with the last of the data; and, if it writes data, which
     /// deadline is in force for it.
     fn removed_before(&self, action: &Action, dot: Dot, knew: &Knowledge, now: u64) -> (Removed, Option<Ruling>) {
@@ -114,6 +121,7 @@ impl KeyHistory {
                 lifetimes.in_force(now)
             }
             Action::Score(..) | Action::AddScore(..) | Action::Cast(_) => lifetimes.in_force(now),
+            Action::Entry(..) | Action::Gone(..) => lifetimes.in_force(now),
             _ => None,
         };
         if all {
@@ -278,6 +286,12 @@ impl History {
                 earlier.superseded_by.push(number);
             }
         }
+        if let Action::Entry(id, true, _) = &action
+            && history.operations.iter().any(|earlier| earlier.path == path)
+            && !history.forgets_given_ids()
+        {
+            return Err(Complaint::new(format!("{dot:?} makes an entry {id}, which there is already")));
+        }
         note(&mut history.events, dot);
         note(self.buckets.entry(bucket_of(key)).or_default(), dot);
         history.operations.push(Operation {
@@ -343,6 +357,18 @@ impl History {
     pub fn judge(&self, key: &[u8], applied: &Knowledge, now: u64, shown: &Shown) -> Result<(), Complaint> {
         let operations = self.keys.get(key).map_or(&[][..], |history| &history.operations);
         expectation::judge(key, operations, applied, now, shown)
+    }
+
+    /// Whether readers of the stream at `key` miss nothing: they may where ids were given by hand, and the same one twice,
+    /// or the stream was forgotten with its last id.
+    #[must_use]
+    pub fn is_read_whole(&self, key: &[u8]) -> bool {
+        let Some(history) = self.keys.get(key) else { return true };
+        let paths = history.operations.iter().filter_map(|it| it.path.as_ref());
+        let mut ids: Vec<_> =
+            paths.filter_map(|path| if let Path::Entry(id) = path { Some(id) } else { None }).collect();
+        ids.sort_unstable();
+        !(ids.windows(2).any(|pair| pair[0] == pair[1]) || history.forgets_given_ids())
     }
 
     /// Whether any key was ever given a deadline.

@@ -17,10 +17,12 @@ mod bucket;
 mod expectation;
 mod history;
 mod lifetime;
+mod readers;
 mod shown;
 
 pub use action::{Action, Name, Path};
 pub use bucket::bucket_of;
 pub use expectation::Complaint;
 pub use history::{History, Knowledge, Operation};
+pub use readers::Readers;
 pub use shown::Shown;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Bound;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::store::{Class, Moment, View};
+use cahoots_gossip::store::{Class, Moment, StreamId, View};
 
 use super::action::{Name, brief};
 
@@ -22,6 +22,8 @@ pub enum Shown {
     Hash(BTreeMap<Name, Name>),
     /// The members of a sorted set with their scores in halves.
     Sorted(BTreeMap<Name, i128>),
+    /// The entries of a stream, and the highest id it ever had.
+    Stream(BTreeMap<StreamId, Name>, StreamId),
     /// What each replica has cast.
     Ballots(BTreeMap<ReplicaId, Name>),
 }
@@ -58,7 +60,8 @@ impl Shown {
                 Self::Hash(fields)
             }
             Class::Sorted => Self::Sorted(read_sorted(view, key)),
-            Class::List | Class::Stream | Class::Deadline | Class::Until | Class::FieldDeadline | Class::FieldUntil => {
+            Class::Stream => read_stream(view, key),
+            Class::List | Class::Deadline | Class::Until | Class::FieldDeadline | Class::FieldUntil => {
                 unreachable!("{} is of a type that no test writes", brief(key))
             }
             Class::Vote | Class::Presence => {
@@ -89,6 +92,7 @@ impl Shown {
             Self::Set(_) => Some(Class::Set),
             Self::Hash(_) => Some(Class::Hash),
             Self::Sorted(_) => Some(Class::Sorted),
+            Self::Stream(..) => Some(Class::Stream),
             Self::Ballots(_) => Some(Class::Vote),
         }
     }
@@ -144,6 +148,29 @@ fn read_sorted(view: View<'_>, key: &[u8]) -> BTreeMap<Name, i128> {
     members
 }
 
+/// The entries of a stream, each of one field, from either end and by rank.
+fn read_stream(view: View<'_>, key: &[u8]) -> Shown {
+    let stream = view.stream();
+    let told = |(id, fields): (StreamId, cahoots_gossip::store::Fields<'_>)| {
+        let fields: Vec<_> = fields.map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+        let [(name, value)] = <[_; 1]>::try_from(fields).expect("entries of tests have one field");
+        assert_eq!(name, b"f", "the field of {id} of {}", brief(key));
+        (id, value)
+    };
+    let listed: Vec<(StreamId, Name)> = stream.ranks(0..usize::MAX).map(told).collect();
+    let mut backwards: Vec<_> = stream.range(StreamId::MIN, StreamId::MAX).rev().map(told).collect();
+    backwards.reverse();
+    assert_eq!(listed, backwards, "{} read from either end", brief(key));
+    assert_eq!((stream.len(), view.len()), (listed.len(), listed.len()), "the length of stream {}", brief(key));
+    assert!(listed.is_sorted_by(|a, b| a.0 < b.0), "the order of {}: {listed:?}", brief(key));
+    for (rank, (id, _)) in listed.iter().enumerate() {
+        assert!(stream.contains(*id) && stream.rank_from(*id) == rank, "the rank of {id} of {}", brief(key));
+    }
+    let (all, _) = stream.read_after(&cahoots_gossip::store::StreamCursor::default(), usize::MAX);
+    assert_eq!(all.into_iter().map(told).collect::<Vec<_>>(), listed, "{} read whole", brief(key));
+    Shown::Stream(listed.into_iter().collect(), stream.last_id())
+}
+
 impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -155,6 +182,10 @@ impl fmt::Debug for Shown {
             }
             Self::Sorted(members) => {
                 f.debug_map().entries(members.iter().map(|(name, halves)| (brief(name), halves))).finish()
+            }
+            Self::Stream(entries, last) => {
+                write!(f, "last {last} ")?;
+                f.debug_map().entries(entries.iter().map(|(id, value)| (id.to_string(), brief(value)))).finish()
             }
             Self::Hash(fields) => {
                 f.debug_map().entries(fields.iter().map(|(name, value)| (brief(name), brief(value)))).finish()

@@ -5,11 +5,11 @@ use crate::client::Request;
 use crate::oracle::{Action, bucket_of};
 
 /// Kinds of operations.
-const KINDS: usize = 13;
+const KINDS: usize = 17;
 
 /// A mix of keys and operations, some left out altogether.
 pub struct Workload {
-    /// Keys by the class their name promises: `t`, `s`, `h`, `b`, `z`, and `x` for keys used as anything.
+    /// Keys by the class their name promises: `t`, `s`, `h`, `b`, `z`, `e` (entries of a stream), and `x` for keys used as anything.
     keys: Vec<String>,
     names: u64,
     weights: [u64; KINDS],
@@ -31,7 +31,7 @@ impl Workload {
     /// A mix of its own.
     #[must_use]
     pub fn draw(random: &mut Random) -> Self {
-        let kinds: Vec<char> = random.pick(&["t", "s", "h", "b", "z", "tshbz", "tshbzx", "x"]).chars().collect();
+        let kinds: Vec<char> = random.pick(&["t", "s", "h", "b", "z", "e", "tshbze", "tshbzex", "x"]).chars().collect();
         let count = *random.pick(&[1, 2, 4, 12, 40]);
         let mut keys: Vec<String> = (0..count).map(|number| format!("{}{number}", random.pick(&kinds))).collect();
         if random.percent(40.0) {
@@ -70,7 +70,7 @@ impl Workload {
         keys.retain(|key| !key.starts_with(['b', 'x']));
         keys.truncate(4);
         if keys.is_empty() {
-            keys.push(random.pick(&["t0", "s0", "h0"]).to_string());
+            keys.push(random.pick(&["t0", "s0", "h0", "e0"]).to_string());
         }
         Self { ending, keys, ..drawn }
     }
@@ -84,7 +84,7 @@ impl Workload {
     fn request(&mut self, random: &mut Random) -> Request {
         let key = random.pick(&self.keys).clone();
         let class =
-            key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h', 'b', 'z']));
+            key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h', 'b', 'z', 'e']));
         let action = match random.percent(self.ending) {
             true => self.ending_action(class, random),
             false => self.action(class, random),
@@ -110,6 +110,7 @@ impl Workload {
             's' => &[2, 3, 7],
             'b' => &[8, 8, 9, 7],
             'z' => &[10, 11, 12, 7],
+            'e' => &[13, 13, 14, 15, 16, 7],
             _ => &[4, 5, 6, 7],
         };
         let total: u64 = choices.iter().map(|&choice| self.weights[choice]).sum();
@@ -132,6 +133,10 @@ impl Workload {
             10 => Action::Score(self.member(name), self.halves(random)),
             11 => Action::AddScore(self.member(name), delta),
             12 => Action::RemoveScored(self.member(name)),
+            13 => Action::Append(None, self.value(random)),
+            14 => Action::Append(Some(random.below(30)), self.value(random)),
+            15 => Action::RemoveEntry(random.index(20)),
+            16 => Action::Trim(random.index(5)),
             _ => Action::Delete,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Args, Context, Flow, Outcome, Reply};
 use crate::command::error::CommandError;
-use crate::command::options::int_arg;
+use crate::command::options::{int_arg, timeout_arg};
 use crate::command::wait::Wait;
 use crate::state::Server;
 use cahoots_gossip::driver::Node;
@@ -97,12 +97,4 @@ async fn kept(
     }
     let here = storage.is_some_and(|storage| storage.durable().borrow().seq >= seq);
     (here, node.read(|replica| replica.kept_by(seq)))
-}
-
-/// Milliseconds; 0 is for ever.
-fn timeout_arg(arg: &[u8]) -> Result<Option<Duration>, CommandError> {
-    let timeout =
-        crate::resp::integer(arg).ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
-    let timeout = u64::try_from(timeout).map_err(|_| CommandError::text("ERR timeout is negative"))?;
-    Ok((timeout > 0).then(|| Duration::from_millis(timeout)))
 }

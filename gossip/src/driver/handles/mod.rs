@@ -16,6 +16,7 @@ mod map;
 mod presence;
 mod register;
 mod set;
+mod stream;
 mod vote;
 
 use thiserror::Error;
@@ -27,6 +28,7 @@ pub use map::Map;
 pub use presence::{Presence, PresenceGuard};
 pub use register::Register;
 pub use set::Set;
+pub use stream::{Entry, Stream};
 pub use vote::Vote;
 
 use super::Node;
@@ -129,6 +131,11 @@ impl Node {
     /// Fields, each a value or a counter.
     pub fn map(&self, key: impl AsRef<[u8]>) -> Map {
         Map::new(self.clone(), key.as_ref())
+    }
+
+    /// Entries in the order of their ids, which readers follow.
+    pub fn stream(&self, key: impl AsRef<[u8]>) -> Stream {
+        Stream::new(self.clone(), key.as_ref())
     }
 
     /// A ballot per replica, counted over those that are alive.

@@ -7,6 +7,7 @@ pub(super) mod lapse;
 pub(super) mod lifetime;
 pub(super) mod score;
 pub(super) mod sound;
+pub(super) mod stream;
 
 use smallvec::SmallVec;
 

@@ -2,23 +2,32 @@
 
 use cahoots_crdt::Dot;
 
-use super::{lifetime, score};
+use super::{lifetime, score, stream};
 use crate::Hlc;
 use crate::store::kind::Class;
 
 /// Nothing can be added to an element of this class.
 pub(in crate::store) const NOT_COUNTED: &str = "nothing is added to this type";
 
-/// Whether a register of `class`, written by the event `dot` at `clock`, may hold `value`.
+/// Whether a register of `class` and `name`, written by the event `dot` at `clock`, may hold `value`.
 ///
 /// # Errors
 /// What is wrong.
-pub(in crate::store) fn check(class: Class, dot: Dot, clock: Hlc, value: &[u8]) -> Result<(), &'static str> {
+pub(in crate::store) fn check(
+    class: Class,
+    name: &[u8],
+    dot: Dot,
+    clock: Hlc,
+    value: &[u8],
+) -> Result<(), &'static str> {
     if class.is_attribute() && !lifetime::is_sound(class, dot, clock, value) {
         return Err("a deadline that nobody writes");
     }
     if class.is_scored() && !score::is_sound(value) {
         return Err("a score that is no number");
+    }
+    if class == Class::Stream && !stream::is_sound(name, value) {
+        return Err("an entry of a stream that nobody writes");
     }
     Ok(())
 }

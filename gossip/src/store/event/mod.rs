@@ -14,6 +14,7 @@ pub(super) mod cells;
 pub(super) mod expire;
 pub(super) mod parts;
 pub(super) mod sorted;
+mod stream;
 pub(super) mod window;
 pub(super) mod writer;
 
@@ -300,10 +301,10 @@ impl<'a> Body<'a> {
     }
 
     fn check_value(&self, change: &Change<'a>, dot: Dot) -> Result<(), EventError> {
-        let Change::Assign { class, clock_after, value, .. } = *change else { return Ok(()) };
+        let Change::Assign { class, name, clock_after, value, .. } = *change else { return Ok(()) };
         let class = Class::from_code(class).expect("checked");
         let clock = self.clock_of(clock_after);
-        sound::check(class, dot, clock, value.0).map_err(EventError::Illegal)
+        sound::check(class, name.0, dot, clock, value.0).map_err(EventError::Illegal)
     }
 
     fn note(&mut self, bucket: usize, event: Dot, named: Dot) {

@@ -59,6 +59,15 @@ pub enum WriteError {
     /// What this replica has added to one score is beyond what it may add.
     #[error("increments of one score may add up to less than 2^62 at each replica")]
     ScoreOverflow,
+    /// An entry of a stream without fields.
+    #[error("an entry has at least one field")]
+    NoFields,
+    /// An entry's id that is not above all that the stream has had.
+    #[error("the id is not above the last one of the stream")]
+    IdNotAbove,
+    /// The stream has had the highest id there is.
+    #[error("the ids of the stream are used up")]
+    IdsUsedUp,
     /// One group writes more than the cluster's limit.
     #[error("command writes more than the cluster's maximum of {max} bytes")]
     GroupTooLarge {
@@ -421,6 +430,11 @@ impl Writer<'_> {
 
     pub(super) fn now(&self) -> u64 {
         self.store.now(self.wall_ms)
+    }
+
+    /// No clock of what is written next is before it.
+    pub(in crate::store) fn next_clock(&self) -> Hlc {
+        self.store.clock.next(self.wall_ms)
     }
 
     pub(super) fn bucket(&self, path: &Path<'_>) -> &Bucket {

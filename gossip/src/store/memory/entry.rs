@@ -4,11 +4,13 @@ use smallvec::SmallVec;
 
 use super::name::Name;
 use super::order::{Coded, Order, Plain};
+use super::origins::Origins;
 use super::packed::Packed;
 use super::records::Records;
 use super::table::{Table, ranked, ranked_parts};
 use crate::bytes::same;
 use crate::store::cell::lifetime::deadlines_of;
+use crate::store::cell::stream;
 use crate::store::cell::{Element, hash_of};
 use crate::store::kind::Class;
 
@@ -102,6 +104,11 @@ impl<'a> Entry<'a> {
     /// The order of the ranks of this class, if it has ranks and the elements are many.
     pub(in crate::store) fn ranks(self, class: Class) -> Option<&'a Order<Plain>> {
         if let Self::Many(tables) = self { tables.of(class)?.ranks() } else { None }
+    }
+
+    /// Who wrote to the stream that lies here, if its entries are many.
+    pub(in crate::store) fn origins(self) -> Option<&'a Origins> {
+        if let Self::Many(tables) = self { tables.of(Class::Stream)?.origins() } else { None }
     }
 
     /// The elements of this class in the order of their names, if they have one and are many.
@@ -198,11 +205,15 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The class of the newest cell in these elements.
+/// The class of the newest cell in these elements. What says that a stream is there although its entries may be gone counts
+/// as older than any other.
 pub(in crate::store) fn newest_class<'a>(
     elements: impl Iterator<Item = (Class, Name<'a>, Element<'a>)>,
 ) -> Option<Class> {
-    let newest = |(class, _, element): (Class, _, Element<'a>)| Some((element.stamps().max()?, class));
+    let newest = |(class, name, element): (Class, Name<'a>, Element<'a>)| {
+        let is_mark = class == Class::Stream && *name == *stream::MARK;
+        Some((element.stamps().max().map(|stamp| (!is_mark).then_some(stamp))?, class))
+    };
     elements.filter_map(newest).max().map(|(_, class)| class)
 }
 
@@ -246,6 +257,11 @@ impl Tables {
     /// The table that an element is in, if its class is the first one and found by hash, and its hash there.
     pub(in crate::store) fn place(&self, name_hash: u64) -> Option<(&Records, u64)> {
         Some((self.0.first()?.1.records_of(name_hash)?, name_hash))
+    }
+
+    /// As [`Keys::renew_origins`](super::keys::Keys::renew_origins).
+    pub(in crate::store) fn renew_origins(&mut self) {
+        self.0.iter_mut().for_each(|(_, table)| table.renew_origins());
     }
 
     /// Bytes of memory taken.

@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use super::bucket::place_of;
 use super::deadlines::{Deadlines, begins_with, hash_from, prefix_of};
 use super::entry::{Entry, Mix, Tables};
+use super::origins::Origins;
 use super::packed::{Packed, Packer, append_rank, pack_one};
 use super::records::Records;
 use super::table::ranked;
@@ -428,9 +429,21 @@ impl Keys {
         }
     }
 
-    /// Whether every order of ranks has exactly the elements that are there, each where its cells say. O(all elements).
+    /// Says anew who wrote to the stream at a key, after entries were given to another replica.
+    pub(in crate::store) fn renew_origins(&mut self, key_hash: u64, key: &[u8]) {
+        let Some((at, _)) = self.find(key_hash, key) else { return };
+        if let Some(number) = self.tables_at(at) {
+            self.tables[number].renew_origins();
+        }
+    }
+
+    /// Whether who wrote to streams is known as far as their entries say, and every order of ranks has exactly the elements that are there, each where its cells say. O(all elements).
     pub(in crate::store) fn is_ordered(&self, baselines: &Baselines) -> bool {
         self.iter().all(|(key, entry)| {
+            let are_known = |origins: &Origins| entry.of(Class::Stream).all(|(name, it)| origins.cover(&name, &it));
+            if !entry.origins().is_none_or(are_known) {
+                return false;
+            }
             [Class::Sorted, Class::FieldDeadline, Class::FieldUntil].into_iter().all(|class| {
                 let Some(order) = entry.ranks(class) else { return true };
                 let rank = |name: &[u8], element: &Element<'_>| match class {

@@ -6,6 +6,7 @@ pub(super) mod entry;
 pub(super) mod keys;
 pub(super) mod name;
 pub(super) mod order;
+pub(super) mod origins;
 pub(super) mod packed;
 pub(super) mod records;
 pub(super) mod size;

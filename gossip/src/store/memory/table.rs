@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::name::Name;
 use super::order::{Coded, Order, Plain};
+use super::origins::Origins;
 use super::packed::{self, Packed};
 use super::records::Records;
 use crate::store::cell::{Element, hash_of};
@@ -18,11 +19,15 @@ pub(in crate::store) enum Table {
     Ranked(Hashed, Order<Plain>),
     /// In the order of their names, and found by that.
     Ordered(Order<Coded>),
+    /// As [`Ordered`](Self::Ordered), of a stream, with what is known of those who wrote to it.
+    Stream(Order<Coded>, Origins),
 }
 
 impl Table {
     pub(in crate::store) fn new(class: Class) -> Self {
-        if class.is_ordered() {
+        if class == Class::Stream {
+            Self::Stream(Order::default(), Origins::default())
+        } else if class.is_ordered() {
             Self::Ordered(Order::default())
         } else if class.is_ranked() {
             Self::Ranked(Hashed::default(), Order::default())
@@ -34,7 +39,7 @@ impl Table {
     pub(in crate::store) fn len(&self) -> usize {
         match self {
             Self::Hashed(table) | Self::Ranked(table, _) => table.len,
-            Self::Ordered(order) => order.len(),
+            Self::Ordered(order) | Self::Stream(order, _) => order.len(),
         }
     }
 
@@ -43,7 +48,7 @@ impl Table {
             Self::Hashed(table) | Self::Ranked(table, _) => {
                 table.get(hash, name).map(|packed| Packed::new(packed).first())
             }
-            Self::Ordered(order) => order.get(name),
+            Self::Ordered(order) | Self::Stream(order, _) => order.get(name),
         }
     }
 
@@ -51,7 +56,7 @@ impl Table {
     pub(in crate::store) fn iter(&self) -> impl Iterator<Item = (Name<'_>, Element<'_>)> {
         let (hashed, ordered) = match self {
             Self::Hashed(table) | Self::Ranked(table, _) => (Some(table.iter()), None),
-            Self::Ordered(order) => (None, Some(order.range(0..order.len()))),
+            Self::Ordered(order) | Self::Stream(order, _) => (None, Some(order.range(0..order.len()))),
         };
         let hashed = hashed.into_iter().flatten().map(|(name, packed)| (Name::kept(name), Packed::new(packed).first()));
         hashed.chain(ordered.into_iter().flatten().map(|(name, element)| (Name::from(name), element)))
@@ -64,7 +69,20 @@ impl Table {
 
     /// The elements in the order of their names, if they are kept in it.
     pub(in crate::store) fn ordered(&self) -> Option<&Order<Coded>> {
-        if let Self::Ordered(order) = self { Some(order) } else { None }
+        if let Self::Ordered(order) | Self::Stream(order, _) = self { Some(order) } else { None }
+    }
+
+    /// Who wrote to a stream.
+    pub(in crate::store) fn origins(&self) -> Option<&Origins> {
+        if let Self::Stream(_, origins) = self { Some(origins) } else { None }
+    }
+
+    /// As [`Keys::renew_origins`](super::keys::Keys::renew_origins). O(n).
+    pub(in crate::store) fn renew_origins(&mut self) {
+        if let Self::Stream(order, origins) = self {
+            *origins = Origins::default();
+            order.range(0..order.len()).for_each(|(name, element)| origins.note(&name, &element));
+        }
     }
 
     /// Puts an element that is packed in place of the one of its name.
@@ -76,6 +94,10 @@ impl Table {
                 table.put(hash, name, packed);
             }
             Self::Ordered(order) => _ = order.insert(name, packed),
+            Self::Stream(order, origins) => {
+                origins.note(name, &Packed::new(packed).first());
+                order.insert(name, packed);
+            }
         }
     }
 
@@ -86,7 +108,7 @@ impl Table {
                 reorder(order, name, table.get(hash, name), None);
                 table.remove(hash, name);
             }
-            Self::Ordered(order) => _ = order.remove(name),
+            Self::Ordered(order) | Self::Stream(order, _) => _ = order.remove(name),
         }
     }
 
@@ -94,7 +116,7 @@ impl Table {
     pub(in crate::store) fn records_of(&self, hash: u64) -> Option<&Records> {
         match self {
             Self::Hashed(table) | Self::Ranked(table, _) => table.parts.get(table.part_of(hash)),
-            Self::Ordered(_) => None,
+            Self::Ordered(_) | Self::Stream(..) => None,
         }
     }
 
@@ -104,6 +126,7 @@ impl Table {
             Self::Hashed(table) => table.memory(),
             Self::Ranked(table, order) => table.memory() + order.memory(),
             Self::Ordered(order) => order.memory(),
+            Self::Stream(order, origins) => order.memory() + origins.memory(),
         }
     }
 }

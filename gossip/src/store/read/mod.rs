@@ -5,4 +5,5 @@ pub(super) mod changes;
 pub(super) mod ordered;
 pub(super) mod scan;
 pub(super) mod sorted;
+pub(super) mod stream;
 pub(super) mod view;

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use cahoots_crdt::{Dot, ReplicaId};
+
 use super::view::View;
 use crate::store::cell::Element;
 use crate::store::memory::name::Name;
@@ -16,10 +18,13 @@ pub struct Ordered<'a> {
 }
 
 enum Elements<'a> {
-    /// Names and values, sorted.
-    Listed(Vec<(Name<'a>, &'a [u8])>),
+    /// Sorted by their names.
+    Listed(Vec<Placed<'a>>),
     Kept(&'a Order<Coded>),
 }
+
+/// A name, and the assignment that wins there with its dot.
+type Placed<'a> = (Name<'a>, (Dot, &'a [u8]));
 
 impl<'a> View<'a> {
     /// The elements of a list or a stream in their order; none of other types. O(1), but O(elements) of few, and where a
@@ -30,7 +35,7 @@ impl<'a> View<'a> {
             _ if !self.class().is_ordered() => Elements::Listed(Vec::new()),
             Some(order) => Elements::Kept(order),
             None => {
-                let mut elements: Vec<_> = self.elements().map(|(name, element)| (name, value_of(&element))).collect();
+                let mut elements: Vec<_> = self.elements().map(|(name, element)| (name, winner_of(&element))).collect();
                 elements.sort_unstable_by(|a, b| a.0.cmp(&b.0));
                 Elements::Listed(elements)
             }
@@ -72,6 +77,14 @@ impl<'a> Ordered<'a> {
 
     /// The elements of these ranks with their names and values, from either end. O(log n), and then O(1) for each.
     pub fn range(&self, ranks: Range<usize>) -> impl DoubleEndedIterator<Item = (Name<'a>, &'a [u8])> + use<'_, 'a> {
+        self.placed(ranks).map(|(name, (_, value))| (name, value))
+    }
+
+    /// As [`range`](Self::range), with the event that each was written by.
+    pub(in crate::store) fn placed(
+        &self,
+        ranks: Range<usize>,
+    ) -> impl DoubleEndedIterator<Item = Placed<'a>> + use<'_, 'a> {
         let (listed, kept) = match &self.elements {
             Elements::Listed(elements) => {
                 let end = ranks.end.min(elements.len());
@@ -79,14 +92,15 @@ impl<'a> Ordered<'a> {
             }
             Elements::Kept(order) => ([].iter().cloned(), Some(order.range(ranks))),
         };
-        let kept = kept.into_iter().flatten().map(|(name, element)| (Name::from(name), value_of(&element)));
+        let kept = kept.into_iter().flatten().map(|(name, element)| (Name::from(name), winner_of(&element)));
         listed.chain(kept)
     }
 }
 
 /// What is shown of an element: the assignment that wins.
-fn value_of<'a>(element: &Element<'a>) -> &'a [u8] {
-    element.winner().map_or(&[], |(_, register)| register.value)
+fn winner_of<'a>(element: &Element<'a>) -> (Dot, &'a [u8]) {
+    let nothing = (Dot::new(ReplicaId::new(0), 0), &[][..]);
+    element.winner().map_or(nothing, |(dot, register)| (dot, register.value))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::store::memory::bucket::{Bucket, bucket_of};
 use crate::store::memory::entry::Entry;
 use crate::store::memory::name::Name;
 use crate::store::memory::order::{Coded, Order, Plain};
+use crate::store::memory::origins::Origins;
 
 /// The value is not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +91,11 @@ impl<'a> View<'a> {
         Some(Self { bucket, entry, hash, key, class: class?, now, lapsed })
     }
 
+    /// Whether anything was ever said about when the key ends.
+    pub(in crate::store) fn has_attributes(&self) -> bool {
+        self.entry.has_attributes()
+    }
+
     /// Whether something under the key has expired, and is hidden.
     pub(in crate::store) fn is_lapsed(&self) -> bool {
         self.lapsed
@@ -147,6 +153,7 @@ impl<'a> View<'a> {
         match self.class {
             Class::Text => self.text().map_or(0, |text| text.len()),
             Class::Vote | Class::Presence => self.ballots().count(),
+            Class::Stream => self.stream().len(),
             _ => match self.lapse() {
                 Some(lapse) => lapse.len(self.class),
                 None => self.entry.len(self.class),
@@ -160,7 +167,7 @@ impl<'a> View<'a> {
         held.into_iter().flat_map(|element| owned_values(&element))
     }
 
-    /// Whether there is nothing to count; only a text can be empty and exist.
+    /// Whether there is nothing to count; only a text and a stream can be empty and exist.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -235,6 +242,11 @@ impl<'a> View<'a> {
     /// What a member's cells amount to.
     pub(in crate::store) fn score_of(&self, name: &[u8], element: &Element<'_>) -> f64 {
         score::of(&self.path(name), element, &self.bucket.baselines)
+    }
+
+    /// Who wrote to the stream that this is, if that is known without looking at all entries.
+    pub(in crate::store) fn origins(&self) -> Option<&'a Origins> {
+        if self.lapsed { None } else { self.entry.origins() }
     }
 
     /// The order of their scores, if it is kept and all elements are visible.

@@ -210,7 +210,7 @@ pub(in crate::store) fn check(
                 check_ballots(class, element)?;
             }
             for (dot, clock, value) in &element.registers {
-                sound::check(class, *dot, *clock, value.0).map_err(TransferError::Illegal)?;
+                sound::check(class, element.name.0, *dot, *clock, value.0).map_err(TransferError::Illegal)?;
             }
             if elements.len() > 1 {
                 let place = (element.class, element.name.0);
