@@ -1,8 +1,8 @@
 //! A client's side of a write: what a command checks before it writes, and what its reply must be.
 
-use cahoots_gossip::store::{Class, ScoreRule, WriteError, Writer};
+use cahoots_gossip::store::{Class, ListEnd, ScoreRule, WriteError, Writer};
 
-use crate::oracle::{Action, Shown};
+use crate::oracle::{Action, ListCommand, Shown};
 
 /// One operation of a group: a key and what to do with it.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,11 +25,71 @@ pub enum Reply {
     Refused,
 }
 
-/// One operation as the daemon's commands do it: the class first, then the write.
+/// One operation as the daemon's commands do it: the class first, then the write. Also what it came to, for the history.
 ///
 /// # Panics
 /// If the reply contradicts what the key showed before.
-pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
+pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> (Reply, Action) {
+    match action {
+        Action::List(command) => edit(writer, key, command),
+        _ => (act(writer, key, action), action.clone()),
+    }
+}
+
+/// A command on a list; it must come to what Redis makes of the list that was shown before.
+fn edit(writer: &mut Writer<'_>, key: &[u8], command: &ListCommand) -> (Reply, Action) {
+    let before = match Shown::read(writer.moment(), key) {
+        Shown::List(elements) => elements,
+        Shown::Nothing => Vec::new(),
+        _ => return (Reply::Refused, Action::Edits(Vec::new())),
+    };
+    // Of several types it may be another that shows when an element is gone.
+    let clashes = writer.moment().view(key).is_some_and(|view| view.clashes());
+    let (after, edits) = command.apply(before.clone());
+    let len = before.len();
+    let at = |index: &usize| index % len.max(1);
+    let done = match command {
+        ListCommand::Push(end, values) => {
+            writer.push(key, *end, values.iter().map(Vec::as_slice)).map(|len| assert_eq!(len, after.len()))
+        }
+        ListCommand::Insert(index, side, value) => {
+            let len = writer.insert_beside(key, at(index), *side, value);
+            len.map(|len| assert_eq!(len, (!before.is_empty()).then_some(after.len())))
+        }
+        ListCommand::Set(index, value) => {
+            writer.set_element(key, at(index), value).map(|is_there| assert_eq!(is_there, !before.is_empty()))
+        }
+        ListCommand::Take(end, count) => {
+            let ranks = end.ranks(*count, len);
+            writer.take(key, ranks.clone()).map(|taken| assert_eq!(taken, before[ranks]))
+        }
+        ListCommand::Trim(from, count) => writer.trim(key, at(from)..at(from) + count),
+        ListCommand::Remove(index) => {
+            let value = before.get(at(index)).map_or(&[][..], Vec::as_slice);
+            let removed = writer.remove_equal(key, value, ListEnd::Left, 1);
+            removed.map(|removed| assert_eq!(removed, edits.len()))
+        }
+        ListCommand::Rotate(out, into, fresh) => writer.move_element((key, *out), (key, *into)).map(|moved| {
+            assert_eq!(moved.as_ref(), before.get(out.ranks(1, len).start));
+            if moved.is_some() {
+                let set = writer.set_element(key, into.ranks(1, len).start, fresh);
+                assert_eq!(set, Ok(true), "it is there");
+            }
+        }),
+    };
+    match done {
+        Err(WriteError::TooDeep { .. } | WriteError::ClockAhead { .. }) => (Reply::Refused, Action::Edits(Vec::new())),
+        Err(error) => panic!("{command:?} on {before:?}: {error}"),
+        Ok(()) => {
+            let shown = Shown::read(writer.moment(), key);
+            let expected = if after.is_empty() { Shown::Nothing } else { Shown::List(after) };
+            assert!(clashes || shown == expected, "{command:?} made {shown:?} of {before:?}");
+            (if edits.is_empty() { Reply::Idle } else { Reply::Done }, Action::Edits(edits))
+        }
+    }
+}
+
+fn act(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
     let before = Shown::read(writer.moment(), key);
     if let Err(WriteError::ClockAhead { .. }) = writer.admit(key, b"", 0) {
         return Reply::Refused;
@@ -104,7 +164,8 @@ pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
             true => Reply::Done,
             false => Reply::Idle,
         },
-        Action::Ends(_) => unreachable!("no client says this"),
+        Action::Ends(_) | Action::Edits(_) | Action::Edit(_) => unreachable!("no client says this"),
+        Action::List(_) => unreachable!("told apart before"),
         Action::Cast(ballot) => {
             writer.cast(key, Class::Vote, ballot).expect("within the limits");
             Reply::Done

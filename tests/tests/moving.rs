@@ -50,6 +50,8 @@ fn furnish(client: &mut Client) {
     client.words("ZADD sorted 1.5 one -inf least 0.1 tenth");
     client.words("ZINCRBY sorted 2 one");
     client.call(&[b"ZADD", b"sorted", b"1e300", b"\xf0", b"7", b""]);
+    client.words("RPUSH list a b a c");
+    client.call(&[b"LINSERT", b"list", b"BEFORE", b"c", b"\xf0"]);
     for chunk in 0..3 {
         let members: Vec<String> = (0..700).map(|n| format!("member:{chunk}:{n}")).collect();
         let words: Vec<&[u8]> =
@@ -96,6 +98,11 @@ fn every_type_and_any_bytes_survive_export_and_import_by_node_and_by_directory()
     assert_eq!(to.ask("INCR counted"), Value::Integer(43), "a counter is one still");
     assert_eq!(to.ask("HINCRBY hash visits 1"), Value::Integer(4));
     assert_eq!(to.ask("ZRANGE sorted (1 +inf BYSCORE LIMIT 0 1"), Value::Array(vec![Value::Text(b"one".to_vec())]));
+    let element = |bytes: &[u8]| Value::Text(bytes.to_vec());
+    let list = Value::Array([&b"a"[..], b"b", b"a", b"\xf0", b"c"].map(element).into());
+    assert_eq!(to.ask("LRANGE list 0 -1"), list);
+    let (code, _, errors) = run(&["import", "--socket", &socket(&to.setup)], stream.as_bytes());
+    assert_eq!((code, to.ask("LRANGE list 0 -1")), (Some(0), list), "{errors}");
     let Value::Text(large) = to.ask("GET large") else { panic!("no text") };
     assert_eq!(large.len(), 1 << 20);
 

@@ -11,7 +11,7 @@ use crate::config::Locate;
 
 /// Between two lines about progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-/// Members or fields in one command, so that it stays well below what a command may write.
+/// Members, fields or elements in one command, so that it stays well below what a command may write.
 const NAMES_MAX: usize = 500;
 /// Commands under way.
 const PIPELINE: usize = 200;
@@ -88,6 +88,18 @@ fn write_value(client: &mut RespClient, item: &Item) -> usize {
                 client.prepare(&words);
             }
             commands
+        }
+        // In the place of what is there: a list would have every element twice.
+        Data::List(values) => {
+            client.prepare(&[b"DEL", &item.key]);
+            let chunks = values.chunks(NAMES_MAX);
+            let commands = chunks.len();
+            for chunk in chunks {
+                let words: Vec<&[u8]> =
+                    [&b"RPUSH"[..], &item.key].into_iter().chain(chunk.iter().map(Vec::as_slice)).collect();
+                client.prepare(&words);
+            }
+            commands + 1
         }
         Data::Sorted(members) => {
             let chunks = members.chunks(NAMES_MAX);

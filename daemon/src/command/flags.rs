@@ -113,6 +113,8 @@ impl Categories {
     pub const SET: Self = Self::word("@set");
     /// Sorted sets.
     pub const SORTEDSET: Self = Self::word("@sortedset");
+    /// Lists.
+    pub const LIST: Self = Self::word("@list");
     /// Hashes.
     pub const HASH: Self = Self::word("@hash");
     /// Strings.

@@ -54,7 +54,7 @@ pub use changes::{CHANGES_MAX, Changes};
 pub use config::{NodeConfig, StartError};
 pub use counters::Counters;
 pub use failure::NodeFailure;
-pub use handles::{Access, AccessError, Counter, Group, Key, Map, Presence, PresenceGuard, Register, Set, Vote};
+pub use handles::{Access, AccessError, Counter, Group, Key, List, Map, Presence, PresenceGuard, Register, Set, Vote};
 pub use membership::member::{BrokenPath, ForgetError, Member, MemberState, PeerRefusal, Streams};
 pub use membership::roster::DOWN_MAX;
 pub use membership::transport::MEMBERSHIP_INBOX_MAX;

@@ -39,6 +39,7 @@ pub(crate) use cell::hash_of;
 pub use cell::score::{ScoreRule, score_of};
 pub use event::EventError;
 pub use event::apply::{Applied, Missing};
+pub use event::list::ListEnd;
 pub use event::writer::{WriteError, Writer};
 pub use expiry::Lapsed;
 pub use identity::Renamed;

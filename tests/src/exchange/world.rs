@@ -9,7 +9,7 @@ use cahoots_gossip::store::BUCKETS;
 use super::Step;
 use super::replica::Replica;
 use crate::client::{Reply, Request, perform};
-use crate::oracle::{History, Knowledge, Shown};
+use crate::oracle::{Action, History, Knowledge, Shown};
 
 const EPOCH: u64 = 1_800_000_000_000;
 const FIRST_ID: u64 = 0xA0;
@@ -178,7 +178,7 @@ impl World {
         let replica = &mut self.replicas[at];
         let before = replica.store.position();
         let bytes = group.iter().map(|Request(key, action)| key.len() + action.bytes()).sum();
-        let answers: Vec<(Reply, u64, u64)> = replica.store.write(wall, bytes, |writer| {
+        let answers: Vec<((Reply, Action), u64, u64)> = replica.store.write(wall, bytes, |writer| {
             let mut ask = |Request(key, action): &Request| {
                 let now = writer.moment().now();
                 (perform(writer, key, action), writer.clock().get(), now)
@@ -187,16 +187,16 @@ impl World {
         });
         let dot = Dot::new(replica.id(), replica.store.position());
         replica.collect_sealed();
-        let published = answers.iter().any(|(reply, ..)| *reply == Reply::Done);
+        let published = answers.iter().any(|((reply, _), ..)| *reply == Reply::Done);
         assert!(published || dot.seq == before, "{group:?} did nothing and became {dot:?}");
-        for ((Request(key, action), (reply, stamp, now)), knew) in group.iter().zip(&answers).zip(knew) {
+        for ((Request(key, _), ((reply, action), stamp, now)), knew) in group.iter().zip(&answers).zip(knew) {
             if *reply == Reply::Done {
                 self.history
                     .record(key, dot, action.clone(), *stamp, &knew, *now)
                     .unwrap_or_else(|why| panic!("{why}"));
             }
         }
-        answers.into_iter().map(|(reply, ..)| reply).collect()
+        answers.into_iter().map(|((reply, _), ..)| reply).collect()
     }
 
     fn clear(&mut self, at: usize) {
@@ -212,7 +212,7 @@ impl World {
         let (dot, stamp) = (Dot::new(replica.id(), replica.store.position()), replica.store.clock().get());
         replica.collect_sealed();
         for (key, knew) in there {
-            let recorded = self.history.record(&key, dot, crate::oracle::Action::Delete, stamp, &knew, 0);
+            let recorded = self.history.record(&key, dot, Action::Delete, stamp, &knew, 0);
             recorded.expect("a removal has no stamp to be wrong");
         }
     }

@@ -5,6 +5,8 @@ use std::fmt;
 use cahoots_crdt::ReplicaId;
 use cahoots_gossip::store::Class;
 
+use super::list::{ListCommand, ListEdit};
+
 /// Text as bytes; keys, members, fields and values are all of this kind.
 pub type Name = Vec<u8>;
 
@@ -31,6 +33,12 @@ pub enum Action {
     AddScore(Name, i64),
     /// ZREM of one member.
     RemoveScored(Name),
+    /// A command on a list.
+    List(ListCommand),
+    /// What a command on a list has come to where it ran.
+    Edits(Vec<ListEdit>),
+    /// One of these; what it says of an element says which.
+    Edit(ListEdit),
     /// DEL: like SET it supersedes everything observed of the key.
     Delete,
     /// SET EX: as SET, and the key ends in so many milliseconds.
@@ -70,6 +78,8 @@ pub enum Path {
     Score(Name),
     /// The increments of a score.
     ScoreCount(Name),
+    /// An element of a list, by the value it was put in with.
+    Element(Name),
     /// A ballot: one for each replica, which others' ballots do not touch.
     Ballot,
 }
@@ -80,7 +90,7 @@ impl Path {
         match self {
             Self::Text | Self::Count | Self::Ballot | Self::Deadline => None,
             Self::Member(name) | Self::Field(name) | Self::FieldCount(name) => Some(name),
-            Self::Score(name) | Self::ScoreCount(name) => Some(name),
+            Self::Score(name) | Self::ScoreCount(name) | Self::Element(name) => Some(name),
         }
     }
 
@@ -92,6 +102,7 @@ impl Path {
             Self::Member(_) => Class::Set,
             Self::Field(_) | Self::FieldCount(_) => Class::Hash,
             Self::Score(_) | Self::ScoreCount(_) => Class::Sorted,
+            Self::Element(_) => Class::List,
             Self::Ballot => Class::Vote,
             Self::Deadline => Class::Deadline,
         }
@@ -112,6 +123,10 @@ impl Action {
             Self::AddScore(member, _) => Some(Path::ScoreCount(member.clone())),
             Self::Cast(_) => Some(Path::Ballot),
             Self::Ends(_) => Some(Path::Deadline),
+            Self::Edit(ListEdit::Put(element) | ListEdit::Write(element, _)) => Some(Path::Element(element.clone())),
+            // Those that the writer's clock is to be plausible for.
+            Self::List(command) => command.values().last().map(|value| Path::Element(value.clone())),
+            Self::Edit(ListEdit::Remove(_)) | Self::Edits(_) => None,
             Self::SetFor(..) | Self::EndIn(_) | Self::Persist | Self::RemoveExpired => None,
             Self::RemoveMember(_) | Self::RemoveField(_) | Self::RemoveScored(_) => None,
             Self::Delete | Self::Withdraw | Self::Discard(_) => None,
@@ -128,6 +143,10 @@ impl Action {
             Self::Ends(_) => *path == Path::Deadline,
             Self::SetFor(..) | Self::EndIn(_) | Self::Persist | Self::RemoveExpired => false,
             Self::Add(_) | Self::AddField(..) | Self::AddScore(..) => false,
+            Self::List(_) | Self::Edits(_) | Self::Edit(ListEdit::Put(_)) => false,
+            Self::Edit(ListEdit::Write(name, _) | ListEdit::Remove(name)) => {
+                matches!(path, Path::Element(other) if other == name)
+            }
             Self::AddMember(name) | Self::RemoveMember(name) => matches!(path, Path::Member(other) if other == name),
             Self::SetField(name, _) | Self::RemoveField(name) => {
                 matches!(path, Path::Field(other) | Path::FieldCount(other) if other == name)
@@ -148,6 +167,7 @@ impl Action {
             Self::AddMember(_) | Self::RemoveMember(_) => Some(Class::Set),
             Self::SetField(..) | Self::AddField(..) | Self::RemoveField(_) => Some(Class::Hash),
             Self::Score(..) | Self::AddScore(..) | Self::RemoveScored(_) => Some(Class::Sorted),
+            Self::List(_) | Self::Edits(_) | Self::Edit(_) => Some(Class::List),
             Self::Cast(_) | Self::Withdraw | Self::Discard(_) => Some(Class::Vote),
         }
     }
@@ -162,6 +182,8 @@ impl Action {
             Self::RemoveScored(name) => name.len(),
             Self::AddField(field, _) | Self::Score(field, _) | Self::AddScore(field, _) => field.len() + 20,
             Self::Add(_) => 20,
+            Self::List(command) => command.values().iter().map(|value| value.len() + 23).sum(),
+            Self::Edits(_) | Self::Edit(_) => 0,
             Self::EndIn(_) | Self::Persist | Self::Ends(_) | Self::RemoveExpired => 0,
             Self::Delete | Self::Withdraw | Self::Discard(_) => 0,
         }
@@ -187,6 +209,9 @@ impl fmt::Debug for Action {
             Self::Score(member, halves) => write!(f, "ZADD {halves}/2 {}", brief(member)),
             Self::AddScore(member, halves) => write!(f, "ZINCRBY {halves}/2 {}", brief(member)),
             Self::RemoveScored(member) => write!(f, "ZREM {}", brief(member)),
+            Self::List(command) => write!(f, "{command:?}"),
+            Self::Edits(edits) => write!(f, "{edits:?}"),
+            Self::Edit(edit) => write!(f, "{edit:?}"),
             Self::Delete => write!(f, "DEL"),
             Self::SetFor(value, millis) => write!(f, "SET {} PX {millis}", brief(value)),
             Self::EndIn(millis) => write!(f, "PEXPIRE {millis}"),

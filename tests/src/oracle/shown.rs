@@ -22,6 +22,8 @@ pub enum Shown {
     Hash(BTreeMap<Name, Name>),
     /// The members of a sorted set with their scores in halves.
     Sorted(BTreeMap<Name, i128>),
+    /// The elements of a list.
+    List(Vec<Name>),
     /// What each replica has cast.
     Ballots(BTreeMap<ReplicaId, Name>),
 }
@@ -58,7 +60,8 @@ impl Shown {
                 Self::Hash(fields)
             }
             Class::Sorted => Self::Sorted(read_sorted(view, key)),
-            Class::List | Class::Stream | Class::Deadline | Class::Until => {
+            Class::List => Self::List(read_list(view, key)),
+            Class::Stream | Class::Deadline | Class::Until => {
                 unreachable!("{} is of a type that no test writes", brief(key))
             }
             Class::Vote | Class::Presence => {
@@ -89,6 +92,7 @@ impl Shown {
             Self::Set(_) => Some(Class::Set),
             Self::Hash(_) => Some(Class::Hash),
             Self::Sorted(_) => Some(Class::Sorted),
+            Self::List(_) => Some(Class::List),
             Self::Ballots(_) => Some(Class::Vote),
         }
     }
@@ -109,6 +113,21 @@ impl Shown {
     #[must_use]
     pub fn sorted<'a>(members: impl IntoIterator<Item = (&'a str, i128)>) -> Self {
         Self::Sorted(members.into_iter().map(|(member, halves)| (member.into(), halves)).collect())
+    }
+
+    /// A list, for expectations written out in a test.
+    #[must_use]
+    pub fn list<'a>(elements: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::List(elements.into_iter().map(Into::into).collect())
+    }
+
+    /// The same, its elements sorted by their values if it is a list.
+    pub(super) fn without_order(&self) -> Self {
+        let mut shown = self.clone();
+        if let Self::List(elements) = &mut shown {
+            elements.sort_unstable();
+        }
+        shown
     }
 
     /// A hash, for expectations written out in a test.
@@ -144,6 +163,23 @@ fn read_sorted(view: View<'_>, key: &[u8]) -> BTreeMap<Name, i128> {
     members
 }
 
+/// The elements of a list, which can be found in every way there is.
+fn read_list(view: View<'_>, key: &[u8]) -> Vec<Name> {
+    let list = view.ordered();
+    let listed: Vec<(&[u8], &[u8])> = list.range(0..usize::MAX).collect();
+    let mut backwards: Vec<(&[u8], &[u8])> = list.range(0..usize::MAX).rev().collect();
+    backwards.reverse();
+    assert_eq!(listed, backwards, "{} read from either end", brief(key));
+    assert_eq!((list.len(), view.len()), (listed.len(), listed.len()), "the length of list {}", brief(key));
+    for (rank, (position, value)) in listed.iter().enumerate() {
+        assert_eq!(list.get(rank), Some((*position, *value)), "element {rank} of {}", brief(key));
+        assert_eq!(list.rank_from(position), rank, "the rank of an element of {}", brief(key));
+        assert_eq!(view.get(position).as_deref(), Some(*value), "element {rank} of {}", brief(key));
+    }
+    assert_eq!(view.iter().count(), listed.len(), "the elements of {}", brief(key));
+    listed.into_iter().map(|(_, value)| value.to_vec()).collect()
+}
+
 impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -153,6 +189,7 @@ impl fmt::Debug for Shown {
             Self::Ballots(ballots) => {
                 f.debug_map().entries(ballots.iter().map(|(id, ballot)| (id, brief(ballot)))).finish()
             }
+            Self::List(elements) => f.debug_list().entries(elements.iter().map(|it| brief(it))).finish(),
             Self::Sorted(members) => {
                 f.debug_map().entries(members.iter().map(|(name, halves)| (brief(name), halves))).finish()
             }

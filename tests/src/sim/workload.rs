@@ -2,18 +2,19 @@
 
 use super::Random;
 use crate::client::Request;
-use crate::oracle::{Action, bucket_of};
+use crate::oracle::{Action, ListCommand, bucket_of};
+use cahoots_gossip::store::ListEnd;
 
 /// Kinds of operations.
-const KINDS: usize = 13;
+const KINDS: usize = 20;
 
 /// A mix of keys and operations, some left out altogether.
 pub struct Workload {
-    /// Keys by the class their name promises: `t`, `s`, `h`, `b`, `z`, and `x` for keys used as anything.
+    /// Keys by the class their name promises: `t`, `s`, `h`, `b`, `z`, `l`, and `x` for keys used as anything.
     keys: Vec<String>,
     names: u64,
     weights: [u64; KINDS],
-    /// Bytes of a member of a sorted set: long ones are kept in tables and in an order, however few there are.
+    /// Bytes of a member of a sorted set or an element of a list: long ones are kept in tables and in an order, however few there are.
     member_bytes: usize,
     /// Of 100 operations on keys, how many are about when they end.
     ending: f64,
@@ -31,7 +32,8 @@ impl Workload {
     /// A mix of its own.
     #[must_use]
     pub fn draw(random: &mut Random) -> Self {
-        let kinds: Vec<char> = random.pick(&["t", "s", "h", "b", "z", "tshbz", "tshbzx", "x"]).chars().collect();
+        let kinds: Vec<char> =
+            random.pick(&["t", "s", "h", "b", "z", "l", "l", "tshbzl", "tshbzlx", "x"]).chars().collect();
         let count = *random.pick(&[1, 2, 4, 12, 40]);
         let mut keys: Vec<String> = (0..count).map(|number| format!("{}{number}", random.pick(&kinds))).collect();
         if random.percent(40.0) {
@@ -84,7 +86,7 @@ impl Workload {
     fn request(&mut self, random: &mut Random) -> Request {
         let key = random.pick(&self.keys).clone();
         let class =
-            key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h', 'b', 'z']));
+            key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h', 'b', 'z', 'l']));
         let action = match random.percent(self.ending) {
             true => self.ending_action(class, random),
             false => self.action(class, random),
@@ -110,6 +112,7 @@ impl Workload {
             's' => &[2, 3, 7],
             'b' => &[8, 8, 9, 7],
             'z' => &[10, 11, 12, 7],
+            'l' => &[13, 14, 15, 16, 17, 18, 19, 7],
             _ => &[4, 5, 6, 7],
         };
         let total: u64 = choices.iter().map(|&choice| self.weights[choice]).sum();
@@ -132,8 +135,35 @@ impl Workload {
             10 => Action::Score(self.member(name), self.halves(random)),
             11 => Action::AddScore(self.member(name), delta),
             12 => Action::RemoveScored(self.member(name)),
+            13..=19 => Action::List(self.list_command(choice.unwrap_or(choices[0]), random)),
             _ => Action::Delete,
         }
+    }
+
+    fn list_command(&mut self, choice: usize, random: &mut Random) -> ListCommand {
+        let ends = [ListEnd::Left, ListEnd::Right];
+        let (one, other) = (*random.pick(&ends), *random.pick(&ends));
+        // Places that two meet at; those that change with the list; and any.
+        let any = random.index(1_000);
+        let at = *random.pick(&[0, 1, usize::MAX / 2, any]);
+        match choice {
+            14 => ListCommand::Insert(at, one, self.element(random)),
+            15 => ListCommand::Set(at, self.element(random)),
+            16 => ListCommand::Take(one, *random.pick(&[1, 1, 2, 100])),
+            17 => ListCommand::Trim(*random.pick(&[0, 0, 1]), *random.pick(&[0, 3, 8])),
+            18 => ListCommand::Remove(at),
+            19 => ListCommand::Rotate(one, other, self.element(random)),
+            _ => {
+                let count = *random.pick(&[1, 1, 2, 4]);
+                ListCommand::Push(one, (0..count).map(|_| self.element(random)).collect())
+            }
+        }
+    }
+
+    /// A value that is written once.
+    fn element(&mut self, random: &mut Random) -> Vec<u8> {
+        let value = self.value(random);
+        self.member(value)
     }
 
     fn member(&self, mut name: Vec<u8>) -> Vec<u8> {

@@ -24,7 +24,7 @@ impl World {
         let process = self.process_mut(host);
         let (id, before) = (process.engine.id(), process.engine.position());
         let bytes = group.iter().map(|Request(key, action)| key.len() + action.bytes()).sum();
-        let answers: Vec<(Reply, u64, u64)> = process.engine.write(now, bytes, |writer| {
+        let answers: Vec<((Reply, Action), u64, u64)> = process.engine.write(now, bytes, |writer| {
             let mut ask = |Request(key, action): &Request| {
                 let now = writer.moment().now();
                 (perform(writer, key, action), writer.clock().get(), now)
@@ -32,10 +32,10 @@ impl World {
             group.iter().map(&mut ask).collect()
         });
         let dot = Dot::new(id, process.engine.position());
-        let published = answers.iter().any(|(reply, ..)| *reply == Reply::Done);
+        let published = answers.iter().any(|((reply, _), ..)| *reply == Reply::Done);
         assert!(dot.seq <= before + 1, "one group became more than one event: {before} -> {}", dot.seq);
         assert!(published || dot.seq == before, "{group:?} did nothing and yet became event {dot:?}");
-        for ((Request(key, action), (reply, stamp, now)), knew) in group.iter().zip(&answers).zip(knew) {
+        for ((Request(key, _), ((reply, action), stamp, now)), knew) in group.iter().zip(&answers).zip(knew) {
             if *reply == Reply::Done && !self.doubtful {
                 self.stamp_is_plausible(host, action, *stamp);
                 if let Err(complaint) = self.history.record(key, dot, action.clone(), *stamp, &knew, *now) {
@@ -47,7 +47,7 @@ impl World {
         self.tally.clock_refusals += u64::from(self.process(host).engine.clock_ahead_ms() > 0);
         group.iter().for_each(|Request(key, _)| self.judge(host, key));
         self.pump(host);
-        answers.into_iter().map(|(reply, ..)| reply).collect()
+        answers.into_iter().map(|((reply, _), ..)| reply).collect()
     }
 
     /// Hands out write access for what is expected to be refused: nothing of it is recorded.

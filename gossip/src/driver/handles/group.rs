@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{Access, AccessError, Counter, Key, Map, Register, Set, Vote};
+use super::{Access, AccessError, Counter, Key, List, Map, Register, Set, Vote};
 use crate::store::{Moment, WriteError, Writer};
 
 /// Writes under way that become one change: see [`Node::group`](crate::driver::Node::group).
@@ -39,6 +39,11 @@ impl<'a, 'w> Group<'a, 'w> {
     /// As [`Node::map`](crate::driver::Node::map).
     pub fn map(&self, key: impl AsRef<[u8]>) -> Map<&Self> {
         Map::new(self, key.as_ref())
+    }
+
+    /// As [`Node::list`](crate::driver::Node::list).
+    pub fn list(&self, key: impl AsRef<[u8]>) -> List<&Self> {
+        List::new(self, key.as_ref())
     }
 
     /// As [`Node::vote`](crate::driver::Node::vote).

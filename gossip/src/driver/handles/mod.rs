@@ -12,6 +12,7 @@
 mod counter;
 mod group;
 mod key;
+mod list;
 mod map;
 mod presence;
 mod register;
@@ -23,6 +24,7 @@ use thiserror::Error;
 pub use counter::Counter;
 pub use group::Group;
 pub use key::Key;
+pub use list::List;
 pub use map::Map;
 pub use presence::{Presence, PresenceGuard};
 pub use register::Register;
@@ -129,6 +131,11 @@ impl Node {
     /// Fields, each a value or a counter.
     pub fn map(&self, key: impl AsRef<[u8]>) -> Map {
         Map::new(self.clone(), key.as_ref())
+    }
+
+    /// Byte strings in an order.
+    pub fn list(&self, key: impl AsRef<[u8]>) -> List {
+        List::new(self.clone(), key.as_ref())
     }
 
     /// A ballot per replica, counted over those that are alive.

@@ -4,6 +4,7 @@ pub(super) mod ballot;
 pub(super) mod baseline;
 pub(super) mod fingerprint;
 pub(super) mod lifetime;
+pub(super) mod position;
 pub(super) mod score;
 
 use smallvec::SmallVec;

@@ -10,6 +10,7 @@
 //! where the changes of each key are; they are read again when they are asked for, which costs less than a list of them.
 
 pub(super) mod apply;
+pub(super) mod list;
 pub(super) mod sorted;
 pub(super) mod window;
 pub(super) mod writer;
@@ -22,6 +23,7 @@ use super::cell::Cell;
 use super::cell::ballot::BallotError;
 use super::cell::hash_of;
 use super::cell::lifetime;
+use super::cell::position;
 use super::cell::score;
 use super::kind::Class;
 use super::memory::bucket::{BUCKETS, bucket_of};
@@ -279,7 +281,7 @@ impl<'a> Body<'a> {
         for _ in 0..count {
             let change = reader.change()?;
             check_change(&change, dot, limits, self.span)?;
-            self.check_value(&change, dot)?;
+            self.check_clocked(&change, dot)?;
             let (context, reset) = match change {
                 Change::Delete { context } | Change::Remove { context, .. } => (context, None),
                 Change::Assign { context, .. } | Change::Discard { cells: context, .. } => (context, None),
@@ -297,10 +299,18 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    fn check_value(&self, change: &Change<'a>, dot: Dot) -> Result<(), EventError> {
-        let Change::Assign { class, clock_after, value, .. } = *change else { return Ok(()) };
+    /// What depends on the clock of the event, or of a cell.
+    fn check_clocked(&self, change: &Change<'a>, dot: Dot) -> Result<(), EventError> {
+        let clock = match *change {
+            Change::Assign { clock_after, .. } | Change::Count { clock_after, .. } => self.clock_of(clock_after),
+            _ => self.clock,
+        };
+        let is_sound = |(code, name)| position::is_sound(Class::from_code(code).expect("checked"), name, clock);
+        if !change.place().is_none_or(is_sound) {
+            return Err(EventError::Illegal("no position in a list"));
+        }
+        let Change::Assign { class, value, .. } = *change else { return Ok(()) };
         let class = Class::from_code(class).expect("checked");
-        let clock = self.clock_of(clock_after);
         if class.is_attribute() && !lifetime::is_sound(class, dot, clock, value.0) {
             return Err(EventError::Illegal("a deadline that nobody writes"));
         }

@@ -59,6 +59,12 @@ pub enum WriteError {
     /// What this replica has added to one score is beyond what it may add.
     #[error("increments of one score may add up to less than 2^62 at each replica")]
     ScoreOverflow,
+    /// Too many elements were put between others at one place of a list.
+    #[error("list is too deeply nested here; rewrite it (a position would take more than {max} bytes)")]
+    TooDeep {
+        /// How long the name of a place may be.
+        max: usize,
+    },
     /// One group writes more than the cluster's limit.
     #[error("command writes more than the cluster's maximum of {max} bytes")]
     GroupTooLarge {
@@ -80,7 +86,7 @@ pub enum WriteError {
 #[derive(Debug)]
 pub struct Writer<'a> {
     pub(in crate::store) store: &'a mut Store,
-    wall_ms: u64,
+    pub(in crate::store) wall_ms: u64,
     /// Bytes of keys, names and values written by this group.
     bytes: usize,
 }

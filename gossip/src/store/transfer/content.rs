@@ -11,6 +11,7 @@ use super::TransferError;
 use crate::bytes::Bytes;
 use crate::store::cell::ballot::{self, BallotError};
 use crate::store::cell::lifetime;
+use crate::store::cell::position;
 use crate::store::cell::score;
 use crate::store::cell::{Count, Element, Register, hash_of, mix};
 use crate::store::kind::Class;
@@ -219,6 +220,9 @@ pub(in crate::store) fn check(
             }
             if class.is_scored() && !element.registers.iter().all(|(.., value)| score::is_sound(value.0)) {
                 return Err(TransferError::Illegal("a score that is no number"));
+            }
+            if !element.clocks().all(|clock| position::is_sound(class, element.name.0, clock)) {
+                return Err(TransferError::Illegal("no position in a list"));
             }
             if elements.len() > 1 {
                 let place = (element.class, element.name.0);
