@@ -4,7 +4,8 @@
 //! everything is done in one pass over a vector.
 //!
 //! Invariants: keys ascend; all leaves have one depth; no node but the root is empty, none has more than [`NODE_MAX`]
-//! entries. The `first` of a child is no greater than any key below it and greater than any key before it, except that
+//! entries or room for more than [`NODE_SLOTS`]; of two neighbours below one node that fit into [`NODE_JOINED`] none has
+//! fewer than [`NODE_FEW`]. The `first` of a child is no greater than any key below it and greater than any key before it, except that
 //! of a node's first child, which is not looked at.
 
 use alloc::vec::Vec;
@@ -14,8 +15,12 @@ use core::ops::Range;
 const NODE_MAX: usize = 32;
 /// Entries of a node that is built in one go: some room for insertions.
 const NODE_FILL: usize = 26;
-/// With fewer a node joins a neighbour, if both fit into three quarters of one.
+/// With fewer a node joins a neighbour, if both fit into [`NODE_JOINED`].
 const NODE_FEW: usize = 8;
+/// Entries of a node that was joined: it can shrink and grow without being cut and joined again and again.
+const NODE_JOINED: usize = NODE_MAX / 4 * 3;
+/// Entries that a node has room for: one more than it may have, which comes in before the node is cut.
+const NODE_SLOTS: usize = NODE_MAX + 1;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Tree<K, V> {
@@ -113,10 +118,12 @@ impl<K, V> Tree<K, V> {
 
 impl<K: Ord + Clone, V> Tree<K, V> {
     /// The tree of entries that are sorted already. O(n).
-    pub(crate) fn from_sorted(entries: Vec<(K, V)>) -> Self {
+    pub(crate) fn from_sorted(mut entries: Vec<(K, V)>) -> Self {
         debug_assert!(entries.is_sorted_by(|a, b| a.0 < b.0));
         let len = entries.len();
         if len <= NODE_MAX {
+            // It may be what is left of many.
+            entries.shrink_to(NODE_SLOTS);
             return Self { root: Node::Leaf(entries), len };
         }
         let mut level: Vec<Child<K, V>> = Vec::with_capacity(len / NODE_FILL + 1);
@@ -234,6 +241,7 @@ impl<K: Ord + Clone, V> Node<K, V> {
             Self::Leaf(entries) => match entries.binary_search_by(|(other, _)| other.cmp(&key)) {
                 Ok(at) => (Some(core::mem::replace(&mut entries[at].1, value)), None),
                 Err(at) => {
+                    make_room(entries, 1);
                     entries.insert(at, (key, value));
                     let split = split(entries, at).map(|right| Child {
                         first: right[0].0.clone(),
@@ -251,8 +259,10 @@ impl<K: Ord + Clone, V> Node<K, V> {
                 }
                 let Some(right) = right else { return (replaced, None) };
                 children[at].len -= right.len;
+                make_room(children, 1);
                 children.insert(at + 1, right);
-                let split = split(children, at + 1).map(|right| Child {
+                let latest = mend(children, at + 1);
+                let split = split(children, latest).map(|right| Child {
                     first: right[0].first.clone(),
                     len: right.iter().map(|child| child.len).sum(),
                     node: Self::Inner(right),
@@ -279,6 +289,14 @@ impl<K: Ord + Clone, V> Node<K, V> {
     }
 }
 
+/// Makes room for `more` entries: twice as much as there was, but not more than a node may use.
+fn make_room<E>(entries: &mut Vec<E>, more: usize) {
+    let len = entries.len() + more;
+    if len > entries.capacity() {
+        entries.reserve_exact((2 * entries.capacity()).clamp(len, NODE_SLOTS.max(len)) - entries.len());
+    }
+}
+
 /// Cuts a node that has become too large. Where the latest entry `at` is at one of its ends more are likely to follow
 /// there, so the cut is made there.
 fn split<E>(entries: &mut Vec<E>, at: usize) -> Option<Vec<E>> {
@@ -293,28 +311,45 @@ fn split<E>(entries: &mut Vec<E>, at: usize) -> Option<Vec<E>> {
     Some(entries.split_off(cut))
 }
 
-/// Drops a child that has become empty, or joins one that has become small to a neighbour.
-fn mend<K, V>(children: &mut Vec<Child<K, V>>, at: usize) {
-    let size = children[at].node.size();
-    if size == 0 {
+/// Drops a child that has become empty; joins children that have become small, or have got a small neighbour, at `at`
+/// or just before. Says where the child is then.
+fn mend<K, V>(children: &mut Vec<Child<K, V>>, mut at: usize) -> usize {
+    if children.get(at).is_some_and(|child| child.node.size() == 0) {
         children.remove(at);
-        return;
     }
-    let sum = |left: usize| Some(children.get(left)?.node.size() + children.get(left + 1)?.node.size());
-    let fits = |left: &usize| sum(*left).is_some_and(|sum| sum <= NODE_MAX / 4 * 3);
-    if size >= NODE_FEW {
-        return;
+    loop {
+        let lefts = [Some(at), at.checked_sub(1), at.checked_sub(2)];
+        let Some(left) = lefts.into_iter().flatten().find(|left| should_be_one(children, *left)) else { return at };
+        join(children, left);
+        at = left;
     }
-    let Some(left) = [at, at.wrapping_sub(1)].into_iter().find(fits) else { return };
+}
+
+/// Whether the child at `left` and the next one belong together.
+fn should_be_one<K, V>(children: &[Child<K, V>], left: usize) -> bool {
+    let Some([a, b]) = children.get(left..left + 2) else { return false };
+    let (a, b) = (a.node.size(), b.node.size());
+    a.min(b) < NODE_FEW && a + b <= NODE_JOINED
+}
+
+/// Joins the child at `left` and the next one.
+fn join<K, V>(children: &mut Vec<Child<K, V>>, left: usize) {
     let right = children.remove(left + 1);
     let here = &mut children[left];
     here.len += right.len;
     match (&mut here.node, right.node) {
-        (Node::Leaf(here), Node::Leaf(mut entries)) => here.append(&mut entries),
+        (Node::Leaf(here), Node::Leaf(mut entries)) => {
+            make_room(here, entries.len());
+            here.append(&mut entries);
+        }
         (Node::Inner(here), Node::Inner(mut more)) => {
+            let border = here.len();
             // It was a first child, whose `first` nobody looked at.
             more[0].first = right.first;
+            make_room(here, more.len());
             here.append(&mut more);
+            // These two are neighbours only now.
+            mend(here, border);
         }
         // All leaves have one depth.
         _ => unreachable!("neighbours are of one kind"),
@@ -368,73 +403,4 @@ impl<K, V> DoubleEndedIterator for Iter<'_, K, V> {
 impl<K, V> ExactSizeIterator for Iter<'_, K, V> {}
 
 #[cfg(test)]
-mod tests {
-    use alloc::collections::BTreeMap;
-
-    use super::*;
-
-    /// Checks what the head of this file says of nodes; returns the depth of the leaves.
-    fn check(node: &Node<u32, u32>, is_root: bool, low: Option<u32>, high: Option<u32>) -> usize {
-        assert!((is_root || node.size() > 0) && node.size() <= NODE_MAX);
-        let within = |key: u32| low.is_none_or(|low| low <= key) && high.is_none_or(|high| key < high);
-        match node {
-            Node::Leaf(entries) => {
-                assert!(entries.is_sorted_by(|a, b| a.0 < b.0) && entries.iter().all(|(key, _)| within(*key)));
-                0
-            }
-            Node::Inner(children) => {
-                let depths = children.iter().enumerate().map(|(at, child)| {
-                    assert!(at == 0 || within(child.first));
-                    let mut below = Vec::new();
-                    child.node.clone().drain_to(&mut below);
-                    assert_eq!(child.len, below.len());
-                    let low = if at == 0 { low } else { Some(child.first) };
-                    check(&child.node, false, low, children.get(at + 1).map(|next| next.first).or(high))
-                });
-                let depths: Vec<_> = depths.collect();
-                assert!(depths.iter().all(|depth| *depth == depths[0]));
-                depths[0] + 1
-            }
-        }
-    }
-
-    /// Grows to three levels and shrinks again, by single keys and by runs of neighbours, several times.
-    #[test]
-    fn it_is_a_sorted_table_that_knows_ranks_through_growing_and_shrinking() {
-        let (mut tree, mut model) = (Tree::new(), BTreeMap::new());
-        let mut dice = 1_u32;
-        let mut roll = |sides: u32| {
-            dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (dice >> 8) % sides
-        };
-        let mut depth = 0;
-        for round in 0..60_u32 {
-            let grows = round % 12 < 5;
-            for _ in 0..600 {
-                let (key, value) = (roll(40_000), roll(1_000));
-                if grows {
-                    assert_eq!(tree.insert(key, value), model.insert(key, value));
-                } else {
-                    let run: Vec<u32> = model.range(key..).map(|(key, _)| *key).take(roll(9) as usize).collect();
-                    for key in run {
-                        assert_eq!(tree.remove(&key).map(|entry| entry.1), model.remove(&key));
-                    }
-                    if roll(3) == 0 {
-                        assert_eq!(tree.insert(key, value), model.insert(key, value));
-                    }
-                }
-            }
-            depth = depth.max(check(&tree.root, true, None, None));
-            assert!(tree.len() == model.len() && tree.iter().eq(model.iter()));
-            assert!(tree.iter().rev().eq(model.iter().rev()));
-            for (rank, (key, value)) in model.iter().enumerate() {
-                assert_eq!((tree.search(key), tree.nth(rank)), (Ok(rank), Some((key, value))));
-                assert_eq!(tree.get_mut(key).copied(), Some(*value));
-            }
-            let rebuilt = Tree::from_sorted(tree.clone().into_vec());
-            check(&rebuilt.root, true, None, None);
-            assert!(rebuilt.iter().eq(model.iter()));
-        }
-        assert!(depth >= 2);
-    }
-}
+mod tests;

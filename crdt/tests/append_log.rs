@@ -1,11 +1,14 @@
 //! Logs against what they promise: whoever reads with a cursor, at whatever replica, reads each entry that is not
 //! removed before exactly once; what is there is what the happens-before history says, in the order of ids.
 
+mod exchange;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use cahoots_crdt::{
-    AppendLog, Causal, Delta, EntryId, Hlc, HybridClock, Lattice, Limits, OrMap, ReplicaId, StaleStamp, VersionVector,
+    AppendLog, Causal, EntryId, Hlc, HybridClock, Lattice, OrMap, ReplicaId, StaleStamp, VersionVector,
 };
+use exchange::{Exchange, Transfer, recoded};
 use proptest::prelude::*;
 
 type State = Causal<AppendLog<u32>>;
@@ -52,27 +55,13 @@ enum Step {
         at: usize,
         count: usize,
     },
-    Deliver {
-        nth: usize,
-        to: usize,
-    },
-    Pieces {
-        nth: usize,
-        to: usize,
-    },
-    State {
-        from: usize,
-        to: usize,
-    },
-    Lacking {
-        from: usize,
-        to: usize,
-    },
+    Carry(Transfer),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let by = || 0..REPLICAS;
     let any_at = || 0..1_000_usize;
+    let pieces = |(nth, to)| Step::Carry(Transfer::Pieces { nth, to, bytes_max: 30, backwards: true });
     let step = prop_oneof![
         8 => (by(), 1..4_usize).prop_map(|(by, count)| Step::Append { by, count }),
         2 => (by(), any_at()).prop_map(|(by, at)| Step::Remove { by, at }),
@@ -82,10 +71,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (by(), -6..6_i64).prop_map(|(by, millis)| Step::Wall { by, millis }),
         1 => by().prop_map(|by| Step::Restart { by }),
         8 => (0..READERS, by(), 1..5_usize).prop_map(|(reader, at, count)| Step::Read { reader, at, count }),
-        8 => (any_at(), by()).prop_map(|(nth, to)| Step::Deliver { nth, to }),
-        1 => (any_at(), by()).prop_map(|(nth, to)| Step::Pieces { nth, to }),
-        2 => (by(), by()).prop_map(|(from, to)| Step::State { from, to }),
-        1 => (by(), by()).prop_map(|(from, to)| Step::Lacking { from, to }),
+        8 => (any_at(), by()).prop_map(|(nth, to)| Step::Carry(Transfer::Delta { nth, to })),
+        1 => (any_at(), by()).prop_map(pieces),
+        2 => (by(), by()).prop_map(|(from, to)| Step::Carry(Transfer::State { from, to })),
+        1 => (by(), by()).prop_map(|(from, to)| Step::Carry(Transfer::Lacking { from, to })),
     ];
     prop::collection::vec(step, 1..70)
 }
@@ -95,11 +84,9 @@ struct Event {
     removes: Vec<u32>,
 }
 
-struct Replica {
-    state: State,
+struct Clock {
     clock: HybridClock,
     wall: i64,
-    seen: u64,
 }
 
 #[derive(Default)]
@@ -109,11 +96,10 @@ struct Reader {
 }
 
 struct World {
-    replicas: Vec<Replica>,
+    exchange: Exchange<AppendLog<u32>>,
+    clocks: Vec<Clock>,
     readers: Vec<Reader>,
     events: Vec<Event>,
-    deltas: Vec<State>,
-    by_seen: BTreeMap<u64, State>,
     ids: BTreeMap<EntryId, u32>,
     next: u32,
     restarted: bool,
@@ -121,15 +107,12 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let clock = || HybridClock::new(1 << 40);
+        let clock = || Clock { clock: HybridClock::new(1 << 40), wall: 99 };
         Self {
-            replicas: (0..REPLICAS)
-                .map(|_| Replica { state: State::new(), clock: clock(), wall: 99, seen: 0 })
-                .collect(),
+            exchange: Exchange::new(REPLICAS),
+            clocks: (0..REPLICAS).map(|_| clock()).collect(),
             readers: (0..READERS).map(|_| Reader::default()).collect(),
             events: Vec::new(),
-            deltas: Vec::new(),
-            by_seen: BTreeMap::new(),
             ids: BTreeMap::new(),
             next: 0,
             restarted: false,
@@ -140,12 +123,10 @@ impl World {
         for step in steps {
             self.step(step);
         }
-        for _ in 0..2 {
-            for from in 0..REPLICAS {
-                self.step(&Step::State { from, to: (from + 1) % REPLICAS });
-            }
+        for transfer in self.exchange.rounds() {
+            self.step(&Step::Carry(transfer));
         }
-        assert!(self.replicas.iter().all(|replica| replica.state == self.replicas[0].state));
+        assert!(self.exchange.states.iter().all(|state| *state == self.exchange.states[0]));
         // All that is left is read, one by one, at any replica.
         for reader in 0..READERS {
             for nth in 0..=self.next as usize {
@@ -164,51 +145,27 @@ impl World {
 
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Wall { by, millis } => self.replicas[by].wall = (self.replicas[by].wall + millis).max(1),
+            Step::Wall { by, millis } => self.clocks[by].wall = (self.clocks[by].wall + millis).max(1),
             Step::Restart { by } => {
-                let replica = &mut self.replicas[by];
-                replica.state = recoded(&replica.state);
-                replica.clock = HybridClock::new(1 << 40);
+                self.exchange.states[by] = recoded(&self.exchange.states[by]);
+                self.clocks[by].clock = HybridClock::new(1 << 40);
                 self.restarted = true;
             }
             Step::Read { reader, at, count } => {
                 let reader = &mut self.readers[reader];
-                let (entries, cursor) = self.replicas[at].state.read_after(&reader.cursor, count);
+                let (entries, cursor) = self.exchange.states[at].read_after(&reader.cursor, count);
                 assert!(entries.len() <= count);
                 assert!(self.restarted || entries.is_sorted_by_key(|(id, _)| *id));
                 reader.read.extend(entries.iter().map(|(_, value)| **value));
                 reader.cursor = cursor;
             }
-            Step::Deliver { nth, to } => {
-                if let Some(nth) = nth.checked_rem(self.deltas.len()) {
-                    self.merge(to, [self.deltas[nth].clone()], 1 << nth);
+            Step::Carry(transfer) => {
+                if let Some(to) = self.exchange.carry(transfer) {
+                    self.check(to);
                 }
-            }
-            Step::Pieces { nth, to } => {
-                if let Some(nth) = nth.checked_rem(self.deltas.len()) {
-                    let pieces = self.deltas[nth].clone().split(30).unwrap();
-                    self.merge(to, pieces.iter().rev().map(recoded), 1 << nth);
-                }
-            }
-            Step::State { from, to } => {
-                let (state, seen) = (self.replicas[from].state.clone(), self.replicas[from].seen);
-                self.merge(to, [state], seen);
-            }
-            Step::Lacking { from, to } => {
-                let known = self.replicas[to].state.context().version_vector().clone();
-                let seen = self.replicas[from].seen;
-                self.merge(to, [recoded(&self.replicas[from].state.since(&known))], seen);
             }
             ref change => self.change(change),
         }
-    }
-
-    fn merge(&mut self, to: usize, values: impl IntoIterator<Item = State>, seen: u64) {
-        for value in values {
-            self.replicas[to].state.merge(value);
-        }
-        self.replicas[to].seen |= seen;
-        self.check(to);
     }
 
     fn change(&mut self, step: &Step) {
@@ -223,17 +180,17 @@ impl World {
         if self.events.len() == EVENTS_MAX {
             return;
         }
-        let replica = &mut self.replicas[by];
-        let log = &mut replica.state;
+        let Clock { clock, wall } = &mut self.clocks[by];
+        let log = &mut self.exchange.states[by];
         let before: Vec<(EntryId, u32)> = log.iter().map(|(id, value)| (id, *value)).collect();
         let mut event = Event { adds: Vec::new(), removes: Vec::new() };
         let delta = match *step {
             Step::Append { count, .. } => {
-                let wall = replica.wall.unsigned_abs();
-                replica.clock.observe(log.latest_stamp(), wall).unwrap();
+                let wall = wall.unsigned_abs();
+                clock.observe(log.latest_stamp(), wall).unwrap();
                 event.adds = (self.next..).take(count).collect();
                 self.next += u32::try_from(count).unwrap();
-                log.append_all(id(by), replica.clock.tick(wall).unwrap(), event.adds.iter().copied()).unwrap()
+                log.append_all(id(by), clock.tick(wall).unwrap(), event.adds.iter().copied()).unwrap()
             }
             Step::Remove { at, .. } => match at.checked_rem(before.len()) {
                 Some(at) => {
@@ -266,15 +223,17 @@ impl World {
         assert!(self.restarted || log.iter().map(|(_, value)| value).eq(&expected), "{step:?}");
         assert_eq!(delta.is_bottom(), event.adds.is_empty() && event.removes.is_empty());
         if !delta.is_bottom() {
-            replica.seen |= 1 << self.events.len();
+            self.exchange.publish(by, delta);
             self.events.push(event);
-            self.deltas.push(delta);
         }
         self.check(by);
     }
 
     fn check(&mut self, at: usize) {
-        let Replica { state, seen, .. } = &self.replicas[at];
+        let seen = self.exchange.seen[at];
+        let same = self.exchange.check(at).encode();
+        let state = &self.exchange.states[at];
+        assert_eq!(same, state.encode());
         let entries: Vec<(EntryId, u32)> = state.iter().map(|(id, value)| (id, *value)).collect();
         assert!(self.restarted || entries.is_sorted_by(|a, b| a.0 < b.0));
         assert_eq!(entries.len(), state.len());
@@ -282,22 +241,12 @@ impl World {
             assert_eq!(self.ids.entry(*id).or_insert(*value), value, "an id names one entry");
             assert_eq!(state.get(*id), Some(value));
         }
-        let same = self.by_seen.entry(*seen).or_insert_with(|| state.clone());
-        assert_eq!(same, state, "two replicas that have seen the same events");
-        assert_eq!(same.encode(), state.encode());
         let visible = || self.events.iter().enumerate().filter(|(nth, _)| seen >> nth & 1 == 1);
         let gone: BTreeSet<u32> = visible().flat_map(|(_, event)| event.removes.iter().copied()).collect();
         let there = visible().flat_map(|(_, event)| event.adds.iter().copied());
         let there: BTreeSet<u32> = there.filter(|entry| !gone.contains(entry)).collect();
         assert_eq!(entries.iter().map(|entry| entry.1).collect::<BTreeSet<_>>(), there);
     }
-}
-
-fn recoded(state: &State) -> State {
-    let bytes = state.encode().unwrap();
-    let decoded = State::decode(&bytes, &Limits::default()).unwrap();
-    assert_eq!(decoded.encode().as_ref(), Ok(&bytes));
-    decoded
 }
 
 proptest! {

@@ -3,24 +3,43 @@
 //!
 //! `PROPTEST_CASES=100000 cargo test --release -p cahoots-crdt --test laws` is the long run.
 
+mod exchange;
 mod history;
 
 use history::record::Records;
 use history::subjects::*;
-use history::{World, steps};
+use history::{Step, Subject, World, steps};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 macro_rules! laws {
     ($($name:ident: $subject:ty;)*) => {$(
-        proptest! {
-            #[test]
-            fn $name(steps in steps::<$subject>()) {
-                let mut world = World::<$subject>::new();
-                world.run(&steps);
-                prop_assert!(world.oracle_asked > 0);
-            }
+        #[test]
+        fn $name() {
+            keeps_the_laws::<$subject>(concat!(module_path!(), "::", stringify!($name)));
         }
     )*};
+}
+
+fn keeps_the_laws<S: Subject>(test: &'static str) {
+    run(test, &steps::<S>(), &|steps| {
+        let mut world = World::<S>::new();
+        world.run(steps);
+        world.oracle_asked
+    });
+}
+
+/// What the macro of `proptest` does, for all subjects: `world` lives a history, and says how often the oracle was asked.
+fn run(test: &'static str, steps: &BoxedStrategy<Vec<Step>>, world: &dyn Fn(&[Step]) -> usize) {
+    let config = ProptestConfig { source_file: Some(file!()), test_name: Some(test), ..ProptestConfig::default() };
+    let mut runner = TestRunner::new(config);
+    let result = runner.run(steps, |steps| {
+        prop_assert!(world(&steps) > 0);
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}\n{runner}");
+    }
 }
 
 laws! {

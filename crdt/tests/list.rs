@@ -1,16 +1,16 @@
 //! Lists against what they promise: the local list is a `Vec`, all replicas show one order, ever, what one call puts in
 //! stays together, and what survives is what the happens-before history says.
 
+mod exchange;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use cahoots_crdt::{
-    Causal, Delta, Hlc, HybridClock, Lattice, Limits, List, ListError, Position, ReplicaId, StaleStamp,
-};
+use cahoots_crdt::{Causal, Hlc, HybridClock, Lattice, Limits, List, ListError, Position, ReplicaId, StaleStamp};
+use exchange::{Exchange, Transfer};
 use proptest::prelude::*;
 
 /// An element by its number, and which write of it this is.
 type Item = (u32, u32);
-type State = Causal<List<Item>>;
 
 const REPLICAS: usize = 3;
 const EVENTS_MAX: usize = 64;
@@ -59,27 +59,13 @@ enum Step {
         by: usize,
         millis: i64,
     },
-    Deliver {
-        nth: usize,
-        to: usize,
-    },
-    Pieces {
-        nth: usize,
-        to: usize,
-    },
-    State {
-        from: usize,
-        to: usize,
-    },
-    Lacking {
-        from: usize,
-        to: usize,
-    },
+    Carry(Transfer),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let by = || 0..REPLICAS;
     let any_at = || 0..1_000_usize;
+    let pieces = |(nth, to)| Step::Carry(Transfer::Pieces { nth, to, bytes_max: 60, backwards: true });
     let step = prop_oneof![
         3 => (by(), 1..4_usize).prop_map(|(by, count)| Step::PushBack { by, count }),
         2 => by().prop_map(|by| Step::PushFront { by }),
@@ -90,10 +76,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (by(), 0..4_usize).prop_map(|(by, len)| Step::Truncate { by, len }),
         1 => by().prop_map(|by| Step::Clear { by }),
         3 => (by(), -6..6_i64).prop_map(|(by, millis)| Step::Wall { by, millis }),
-        8 => (any_at(), by()).prop_map(|(nth, to)| Step::Deliver { nth, to }),
-        1 => (any_at(), by()).prop_map(|(nth, to)| Step::Pieces { nth, to }),
-        3 => (by(), by()).prop_map(|(from, to)| Step::State { from, to }),
-        1 => (by(), by()).prop_map(|(from, to)| Step::Lacking { from, to }),
+        8 => (any_at(), by()).prop_map(|(nth, to)| Step::Carry(Transfer::Delta { nth, to })),
+        1 => (any_at(), by()).prop_map(pieces),
+        3 => (by(), by()).prop_map(|(from, to)| Step::Carry(Transfer::State { from, to })),
+        1 => (by(), by()).prop_map(|(from, to)| Step::Carry(Transfer::Lacking { from, to })),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -110,35 +96,31 @@ struct Event {
     seen: u64,
 }
 
-struct Replica {
-    state: State,
+struct Clock {
     clock: HybridClock,
     wall: i64,
-    seen: u64,
 }
 
 struct World {
-    replicas: Vec<Replica>,
+    exchange: Exchange<List<Item>>,
+    clocks: Vec<Clock>,
     events: Vec<Event>,
-    deltas: Vec<State>,
     places: Vec<Position>,
     next: u32,
     /// `a` was shown directly before `b`.
     before: BTreeSet<(u32, u32)>,
-    by_seen: BTreeMap<u64, State>,
 }
 
 impl World {
     fn new() -> Self {
-        let replica = || Replica { state: State::new(), clock: HybridClock::new(1 << 40), wall: 1_000, seen: 0 };
+        let clock = || Clock { clock: HybridClock::new(1 << 40), wall: 1_000 };
         Self {
-            replicas: (0..REPLICAS).map(|_| replica()).collect(),
+            exchange: Exchange::new(REPLICAS),
+            clocks: (0..REPLICAS).map(|_| clock()).collect(),
             events: Vec::new(),
-            deltas: Vec::new(),
             places: Vec::new(),
             next: 0,
             before: BTreeSet::new(),
-            by_seen: BTreeMap::new(),
         }
     }
 
@@ -146,48 +128,23 @@ impl World {
         for step in steps {
             self.step(step);
         }
-        for _ in 0..2 {
-            for from in 0..REPLICAS {
-                self.step(&Step::State { from, to: (from + 1) % REPLICAS });
-            }
+        for transfer in self.exchange.rounds() {
+            self.step(&Step::Carry(transfer));
         }
-        assert!(self.replicas.iter().all(|replica| replica.state == self.replicas[0].state));
+        assert!(self.exchange.states.iter().all(|state| *state == self.exchange.states[0]));
         self.check_one_order();
     }
 
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Wall { by, millis } => self.replicas[by].wall = (self.replicas[by].wall + millis).max(1),
-            Step::Deliver { nth, to } => {
-                if let Some(nth) = nth.checked_rem(self.deltas.len()) {
-                    self.merge(to, [self.deltas[nth].clone()], 1 << nth);
+            Step::Wall { by, millis } => self.clocks[by].wall = (self.clocks[by].wall + millis).max(1),
+            Step::Carry(transfer) => {
+                if let Some(to) = self.exchange.carry(transfer) {
+                    self.check(to);
                 }
-            }
-            Step::Pieces { nth, to } => {
-                if let Some(nth) = nth.checked_rem(self.deltas.len()) {
-                    let pieces = self.deltas[nth].clone().split(60).unwrap();
-                    self.merge(to, pieces.iter().rev().map(recoded), 1 << nth);
-                }
-            }
-            Step::State { from, to } => {
-                let (state, seen) = (self.replicas[from].state.clone(), self.replicas[from].seen);
-                self.merge(to, [state], seen);
-            }
-            Step::Lacking { from, to } => {
-                let known = self.replicas[to].state.context().version_vector().clone();
-                let seen = self.replicas[from].seen;
-                self.merge(to, [recoded(&self.replicas[from].state.since(&known))], seen);
             }
             ref change => self.change(change),
         }
-    }
-
-    fn merge(&mut self, to: usize, values: impl IntoIterator<Item = State>, seen: u64) {
-        for value in values {
-            self.replicas[to].state.merge(value);
-        }
-        self.replicas[to].seen |= seen;
-        self.check(to);
     }
 
     fn change(&mut self, step: &Step) {
@@ -205,13 +162,13 @@ impl World {
         else {
             return;
         };
-        let replica = &mut self.replicas[by];
-        let list = &mut replica.state;
+        let Clock { clock, wall } = &mut self.clocks[by];
+        let list = &mut self.exchange.states[by];
         let mut expected: Vec<Item> = list.iter().copied().collect();
         let len = expected.len();
-        let wall = replica.wall.unsigned_abs();
-        replica.clock.observe(list.latest_stamp(), wall).unwrap();
-        let stamp = replica.clock.tick(wall).unwrap();
+        let wall = wall.unsigned_abs();
+        clock.observe(list.latest_stamp(), wall).unwrap();
+        let stamp = clock.tick(wall).unwrap();
         let mut event = Event {
             by,
             stamp: stamp.millis() << 16 | u64::from(stamp.counter()),
@@ -219,7 +176,7 @@ impl World {
             set: None,
             removes: Vec::new(),
             end: None,
-            seen: replica.seen,
+            seen: self.exchange.seen[by],
         };
         let mut put = |count: usize| {
             let items: Vec<Item> = (0..).map(|n| (self.next + n, 0)).take(count).collect();
@@ -287,10 +244,10 @@ impl World {
         let did_something = !(event.puts.is_empty() && event.set.is_none() && event.removes.is_empty());
         assert_eq!(delta.is_bottom(), !did_something);
         if did_something {
-            replica.seen |= 1 << self.events.len();
+            self.exchange.publish(by, delta);
             self.events.push(event);
-            self.deltas.push(delta);
         }
+        let list = &self.exchange.states[by];
         self.places.extend((0..list.len()).step_by(2).filter_map(|at| list.position(at).cloned()));
         self.check(by);
     }
@@ -300,15 +257,15 @@ impl World {
     }
 
     fn check(&mut self, at: usize) {
-        let Replica { state, seen, .. } = &self.replicas[at];
+        let seen = self.exchange.seen[at];
+        let same = self.exchange.check(at).encode();
+        let state = &self.exchange.states[at];
+        assert_eq!(same, state.encode());
         let shown: Vec<Item> = state.iter().copied().collect();
         let distinct: BTreeSet<u32> = shown.iter().map(|item| item.0).collect();
         assert_eq!(distinct.len(), shown.len(), "an element twice");
-        let same = self.by_seen.entry(*seen).or_insert_with(|| state.clone());
-        assert_eq!(same, state, "two replicas that have seen the same events");
-        assert_eq!(same.encode(), state.encode());
         self.before.extend(shown.windows(2).map(|pair| (pair[0].0, pair[1].0)));
-        let (seen, order) = (*seen, shown.iter().map(|item| item.0).collect::<Vec<_>>());
+        let order: Vec<u32> = shown.iter().map(|item| item.0).collect();
         self.check_calls(seen, &order);
         if self.visible(seen).all(|(_, event)| event.seen & !seen == 0) {
             let shown: BTreeSet<Item> = shown.into_iter().collect();
@@ -381,13 +338,6 @@ impl World {
         }
         assert!(left.is_empty(), "no one order of {left:?}: {before:?}");
     }
-}
-
-fn recoded(state: &State) -> State {
-    let bytes = state.encode().unwrap();
-    let decoded = State::decode(&bytes, &Limits::default()).unwrap();
-    assert_eq!(decoded.encode().as_ref(), Ok(&bytes));
-    decoded
 }
 
 proptest! {

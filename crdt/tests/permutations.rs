@@ -4,6 +4,7 @@
 //! earlier events as what its author had seen (at least what that author had seen before). Authors are numbered in the
 //! order of their first event, which leaves out only renamings.
 
+mod exchange;
 mod history;
 
 use std::rc::Rc;

@@ -76,6 +76,7 @@ pub fn server() -> Server {
         leave: tokio::sync::Notify::new(),
         farewell: std::sync::Mutex::default(),
         clients_max: std::sync::atomic::AtomicUsize::new(1),
+        watch: std::sync::Arc::default(),
         stopping: std::sync::atomic::AtomicBool::new(false),
     }
 }

@@ -72,3 +72,4 @@ pub mod server;
 pub mod session;
 pub mod state;
 pub mod storage;
+pub mod watch;

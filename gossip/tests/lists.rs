@@ -81,7 +81,7 @@ fn front(writer: &mut Writer<'_>, words: &str) {
 }
 
 fn pop(writer: &mut Writer<'_>) {
-    assert_eq!(writer.take(b"l", 0..1), Ok(vec![b"a".to_vec()]));
+    assert_eq!(writer.take_ranks(b"l", 0..1), Ok(vec![b"a".to_vec()]));
 }
 
 fn rotate(writer: &mut Writer<'_>) {
@@ -147,10 +147,10 @@ fn a_list_without_elements_is_no_key_and_one_of_another_type_is_refused() {
     let [mut a, _] = stores::<2>();
     a.write(WALL, 0, |w| {
         assert_eq!(push(w, "l", Right, "a b c"), Ok(3));
-        assert_eq!(w.take(b"l", 1..99), Ok(vec![b"b".to_vec(), b"c".to_vec()]));
-        assert_eq!(w.take(b"l", 0..1), Ok(vec![b"a".to_vec()]));
+        assert_eq!(w.take_ranks(b"l", 1..99), Ok(vec![b"b".to_vec(), b"c".to_vec()]));
+        assert_eq!(w.take_ranks(b"l", 0..1), Ok(vec![b"a".to_vec()]));
         assert!(w.at(WALL).view(b"l").is_none() && w.is_empty());
-        assert_eq!(w.take(b"l", 0..1), Ok(Vec::new()));
+        assert_eq!(w.take_ranks(b"l", 0..1), Ok(Vec::new()));
         assert_eq!(w.move_element((b"l", Left), (b"m", Right)), Ok(None));
         assert_eq!((w.set_element(b"l", 0, b"x"), w.insert_beside(b"l", 0, Left, b"x")), (Ok(false), Ok(None)));
         assert_eq!((w.remove_equal(b"l", b"a", Left, 1), w.trim(b"l", 0..1)), (Ok(0), Ok(())));
@@ -270,7 +270,7 @@ fn a_clock_is_never_behind_the_positions_that_its_replica_made() {
     };
     let popped = last(&a);
     a.seal();
-    a.write(WALL, 0, |w| w.take(b"l", 1..2)).unwrap();
+    a.write(WALL, 0, |w| w.take_ranks(b"l", 1..2)).unwrap();
     a.seal();
     let images: Vec<Vec<u8>> = (0..BUCKETS).map(|bucket| a.bucket_image(bucket)).collect();
     // By images alone, and by events alone.
@@ -326,7 +326,7 @@ fn positions_stay_short_while_elements_go_through_a_list() {
         let (at, value) = (number % 3, u32::try_from(number).expect("not that many"));
         let (from, into) = if number / 50 % 2 == 0 { (Left, Right) } else { (Right, Left) };
         replicas[at].write(wall, 0, |w| {
-            let popped = w.take(b"l", from.ranks(1, 100)).unwrap();
+            let popped = w.take_ranks(b"l", from.ranks(1, 100)).unwrap();
             assert_eq!(popped.len(), 1);
             assert_eq!(w.push(b"l", into, std::iter::once(&value.to_be_bytes()[..])), Ok(100));
         });

@@ -61,7 +61,7 @@ fn edit(writer: &mut Writer<'_>, key: &[u8], command: &ListCommand) -> (Reply, A
         }
         ListCommand::Take(end, count) => {
             let ranks = end.ranks(*count, len);
-            writer.take(key, ranks.clone()).map(|taken| assert_eq!(taken, before[ranks]))
+            writer.take_ranks(key, ranks.clone()).map(|taken| assert_eq!(taken, before[ranks]))
         }
         ListCommand::Trim(from, count) => writer.trim(key, at(from)..at(from) + count),
         ListCommand::Remove(index) => {

@@ -3,14 +3,11 @@
 //! `cargo run --release -p cahoots-benches --bin crdt-table`. All three run in one process, one after the other for
 //! each row, so that noise of the machine hits them alike; a time is the median of several batches.
 
-#![allow(unsafe_code)] // The counting allocator at the end; nothing else.
-
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use cahoots_benches::contenders::{DsonSet, Member, Receiver, Set, id, local, member, pair, set};
+use cahoots_benches::live_bytes::{Counting, kept_by};
 use cahoots_crdt::{AwSet, Causal};
 use crdts::{CmRDT, Orswot};
 use hashbrown::HashMap;
@@ -191,11 +188,7 @@ fn sizes() {
 const MEASURED_MEMBERS: u64 = 100_000;
 
 fn memory<S: Set>(replicas: usize) -> Option<f64> {
-    let before = LIVE_BYTES.load(Ordering::Relaxed);
-    let set: S = set(MEASURED_MEMBERS, replicas);
-    let after = LIVE_BYTES.load(Ordering::Relaxed);
-    drop(black_box(set));
-    Some((after - before) as f64 / MEASURED_MEMBERS as f64)
+    Some(kept_by(|| set::<S>(MEASURED_MEMBERS, replicas)) as f64 / MEASURED_MEMBERS as f64)
 }
 
 fn encoded<S: Set>(replicas: usize) -> Option<f64> {
@@ -260,25 +253,5 @@ fn bytes(row: &str, [ours, theirs, dsons]: [Option<f64>; 3]) {
     println!("| {row} | {} | {} | {} | {} | {} |", show(ours), show(theirs), show(dsons), ratio(theirs), ratio(dsons));
 }
 
-static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
-
-/// The system's allocator, counting what is live.
-struct Counting;
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to the system's allocator unchanged; counting touches no memory of the caller.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is that of `System`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the pointer came from `alloc` above with this layout, hence from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}

@@ -1,25 +1,30 @@
 //! Legal distributed histories, and an oracle that knows nothing of dots.
 //!
-//! A history is a list of steps: somebody changes something; any earlier delta is sent to anybody, again and in any
-//! order, alone or joined with another, encoded, in pieces; a whole state, or what a peer lacks of it, is merged.
-//! What is never sent is lost. Every step is legal wherever it stands, so proptest can drop any of them and shrinks to
-//! a short readable list.
+//! A history is a list of steps: somebody changes something, or something travels as `exchange` has it, also joined with
+//! another delta, or encoded. Every step is legal wherever it stands, so proptest can drop any of them and shrinks to a
+//! short readable list.
 //!
 //! The oracle keeps the events and, for each, which events its author had seen. It computes values from that
 //! relation alone. It is asked whenever a replica has seen a causally closed set of events; besides, any two replicas
 //! that have seen the same set, closed or not, must hold equal states.
+//!
+//! Steps hold operations of whatever type: so proptest's code to draw, run and shrink histories is compiled once, not once
+//! for each subject, which took longer than everything else here.
 
 #![allow(dead_code, unreachable_pub)]
 
 pub mod record;
 pub mod subjects;
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::rc::Rc;
 
-use cahoots_crdt::{Causal, CausalContext, Delta, DotStore, Lattice, Limits, Mutation, ReplicaId, Wire};
+use cahoots_crdt::{Causal, CausalContext, DotStore, Lattice, Mutation, ReplicaId, Wire};
 use proptest::prelude::*;
+
+use crate::exchange::{Exchange, Seen, Transfer, recoded};
 
 /// What a reader sees, in one shape for all types.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +40,6 @@ pub enum Value {
     Map(BTreeMap<u8, Value>),
 }
 
-/// A set of events, as bits.
-pub type Seen = u64;
 pub const EVENTS_MAX: usize = 60;
 pub const REPLICAS: usize = 3;
 
@@ -86,14 +89,16 @@ pub trait Subject {
     fn is_event(view: &View<Self::Op>, author: usize, op: &Self::Op) -> bool;
 }
 
+/// An operation of a subject.
+pub trait AnyOp: Any + Debug {}
+
+impl<O: Any + Debug> AnyOp for O {}
+
 #[derive(Clone, Debug)]
-pub enum Step<O> {
-    Change(usize, O),
+pub enum Step {
+    Change(usize, Rc<dyn AnyOp>),
     Clear(usize),
-    Delta {
-        nth: usize,
-        to: usize,
-    },
+    Carry(Transfer),
     Encoded {
         nth: usize,
         to: usize,
@@ -101,20 +106,6 @@ pub enum Step<O> {
     Joined {
         nth: usize,
         other: usize,
-        to: usize,
-    },
-    Pieces {
-        nth: usize,
-        to: usize,
-        bytes_max: usize,
-        backwards: bool,
-    },
-    State {
-        from: usize,
-        to: usize,
-    },
-    Lacking {
-        from: usize,
         to: usize,
     },
     StateInPieces {
@@ -130,24 +121,28 @@ pub enum Step<O> {
     },
 }
 
-pub fn steps<S: Subject>() -> impl Strategy<Value = Vec<Step<S::Op>>> {
+pub fn steps<S: Subject>() -> BoxedStrategy<Vec<Step>> {
+    steps_of(S::op().prop_map(|op| -> Rc<dyn AnyOp> { Rc::new(op) }).boxed())
+}
+
+fn steps_of(op: BoxedStrategy<Rc<dyn AnyOp>>) -> BoxedStrategy<Vec<Step>> {
     let replica = || 0..REPLICAS;
     let nth = || 0..EVENTS_MAX;
     let step = prop_oneof![
-        8 => (replica(), S::op()).prop_map(|(by, op)| Step::Change(by, op)),
+        8 => (replica(), op).prop_map(|(by, op)| Step::Change(by, op)),
         1 => replica().prop_map(Step::Clear),
-        6 => (nth(), replica()).prop_map(|(nth, to)| Step::Delta { nth, to }),
+        6 => (nth(), replica()).prop_map(|(nth, to)| Step::Carry(Transfer::Delta { nth, to })),
         1 => (nth(), replica()).prop_map(|(nth, to)| Step::Encoded { nth, to }),
         1 => (nth(), nth(), replica()).prop_map(|(nth, other, to)| Step::Joined { nth, other, to }),
         1 => (nth(), replica(), 20..90_usize, any::<bool>())
-            .prop_map(|(nth, to, bytes_max, backwards)| Step::Pieces { nth, to, bytes_max, backwards }),
-        2 => (replica(), replica()).prop_map(|(from, to)| Step::State { from, to }),
-        1 => (replica(), replica()).prop_map(|(from, to)| Step::Lacking { from, to }),
+            .prop_map(|(nth, to, bytes_max, backwards)| Step::Carry(Transfer::Pieces { nth, to, bytes_max, backwards })),
+        2 => (replica(), replica()).prop_map(|(from, to)| Step::Carry(Transfer::State { from, to })),
+        1 => (replica(), replica()).prop_map(|(from, to)| Step::Carry(Transfer::Lacking { from, to })),
         1 => (replica(), replica(), 20..90_usize)
             .prop_map(|(from, to, bytes_max)| Step::StateInPieces { from, to, bytes_max }),
         2 => (replica(), replica(), 0..1_000_usize).prop_map(|(at, owner, nth)| Step::Collect { at, owner, nth }),
     ];
-    prop::collection::vec(step, 1..45)
+    prop::collection::vec(step, 1..45).boxed()
 }
 
 struct Event<O> {
@@ -158,10 +153,8 @@ struct Event<O> {
 }
 
 pub struct World<S: Subject> {
-    replicas: Vec<(Causal<S::Store>, Seen)>,
+    exchange: Exchange<S::Store>,
     events: Vec<Event<S::Op>>,
-    deltas: Vec<Causal<S::Store>>,
-    by_seen: BTreeMap<Seen, Causal<S::Store>>,
     /// What each replica had seen, each time that changed.
     reports: Vec<Vec<CausalContext>>,
     pub oracle_asked: usize,
@@ -170,16 +163,14 @@ pub struct World<S: Subject> {
 impl<S: Subject> World<S> {
     pub fn new() -> Self {
         Self {
-            replicas: (0..REPLICAS).map(|_| (Causal::new(), 0)).collect(),
+            exchange: Exchange::new(REPLICAS),
             events: Vec::new(),
-            deltas: Vec::new(),
-            by_seen: BTreeMap::new(),
             reports: vec![vec![CausalContext::new()]; REPLICAS],
             oracle_asked: 0,
         }
     }
 
-    pub fn run(&mut self, steps: &[Step<S::Op>]) {
+    pub fn run(&mut self, steps: &[Step]) {
         for step in steps {
             self.step(step);
         }
@@ -187,57 +178,40 @@ impl<S: Subject> World<S> {
         self.check_laws();
     }
 
-    fn step(&mut self, step: &Step<S::Op>) {
-        match step {
-            Step::Change(by, op) => self.change(*by, Some(op)),
-            Step::Clear(by) => self.change(*by, None),
-            Step::Delta { nth, to } => {
-                if let Some(nth) = self.nth(*nth) {
-                    self.merge(*to, self.deltas[nth].clone(), 1 << nth);
-                }
+    fn step(&mut self, step: &Step) {
+        let reached = match step {
+            Step::Change(by, op) => {
+                let op: &dyn Any = &**op;
+                return self
+                    .change(*by, Some(op.downcast_ref().expect("histories of one subject have its operations")));
             }
-            Step::Encoded { nth, to } => {
-                if let Some(nth) = self.nth(*nth) {
-                    let delta = recoded(&self.deltas[nth]);
-                    self.merge(*to, delta, 1 << nth);
-                }
-            }
+            Step::Clear(by) => return self.change(*by, None),
+            Step::Carry(transfer) => self.exchange.carry(*transfer),
+            Step::Encoded { nth, to } => self.exchange.nth(*nth).map(|nth| {
+                let delta = recoded(&self.exchange.deltas[nth]);
+                self.exchange.merge(*to, delta, 1 << nth)
+            }),
             Step::Joined { nth, other, to } => {
-                if let (Some(nth), Some(other)) = (self.nth(*nth), self.nth(*other)) {
-                    let mut joined = self.deltas[nth].clone();
-                    joined.merge(self.deltas[other].clone());
-                    self.merge(*to, joined, 1 << nth | 1 << other);
-                }
-            }
-            Step::Pieces { nth, to, bytes_max, backwards } => {
-                if let Some(nth) = self.nth(*nth) {
-                    self.merge_pieces(*to, &self.deltas[nth].clone(), 1 << nth, *bytes_max, *backwards);
-                }
-            }
-            Step::State { from, to } => {
-                let (state, seen) = self.replicas[*from].clone();
-                self.merge(*to, state, seen);
-            }
-            Step::Lacking { from, to } => {
-                let (state, seen) = &self.replicas[*from];
-                let lacking = state.since(self.replicas[*to].0.context().version_vector());
-                let seen = *seen;
-                self.merge(*to, recoded(&lacking), seen);
+                self.exchange.nth(*nth).zip(self.exchange.nth(*other)).map(|(nth, other)| {
+                    let mut joined = self.exchange.deltas[nth].clone();
+                    joined.merge(self.exchange.deltas[other].clone());
+                    self.exchange.merge(*to, joined, 1 << nth | 1 << other)
+                })
             }
             Step::StateInPieces { from, to, bytes_max } => {
-                let (state, seen) = self.replicas[*from].clone();
-                self.merge_pieces(*to, &state, seen, *bytes_max, false);
+                let (state, seen) = (self.exchange.states[*from].clone(), self.exchange.seen[*from]);
+                Some(self.exchange.merge_pieces(*to, &state, seen, *bytes_max, false))
             }
             Step::Collect { at, owner, nth } => {
                 let reports = &self.reports[*owner];
-                self.replicas[*at].0.collect(ReplicaId::new(*owner as u64 + 1), &reports[nth % reports.len()]);
-                self.check(*at);
+                let owner = ReplicaId::new(*owner as u64 + 1);
+                self.exchange.states[*at].collect(owner, &reports[nth % reports.len()]);
+                Some(*at)
             }
+        };
+        if let Some(at) = reached {
+            self.check(at);
         }
-    }
-
-    fn nth(&self, nth: usize) -> Option<usize> {
-        nth.checked_rem(self.deltas.len())
     }
 
     fn change(&mut self, by: usize, op: Option<&S::Op>) {
@@ -245,8 +219,8 @@ impl<S: Subject> World<S> {
             return;
         }
         let id = ReplicaId::new(by as u64 + 1);
-        let (state, seen) = &mut self.replicas[by];
-        let seen_before = *seen;
+        let seen_before = self.exchange.seen[by];
+        let state = &mut self.exchange.states[by];
         let delta = match op {
             Some(op) => state.mutate(id, |store, mutation| S::apply(store, mutation, op)),
             None => match S::clear(state, id) {
@@ -264,48 +238,18 @@ impl<S: Subject> World<S> {
             assert_eq!(is_event, expected, "whether {op:?} by {by} is an event");
         }
         if is_event {
-            let id = self.events.len();
             self.events.push(Event { author: by, op: op.cloned(), seen: seen_before });
-            self.deltas.push(delta);
-            self.replicas[by].1 |= 1 << id;
+            self.exchange.publish(by, delta);
         }
         self.check(by);
     }
 
-    fn merge(&mut self, to: usize, value: Causal<S::Store>, seen: Seen) {
-        let replica = &mut self.replicas[to];
-        replica.0.merge(value);
-        replica.1 |= seen;
-        self.check(to);
-    }
-
-    fn merge_pieces(&mut self, to: usize, whole: &Causal<S::Store>, seen: Seen, bytes_max: usize, backwards: bool) {
-        let mut pieces = whole.clone().split(bytes_max).unwrap();
-        let mut joined = Causal::<S::Store>::empty_delta();
-        for piece in &pieces {
-            joined.merge(piece.clone());
-        }
-        assert_eq!(&joined, whole, "the join of the pieces");
-        if backwards {
-            pieces.reverse();
-        }
-        let replica = &mut self.replicas[to];
-        for piece in pieces {
-            replica.0.merge(recoded(&piece));
-        }
-        replica.1 |= seen;
-        self.check(to);
-    }
-
     /// Everybody gets everything, by states, so that the last word is always the oracle's.
     fn settle(&mut self) {
-        for _ in 0..2 {
-            for from in 0..REPLICAS {
-                let (state, seen) = self.replicas[from].clone();
-                self.merge((from + 1) % REPLICAS, state, seen);
-            }
+        for transfer in self.exchange.rounds() {
+            self.step(&Step::Carry(transfer));
         }
-        assert!(self.replicas.iter().all(|(_, seen)| *seen == self.replicas[0].1));
+        assert!(self.exchange.seen.iter().all(|seen| *seen == self.exchange.seen[0]));
     }
 
     fn is_closed(&self, seen: Seen) -> bool {
@@ -322,24 +266,25 @@ impl<S: Subject> World<S> {
     }
 
     fn check(&mut self, at: usize) {
-        let (state, seen) = &self.replicas[at];
+        let (state, seen) = (&self.exchange.states[at], self.exchange.seen[at]);
         if self.reports[at].last() != Some(state.context()) {
             self.reports[at].push(state.context().clone());
         }
-        if self.is_closed(*seen) {
-            assert_eq!(S::read(state), S::oracle(&self.view(*seen)), "replica {at} against the oracle");
+        if self.is_closed(seen) {
+            assert_eq!(S::read(state), S::oracle(&self.view(seen)), "replica {at} against the oracle");
             self.oracle_asked += 1;
         }
-        let same = self.by_seen.entry(*seen).or_insert_with(|| state.clone());
-        assert_eq!(same, state, "two replicas that have seen the same events");
-        assert_eq!(S::read(same), S::read(state));
-        assert!(S::LEAVES_BASELINES || same.encode() == state.encode(), "equal values, equal encodings");
+        let same = self.exchange.check(at);
+        let (read, encoded) = (S::read(same), same.encode());
+        let state = &self.exchange.states[at];
+        assert_eq!(read, S::read(state));
+        assert!(S::LEAVES_BASELINES || encoded == state.encode(), "equal values, equal encodings");
     }
 
     /// The laws of a join semilattice, on deltas and on states that this history led to.
     fn check_laws(&self) {
-        let mut values: Vec<&Causal<S::Store>> = self.by_seen.values().rev().step_by(3).take(3).collect();
-        values.extend(self.deltas.iter().rev().take(3));
+        let mut values: Vec<&Causal<S::Store>> = self.exchange.different().rev().step_by(3).take(3).collect();
+        values.extend(self.exchange.deltas.iter().rev().take(3));
         let join = |a: &Causal<S::Store>, b: &Causal<S::Store>| {
             let mut joined = a.clone();
             joined.merge(b.clone());
@@ -358,13 +303,4 @@ impl<S: Subject> World<S> {
             }
         }
     }
-}
-
-fn recoded<T: Wire + PartialEq + Debug>(value: &Causal<T>) -> Causal<T> {
-    let bytes = value.encode().unwrap();
-    let size = value.size().unwrap();
-    assert_eq!(size.total(), bytes.len());
-    let decoded = Causal::<T>::decode(&bytes, &Limits::default()).unwrap();
-    assert_eq!(decoded.encode().unwrap(), bytes, "the encoding is a function of the value");
-    decoded
 }

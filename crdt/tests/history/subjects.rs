@@ -781,6 +781,12 @@ pub enum MapOp<O> {
     Remove(u8),
 }
 
+/// Compiled once, whatever is in the map.
+fn map(found: &mut dyn Iterator<Item = (u8, Value)>) -> Value {
+    let map: BTreeMap<_, _> = found.collect();
+    if map.is_empty() { Value::Nothing } else { Value::Map(map) }
+}
+
 /// The map of another subject.
 pub struct Maps<S>(PhantomData<S>);
 
@@ -821,8 +827,7 @@ where
 
     fn read(store: &Self::Store) -> Value {
         assert_eq!(store.len(), store.iter().count());
-        let map: BTreeMap<_, _> = store.iter().map(|(key, value)| (*key, S::read(value))).collect();
-        if map.is_empty() { Value::Nothing } else { Value::Map(map) }
+        map(&mut store.iter().map(|(key, value)| (*key, S::read(value))))
     }
 
     fn clear(state: &mut Causal<Self::Store>, replica: ReplicaId) -> Option<Causal<Self::Store>> {
@@ -830,9 +835,8 @@ where
     }
 
     fn oracle(view: &View<MapOp<S::Op>>) -> Value {
-        let at = |key: u8| Some((key, S::oracle(&under(view, key)))).filter(|(_, value)| *value != Value::Nothing);
-        let map: BTreeMap<_, _> = (0..2).filter_map(at).collect();
-        if map.is_empty() { Value::Nothing } else { Value::Map(map) }
+        let found = (0..2).map(|key| (key, S::oracle(&under(view, key))));
+        map(&mut found.filter(|(_, value)| *value != Value::Nothing))
     }
 
     fn is_event(view: &View<MapOp<S::Op>>, author: usize, op: &MapOp<S::Op>) -> bool {
@@ -860,8 +864,7 @@ impl<S: Subject> Subject for EscrowMaps<S> {
 
     fn read(store: &Self::Store) -> Value {
         assert_eq!(store.len(), store.iter().count());
-        let map: BTreeMap<_, _> = store.iter().map(|(key, value)| (*key, S::read(value))).collect();
-        if map.is_empty() { Value::Nothing } else { Value::Map(map) }
+        map(&mut store.iter().map(|(key, value)| (*key, S::read(value))))
     }
 
     fn clear(_: &mut Causal<Self::Store>, _: ReplicaId) -> Option<Causal<Self::Store>> {
@@ -869,9 +872,8 @@ impl<S: Subject> Subject for EscrowMaps<S> {
     }
 
     fn oracle(view: &View<(u8, S::Op)>) -> Value {
-        let at = |key: u8| Some((key, S::oracle(&at_key(view, key)))).filter(|(_, value)| *value != Value::Nothing);
-        let map: BTreeMap<_, _> = (0..2).filter_map(at).collect();
-        if map.is_empty() { Value::Nothing } else { Value::Map(map) }
+        let found = (0..2).map(|key| (key, S::oracle(&at_key(view, key))));
+        map(&mut found.filter(|(_, value)| *value != Value::Nothing))
     }
 
     fn is_event(view: &View<(u8, S::Op)>, author: usize, op: &(u8, S::Op)) -> bool {

@@ -69,49 +69,32 @@ fn write_value(client: &mut RespClient, item: &Item) -> usize {
             client.prepare(&[b"SET", &item.key, text]);
             1
         }
-        Data::Set(members) => {
-            let chunks = members.chunks(NAMES_MAX);
-            let commands = chunks.len();
-            for chunk in chunks {
-                let words: Vec<&[u8]> =
-                    [&b"SADD"[..], &item.key].into_iter().chain(chunk.iter().map(Vec::as_slice)).collect();
-                client.prepare(&words);
-            }
-            commands
-        }
-        Data::Hash(fields) => {
-            let chunks = fields.chunks(NAMES_MAX);
-            let commands = chunks.len();
-            for chunk in chunks {
-                let pairs = chunk.iter().flat_map(|(name, value)| [name.as_slice(), value.as_slice()]);
-                let words: Vec<&[u8]> = [&b"HSET"[..], &item.key].into_iter().chain(pairs).collect();
-                client.prepare(&words);
-            }
-            commands
-        }
+        Data::Set(members) => write_named(client, b"SADD", &item.key, members, |member| [member]),
+        Data::Hash(fields) => write_named(client, b"HSET", &item.key, fields, |(name, value)| [name, value]),
         // In the place of what is there: a list would have every element twice.
         Data::List(values) => {
             client.prepare(&[b"DEL", &item.key]);
-            let chunks = values.chunks(NAMES_MAX);
-            let commands = chunks.len();
-            for chunk in chunks {
-                let words: Vec<&[u8]> =
-                    [&b"RPUSH"[..], &item.key].into_iter().chain(chunk.iter().map(Vec::as_slice)).collect();
-                client.prepare(&words);
-            }
-            commands + 1
+            1 + write_named(client, b"RPUSH", &item.key, values, |value| [value])
         }
-        Data::Sorted(members) => {
-            let chunks = members.chunks(NAMES_MAX);
-            let commands = chunks.len();
-            for chunk in chunks {
-                let pairs = chunk.iter().flat_map(|(member, score)| [score.as_slice(), member.as_slice()]);
-                let words: Vec<&[u8]> = [&b"ZADD"[..], &item.key].into_iter().chain(pairs).collect();
-                client.prepare(&words);
-            }
-            commands
-        }
+        Data::Sorted(members) => write_named(client, b"ZADD", &item.key, members, |(member, score)| [score, member]),
     }
+}
+
+/// Prepares as many commands as it takes for what has names under a key, of which `words` says the words of each.
+fn write_named<'a, T, const N: usize>(
+    client: &mut RespClient,
+    command: &'a [u8],
+    key: &'a [u8],
+    named: &'a [T],
+    words: impl Fn(&'a T) -> [&'a [u8]; N],
+) -> usize {
+    let chunks = named.chunks(NAMES_MAX);
+    let commands = chunks.len();
+    for chunk in chunks {
+        let words: Vec<&[u8]> = [command, key].into_iter().chain(chunk.iter().flat_map(&words)).collect();
+        client.prepare(&words);
+    }
+    commands
 }
 
 fn settle(client: &mut RespClient, under_way: &mut usize) -> Result<(), String> {

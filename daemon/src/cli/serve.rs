@@ -66,8 +66,11 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         leave: Notify::new(),
         farewell,
         clients_max: AtomicUsize::new(clients_with_files(config.limits.clients_max)),
+        watch: Arc::default(),
         stopping: AtomicBool::new(false),
     });
+    let watching = Arc::clone(&server);
+    node.on_changes(move |replica, now| crate::command::serve_blocked(replica, now, &watching));
 
     // Others that the directory knows of may hold, or lack, what this node does not meet them to compare.
     let (met, awaited) = (AtomicBool::new(false), config.data_dir.value.as_deref().is_some_and(disk::awaits_others));

@@ -13,14 +13,14 @@ use std::cell::Cell;
 use super::contract::{Command, Flow, Outcome};
 use super::error::CommandError;
 use super::flags::{LOADING, WRITE};
-use super::table;
+use super::{blocking, table, transaction};
 use crate::account::Account;
 use crate::resp::{Args, Reply};
 use crate::session::Session;
 use crate::state::{Counts, Server};
 use cahoots_gossip::driver::random_id;
 use cahoots_gossip::engine::{Now, Replica, Tally};
-use cahoots_gossip::store::{Class, KeyMemory, View, WriteError, Writer};
+use cahoots_gossip::store::{Class, KeyMemory, Moment, View, WriteError, Writer};
 use cahoots_gossip::{Dot, ReplicaId};
 
 /// What a command works on: the replica, locked; the client; and what all clients share.
@@ -52,14 +52,19 @@ impl<'a> Context<'a> {
     /// Runs one command, its reply or refusal included.
     pub fn call(&mut self, args: Args<'_>, reply: &mut Reply<'_>) -> Flow {
         count(&self.counting.commands);
-        let outcome = table::find(args).and_then(|command| {
+        let found = table::find(args).and_then(|command| {
             self.session.last_command = Some(command);
             self.admit(command)?;
-            match command.handler {
-                Some(handler) => handler(self, args, reply),
-                None => Err(CommandError::Arity(command.name.into())),
-            }
+            Ok((command, command.handler.ok_or_else(|| CommandError::Arity(command.name.into()))?))
         });
+        let outcome = match found {
+            Ok(found) if self.session.transaction.is_some() => transaction::take(self, found, args, reply),
+            Ok((_, handler)) => handler(self, args, reply),
+            Err(error) => Err(transaction::refused(self, args, error)),
+        };
+        if self.server.watch.is_active() && !self.session.executes {
+            blocking::serve(self.replica, self.now, self.server);
+        }
         match outcome {
             Ok(flow) => flow,
             Err(error) => {
@@ -117,14 +122,14 @@ impl<'a> Context<'a> {
     /// As [`read`](Self::read), for a command to which a key of another type is none.
     #[inline]
     pub(super) fn read_if<'s>(&'s self, key: &'s [u8], class: Class) -> Option<View<'s>> {
-        let view = self.replica.store().at(self.now.wall).view(key).filter(|view| view.class() == class);
+        let view = self.moment().view(key).filter(|view| view.class() == class);
         self.looked_up(view.is_some());
         view
     }
 
     /// As [`read`](Self::read), whatever the type.
     pub(super) fn read_any<'s>(&'s self, key: &'s [u8]) -> Option<View<'s>> {
-        let view = self.replica.store().at(self.now.wall).view(key);
+        let view = self.moment().view(key);
         self.looked_up(view.is_some());
         view
     }
@@ -132,7 +137,7 @@ impl<'a> Context<'a> {
     /// What is at `key`, for a command that writes there: not counted, as in Redis. A key of another type is refused.
     #[inline]
     pub(super) fn current<'s>(&'s self, key: &'s [u8], class: Class) -> Result<Option<View<'s>>, CommandError> {
-        match self.replica.store().at(self.now.wall).view(key) {
+        match self.moment().view(key) {
             Some(view) if view.class() != class => Err(CommandError::WrongType),
             view => Ok(view),
         }
@@ -140,12 +145,12 @@ impl<'a> Context<'a> {
 
     /// As [`current`](Self::current), whatever the type.
     pub(super) fn current_any<'s>(&'s self, key: &'s [u8]) -> Option<View<'s>> {
-        self.replica.store().at(self.now.wall).view(key)
+        self.moment().view(key)
     }
 
-    /// Walks over all keys; see [`Store::scan`](cahoots_gossip::store::Store::scan).
+    /// Walks over all keys; see [`Moment::scan`].
     pub(super) fn scan(&self, cursor: u64, count: usize, each: impl FnMut(&[u8], View<'_>)) -> u64 {
-        self.replica.store().at(self.now.wall).scan(cursor, count, each)
+        self.moment().scan(cursor, count, each)
     }
 
     /// How many keys there are.
@@ -182,6 +187,30 @@ impl<'a> Context<'a> {
         result
     }
 
+    /// Opens a group: all that is written until [`end_group`](Self::end_group) is one event. `bytes` is an upper estimate of
+    /// the keys and values written.
+    pub(super) fn begin_group(&mut self, bytes: usize) {
+        self.replica.begin_group(self.now, bytes);
+    }
+
+    /// Closes the group that is open.
+    pub(super) fn end_group(&mut self) {
+        self.replica.end_group(self.now);
+    }
+
+    /// Has changed keys be recorded from now on.
+    pub(super) fn record_changes(&mut self) {
+        if !self.replica.records_changes() {
+            self.replica.record_changes(true);
+        }
+        self.server.watch.activate(true);
+    }
+
+    /// How many live peers have own events up to `seq`; and how many have them on disk.
+    pub(super) fn had_by(&self, seq: u64) -> (usize, usize) {
+        (self.replica.acked_by(seq), self.replica.kept_by(seq))
+    }
+
     /// To be called before anything is written elsewhere than here: while nobody has confirmed that the id is this
     /// replica's alone, no event is ever minted under it.
     pub(super) fn leave_probation(&mut self) {
@@ -207,7 +236,7 @@ impl<'a> Context<'a> {
 
     /// The time for deadlines, in milliseconds since 1970.
     pub(super) fn time(&self) -> u64 {
-        self.replica.store().at(self.now.wall).now()
+        self.moment().now()
     }
 
     /// The time at which these commands came.
@@ -235,6 +264,12 @@ impl<'a> Context<'a> {
     pub(super) fn counts(&self) -> Counts {
         let Counting { commands, errors, hits, misses } = &self.counting;
         Counts { commands: commands.get(), errors: errors.get(), hits: hits.get(), misses: misses.get() }
+    }
+
+    /// The store at the time of these commands.
+    #[inline]
+    fn moment(&self) -> Moment<'_> {
+        self.replica.store().at(self.now.wall)
     }
 
     fn looked_up(&self, found: bool) {

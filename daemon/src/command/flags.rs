@@ -5,7 +5,7 @@
 pub struct Flags(u32);
 
 /// The words of the flags, bit by bit, in the order in which Redis prints them.
-const FLAG_WORDS: [&str; 15] = [
+const FLAG_WORDS: [&str; 16] = [
     "write",
     "readonly",
     "denyoom",
@@ -15,6 +15,7 @@ const FLAG_WORDS: [&str; 15] = [
     "blocking",
     "loading",
     "stale",
+    "skip_slowlog",
     "fast",
     "no_auth",
     "no_async_loading",
@@ -43,18 +44,20 @@ pub(super) const BLOCKING: Flags = Flags(1 << 6);
 pub(super) const LOADING: Flags = Flags(1 << 7);
 /// Is answered by a replica that has lost its primary: of no meaning here, and told to clients as Redis tells it.
 pub(super) const STALE: Flags = Flags(1 << 8);
+/// Its time is that of the commands it carries out.
+pub(super) const SKIP_SLOWLOG: Flags = Flags(1 << 9);
 /// Takes constant time, or nearly.
-pub(super) const FAST: Flags = Flags(1 << 9);
+pub(super) const FAST: Flags = Flags(1 << 10);
 /// Is answered before a client has said who it is.
-pub(super) const NO_AUTH: Flags = Flags(1 << 10);
+pub(super) const NO_AUTH: Flags = Flags(1 << 11);
 /// Is refused while data is loaded in the background.
-pub(super) const NO_ASYNC_LOADING: Flags = Flags(1 << 11);
+pub(super) const NO_ASYNC_LOADING: Flags = Flags(1 << 12);
 /// Is refused in transactions.
-pub(super) const NO_MULTI: Flags = Flags(1 << 12);
+pub(super) const NO_MULTI: Flags = Flags(1 << 13);
 /// Has keys that its first, last and step do not tell.
-pub(super) const MOVABLEKEYS: Flags = Flags(1 << 13);
+pub(super) const MOVABLEKEYS: Flags = Flags(1 << 14);
 /// Is answered while a script runs.
-pub(super) const ALLOW_BUSY: Flags = Flags(1 << 14);
+pub(super) const ALLOW_BUSY: Flags = Flags(1 << 15);
 
 impl Flags {
     /// These and `others`.
@@ -123,6 +126,8 @@ impl Categories {
     pub const ADMIN: Self = Self::word("@admin");
     /// What may hurt when used without thought.
     pub const DANGEROUS: Self = Self::word("@dangerous");
+    /// Transactions.
+    pub const TRANSACTION: Self = Self::word("@transaction");
     /// The connection itself.
     pub const CONNECTION: Self = Self::word("@connection");
 
@@ -206,6 +211,7 @@ mod tests {
             (BLOCKING, "blocking"),
             (LOADING, "loading"),
             (STALE, "stale"),
+            (SKIP_SLOWLOG, "skip_slowlog"),
             (FAST, "fast"),
             (NO_AUTH, "no_auth"),
             (NO_ASYNC_LOADING, "no_async_loading"),

@@ -63,6 +63,10 @@ pub(super) const SECOND: &[KeySpec] = &[range(2, 0, 1)];
 pub(super) const TWO_KEYS: &[KeySpec] = &[range(1, 1, 1)];
 /// As many keys as the first argument says.
 pub(super) const COUNTED: &[KeySpec] = &[counted(1)];
+/// As many keys as the second argument says.
+pub(super) const SECOND_COUNTED: &[KeySpec] = &[counted(2)];
+/// Every argument but the last is a key.
+pub(super) const KEYS_AND_LAST: &[KeySpec] = &[range(1, -2, 1)];
 /// One key, and as many as the argument behind it says.
 pub(super) const KEY_AND_COUNTED: &[KeySpec] = &[range(1, 0, 1), counted(2)];
 /// Every argument is a key.

@@ -29,6 +29,7 @@
 //!   specifications empty.
 
 mod arguments;
+mod blocking;
 mod collection;
 mod context;
 mod contract;
@@ -52,10 +53,12 @@ mod presence;
 mod server;
 mod set;
 mod string;
+mod transaction;
 mod vote;
 mod zset;
 
 pub use arguments::{Argument, Kind};
+pub use blocking::serve as serve_blocked;
 pub use context::Context;
 pub use contract::{Command, Flow, Handler, Outcome};
 pub use error::CommandError;
@@ -63,4 +66,5 @@ pub use flags::{Categories, Flags};
 pub use keys::{Begin, Find, KeySpec};
 pub use run::{Batch, Stop};
 pub use table::{COUNT, FAMILIES, Family, commands};
+pub use transaction::{Transaction, Watched};
 pub use wait::{Resume, Wait};

@@ -6,7 +6,7 @@
 
 use super::contract::Command;
 use super::error::CommandError;
-use super::{cahoots, connection, generic, hash, list, presence, server, set, string, vote, zset};
+use super::{cahoots, connection, generic, hash, list, presence, server, set, string, transaction, vote, zset};
 use crate::resp::Args;
 
 /// Commands that belong together, in a page of documentation of their own.
@@ -32,6 +32,7 @@ pub const FAMILIES: &[Family] = &[
     family("hash", hash::COMMANDS),
     family("list", list::COMMANDS),
     family("zset", zset::COMMANDS),
+    family("transactions", transaction::COMMANDS),
     family("vote", vote::COMMANDS),
     family("presence", presence::COMMANDS),
     family("cahoots", cahoots::COMMANDS),
@@ -236,6 +237,7 @@ fn excerpt(words: &[u8], bytes_max: usize) -> std::borrow::Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::arguments::{Argument, Kind};
 
     #[test]
     fn every_command_is_found_in_any_case_and_nothing_else_is() {
@@ -266,6 +268,12 @@ mod tests {
         assert_ne!(fold(b"georadiusbymember"), fold(b"georadiusbymembes"));
     }
 
+    /// Whether there may be more or less of it.
+    fn is_open(argument: &Argument) -> bool {
+        let parts = if let Kind::Block(parts) = argument.kind { parts } else { &[] };
+        argument.optional || argument.multiple || parts.iter().any(is_open)
+    }
+
     #[test]
     fn a_command_is_told_whole() {
         for command in commands().flat_map(|command| std::iter::once(command).chain(command.subcommands)) {
@@ -277,7 +285,7 @@ mod tests {
             if command.subcommands.is_empty() {
                 let needed = command.arguments.iter().filter(|argument| !argument.optional).count();
                 assert!(words + needed <= least, "{name} takes at least {least}, and lists {needed} arguments");
-                let open = command.arguments.iter().any(|argument| argument.optional || argument.multiple);
+                let open = command.arguments.iter().any(is_open);
                 // Redis takes arguments of QUIT, and documents none.
                 let open = open || name == "quit";
                 assert_eq!(command.arity < 0, open, "{name}: its arity and its arguments say different things");

@@ -8,5 +8,5 @@ mod parse;
 mod reply;
 
 pub use integer::{integer, unsigned};
-pub use parse::{Args, FrameLimits, Parser, ProtocolError};
+pub use parse::{Args, FrameLimits, KeptArgs, Parser, ProtocolError};
 pub use reply::{Fields, Items, Protocol, Reply, digits_of};

@@ -72,6 +72,21 @@ impl Span {
     }
 }
 
+/// Arguments that are kept for later: those of a command in a transaction.
+#[derive(Debug)]
+pub struct KeptArgs {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl KeptArgs {
+    /// To be worked with.
+    #[must_use]
+    pub fn args(&self) -> Args<'_> {
+        Args { frame: &self.bytes, spans: &self.spans }
+    }
+}
+
 /// The arguments of one command, its name first.
 #[derive(Clone, Copy)]
 pub struct Args<'a> {
@@ -111,6 +126,24 @@ impl<'a> Args<'a> {
     #[must_use]
     pub fn from(self, at: usize) -> Self {
         Self { frame: self.frame, spans: self.spans.get(at..).unwrap_or_default() }
+    }
+
+    /// The first `count` of them, or all.
+    #[must_use]
+    pub fn first(self, count: usize) -> Self {
+        Self { frame: self.frame, spans: self.spans.get(..count).unwrap_or(self.spans) }
+    }
+
+    /// A copy that needs no frame.
+    #[must_use]
+    pub fn kept(self) -> KeptArgs {
+        let mut kept = KeptArgs { bytes: Vec::with_capacity(self.bytes()), spans: Vec::with_capacity(self.len()) };
+        for arg in self.iter() {
+            let start = kept.bytes.len();
+            kept.bytes.extend_from_slice(arg);
+            kept.spans.push(Span::new(start, kept.bytes.len()));
+        }
+        kept
     }
 
     /// The arguments in order.

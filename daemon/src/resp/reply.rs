@@ -63,6 +63,11 @@ impl<'a> Reply<'a> {
         self.out.truncate(len);
     }
 
+    /// Replies that were written elsewhere, in the same version of the protocol.
+    pub fn written(&mut self, replies: &[u8]) {
+        self.out.extend_from_slice(replies);
+    }
+
     /// `+OK`.
     pub fn ok(&mut self) {
         self.out.extend_from_slice(b"+OK\r\n");

@@ -406,6 +406,9 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.server.stats.clients.fetch_sub(1, Relaxed);
         self.server.stats.query_bytes.fetch_sub(self.input_counted, Relaxed);
+        if let Some(watched) = self.session.watched.take() {
+            watched.forget(&self.server.watch);
+        }
     }
 }
 

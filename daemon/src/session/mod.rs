@@ -6,7 +6,7 @@ use std::time::Instant;
 use cahoots_gossip::Dot;
 use cahoots_gossip::driver::PresenceGuard;
 
-use crate::command::Command;
+use crate::command::{Command, Transaction, Watched};
 use crate::resp::Protocol;
 
 /// One client's state. The bytes in flight are the connection's business, not this.
@@ -38,6 +38,12 @@ pub struct Session {
     pub wrote: bool,
     /// What it asked last.
     pub last_command: Option<&'static Command>,
+    /// What it has queued since MULTI.
+    pub transaction: Option<Transaction>,
+    /// What it watches.
+    pub watched: Option<Watched>,
+    /// Whether the commands of a transaction are being carried out: nothing waits then.
+    pub executes: bool,
 }
 
 impl Session {
@@ -58,6 +64,9 @@ impl Session {
             present: BTreeMap::new(),
             wrote: false,
             last_command: None,
+            transaction: None,
+            watched: None,
+            executes: false,
         }
     }
 }

@@ -8,13 +8,15 @@ mod stats;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use durability::Durability;
 pub use limits::Limits;
 pub use readiness::NotReady;
 pub use stats::{Counts, Stats};
+
+use crate::watch::Watch;
 
 /// What all connections share, and `INFO` tells.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub struct Server {
     pub farewell: Mutex<Farewell>,
     /// How many clients may be connected.
     pub clients_max: AtomicUsize,
+    /// Who cares about which key.
+    pub watch: Arc<Watch>,
     /// Set once the daemon was told to stop, while it still serves: nobody should begin to rely on it.
     pub stopping: AtomicBool,
 }

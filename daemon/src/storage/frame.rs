@@ -9,7 +9,7 @@ use cahoots_gossip::{Dot, ReplicaId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The version of the format.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 pub(super) const SEGMENT_HEADER_BYTES: usize = 48;
 pub(super) const FRAME_HEADER_BYTES: usize = 32;

@@ -227,6 +227,29 @@ impl Value {
         }
     }
 
+    /// What stands behind `name` in a map that a RESP2 client sees as a list.
+    pub(crate) fn pair(&self, name: &str) -> String {
+        let pair = self.parts().chunks(2).find(|pair| pair[0].text() == name);
+        pair.unwrap_or_else(|| panic!("no {name} in {self:?}"))[1]
+            .lines()
+            .trim_start_matches([':', '+'])
+            .rsplit(' ')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Its lines as they came, with spaces between them.
+    pub(crate) fn lines(&self) -> String {
+        match self {
+            Self::Leaf(bytes) => String::from_utf8_lossy(bytes).trim_end().replace("\r\n", " "),
+            Self::Node(head, parts) => {
+                let head = String::from_utf8_lossy(head).trim_end().to_owned();
+                parts.iter().fold(head, |lines, part| lines + " " + &part.lines())
+            }
+        }
+    }
+
     /// The text of a string, simple string or error, without its frame.
     pub(crate) fn text(&self) -> String {
         let Self::Leaf(bytes) = self else { panic!("{self:?} is no text") };

@@ -123,10 +123,15 @@ pub(super) struct Shared {
     pub(super) reach_changed: Notify,
     /// Called under the engine's lock when there are records for a disk.
     on_records: OnceLock<OnRecords>,
+    /// Called under the engine's lock when keys may have changed by other hands than those of [`Shared::run`].
+    on_changes: OnceLock<OnChanges>,
 }
 
 /// See [`Node::on_records`](super::Node::on_records).
 pub(super) type OnRecords = Box<dyn Fn() + Send + Sync>;
+
+/// See [`Node::on_changes`](super::Node::on_changes).
+pub(super) type OnChanges = Box<dyn Fn(&mut Replica, Now) + Send + Sync>;
 
 /// What is left to do once the lock is released.
 #[derive(Default)]
@@ -188,6 +193,7 @@ impl Shared {
             reach: Mutex::new(reach),
             reach_changed: Notify::new(),
             on_records: OnceLock::new(),
+            on_changes: OnceLock::new(),
         };
         (shared, receiver)
     }
@@ -230,7 +236,9 @@ impl Shared {
         if !core.may_rest(now) {
             core.sums.forget();
             self.see_to(core, now);
-        } else if let (Ok(sum), Some(ends)) = (&sum, core.replica.flush_due()) {
+        } else if let (Ok(sum), Some(ends), false) =
+            (&sum, core.replica.flush_due(), core.replica.store().may_expire(key))
+        {
             core.sums.learn(hash, key, *sum, now, ends);
         }
         sum
@@ -306,6 +314,9 @@ impl Shared {
             self.listen(core, now, &mut turn);
         }
         let replica = &mut core.replica;
+        if let Some(on_changes) = self.on_changes.get().filter(|_| replica.records_changes()) {
+            on_changes(replica, now);
+        }
         if let Some(listeners) = &core.changes {
             while let Some(change) = replica.poll_change() {
                 if listeners.send(change).is_err() {
@@ -350,6 +361,12 @@ impl Shared {
         let _ = self.on_records.set(call);
     }
 
+    /// Has `call` called whenever changes were recorded.
+    pub(super) fn on_changes(&self, call: OnChanges) {
+        // The first one stays: it takes them all.
+        let _ = self.on_changes.set(call);
+    }
+
     /// The node begins to live: with `loaded`, if that is given, in the place of the replica that stood for it while a disk
     /// was being read; and as one that joins, if there is a peer to join.
     pub(super) fn begin(&self, loaded: Option<Replica>, join_timeout: Option<Duration>) {
@@ -358,7 +375,7 @@ impl Shared {
             if self.on_records.get().is_some() {
                 replica.keep_records();
             }
-            replica.record_changes(core.changes.is_some());
+            replica.record_changes(core.replica.records_changes());
             core.told_id = replica.id();
             self.id.send_replace(core.told_id);
             core.replica = replica;
@@ -706,6 +723,26 @@ mod tests {
         assert_eq!(shared.tally.datagrams_sent.get(), UNSENT_MAX as u64);
         shared.drive(|_, _| ());
         assert!(shared.tally.datagrams_sent.get() > UNSENT_MAX as u64, "then the engine is asked again");
+    }
+
+    /// What has waited is written when its window ends; a key that ends before that is another one by then.
+    #[tokio::test]
+    async fn additions_to_a_key_that_may_end_do_not_wait() {
+        let shared = shared();
+        let add = |key: &str| {
+            for sum in 1..=4 {
+                assert_eq!(shared.add(key.as_bytes(), 1), Ok(sum));
+            }
+            shared.lock().sums.any_waits()
+        };
+        // The timer has to be set to the end of a window before anything may rest.
+        shared.drive(|replica, now| replica.write(now, 0, |writer| writer.set(b"other", b"")).unwrap());
+        assert!(add("lasting"), "of a key without a deadline they do");
+        shared.drive(|replica, now| {
+            let written = replica.write(now, 0, |writer| writer.set_until(b"ending", b"0", Some(now.wall + 60_000)));
+            written.unwrap();
+        });
+        assert!(!add("ending"));
     }
 
     #[tokio::test]

@@ -219,6 +219,14 @@ impl Node {
         self.shared().on_records(Box::new(call));
     }
 
+    /// Has `call` called under the engine's lock whenever changes may have been recorded
+    /// ([`Replica::record_changes`]) since it was called last: by peers, by time, and by writes that did not take them
+    /// themselves. It takes them with [`Replica::poll_change`], and may write. A node of which this is asked has no
+    /// [`Changes`] besides.
+    pub fn on_changes(&self, call: impl Fn(&mut Replica, Now) + Send + Sync + 'static) {
+        self.shared().on_changes(Box::new(call));
+    }
+
     /// The id of this node's replica. It changes if the node finds out that the id is, or was, used elsewhere: then it
     /// goes on under another one, and what it wrote that no peer had heard of yet goes with it. Also by
     /// [`Replica::take_new_id`].

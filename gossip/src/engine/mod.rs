@@ -225,12 +225,34 @@ impl Replica {
     /// keys and values written, 0 if unknown.
     pub fn write<R>(&mut self, now: Now, bytes: usize, operations: impl FnOnce(&mut Writer<'_>) -> R) -> R {
         let result = self.store.write(now.wall, bytes, operations);
+        self.wrote(now);
+        result
+    }
+
+    /// Opens a group: all that is written until [`Replica::end_group`] reaches the peers as one event, however many calls
+    /// write it. Nothing else may be asked of the replica meanwhile but reads and writes.
+    ///
+    /// # Panics
+    /// If a group is open.
+    pub fn begin_group(&mut self, now: Now, bytes: usize) {
+        self.store.begin_group(now.wall, bytes);
+    }
+
+    /// Closes the group that is open.
+    ///
+    /// # Panics
+    /// If none is.
+    pub fn end_group(&mut self, now: Now) {
+        self.store.end_group();
+        self.wrote(now);
+    }
+
+    fn wrote(&mut self, now: Now) {
         self.see_time(now);
         if self.store.has_open_window() && self.flush_due.is_none() {
             let earliest = self.flushed_at.map_or(0, |at| at + self.flush_gap_us());
             self.flush_due = Some(now.mono.max(earliest));
         }
-        result
     }
 
     /// Least time from the last flush to the next.
@@ -259,9 +281,9 @@ impl Replica {
         self.flush_due
     }
 
-    /// Seals the open window now.
+    /// Seals the open window now, unless a group is open.
     pub fn flush(&mut self, now: Now) {
-        if self.conflicted {
+        if self.conflicted || self.store.has_open_group() {
             return;
         }
         if self.store.has_open_window() {
@@ -443,6 +465,12 @@ impl Replica {
     /// Starts or ends the recording of changed keys for [`Replica::poll_change`].
     pub fn record_changes(&mut self, on: bool) {
         self.store.record_changes(on);
+    }
+
+    /// Whether changed keys are recorded.
+    #[must_use]
+    pub fn records_changes(&self) -> bool {
+        self.store.records_changes()
     }
 
     /// The next changed key, by own writes and those of others.

@@ -5,10 +5,12 @@
 //! turn comes here, it is mostly gone.
 
 use super::Store;
-use super::memory::bucket::BUCKETS;
+use super::cell::hash_of;
+use super::cell::lifetime::Lifetime;
+use super::memory::bucket::{BUCKETS, bucket_of};
+use super::memory::deadlines::prefix_of;
+use super::memory::entry::Entry;
 use super::read::view::View;
-use crate::store::cell::hash_of;
-use crate::store::cell::lifetime::Lifetime;
 
 /// What was found to have expired.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,8 +29,9 @@ impl Store {
     }
 
     /// Takes note of what has expired by wall time `wall_ms`, of `max` keys at most; those who watch changes are told once
-    /// of each. Seals the window if there is something. `wait` says how many milliseconds after its deadline a key, by its hash, is to be removed here: those
-    /// whose time has come are returned, the others are put off. O(buckets + keys looked at).
+    /// of each. Seals the window if there is something. `wait` says how many milliseconds after its deadline a key, by its
+    /// hash, is to be removed here: those whose time has come are returned, the others are put off. O(buckets + keys
+    /// looked at).
     pub fn lapse(&mut self, wall_ms: u64, max: usize, wait: impl Fn(u64) -> u64) -> Lapsed {
         let now = self.now(wall_ms);
         if self.group.is_some() {
@@ -59,15 +62,20 @@ impl Store {
 
     fn lapse_keys(&mut self, index: usize, prefix: u32, now: u64, wait: &impl Fn(u64) -> u64, lapsed: &mut Lapsed) {
         let bucket = &self.buckets[index];
-        let mut found = Vec::new();
+        let (mut found, mut next) = (Vec::new(), None);
         for (key, entry) in bucket.keys.beginning_with(index, prefix) {
+            next = next.into_iter().chain(entry.field_deadline_from(now + 1)).min();
             match View::new(bucket, entry, (hash_of(key), key), now) {
                 Some(view) if !view.is_lapsed() => {} // the deadline was replaced
                 view => {
                     let passed = Lifetime::of(entry, now).deadlines().filter(|it| *it <= now).max();
+                    let passed = passed.or(entry.field_deadline_from(0));
                     found.push((Box::<[u8]>::from(key), view.is_none(), entry.has_data(), passed.unwrap_or(now)));
                 }
             }
+        }
+        if let Some(next) = next {
+            self.buckets[index].keys.put_off(prefix, next);
         }
         for (key, whole, has_data, passed) in found {
             let keys = &mut self.buckets[index].keys;
@@ -78,18 +86,28 @@ impl Store {
             }
             let due = passed.saturating_add(wait(hash_of(&key)));
             if due <= now {
-                lapsed.removals.push(key);
+                // Entries of the key for several of its deadlines follow each other.
+                if lapsed.removals.last() != Some(&key) {
+                    lapsed.removals.push(key);
+                }
             } else {
                 self.buckets[index].keys.put_off(prefix, due);
             }
         }
     }
 
+    /// Whether a key may end by itself. O(1).
+    #[must_use]
+    pub fn may_expire(&self, key: &[u8]) -> bool {
+        let hash = hash_of(key);
+        let keys = &self.buckets[bucket_of(hash)].keys;
+        keys.volatile() > 0 && keys.get(hash, key).is_some_and(Entry::has_attributes)
+    }
+
     /// Has the removal of a key be tried again in so many milliseconds.
     pub fn put_off(&mut self, key: &[u8], wall_ms: u64, wait: u64) {
         let (hash, until) = (hash_of(key), self.now(wall_ms) + wait);
-        let index = super::memory::bucket::bucket_of(hash);
-        self.buckets[index].keys.put_off(super::memory::deadlines::prefix_of(hash), until);
+        self.buckets[bucket_of(hash)].keys.put_off(prefix_of(hash), until);
         self.draft.expect_deadline(self.draft.earliest().into_iter().chain([until]).min());
     }
 }

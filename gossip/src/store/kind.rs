@@ -28,6 +28,11 @@ pub enum Class {
     /// Attribute: until when what one replica wrote to the key lives. Of each replica at most one, which only that replica
     /// replaces.
     Until = 9,
+    /// Attribute: until when a field of a hash lives.
+    FieldDeadline = 10,
+    /// Attribute: until when what one replica added to a field lives. Of each replica at most one, as of
+    /// [`Until`](Self::Until).
+    FieldUntil = 11,
 }
 
 /// What there is to know about a type.
@@ -72,6 +77,8 @@ const KINDS: &[Kind] = &[
     kind(Class::Stream, "stream", NAMED | ORDERED),
     kind(Class::Deadline, "deadline", ATTRIBUTE),
     kind(Class::Until, "until", ATTRIBUTE),
+    kind(Class::FieldDeadline, "field deadline", NAMED | ATTRIBUTE),
+    kind(Class::FieldUntil, "field until", NAMED | ATTRIBUTE),
 ];
 
 const _: () = {
@@ -133,6 +140,11 @@ impl Class {
     /// Whether elements have scores: assigned and added to in fractions, and ordered by them.
     pub(super) const fn is_scored(self) -> bool {
         self.is_in(const { classes_with(SCORED) })
+    }
+
+    /// Whether elements are kept in an order of numbers beside: of their scores, or of the deadlines that they say.
+    pub(super) const fn is_ranked(self) -> bool {
+        self.is_in(const { classes_with(SCORED) | classes_with(NAMED) & classes_with(ATTRIBUTE) })
     }
 
     /// Whether elements are ordered by their names.

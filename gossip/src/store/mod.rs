@@ -36,7 +36,7 @@ use memory::bucket::{Bucket, bucket_of};
 pub use cell::ballot::{BALLOT_BYTES_MAX, Ballot, present};
 pub use cell::fingerprint::Fingerprint;
 pub(crate) use cell::hash_of;
-pub use cell::score::{ScoreRule, score_of};
+pub use cell::score::{SCORE_BYTES, ScoreRule, score_of};
 pub use event::EventError;
 pub use event::apply::{Applied, Missing};
 pub use event::list::ListEnd;
@@ -45,6 +45,7 @@ pub use expiry::Lapsed;
 pub use identity::Renamed;
 pub use kind::Class;
 pub use memory::bucket::BUCKETS;
+pub use memory::name::Name;
 pub use memory::size::KeyMemory;
 pub use memory::warm::WARM_KEYS_MAX;
 pub use read::carried::{CarriedCell, cells_of_event, cells_of_transfer};
@@ -225,9 +226,12 @@ impl Store {
         self.buckets.iter().map(|bucket| bucket.keys.clashes()).sum()
     }
 
-    /// The fingerprint of the whole key space. Seals the window first. O(buckets).
+    /// The fingerprint of the whole key space. Seals the window first, but within a group: then it is of a moment that no
+    /// other replica has. O(buckets).
     pub fn fingerprint(&mut self) -> Fingerprint {
-        self.seal();
+        if !self.has_open_group() {
+            self.seal();
+        }
         let mut sum = Fingerprint::default();
         self.buckets.iter().enumerate().for_each(|(index, bucket)| sum.add(bucket.fingerprint(index)));
         sum
@@ -254,6 +258,18 @@ impl Store {
     /// Starts or ends the recording of changed keys; see [`Store::poll_change`].
     pub fn record_changes(&mut self, on: bool) {
         self.changes.record(on);
+    }
+
+    /// Whether a group of writes is open.
+    #[must_use]
+    pub fn has_open_group(&self) -> bool {
+        self.group.is_some()
+    }
+
+    /// Whether changed keys are recorded.
+    #[must_use]
+    pub fn records_changes(&self) -> bool {
+        self.changes.is_on()
     }
 
     /// The next recorded change, local or remote, oldest first.

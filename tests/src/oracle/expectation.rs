@@ -69,7 +69,9 @@ fn expect(live: &[&Operation]) -> Shown {
             Shown::Sorted(members.into_iter().map(|name| (name.clone(), halves(live, name))).collect())
         }
         Class::List => Shown::List(elements(live)).without_order(),
-        Class::Stream | Class::Deadline | Class::Until => unreachable!("no operation leaves it"),
+        Class::Stream | Class::Deadline | Class::Until | Class::FieldDeadline | Class::FieldUntil => {
+            unreachable!("no operation leaves it")
+        }
         Class::Hash => {
             let names: BTreeSet<&Name> = live.iter().filter_map(|operation| field_of(operation)).collect();
             let value = |name: &Name| counted(live, &Path::Field(name.clone()), &Path::FieldCount(name.clone()));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Bound;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::store::{Class, Moment, View};
+use cahoots_gossip::store::{self, Class, Moment, View};
 
 use super::action::{Name, brief};
 
@@ -61,7 +61,7 @@ impl Shown {
             }
             Class::Sorted => Self::Sorted(read_sorted(view, key)),
             Class::List => Self::List(read_list(view, key)),
-            Class::Stream | Class::Deadline | Class::Until => {
+            Class::Stream | Class::Deadline | Class::Until | Class::FieldDeadline | Class::FieldUntil => {
                 unreachable!("{} is of a type that no test writes", brief(key))
             }
             Class::Vote | Class::Presence => {
@@ -166,17 +166,17 @@ fn read_sorted(view: View<'_>, key: &[u8]) -> BTreeMap<Name, i128> {
 /// The elements of a list, which can be found in every way there is.
 fn read_list(view: View<'_>, key: &[u8]) -> Vec<Name> {
     let list = view.ordered();
-    let listed: Vec<(&[u8], &[u8])> = list.range(0..usize::MAX).collect();
-    let mut backwards: Vec<(&[u8], &[u8])> = list.range(0..usize::MAX).rev().collect();
+    let listed: Vec<(store::Name<'_>, &[u8])> = list.range(0..usize::MAX).collect();
+    let mut backwards: Vec<(store::Name<'_>, &[u8])> = list.range(0..usize::MAX).rev().collect();
     backwards.reverse();
     assert_eq!(listed, backwards, "{} read from either end", brief(key));
     assert_eq!((list.len(), view.len()), (listed.len(), listed.len()), "the length of list {}", brief(key));
     for (rank, (position, value)) in listed.iter().enumerate() {
-        assert_eq!(list.get(rank), Some((*position, *value)), "element {rank} of {}", brief(key));
+        assert_eq!(list.get(rank), Some((position.clone(), *value)), "element {rank} of {}", brief(key));
         assert_eq!(list.rank_from(position), rank, "the rank of an element of {}", brief(key));
         assert_eq!(view.get(position).as_deref(), Some(*value), "element {rank} of {}", brief(key));
     }
-    assert_eq!(view.iter().count(), listed.len(), "the elements of {}", brief(key));
+    assert!(listed.is_sorted_by(|a, b| *a.0 < *b.0), "the order of {}: {listed:?}", brief(key));
     listed.into_iter().map(|(_, value)| value.to_vec()).collect()
 }
 

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Args, CommandError, Context, Flow, Outcome, Replies, Reply, is};
+use super::{Args, CommandError, Context, Flow, Outcome, Replies, Reply, int_arg, is};
 use crate::session::Session;
+use crate::watch::Served;
 
 pub(super) fn id(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.integer(ctx.session.id.cast_signed());
@@ -85,6 +86,26 @@ pub(super) fn no_evict(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_
         return Err(CommandError::Syntax);
     }
     reply.ok();
+    Ok(Flow::Continue)
+}
+
+pub(super) fn unblock(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let how = match args.get(3) {
+        None => Served::TimedOut,
+        Some(word) if args.len() == 4 && is(word, "timeout") => Served::TimedOut,
+        Some(word) if args.len() == 4 && is(word, "error") => Served::Unblocked,
+        Some(_) if args.len() == 4 => {
+            return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
+        }
+        Some(_) => {
+            return Err(CommandError::text(
+                "ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.",
+            ));
+        }
+    };
+    let id = int_arg(&args[2])?;
+    let unblocked = ctx.server.watch.unblock(id.cast_unsigned(), how);
+    reply.integer(unblocked.into());
     Ok(Flow::Continue)
 }
 

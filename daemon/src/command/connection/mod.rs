@@ -8,6 +8,7 @@ use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{ADMIN, ALLOW_BUSY, Categories, FAST, Flags, LOADING, NO_AUTH, NOSCRIPT, STALE};
 use super::options::{int_arg, is};
+use super::transaction;
 use super::wait::Wait;
 use crate::account::REDIS_VERSION;
 use crate::resp::{Args, Protocol, Reply};
@@ -68,6 +69,9 @@ pub(super) const COMMANDS: &[Command] = &[
             command("client|no-evict", 3, ADMIN.and(ABOUT_CLIENT), client::no_evict)
                 .about("7.0.0", "O(1)", "Accepted; clients are never evicted.")
                 .takes(&[one_of("enabled", &[word("ON"), word("OFF")])]),
+            command("client|unblock", -3, ADMIN.and(ABOUT_CLIENT), client::unblock)
+                .about("5.0.0", "O(N), N the clients that are blocked", "Has a client that is blocked wait no longer.")
+                .takes(&[integer("client-id"), one_of("unblock-type", &[word("TIMEOUT"), word("ERROR")]).optional()]),
             command("client|reply", 3, ABOUT_CLIENT, client::reply)
                 .about("3.2.0", "O(1)", "Chooses whether commands are answered.")
                 .takes(&[one_of("mode", &[word("ON"), word("OFF"), word("SKIP")])]),
@@ -109,6 +113,8 @@ fn reset(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     ctx.session.protocol = Protocol::Resp2;
     ctx.session.name = Box::default();
     ctx.session.replies = Replies::On;
+    ctx.session.transaction = None;
+    transaction::forget(ctx);
     if !ctx.session.present.is_empty() {
         let present = std::mem::take(&mut ctx.session.present);
         return Ok(Flow::Wait(Wait::new(

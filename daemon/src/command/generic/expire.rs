@@ -3,9 +3,7 @@
 //! A deadline is a register of the key; what it means when replicas write at once is in `docs/data-types.md`.
 
 use super::{Args, Context, Flow, Outcome, Reply};
-use crate::command::deadline::Unit;
-use crate::command::error::CommandError;
-use crate::command::options::is;
+use crate::command::deadline::{Condition, Unit};
 
 pub(super) fn expire(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     set(ctx, args, (Unit::SECONDS, "expire"), reply)
@@ -35,52 +33,6 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>, (unit, name): (Unit, &str), reply:
     }
     reply.integer(applies.into());
     Ok(Flow::Continue)
-}
-
-/// Under which condition a deadline is set.
-#[derive(Default)]
-struct Condition {
-    /// NX: only if there is none.
-    if_none: bool,
-    /// XX: only if there is one.
-    if_some: bool,
-    /// GT: only if it is later than the one there is; none is for ever.
-    if_later: bool,
-    /// LT: only if it is earlier.
-    if_earlier: bool,
-}
-
-impl Condition {
-    fn parse(args: Args<'_>) -> Result<Self, CommandError> {
-        let mut condition = Self::default();
-        for option in args.iter() {
-            let Self { if_none, if_some, if_later, if_earlier } = &mut condition;
-            let known = [("nx", if_none), ("xx", if_some), ("gt", if_later), ("lt", if_earlier)];
-            match known.into_iter().find(|(word, _)| is(option, word)) {
-                Some((_, flag)) => *flag = true,
-                None => {
-                    let option = String::from_utf8_lossy(option);
-                    return Err(CommandError::Other(format!("ERR Unsupported option {option}").into()));
-                }
-            }
-        }
-        let Self { if_none, if_some, if_later, if_earlier } = condition;
-        if if_none && (if_some || if_later || if_earlier) {
-            return Err(CommandError::text("ERR NX and XX, GT or LT options at the same time are not compatible"));
-        }
-        if if_later && if_earlier {
-            return Err(CommandError::text("ERR GT and LT options at the same time are not compatible"));
-        }
-        Ok(condition)
-    }
-
-    fn holds(&self, current: Option<u64>, deadline: i64) -> bool {
-        let current = current.map(|it| i64::try_from(it).unwrap_or(i64::MAX));
-        (!self.if_none || current.is_none())
-            && (!self.if_some || current.is_some())
-            && (!self.if_later || current.is_some_and(|current| deadline > current))
-            && (!self.if_earlier || current.is_none_or(|current| deadline < current))
-    }
 }
 
 pub(super) fn persist(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -17,6 +17,10 @@ pub(super) fn wait(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>)
         reply.count(0);
         return Ok(Flow::Continue);
     };
+    if ctx.session.executes {
+        reply.count(ctx.had_by(seq).0);
+        return Ok(Flow::Continue);
+    }
     let acknowledged = move |node: Node, _| async move { node.wait(seq, replicas, timeout).await };
     let wait = Wait::new(acknowledged, |_, replicas, reply| {
         reply.count(replicas);
@@ -41,6 +45,10 @@ pub(super) fn waitaof(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'
         answer(reply, (false, 0));
         return Ok(Flow::Continue);
     };
+    if ctx.session.executes {
+        answer(reply, (false, ctx.had_by(seq).1));
+        return Ok(Flow::Continue);
+    }
     let kept = move |node, server| kept(node, server, seq, local, replicas, timeout);
     let wait = Wait::new(kept, |_, kept, reply| {
         answer(reply, kept);

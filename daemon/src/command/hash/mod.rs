@@ -1,6 +1,8 @@
 //! Hashes: each field is on its own, a string or a counter; a field set while another replica deletes the key stays.
 
-use super::arguments::{Argument, KEY, block, integer, pattern, string};
+mod expire;
+
+use super::arguments::{Argument, KEY, block, integer, one_of, pattern, string, word};
 use super::context::{Context, admit};
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
@@ -20,6 +22,11 @@ const FAST_READ: Flags = READONLY.and(FAST);
 const FAST_WRITE: Flags = WRITE.and(DENYOOM).and(FAST);
 const PAIRS: &[Argument] = &[KEY, block("data", &[string("field"), string("value")]).multiple()];
 const FIELDS: &[Argument] = &[KEY, string("field").multiple()];
+
+/// Fields that are counted first.
+const NAMED: Argument = block("fields", &[integer("numfields"), string("field").multiple()]).behind("FIELDS");
+const CONDITION: Argument = one_of("condition", &[word("NX"), word("XX"), word("GT"), word("LT")]).optional();
+const EACH: &str = "O(N), N the fields given";
 
 pub(super) const COMMANDS: &[Command] = &[
     command("hset", -4, FAST_WRITE, hset)
@@ -57,6 +64,72 @@ pub(super) const COMMANDS: &[Command] = &[
         string("field"),
         integer("increment"),
     ]),
+    command("hexpire", -6, FAST_WRITE, expire::hexpire)
+        .about("7.4.0", EACH, "Sets in how many seconds fields of a hash end.")
+        .takes(&[KEY, integer("seconds"), CONDITION, NAMED]),
+    command("hpexpire", -6, FAST_WRITE, expire::hpexpire)
+        .about("7.4.0", EACH, "Sets in how many milliseconds fields of a hash end.")
+        .takes(&[KEY, integer("milliseconds"), CONDITION, NAMED]),
+    command("hexpireat", -6, FAST_WRITE, expire::hexpireat)
+        .about("7.4.0", EACH, "Sets at which second fields of a hash end.")
+        .takes(&[KEY, integer("unix-time-seconds"), CONDITION, NAMED]),
+    command("hpexpireat", -6, FAST_WRITE, expire::hpexpireat)
+        .about("7.4.0", EACH, "Sets at which millisecond fields of a hash end.")
+        .takes(&[KEY, integer("unix-time-milliseconds"), CONDITION, NAMED]),
+    command("hpersist", -5, WRITE.and(FAST), expire::hpersist)
+        .about("7.4.0", EACH, "Has fields of a hash not end by themselves.")
+        .takes(&[KEY, NAMED]),
+    command("httl", -5, FAST_READ, expire::httl)
+        .about("7.4.0", EACH, "Tells in how many seconds fields of a hash end.")
+        .takes(&[KEY, NAMED]),
+    command("hpttl", -5, FAST_READ, expire::hpttl)
+        .about("7.4.0", EACH, "Tells in how many milliseconds fields of a hash end.")
+        .takes(&[KEY, NAMED]),
+    command("hexpiretime", -5, FAST_READ, expire::hexpiretime)
+        .about("7.4.0", EACH, "Tells at which second fields of a hash end.")
+        .takes(&[KEY, NAMED]),
+    command("hpexpiretime", -5, FAST_READ, expire::hpexpiretime)
+        .about("7.4.0", EACH, "Tells at which millisecond fields of a hash end.")
+        .takes(&[KEY, NAMED]),
+    command("hgetex", -5, FAST_WRITE, expire::hgetex)
+        .about("8.0.0", EACH, "Reads fields of a hash, and sets when they end.")
+        .takes(&[
+            KEY,
+            one_of(
+                "expiration",
+                &[
+                    integer("seconds").behind("EX"),
+                    integer("milliseconds").behind("PX"),
+                    integer("unix-time-seconds").behind("EXAT"),
+                    integer("unix-time-milliseconds").behind("PXAT"),
+                    word("PERSIST"),
+                ],
+            )
+            .optional(),
+            NAMED,
+        ]),
+    command("hsetex", -6, FAST_WRITE, expire::hsetex)
+        .about("8.0.0", EACH, "Sets fields of a hash, and when they end.")
+        .takes(&[
+            KEY,
+            one_of("condition", &[word("FNX"), word("FXX")]).optional(),
+            one_of(
+                "expiration",
+                &[
+                    integer("seconds").behind("EX"),
+                    integer("milliseconds").behind("PX"),
+                    integer("unix-time-seconds").behind("EXAT"),
+                    integer("unix-time-milliseconds").behind("PXAT"),
+                    word("KEEPTTL"),
+                ],
+            )
+            .optional(),
+            block("fields", &[integer("numfields"), block("data", &[string("field"), string("value")]).multiple()])
+                .behind("FIELDS"),
+        ]),
+    command("hgetdel", -5, WRITE.and(FAST), expire::hgetdel)
+        .about("8.0.0", EACH, "Reads fields of a hash and deletes them.")
+        .takes(&[KEY, NAMED]),
     command("hscan", -3, READONLY, hscan)
         .about("2.8.0", "O(1) a call, O(N) a walk, N the fields", "Walks over the fields of a hash.")
         .takes(&[

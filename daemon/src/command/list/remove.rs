@@ -66,7 +66,7 @@ fn take(ctx: &mut Context<'_>, key: &[u8], end: ListEnd, count: usize) -> Result
     if ranks.is_empty() {
         return Ok(Some(Vec::new()));
     }
-    let mut values = ctx.write(ranks.len() * POSITION_BYTES, |writer| writer.take(key, ranks))?;
+    let mut values = ctx.write(ranks.len() * POSITION_BYTES, |writer| writer.take_ranks(key, ranks))?;
     if end == ListEnd::Right {
         values.reverse();
     }

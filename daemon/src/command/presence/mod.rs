@@ -7,7 +7,7 @@ use super::arguments::KEY;
 use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
-use super::flags::{DENYOOM, FAST, Flags, NOSCRIPT, READONLY, WRITE};
+use super::flags::{DENYOOM, FAST, Flags, NO_MULTI, NOSCRIPT, READONLY, WRITE};
 use super::keys::ONE_KEY;
 use super::wait::Wait;
 use crate::resp::{Args, Reply};
@@ -22,12 +22,12 @@ const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler)
 }
 
 pub(super) const COMMANDS: &[Command] = &[
-    command("presence.join", 2, WRITE.and(DENYOOM).and(NOSCRIPT).and(FAST), join).about(
+    command("presence.join", 2, WRITE.and(DENYOOM).and(NOSCRIPT).and(NO_MULTI).and(FAST), join).about(
         "0.1.0",
         "O(log N), N the keys at which the connection is present",
         "Makes this connection present at a key until it goes.",
     ),
-    command("presence.leave", 2, WRITE.and(NOSCRIPT).and(FAST), leave).about(
+    command("presence.leave", 2, WRITE.and(NOSCRIPT).and(NO_MULTI).and(FAST), leave).about(
         "0.1.0",
         "O(log N), N the keys at which the connection is present",
         "Ends this connection's presence at a key.",

@@ -1,13 +1,13 @@
 //! Scores assigned and added to.
 
+use super::Scored;
 use super::bounds::score_arg;
-use super::{SCORE_BYTES, Scored};
 use crate::command::context::{Context, admit};
 use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
 use crate::command::options::is;
 use crate::resp::{Args, Reply};
-use cahoots_gossip::store::{Class, ScoreRule, WriteError, Writer};
+use cahoots_gossip::store::{Class, SCORE_BYTES, ScoreRule, WriteError, Writer};
 
 /// What ZADD does with a member.
 #[derive(Clone, Copy, Default)]
@@ -22,11 +22,11 @@ struct Options {
 
 /// What became of a member.
 enum Done {
-    Nothing,
+    /// The options are against it.
+    Skipped,
     Added(f64),
     Changed(f64),
-    /// It has the score already.
-    Same(f64),
+    Unchanged(f64),
 }
 
 impl Options {
@@ -75,36 +75,31 @@ impl Options {
 
     fn apply(self, writer: &mut Writer<'_>, key: &[u8], (member, score): Scored<'_>) -> Result<Done, WriteError> {
         let current = writer.moment().view(key).and_then(|view| view.score(member));
-        let Some(current) = current else {
-            if self.if_present {
-                return Ok(Done::Nothing);
+        let is_unwanted = if current.is_some() { self.if_absent } else { self.if_present };
+        if is_unwanted {
+            return Ok(Done::Skipped);
+        }
+        if let Some(current) = current {
+            let wanted = if self.increment { current + score } else { score };
+            if wanted.is_nan() {
+                return Err(WriteError::ScoreNotANumber);
             }
-            if self.increment {
-                return writer.add_score(key, member, score).map(Done::Added);
+            if self.if_greater && wanted <= current || self.if_less && wanted >= current {
+                return Ok(Done::Skipped);
             }
+        }
+        let score = if self.increment {
+            writer.add_score(key, member, score)?
+        } else {
+            // Also the one it has: asserted anew, as a member of a set is.
             writer.assign_score(key, member, score, self.rule())?;
-            return Ok(Done::Added(score));
+            score
         };
-        if self.if_absent {
-            return Ok(Done::Nothing);
-        }
-        let wanted = if self.increment { current + score } else { score };
-        if wanted.is_nan() {
-            return Err(WriteError::ScoreNotANumber);
-        }
-        if self.if_greater && wanted <= current || self.if_less && wanted >= current {
-            return Ok(Done::Nothing);
-        }
-        if self.increment {
-            return writer.add_score(key, member, score).map(Done::Changed);
-        }
-        if wanted == current {
-            // Asserted anew, as a member of a set is.
-            writer.assign_score(key, member, score, self.rule())?;
-            return Ok(Done::Same(current));
-        }
-        writer.assign_score(key, member, score, self.rule())?;
-        Ok(Done::Changed(score))
+        Ok(match current {
+            None => Done::Added(score),
+            Some(current) if current == score => Done::Unchanged(score),
+            Some(_) => Done::Changed(score),
+        })
     }
 }
 
@@ -135,7 +130,7 @@ fn add(ctx: &mut Context<'_>, key: &[u8], scored: &[Scored<'_>], options: Option
             admit(writer, scored.iter().map(|(member, _)| (key, *member, SCORE_BYTES)))?;
             for scored in scored {
                 last = match options.apply(writer, key, *scored)? {
-                    Done::Nothing => continue,
+                    Done::Skipped => continue,
                     Done::Added(score) => {
                         added += 1;
                         Some(score)
@@ -144,7 +139,7 @@ fn add(ctx: &mut Context<'_>, key: &[u8], scored: &[Scored<'_>], options: Option
                         changed += 1;
                         Some(score)
                     }
-                    Done::Same(score) => Some(score),
+                    Done::Unchanged(score) => Some(score),
                 };
             }
             Ok::<_, WriteError>(())

@@ -2,6 +2,7 @@
 
 use std::ops::{Bound, Range};
 
+use super::number;
 use crate::command::error::CommandError;
 use crate::command::options::int_arg;
 use cahoots_gossip::store::Sorted;
@@ -87,26 +88,27 @@ fn name_bound(arg: &[u8]) -> Option<Name<'_>> {
     }
 }
 
-/// As C reads it: white space in front and nothing at all are allowed, and what is too large is infinite.
+/// As C reads a string: it ends at a zero byte, white space in front and nothing at all are allowed, and what is too large
+/// is infinite.
 fn score_bound(arg: &[u8]) -> Option<Bound<f64>> {
     let (exclusive, number) = match arg {
         [b'(', number @ ..] => (true, number),
         number => (false, number),
     };
-    let number = if number.is_empty() { 0.0 } else { parse(number.trim_ascii_start())? };
+    let number = number.split(|byte| *byte == 0).next().unwrap_or_default();
+    let number = if number.is_empty() { 0.0 } else { number::read(after_space(number))?.value };
     Some(if exclusive { Bound::Excluded(number) } else { Bound::Included(number) })
+}
+
+/// What comes after what C has for white space: a vertical tab too.
+fn after_space(text: &[u8]) -> &[u8] {
+    let spaces = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
+    &text[spaces..]
 }
 
 /// The score that an argument spells: a number, or infinity; not what is too large or too small to tell from it.
 pub(super) fn score(arg: &[u8]) -> Option<f64> {
-    let score = parse(arg)?;
-    let is_spelled = |class: fn(u8) -> bool| {
-        let mantissa = arg.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
-        mantissa.iter().any(|byte| class(*byte))
-    };
-    let overflows = score.is_infinite() && is_spelled(|byte| byte.is_ascii_digit());
-    let underflows = score == 0.0 && is_spelled(|byte| matches!(byte, b'1'..=b'9'));
-    (!overflows && !underflows).then_some(score)
+    number::read(arg).filter(|number| !number.is_out_of_range).map(|number| number.value)
 }
 
 /// A score, or the refusal of what is none.
@@ -114,31 +116,43 @@ pub(super) fn score_arg(arg: &[u8]) -> Result<f64, CommandError> {
     score(arg).ok_or(CommandError::text("ERR value is not a valid float"))
 }
 
-fn parse(text: &[u8]) -> Option<f64> {
-    let number: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    (!number.is_nan()).then_some(number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// As Redis 7.0.15 reads them.
     #[test]
-    fn scores_are_numbers_and_infinities() {
-        for (text, number) in [
-            ("1", 1.0),
-            ("-1.5e3", -1500.0),
-            ("+.5", 0.5),
-            ("3.", 3.0),
-            ("inf", f64::INFINITY),
-            ("-Infinity", f64::NEG_INFINITY),
-            ("0e5", 0.0),
-            ("5e-324", 5e-324),
-        ] {
-            assert_eq!(score(text.as_bytes()), Some(number), "{text}");
-        }
-        for text in ["", " 1", "1 ", "nan", "1e400", "-1e400", "1e-400", "x", "1x", "1\0", "--1"] {
-            assert_eq!(score(text.as_bytes()), None, "{text}");
+    fn bounds_begin_with_white_space_end_at_a_zero_byte_and_have_no_range() {
+        use Bound::{Excluded, Included};
+        let infinity = f64::INFINITY;
+        let cases: [(&[u8], Option<Bound<f64>>); 24] = [
+            (b"1", Some(Included(1.0))),
+            (b"(0x1p3", Some(Excluded(8.0))),
+            (b"", Some(Included(0.0))),
+            (b"(", Some(Excluded(0.0))),
+            (b"\0", Some(Included(0.0))),
+            (b"1\x002", Some(Included(1.0))),
+            (b" 1", Some(Included(1.0))),
+            (b"( \t\n\x0b\x0c\r1", Some(Excluded(1.0))),
+            (b" 0x1p3", Some(Included(8.0))),
+            (b" -inf", Some(Included(-infinity))),
+            (b"1e400", Some(Included(infinity))),
+            (b"-0x1p1024", Some(Included(-infinity))),
+            (b"1e-400", Some(Included(0.0))),
+            (b"0x1p-1075", Some(Included(0.0))),
+            (b" ", None),
+            (b" \0", None),
+            (b" (1", None),
+            (b"((1", None),
+            (b"1 ", None),
+            (b"1 \0", None),
+            (b"\xa01", None),
+            (b"nan", None),
+            (b"0x", None),
+            (b"x", None),
+        ];
+        for (text, bound) in cases {
+            assert_eq!(score_bound(text), bound, "{}", text.escape_ascii());
         }
     }
 

@@ -5,6 +5,8 @@
 mod add;
 mod bounds;
 mod combine;
+mod number;
+mod pop;
 mod range;
 mod read;
 mod remove;
@@ -13,10 +15,10 @@ use super::arguments::{Argument, KEY, block, double, integer, one_of, pattern, s
 use super::context::{Context, admit};
 use super::contract::{Command, Handler};
 use super::error::CommandError;
-use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
-use super::keys::{COUNTED, KEY_AND_COUNTED, KeySpec, ONE_KEY, TWO_KEYS};
+use super::flags::{BLOCKING, Categories, DENYOOM, FAST, Flags, NOSCRIPT, READONLY, WRITE};
+use super::keys::{COUNTED, KEY_AND_COUNTED, KEYS_AND_LAST, KeySpec, ONE_KEY, SECOND_COUNTED, TWO_KEYS};
 use crate::resp::Reply;
-use cahoots_gossip::store::{Class, ScoreRule, WriteError, Writer};
+use cahoots_gossip::store::{Class, SCORE_BYTES, ScoreRule, WriteError, Writer};
 
 const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
     Command::new("sorted-set", name, arity, flags, handler).also(Categories::SORTEDSET).at(ONE_KEY)
@@ -26,9 +28,6 @@ const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler)
 const fn over(keys: &'static [KeySpec], name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
     Command::new("sorted-set", name, arity, flags, handler).also(Categories::SORTEDSET).at(keys)
 }
-
-/// Bytes that a score adds to a write.
-const SCORE_BYTES: usize = 9;
 
 const FAST_READ: Flags = READONLY.and(FAST);
 const ADD: Flags = WRITE.and(DENYOOM).and(FAST);
@@ -42,6 +41,8 @@ const BY: Argument = one_of("sortby", &[word("BYSCORE"), word("BYLEX")]).optiona
 const REV: Argument = word("REV").optional();
 const NUMKEYS: Argument = integer("numkeys");
 const KEYS: Argument = KEY.multiple();
+const END: Argument = one_of("where", &[word("MIN"), word("MAX")]);
+const COUNT: Argument = integer("count").behind("COUNT").optional();
 const WEIGHTS: Argument = integer("weight").multiple().behind("WEIGHTS").optional();
 const AGGREGATE: Argument =
     one_of("aggregate", &[word("SUM"), word("MIN"), word("MAX")]).behind("AGGREGATE").optional();
@@ -132,12 +133,26 @@ pub(super) const COMMANDS: &[Command] = &[
     over(TWO_KEYS, "zrangestore", -5, STORE, range::zrangestore)
         .about("6.2.0", LOG, "Stores the members within a range under another key.")
         .takes(&[KEY.called("dst"), KEY.called("src"), string("min"), string("max"), BY, REV, LIMIT]),
-    command("zpopmin", -2, WRITE.and(FAST), remove::zpopmin)
+    command("zpopmin", -2, WRITE.and(FAST), pop::zpopmin)
         .about("5.0.0", LOG_REMOVED, "Removes the members of the lowest scores, and returns them.")
         .takes(&[KEY, integer("count").optional()]),
-    command("zpopmax", -2, WRITE.and(FAST), remove::zpopmax)
+    command("zpopmax", -2, WRITE.and(FAST), pop::zpopmax)
         .about("5.0.0", LOG_REMOVED, "Removes the members of the highest scores, and returns them.")
         .takes(&[KEY, integer("count").optional()]),
+    over(COUNTED, "zmpop", -4, WRITE, pop::zmpop)
+        .about("7.0.0", LOG_REMOVED, "Removes members of the first sorted set that has some, and returns them.")
+        .takes(&[NUMKEYS, KEYS, END, COUNT]),
+    over(KEYS_AND_LAST, "bzpopmin", -3, WRITE.and(NOSCRIPT).and(FAST).and(BLOCKING), pop::bzpopmin)
+        .about("5.0.0", "O(log(N)), N the members", "Removes the member of the lowest score as soon as there is one.")
+        .changed(&[("6.0.0", "Takes fractions of a second.")])
+        .takes(&[KEYS, double("timeout")]),
+    over(KEYS_AND_LAST, "bzpopmax", -3, WRITE.and(NOSCRIPT).and(FAST).and(BLOCKING), pop::bzpopmax)
+        .about("5.0.0", "O(log(N)), N the members", "Removes the member of the highest score as soon as there is one.")
+        .changed(&[("6.0.0", "Takes fractions of a second.")])
+        .takes(&[KEYS, double("timeout")]),
+    over(SECOND_COUNTED, "bzmpop", -5, WRITE.and(BLOCKING), pop::bzmpop)
+        .about("7.0.0", LOG_REMOVED, "Removes members of the first sorted set that has some, as soon as one has.")
+        .takes(&[double("timeout"), NUMKEYS, KEYS, END, COUNT]),
     command("zremrangebyrank", 4, WRITE, remove::zremrangebyrank)
         .about("2.0.0", LOG_REMOVED, "Removes the members within a range of ranks.")
         .takes(&[KEY, integer("start"), integer("stop")]),

@@ -72,9 +72,13 @@ impl<A: Access> Key<A> {
 
     /// In what time the key ends; `None` if it does not, or is not there.
     pub fn time_to_live(&self) -> Option<Duration> {
-        let left = |now: u64, deadline: u64| Duration::from_millis(deadline.saturating_sub(now));
         self.access.read(|moment| Some(left(moment.now(), moment.view(&self.key)?.deadline()?)))
     }
+}
+
+/// The time from `now` to a deadline.
+pub(super) fn left(now: u64, deadline: u64) -> Duration {
+    Duration::from_millis(deadline.saturating_sub(now))
 }
 
 /// The deadline that is so much later than `now`.

@@ -149,7 +149,7 @@ impl<A: Access> List<A> {
     }
 
     fn take(&self, ranks: impl FnOnce(usize) -> Range<usize>) -> Result<Option<Vec<u8>>, AccessError> {
-        self.write(0, |writer, key, len| Ok(writer.take(key, ranks(len))?.pop()))
+        self.write(0, |writer, key, len| Ok(writer.take_ranks(key, ranks(len))?.pop()))
     }
 
     /// Runs `f` on this key, which has so many elements.

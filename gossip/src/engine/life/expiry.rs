@@ -9,6 +9,7 @@
 
 use cahoots_crdt::ReplicaId;
 
+use crate::engine::spread::relay::rank;
 use crate::engine::{Now, Replica};
 
 /// Between two looks while keys expire, in microseconds: so much later than its deadline a key is told of.
@@ -64,8 +65,8 @@ impl Replica {
         self.flush(now);
         let (me, live): (ReplicaId, Vec<ReplicaId>) = (self.id(), self.live().collect());
         let wait = |key: u64| {
-            let own = rank_of(key, me);
-            live.iter().filter(|id| rank_of(key, **id) > own).count() as u64 * TURN_MS
+            let own = (rank(key, me), me);
+            live.iter().filter(|id| (rank(key, **id), **id) > own).count() as u64 * TURN_MS
         };
         let lapsed = self.store.lapse(now.wall, max, wait);
         self.counters.keys_expired += lapsed.keys as u64;
@@ -80,12 +81,6 @@ impl Replica {
             }
         }
     }
-}
-
-/// Of those who may remove a key the highest does.
-fn rank_of(key: u64, replica: ReplicaId) -> (u64, ReplicaId) {
-    let mixed = (key ^ replica.get()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    ((mixed ^ mixed >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15), replica)
 }
 
 #[cfg(test)]

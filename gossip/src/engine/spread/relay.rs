@@ -65,7 +65,7 @@ impl Place {
         let mut leaders: BTreeMap<Zone, (u64, ReplicaId)> = BTreeMap::new();
         let mut zone: Vec<(u64, ReplicaId)> = Vec::new();
         for (id, its_zone) in members.filter(|(id, _)| *id != root) {
-            let ranked = (rank(root, id), id);
+            let ranked = (rank(root.get(), id), id);
             if its_zone != root_zone {
                 let leader = leaders.entry(its_zone).or_insert(ranked);
                 *leader = (*leader).max(ranked);
@@ -83,7 +83,7 @@ impl Place {
             place.below_origin = (1..=zones).contains(&at);
             place.stand(None, zone, members_each);
         } else {
-            let at = place.stand(Some((rank(root, me.0), me.0)), zone, members_each);
+            let at = place.stand(Some((rank(root.get(), me.0), me.0)), zone, members_each);
             place.below_origin = me.1 == root_zone && at <= members_each;
         }
         place
@@ -103,9 +103,9 @@ impl Place {
     }
 }
 
-/// How high `id` ranks in the tree of `origin`: as good as random, and the same everywhere.
-fn rank(origin: ReplicaId, id: ReplicaId) -> u64 {
-    mix(origin.get() ^ mix(id.get()))
+/// How high `id` ranks for one origin, or one key: as good as random, and the same everywhere.
+pub(in crate::engine) fn rank(of: u64, id: ReplicaId) -> u64 {
+    mix(of ^ mix(id.get()))
 }
 
 /// The finalizer of splitmix64.

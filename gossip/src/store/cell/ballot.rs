@@ -11,8 +11,10 @@ use cahoots_crdt::{Dot, ReplicaId};
 
 use crate::store::Store;
 use crate::store::cell::{Cell, Dots, Element, Path, Register};
+use crate::store::event::cells::put_own;
+use crate::store::event::parts::{Opened, Parts};
 use crate::store::event::window::Window;
-use crate::store::event::writer::{Opened, Parts, WriteError, Writer, put_own};
+use crate::store::event::writer::{WriteError, Writer};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of, remove_cells};
 use crate::store::memory::entry::Entry;

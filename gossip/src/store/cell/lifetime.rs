@@ -6,7 +6,10 @@
 //! - *until*, one cell of each replica that wrote to the key while a deadline was in force: that deadline again, under its
 //!   own stamp, for the cells of that replica up to then. So what survives a removal of the key still ends.
 //!
-//! And an assignment of a text says "none" at its own stamp, as SET does, but only while it is visible itself: else its
+//! Fields of hashes have the same two attributes, under their own names. A cell is hidden if the rule of its key or that of
+//! its field hides it; each is judged alone.
+//!
+//! And an assignment of a text, or of a field, says "none" at its own stamp, as SET does, but only while it is visible itself: else its
 //! removal would change what rules the others.
 //!
 //! The rule: a cell is ruled by the newest of these that had not passed when the cell was written, and is *hidden* once
@@ -53,7 +56,7 @@ impl Ruling {
     }
 }
 
-/// The attributes of one key.
+/// The attributes of one key, or of one field.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct Lifetime {
     /// For all cells.
@@ -63,28 +66,44 @@ pub(in crate::store) struct Lifetime {
 }
 
 impl Lifetime {
-    /// As it is at `now`.
+    /// Of a key, as it is at `now`.
     pub(in crate::store) fn of(entry: Entry<'_>, now: u64) -> Self {
-        let mut lifetime = Self::default();
-        if !entry.has_attributes() {
-            return lifetime;
+        let read = |class| entry.element(class, b"");
+        if entry.has_attributes() {
+            Self::new(&[Class::Deadline, Class::Until, Class::Text].map(read), now, |_| false)
+        } else {
+            Self::default()
         }
-        for (dot, register) in entry.element(Class::Deadline, b"").value.iter() {
+    }
+
+    /// Of a field of a hash, as it is at `now`, beside what the key says.
+    pub(in crate::store) fn of_field(entry: Entry<'_>, name: &[u8], of_key: &Self, now: u64) -> Self {
+        let read = |class| entry.element(class, name);
+        let is_hidden = |stamp| of_key.hides(stamp, now);
+        Self::new(&[Class::FieldDeadline, Class::FieldUntil, Class::Hash].map(read), now, is_hidden)
+    }
+
+    /// As two attributes and the assignments of the value say, of which `is_hidden` says what is hidden otherwise.
+    fn new([deadline, until, value]: &[Element<'_>; 3], now: u64, is_hidden: impl Fn(Stamp) -> bool) -> Self {
+        let mut lifetime = Self::default();
+        for (dot, register) in deadline.value.iter() {
             let stamp = (register.clock, dot.replica);
             lifetime.level.push(Ruling { stamp, explicit: true, deadline: read_deadline(register.value) });
         }
-        for (dot, register) in entry.element(Class::Until, b"").value.iter() {
+        for (dot, register) in until.value.iter() {
             if let Some(ruling) = read_until(register.value, (register.clock, dot.replica)) {
                 lifetime.until.push((dot.replica, register.clock, ruling));
             }
         }
-        let texts = entry.element(Class::Text, b"");
-        let mut texts: SmallVec<[Stamp; 2]> =
-            texts.value.iter().map(|(dot, register)| (register.clock, dot.replica)).collect();
-        texts.sort_unstable_by(|a, b| b.cmp(a));
-        for stamp in texts {
+        if lifetime.all().next().is_none() {
+            return lifetime;
+        }
+        let mut assigned: SmallVec<[Stamp; 2]> =
+            value.value.iter().map(|(dot, register)| (register.clock, dot.replica)).collect();
+        assigned.sort_unstable_by(|a, b| b.cmp(a));
+        for stamp in assigned {
             lifetime.level.push(Ruling { stamp, explicit: false, deadline: None });
-            if lifetime.hides(stamp, now) {
+            if lifetime.hides(stamp, now) || is_hidden(stamp) {
                 lifetime.level.pop();
             }
         }
@@ -118,17 +137,16 @@ impl Lifetime {
         self.ruling(stamp).is_some_and(|ruling| ruling.has_passed(now))
     }
 
-    /// Takes the cells that are hidden away from `element`; says whether there were any.
-    pub(in crate::store) fn hide(&self, element: &mut Element<'_>, now: u64) -> bool {
-        let before = element.value.len() + element.counts.len();
+    /// Takes the cells that are hidden away from `element`.
+    pub(in crate::store) fn hide(&self, element: &mut Element<'_>, now: u64) {
         element.value.retain(|dot, register| !self.hides((register.clock, dot.replica), now));
         element.counts.retain(|dot, count| !self.hides((count.clock, dot.replica), now));
-        before > element.value.len() + element.counts.len()
     }
 
-    /// The deadline in force at a key that is visible at `now`: none if a cell that is visible has none, otherwise the latest.
-    /// O(attributes), unless replicas that were apart disagree about it, or something is hidden: then O(all cells).
-    pub(in crate::store) fn in_force(&self, entry: Entry<'_>, now: u64) -> Option<Ruling> {
+    /// The deadline in force at `now`, where there is something visible: none if a cell that is has none, otherwise the
+    /// latest. `visible` are the stamps of what is visible; they are looked at only where replicas that were apart disagree
+    /// about it, or something is hidden.
+    pub(in crate::store) fn in_force(&self, visible: impl Iterator<Item = Stamp>, now: u64) -> Option<Ruling> {
         let newest = self.level.iter().max_by_key(|it| it.rank());
         let overruled = || self.until.iter().any(|(.., it)| newest.is_none_or(|newest| it.rank() > newest.rank()));
         if let Some(newest) = newest
@@ -139,31 +157,22 @@ impl Lifetime {
             return newest.deadline.map(|_| *newest);
         }
         let mut latest: Option<Ruling> = None;
-        for (class, _, element) in entry.iter() {
-            if class.is_attribute() {
-                continue;
-            }
-            for stamp in element.stamps() {
-                let ruling = *self.ruling(stamp)?;
-                let is_later = |it: Ruling| (it.deadline, it.rank()) < (ruling.deadline, ruling.rank());
-                if ruling.deadline? > now && latest.is_none_or(is_later) {
-                    latest = Some(ruling);
-                }
+        for stamp in visible {
+            let ruling = *self.ruling(stamp)?;
+            ruling.deadline?;
+            let is_later = |it: Ruling| (it.deadline, it.rank()) < (ruling.deadline, ruling.rank());
+            if latest.is_none_or(is_later) {
+                latest = Some(ruling);
             }
         }
         latest
-    }
-
-    /// When the key ends.
-    pub(in crate::store) fn deadline(&self, entry: Entry<'_>, now: u64) -> Option<u64> {
-        self.in_force(entry, now).and_then(|ruling| ruling.deadline)
     }
 }
 
 /// The deadlines that an element of attributes holds.
 pub(in crate::store) fn deadlines_of(class: Class, element: &Element<'_>) -> impl Iterator<Item = u64> {
     element.value.iter().filter_map(move |(dot, register)| match class {
-        Class::Deadline => read_deadline(register.value),
+        Class::Deadline | Class::FieldDeadline => read_deadline(register.value),
         _ => read_until(register.value, (register.clock, dot.replica))?.deadline,
     })
 }
@@ -216,8 +225,8 @@ fn read_until(mut value: &[u8], (clock, replica): Stamp) -> Option<Ruling> {
 /// Whether the cell of an attribute may hold `value`; of data, any value.
 pub(in crate::store) fn is_sound(class: Class, dot: Dot, clock: Hlc, value: &[u8]) -> bool {
     match class {
-        Class::Deadline => is_deadline(value),
-        Class::Until => read_until(value, (clock, dot.replica)).is_some(),
+        Class::Deadline | Class::FieldDeadline => is_deadline(value),
+        Class::Until | Class::FieldUntil => read_until(value, (clock, dot.replica)).is_some(),
         _ => true,
     }
 }

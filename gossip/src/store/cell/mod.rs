@@ -3,9 +3,11 @@
 pub(super) mod ballot;
 pub(super) mod baseline;
 pub(super) mod fingerprint;
+pub(super) mod lapse;
 pub(super) mod lifetime;
 pub(super) mod position;
 pub(super) mod score;
+pub(super) mod sound;
 
 use smallvec::SmallVec;
 

@@ -10,7 +10,6 @@
 use cahoots_crdt::{Position, ReplicaId, Side};
 
 use crate::Hlc;
-use crate::store::kind::Class;
 
 /// Bytes of the position of an element that is pushed, as long as one command pushes less than 240.
 pub(in crate::store) const PUSHED_BYTES: usize = 19;
@@ -39,9 +38,9 @@ pub(in crate::store) fn between(
     Position::between(before.as_ref(), after.as_ref(), tie, (stamp_of(clock), replica), offset).map_err(|_| TooDeep)
 }
 
-/// Whether a cell of this clock may lie at this name.
-pub(in crate::store) fn is_sound(class: Class, name: &[u8], clock: Hlc) -> bool {
-    class != Class::List || Position::from_bytes(name).is_ok_and(|position| position.stamp() <= stamp_of(clock))
+/// Whether a name is a position, and one that a cell of this clock may lie at.
+pub(in crate::store) fn is_sound(name: &[u8], clock: Hlc) -> bool {
+    Position::from_bytes(name).is_ok_and(|position| position.stamp() <= stamp_of(clock))
 }
 
 fn stamp_of(clock: Hlc) -> cahoots_crdt::Hlc {
@@ -252,8 +251,8 @@ mod tests {
             prop_assert!(order.windows(2).all(|pair| tree.0[pair[0]].name < tree.0[pair[1]].name), "a position twice");
             for node in &tree.0 {
                 let (clock, _) = node.stamp;
-                prop_assert!(is_sound(Class::List, &node.name, clock));
-                prop_assert!(!is_sound(Class::List, &node.name, Hlc::new(clock.get() - 1)), "a cell before its position");
+                prop_assert!(is_sound(&node.name, clock));
+                prop_assert!(!is_sound(&node.name, Hlc::new(clock.get() - 1)), "a cell before its position");
                 let pushed = node.parent.is_none() && node.offset < 240;
                 prop_assert!(!pushed || node.name.len() == PUSHED_BYTES);
             }
@@ -266,8 +265,7 @@ mod tests {
             let Some(node) = tree.0.first() else { return Ok(()) };
             let clock = Hlc::new(u64::MAX);
             let cut = usize::from(cut) % node.name.len();
-            prop_assert!(!is_sound(Class::List, &node.name[..cut], clock));
-            prop_assert!(is_sound(Class::Hash, &node.name[..cut], clock), "fields have any names");
+            prop_assert!(!is_sound(&node.name[..cut], clock));
             let mut other = node.name.clone();
             let at = usize::from(at) % other.len();
             other[at] = with;

@@ -17,8 +17,8 @@ use super::baseline::Baselines;
 use super::{Element, Path, Stamp};
 use crate::Hlc;
 
-/// Bytes of an assignment: the mark, and the bits of a double.
-pub(in crate::store) const SCORE_BYTES: usize = 1 + size_of::<f64>();
+/// Bytes of an assignment, which a score adds to a write: the mark, and the bits of a double.
+pub const SCORE_BYTES: usize = 1 + size_of::<f64>();
 /// Bits of an increment behind the point.
 const FRACTION_BITS: u32 = 64;
 /// What one replica has added to one score stays below this magnitude.

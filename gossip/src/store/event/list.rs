@@ -93,7 +93,7 @@ impl Writer<'_> {
         let Some(list) = self.list(key)?.map(|view| view.ordered()).filter(|list| rank < list.len()) else {
             return Ok(None);
         };
-        let name = |rank| list.get(rank).map(|(name, _)| Box::<[u8]>::from(name));
+        let name = |rank| list.get(rank).map(|(name, _)| Box::<[u8]>::from(&*name));
         let (before, after, tie) = match side {
             ListEnd::Left => (rank.checked_sub(1).and_then(name), name(rank), Side::Left),
             ListEnd::Right => (name(rank), name(rank + 1), Side::Right),
@@ -119,10 +119,10 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// The key is of another type, a limit is exceeded, or the clock is too far ahead.
-    pub fn take(&mut self, key: &[u8], ranks: Range<usize>) -> Result<Vec<Vec<u8>>, WriteError> {
+    pub fn take_ranks(&mut self, key: &[u8], ranks: Range<usize>) -> Result<Vec<Vec<u8>>, WriteError> {
         let Some(list) = self.list(key)?.map(|view| view.ordered()) else { return Ok(Vec::new()) };
         let (names, values): (Vec<Box<[u8]>>, Vec<Vec<u8>>) =
-            list.range(ranks).map(|(name, value)| (Box::from(name), value.to_vec())).unzip();
+            list.range(ranks).map(|(name, value)| (Box::from(&*name), value.to_vec())).unzip();
         self.remove_named(key, &names)?;
         Ok(values)
     }
@@ -170,7 +170,7 @@ impl Writer<'_> {
     ) -> Result<Option<Vec<u8>>, WriteError> {
         let Some(list) = self.list(from)?.map(|view| view.ordered()) else { return Ok(None) };
         let found = list.range(out.ranks(1, list.len())).next();
-        let Some((name, value)) = found.map(|(name, value)| (Box::<[u8]>::from(name), value.to_vec())) else {
+        let Some((name, value)) = found.map(|(name, value)| (Box::<[u8]>::from(&*name), value.to_vec())) else {
             return Ok(None);
         };
         self.list(to)?;
@@ -199,7 +199,7 @@ impl Writer<'_> {
 
     fn names(&self, key: &[u8], ranks: Range<usize>) -> Result<Vec<Box<[u8]>>, WriteError> {
         let list: Option<Ordered<'_>> = self.list(key)?.map(|view| view.ordered());
-        Ok(list.iter().flat_map(|list| list.range(ranks.clone())).map(|(name, _)| name.into()).collect())
+        Ok(list.iter().flat_map(|list| list.range(ranks.clone())).map(|(name, _)| Box::from(&*name)).collect())
     }
 
     /// Removes these elements, which are there. All of them are the key.
@@ -231,5 +231,5 @@ fn equal(list: &Ordered<'_>, value: &[u8], from: ListEnd, count_max: usize) -> V
         ListEnd::Left => elements.next(),
         ListEnd::Right => elements.next_back(),
     });
-    walk.filter(|(_, it)| *it == value).take(count_max).map(|(name, _)| name.into()).collect()
+    walk.filter(|(_, it)| *it == value).take(count_max).map(|(name, _)| Box::from(&*name)).collect()
 }

@@ -10,7 +10,10 @@
 //! where the changes of each key are; they are read again when they are asked for, which costs less than a list of them.
 
 pub(super) mod apply;
+pub(super) mod cells;
+pub(super) mod expire;
 pub(super) mod list;
+pub(super) mod parts;
 pub(super) mod sorted;
 pub(super) mod window;
 pub(super) mod writer;
@@ -22,9 +25,7 @@ use cahoots_crdt::{Dot, ReplicaId};
 use super::cell::Cell;
 use super::cell::ballot::BallotError;
 use super::cell::hash_of;
-use super::cell::lifetime;
-use super::cell::position;
-use super::cell::score;
+use super::cell::sound;
 use super::kind::Class;
 use super::memory::bucket::{BUCKETS, bucket_of};
 use crate::bytes::{Bytes, append, same};
@@ -305,19 +306,13 @@ impl<'a> Body<'a> {
             Change::Assign { clock_after, .. } | Change::Count { clock_after, .. } => self.clock_of(clock_after),
             _ => self.clock,
         };
-        let is_sound = |(code, name)| position::is_sound(Class::from_code(code).expect("checked"), name, clock);
-        if !change.place().is_none_or(is_sound) {
-            return Err(EventError::Illegal("no position in a list"));
+        if let Some((class, name)) = change.place() {
+            let class = Class::from_code(class).expect("checked");
+            sound::check_name(class, name, clock).map_err(EventError::Illegal)?;
         }
         let Change::Assign { class, value, .. } = *change else { return Ok(()) };
         let class = Class::from_code(class).expect("checked");
-        if class.is_attribute() && !lifetime::is_sound(class, dot, clock, value.0) {
-            return Err(EventError::Illegal("a deadline that nobody writes"));
-        }
-        if class.is_scored() && !score::is_sound(value.0) {
-            return Err(EventError::Illegal("a score that is no number"));
-        }
-        Ok(())
+        sound::check(class, dot, clock, value.0).map_err(EventError::Illegal)
     }
 
     fn note(&mut self, bucket: usize, event: Dot, named: Dot) {
@@ -486,11 +481,10 @@ fn put_bytes(run: Bytes<'_>, bytes: &mut Vec<u8>) {
 /// Only what counts is added to, ballots are discarded by others, and attributes say something.
 fn type_rule_broken(change: &Change<'_>, class: Class, origin: ReplicaId) -> Option<EventError> {
     match change {
-        Change::Count { .. } | Change::Reset { .. } if !class.is_counted() => {
-            Some(EventError::Illegal("nothing is added to this type"))
-        }
-        Change::Discard { cell: Cell::Count, .. } if !class.is_counted() => {
-            Some(EventError::Illegal("nothing is added to this type"))
+        Change::Count { .. } | Change::Reset { .. } | Change::Discard { cell: Cell::Count, .. }
+            if !class.is_counted() =>
+        {
+            Some(EventError::Illegal(sound::NOT_COUNTED))
         }
         Change::Discard { cells, .. } if class.holds_ballots() && cells.iter().any(|dot| dot.replica == origin) => {
             Some(EventError::Illegal("an own ballot is withdrawn, not discarded"))

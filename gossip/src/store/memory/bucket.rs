@@ -43,7 +43,9 @@ impl Bucket {
     pub(in crate::store) fn prints(&self) -> impl Iterator<Item = (&[u8], Entry<'_>, Fingerprint)> {
         self.keys.iter().map(|(key, entry)| {
             let mut sum = Fingerprint::default();
-            for (path, element) in entry.elements(key, hash_of(key)) {
+            let hash = hash_of(key);
+            for (class, name, element) in entry.iter() {
+                let path = Path::within(hash, key, class, &name);
                 sum.add(Fingerprint::of_element(&path, &element, &self.baselines));
             }
             (key, entry, sum)
@@ -62,9 +64,9 @@ impl Bucket {
         if bytes == usize::MAX {
             return false;
         }
-        let elements = self.keys.iter().flat_map(|(key, entry)| entry.elements(key, 0));
+        let elements = self.keys.iter().flat_map(|(key, entry)| entry.iter().map(move |it| (key, it)));
         let mut sum = 0;
-        elements.map(|(path, element)| path.key.len() + path.name.len() + element.bytes()).any(|bytes_of_one| {
+        elements.map(|(key, (_, name, element))| key.len() + name.len() + element.bytes()).any(|bytes_of_one| {
             sum += bytes_of_one;
             sum > bytes
         })

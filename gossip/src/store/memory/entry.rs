@@ -2,13 +2,18 @@
 
 use smallvec::SmallVec;
 
-use super::order::Order;
+use super::name::Name;
+use super::order::{Coded, Order, Plain};
 use super::packed::Packed;
 use super::records::Records;
-use super::table::Table;
+use super::table::{Table, ranked, ranked_parts};
 use crate::bytes::same;
-use crate::store::cell::{Element, Path, Stamp, hash_of};
+use crate::store::cell::lifetime::deadlines_of;
+use crate::store::cell::{Element, hash_of};
 use crate::store::kind::Class;
+
+/// The attributes of fields.
+const FIELD_ATTRIBUTES: [Class; 2] = [Class::FieldDeadline, Class::FieldUntil];
 
 /// All live cells of one key. A key without any has no entry.
 #[derive(Clone, Copy)]
@@ -73,41 +78,68 @@ impl<'a> Entry<'a> {
     }
 
     /// Every element with its class and name.
-    pub(in crate::store) fn iter(self) -> impl Iterator<Item = (Class, &'a [u8], Element<'a>)> {
+    pub(in crate::store) fn iter(self) -> impl Iterator<Item = (Class, Name<'a>, Element<'a>)> {
         let (few, many) = match self {
             Self::Few(_, packed) => (Some(packed), None),
             Self::Many(tables) => (None, Some(tables)),
         };
         let many = many.into_iter().flat_map(|tables| &tables.0);
         let named = many.flat_map(|(class, table)| table.iter().map(move |(name, element)| (*class, name, element)));
-        few.into_iter().flatten().chain(named)
+        let few = few.into_iter().flatten().map(|(class, name, element)| (class, Name::kept(name), element));
+        few.chain(named)
     }
 
     /// Those of one class, with their names.
-    pub(in crate::store) fn of(self, class: Class) -> impl Iterator<Item = (&'a [u8], Element<'a>)> {
+    pub(in crate::store) fn of(self, class: Class) -> impl Iterator<Item = (Name<'a>, Element<'a>)> {
         let (few, many) = match self {
             Self::Few(_, packed) => (Some(packed), None),
             Self::Many(tables) => (None, tables.of(class)),
         };
         let few = few.into_iter().flatten().filter(move |(it, ..)| *it == class);
-        few.map(|(_, name, element)| (name, element)).chain(many.into_iter().flat_map(Table::iter))
+        few.map(|(_, name, element)| (Name::kept(name), element)).chain(many.into_iter().flat_map(Table::iter))
     }
 
-    /// The elements of this class in their order, if they have one and are many.
-    pub(in crate::store) fn order(self, class: Class) -> Option<&'a Order> {
-        match self {
-            Self::Few(..) => None,
-            Self::Many(tables) => tables.of(class)?.order(),
-        }
+    /// The order of the ranks of this class, if it has ranks and the elements are many.
+    pub(in crate::store) fn ranks(self, class: Class) -> Option<&'a Order<Plain>> {
+        if let Self::Many(tables) = self { tables.of(class)?.ranks() } else { None }
     }
 
-    /// All elements as [`Entry::iter`] gives them, with their paths.
-    pub(in crate::store) fn elements(
-        self,
-        key: &'a [u8],
-        key_hash: u64,
-    ) -> impl Iterator<Item = (Path<'a>, Element<'a>)> {
-        self.iter().map(move |(class, name, element)| (Path::within(key_hash, key, class, name), element))
+    /// The elements of this class in the order of their names, if they have one and are many.
+    pub(in crate::store) fn ordered(self, class: Class) -> Option<&'a Order<Coded>> {
+        if let Self::Many(tables) = self { tables.of(class)?.ordered() } else { None }
+    }
+
+    /// The first deadline that fields have, not before `from`. O(log n) of many.
+    pub(in crate::store) fn field_deadline_from(self, from: u64) -> Option<u64> {
+        let first = FIELD_ATTRIBUTES.map(|class| match self {
+            Self::Few(Mix { attributes: false, .. }, _) => None,
+            Self::Few(..) => {
+                let deadlines = self.of(class).filter_map(|(_, element)| deadlines_of(class, &element).min());
+                deadlines.filter(|deadline| *deadline >= from).min()
+            }
+            Self::Many(_) => {
+                let order = self.ranks(class)?;
+                let at = order.rank_from(&ranked(from, b""));
+                Some(ranked_parts(order.range(at..at + 1).next()?.0).0)
+            }
+        });
+        first.into_iter().flatten().min()
+    }
+
+    /// The names of the fields with a deadline up to `now`, some of them twice. O(log n) of many, and then O(1) for each.
+    pub(in crate::store) fn due_fields(self, now: u64) -> impl Iterator<Item = &'a [u8]> {
+        FIELD_ATTRIBUTES.into_iter().flat_map(move |class| {
+            let is_due = move |element: &Element<'_>| deadlines_of(class, element).any(|deadline| deadline <= now);
+            let few = match self {
+                Self::Few(Mix { attributes: true, .. }, packed) => Some(packed),
+                _ => None,
+            };
+            let few = few.into_iter().flatten().filter(move |(it, _, element)| *it == class && is_due(element));
+            let few = few.map(|(_, name, _)| name);
+            let many =
+                self.ranks(class).map(|order| order.range(0..order.rank_from(&ranked(now.saturating_add(1), b""))));
+            few.chain(many.into_iter().flatten().map(|(key, _)| ranked_parts(key).1))
+        })
     }
 
     /// The type this key shows: that of the highest clock among the live cells of its data, if there are any. O(1) unless
@@ -115,23 +147,18 @@ impl<'a> Entry<'a> {
     pub(in crate::store) fn class(self) -> Option<Class> {
         match self {
             Self::Few(Mix { data: Some(class), .. }, _) => Some(class),
-            Self::Few(Mix { data: None, .. }, _) => self.newest_class(|_| true),
+            Self::Few(Mix { data: None, .. }, _) => newest_class(self.data()),
             Self::Many(tables) => {
                 let mut data = tables.data();
                 let first = data.next()?;
-                if data.next().is_some() { self.newest_class(|_| true) } else { Some(first) }
+                if data.next().is_some() { newest_class(self.data()) } else { Some(first) }
             }
         }
     }
 
-    /// The class of the newest of these cells of data.
-    pub(in crate::store) fn newest_class(self, is_in: impl Fn(Stamp) -> bool) -> Option<Class> {
-        let data = self.iter().filter(|(class, ..)| !class.is_attribute());
-        let cells = data.flat_map(|(class, _, element)| {
-            let stamps: SmallVec<[Stamp; 2]> = element.stamps().filter(|it| is_in(*it)).collect();
-            stamps.into_iter().map(move |stamp| (stamp, class))
-        });
-        cells.max().map(|(_, class)| class)
+    /// The elements of data, with their classes and names.
+    pub(in crate::store) fn data(self) -> impl Iterator<Item = (Class, Name<'a>, Element<'a>)> {
+        self.iter().filter(|(class, ..)| !class.is_attribute())
     }
 
     /// Whether there are ballots, of whatever class.
@@ -169,6 +196,14 @@ impl<'a> Entry<'a> {
             Self::Many(tables) => tables.data().next().is_some(),
         }
     }
+}
+
+/// The class of the newest cell in these elements.
+pub(in crate::store) fn newest_class<'a>(
+    elements: impl Iterator<Item = (Class, Name<'a>, Element<'a>)>,
+) -> Option<Class> {
+    let newest = |(class, _, element): (Class, _, Element<'a>)| Some((element.stamps().max()?, class));
+    elements.filter_map(newest).max().map(|(_, class)| class)
 }
 
 /// Many elements under one key: a table for each class of which there are any.

@@ -79,14 +79,16 @@ enum Form {
 pub(in crate::store) struct Draft {
     form: Option<Form>,
     bytes: Vec<u8>,
-    /// The deadlines in it.
+    /// The deadlines of the key in it.
     deadlines: SmallVec<[u64; 2]>,
+    /// The first deadline of a field in it.
+    field_deadline: Option<u64>,
     /// The least deadline of all drafts since this was asked for.
     earliest: Option<u64>,
 }
 
 impl Draft {
-    /// The least deadline drafted since [`Draft::forget_deadlines`].
+    /// The least deadline drafted since [`Draft::expect_deadline`], or the one that was expected.
     pub(in crate::store) fn earliest(&self) -> Option<u64> {
         self.earliest
     }
@@ -97,8 +99,13 @@ impl Draft {
 
     fn note_deadlines(&mut self, class: Class, element: &Element<'_>) {
         self.deadlines.clear();
-        if class.is_attribute() {
-            self.deadlines.extend(lifetime::deadlines_of(class, element));
+        self.field_deadline = None;
+        match class {
+            Class::FieldDeadline | Class::FieldUntil => {
+                self.field_deadline = lifetime::deadlines_of(class, element).min();
+            }
+            Class::Deadline | Class::Until => self.deadlines.extend(lifetime::deadlines_of(class, element)),
+            _ => {}
         }
     }
 }
@@ -163,18 +170,23 @@ impl Keys {
     }
 
     /// A key has changed. What was found about it at a deadline that has passed may not hold any more, so that is looked at
-    /// again; a deadline that is new will be.
+    /// again; a deadline that is new will be. Of the deadlines of fields that are to come the first is enough: who looks at
+    /// it finds the next.
     fn note_change(&mut self, key: &[u8], key_hash: u64, draft: &mut Draft) {
         let prefix = prefix_of(key_hash);
         if !self.hidden.is_empty() {
             self.hidden.remove(&prefix);
         }
-        let again = self.get(key_hash, key).and_then(|entry| {
-            let first = Lifetime::of(entry, 0).deadlines().min();
+        let entry = if self.volatile == 0 { None } else { self.get(key_hash, key) };
+        let entry = entry.filter(|entry| entry.has_attributes());
+        let of_field = draft.field_deadline.take();
+        let first_of_field = entry.and_then(|entry| entry.field_deadline_from(0)).filter(|it| Some(*it) == of_field);
+        let again = entry.and_then(|entry| {
+            let first = Lifetime::of(entry, 0).deadlines().chain(entry.field_deadline_from(0)).min();
             // Attributes of no data are of no use.
             if entry.has_data() { first.filter(|first| *first <= self.looked_upto) } else { Some(self.looked_upto) }
         });
-        for deadline in draft.deadlines.drain(..).chain(again) {
+        for deadline in draft.deadlines.drain(..).chain(first_of_field).chain(again) {
             self.deadlines.push(deadline, prefix);
             draft.earliest = draft.earliest.into_iter().chain([deadline]).min();
         }
@@ -188,7 +200,9 @@ impl Keys {
         let mut all = Vec::with_capacity(self.volatile);
         for (key, entry) in self.iter() {
             let prefix = prefix_of(hash_of(key));
-            all.extend(Lifetime::of(entry, 0).deadlines().map(|deadline| (deadline, prefix)));
+            let of_key = Lifetime::of(entry, 0);
+            let deadlines = of_key.deadlines().chain(entry.field_deadline_from(0));
+            all.extend(deadlines.map(|deadline| (deadline, prefix)));
         }
         self.deadlines.clear();
         all.into_iter().for_each(|(deadline, prefix)| self.deadlines.push(deadline, prefix));
@@ -329,7 +343,8 @@ impl Keys {
             Form::Grown => {
                 let mut tables = Tables::default();
                 let mut one = Vec::new();
-                for (path, element) in at.into_iter().flat_map(|at| self.at(at).elements(key, hash)) {
+                for (class, name, element) in at.into_iter().flat_map(|at| self.at(at).iter()) {
+                    let path = Path::within(hash, key, class, &name);
                     one.clear();
                     pack_one(path.class, &element, &mut one);
                     rank(&path, &mut one, baselines);
@@ -372,26 +387,31 @@ impl Keys {
         mut change: impl FnMut(&Path<'_>, &mut Element<'_>),
     ) {
         let Some((at, entry)) = self.find(key_hash, key) else { return };
-        let changed = entry.elements(key, key_hash).map(|(path, mut element)| {
-            change(&path, &mut element);
-            (path, element)
-        });
-        if let Entry::Few(..) = entry {
+        let mut changed = |path: &Path<'_>, mut element| {
+            change(path, &mut element);
+            element
+        };
+        if let Entry::Few(_, packed) = entry {
             let mut recorder = Recorder::new(&mut draft.bytes);
-            changed.for_each(|(path, element)| recorder.push(path.class, path.name, &element));
+            for (class, name, element) in packed {
+                recorder.push(class, name, &changed(&Path::within(key_hash, key, class, name), element));
+            }
             recorder.end();
             self.put_record(Some(at), key_hash, key, &draft.bytes);
         } else {
             let mut tables = Tables::default();
-            for (path, element) in changed {
+            for (class, name, element) in entry.iter() {
+                let path = Path::within(key_hash, key, class, &name);
+                let element = changed(&path, element);
                 draft.bytes.clear();
-                pack_one(path.class, &element, &mut draft.bytes);
+                pack_one(class, &element, &mut draft.bytes);
                 rank(&path, &mut draft.bytes, baselines);
-                tables.put(path.class, (path.name_hash, path.name), &draft.bytes);
+                tables.put(class, (path.name_hash, &name), &draft.bytes);
             }
             self.put_tables(Some(at), key_hash, key, tables);
         }
         draft.deadlines.clear();
+        draft.field_deadline = None;
         self.note_change(key, key_hash, draft);
     }
 
@@ -407,16 +427,23 @@ impl Keys {
         }
     }
 
-    /// Whether every order of scores has exactly the elements that are there, each where its cells say. O(all elements).
+    /// Whether every order of ranks has exactly the elements that are there, each where its cells say. O(all elements).
     pub(in crate::store) fn is_ordered(&self, baselines: &Baselines) -> bool {
         self.iter().all(|(key, entry)| {
-            let Some(order) = entry.order(Class::Sorted) else { return true };
-            let scored = entry.elements(key, hash_of(key)).filter(|(path, _)| path.class == Class::Sorted);
-            let mut expected: Vec<_> = scored
-                .map(|(path, element)| ranked(score::rank_of(score::of(&path, &element, baselines)), path.name))
-                .collect();
-            expected.sort_unstable();
-            order.range(0..usize::MAX).map(|(key, _)| key).eq(expected.iter().map(|key| &key[..]))
+            [Class::Sorted, Class::FieldDeadline, Class::FieldUntil].into_iter().all(|class| {
+                let Some(order) = entry.ranks(class) else { return true };
+                let rank = |name: &[u8], element: &Element<'_>| match class {
+                    Class::Sorted => {
+                        let path = Path::new(key, class, name);
+                        Some(score::rank_of(score::of(&path, element, baselines)))
+                    }
+                    _ => lifetime::deadlines_of(class, element).min(),
+                };
+                let ranks = entry.of(class).filter_map(|(name, element)| Some(ranked(rank(&name, &element)?, &name)));
+                let mut expected: Vec<_> = ranks.collect();
+                expected.sort_unstable();
+                order.range(0..usize::MAX).map(|(key, _)| key).eq(expected.iter().map(|key| &key[..]))
+            })
         })
     }
 

@@ -4,6 +4,7 @@ pub(super) mod bucket;
 pub(super) mod deadlines;
 pub(super) mod entry;
 pub(super) mod keys;
+pub(super) mod name;
 pub(super) mod order;
 pub(super) mod packed;
 pub(super) mod records;

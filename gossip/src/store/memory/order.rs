@@ -12,12 +12,17 @@
 //! Source: Bayer, McCreight, *Organization and Maintenance of Large Ordered Indexes* (1972); counts in the branches as in
 //! Knuth, *The Art of Computer Programming*, volume 3, 6.2.3.
 
+mod coded;
 mod leaf;
+mod plain;
 mod walk;
 
 use std::ops::Range;
 
-use leaf::{LEAF_BYTES_MAX, LEAF_BYTES_MIN, Leaf};
+pub(in crate::store) use coded::Coded;
+pub(in crate::store) use leaf::Leaf;
+use leaf::{Edge, LEAF_BYTES_MAX, LEAF_BYTES_MIN};
+pub(in crate::store) use plain::Plain;
 pub(in crate::store) use walk::Walk;
 
 /// Children of a branch at most. One that has become smaller than a quarter of it is merged with a neighbour.
@@ -28,52 +33,45 @@ const CHILDREN_GROWTH: usize = 8;
 
 /// Keys in the order of their bytes, each with a content.
 #[derive(Clone, Debug, Default)]
-pub(in crate::store) struct Order {
-    root: Node,
+pub(in crate::store) struct Order<L> {
+    root: Node<L>,
 }
 
 #[derive(Clone, Debug)]
-enum Node {
-    Leaf(Leaf),
-    Branch(Branch),
+enum Node<L> {
+    Leaf(L),
+    Branch(Branch<L>),
 }
 
 /// Nodes whose keys follow each other. Has one child at least, and none that is empty.
 #[derive(Clone, Debug)]
-struct Branch {
-    children: Vec<Child>,
+struct Branch<L> {
+    children: Vec<Child<L>>,
     /// Entries under all of them.
     len: usize,
 }
 
 #[derive(Clone, Debug)]
-struct Child {
+struct Child<L> {
     /// No key here is less, and all keys of the child before are. Of a first child it says nothing.
     from: Box<[u8]>,
-    node: Node,
+    node: Node<L>,
 }
 
-/// Whether a node is the first, and the last, of its level.
-#[derive(Clone, Copy)]
-struct Edge {
-    first: bool,
-    last: bool,
-}
-
-impl Default for Node {
+impl<L: Default> Default for Node<L> {
     fn default() -> Self {
-        Self::Leaf(Leaf::default())
+        Self::Leaf(L::default())
     }
 }
 
-impl Order {
+impl<L: Leaf> Order<L> {
     /// How many keys there are. O(1).
     pub(in crate::store) fn len(&self) -> usize {
         self.root.len()
     }
 
     /// The content of `key`. O(log n).
-    pub(in crate::store) fn get(&self, key: &[u8]) -> Option<&[u8]> {
+    pub(in crate::store) fn get(&self, key: &[u8]) -> Option<L::Content<'_>> {
         let mut node = &self.root;
         loop {
             match node {
@@ -99,7 +97,7 @@ impl Order {
     }
 
     /// The entries of these ranks, from either end. O(log n), and then O(1) for each.
-    pub(in crate::store) fn range(&self, ranks: Range<usize>) -> Walk<'_> {
+    pub(in crate::store) fn range(&self, ranks: Range<usize>) -> Walk<'_, L> {
         Walk::new(&self.root, ranks)
     }
 
@@ -134,7 +132,7 @@ impl Order {
     }
 }
 
-impl Node {
+impl<L: Leaf> Node<L> {
     fn len(&self) -> usize {
         match self {
             Self::Leaf(leaf) => leaf.len(),
@@ -143,10 +141,10 @@ impl Node {
     }
 
     /// Says whether the key is new, and what was split off to the right.
-    fn insert(&mut self, key: &[u8], content: &[u8], edge: Edge) -> (bool, Option<Child>) {
+    fn insert(&mut self, key: &[u8], content: &[u8], edge: Edge) -> (bool, Option<Child<L>>) {
         match self {
             Self::Leaf(leaf) => {
-                let (added, cut) = leaf.insert(key, content, (edge.first, edge.last));
+                let (added, cut) = leaf.insert(key, content, edge);
                 (added, cut.map(|cut| leaf.split(cut)).map(|(from, leaf)| Child { from, node: Self::Leaf(leaf) }))
             }
             Self::Branch(branch) => branch.insert(key, content, edge),
@@ -191,19 +189,19 @@ impl Node {
             Self::Leaf(leaf) => leaf.memory(),
             Self::Branch(branch) => {
                 let children = branch.children.iter().map(|child| child.from.len() + child.node.memory());
-                branch.children.capacity() * size_of::<Child>() + children.sum::<usize>()
+                branch.children.capacity() * size_of::<Child<L>>() + children.sum::<usize>()
             }
         }
     }
 }
 
-impl Branch {
+impl<L: Leaf> Branch<L> {
     /// Which child has `key`, if it is there.
     fn child_of(&self, key: &[u8]) -> usize {
         self.children[1..].partition_point(|child| *child.from <= *key)
     }
 
-    fn insert(&mut self, key: &[u8], content: &[u8], edge: Edge) -> (bool, Option<Child>) {
+    fn insert(&mut self, key: &[u8], content: &[u8], edge: Edge) -> (bool, Option<Child<L>>) {
         let at = self.child_of(key);
         let last = at + 1 == self.children.len();
         let below = Edge { first: edge.first && at == 0, last: edge.last && last };

@@ -11,8 +11,8 @@
 use cahoots_crdt::{Dot, DotFun, ReplicaId};
 
 use crate::Hlc;
-use crate::store::cell::score;
 use crate::store::cell::{Count, Element, Register};
+use crate::store::cell::{lifetime, score};
 use crate::store::kind::{CLASS_BITS, Class};
 use crate::varint;
 
@@ -47,9 +47,14 @@ pub(in crate::store) fn append_rank(bytes: &mut Vec<u8>, score_of: impl FnOnce(&
     }
 }
 
-/// Where an element that has a score is ordered, as [`append_rank`] has left it.
+/// Where an element of a class that is ranked is ordered: one with a score as [`append_rank`] has left it, one that says
+/// deadlines by the first of them, if it says one.
 pub(in crate::store) fn rank_of(packed: &[u8]) -> Option<u64> {
-    let (head, last) = (packed.first()?, *packed.last_chunk()?);
+    let head = packed.first()?;
+    if let Some(class) = Class::from_code(head & CLASS_MASK).filter(|class| class.is_attribute()) {
+        return lifetime::deadlines_of(class, &Packed::new(packed).first()).min();
+    }
+    let last = *packed.last_chunk()?;
     Some(if head >> CLASS_BITS >= ONE_COUNT { u64::from_be_bytes(last) } else { score::rank_of_bits(last) })
 }
 
@@ -62,6 +67,21 @@ pub(in crate::store) struct Packer<'b> {
 impl<'b> Packer<'b> {
     pub(in crate::store) fn new(bytes: &'b mut Vec<u8>) -> Self {
         Self { bytes, last: None }
+    }
+
+    /// Goes on behind a cell of this dot and clock.
+    pub(in crate::store) fn after(bytes: &'b mut Vec<u8>, last: Option<(Dot, Hlc)>) -> Self {
+        Self { bytes, last }
+    }
+
+    /// The dot and the clock of the last cell.
+    pub(in crate::store) fn last_cell(&self) -> Option<(Dot, Hlc)> {
+        self.last
+    }
+
+    /// Appends one that is not empty, without its name.
+    pub(in crate::store) fn push_alone(&mut self, class: Class, element: &Element<'_>) {
+        self.element(class, None, element);
     }
 
     /// Appends one that is not empty.
@@ -152,6 +172,27 @@ pub(in crate::store) struct Packed<'a> {
 impl<'a> Packed<'a> {
     pub(in crate::store) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, last: (Dot::new(ReplicaId::new(0), 0), Hlc::new(0)) }
+    }
+
+    /// Behind a cell of this dot and clock.
+    pub(in crate::store) fn after(bytes: &'a [u8], last: Option<(Dot, Hlc)>) -> Self {
+        Self { bytes, last: last.unwrap_or(Self::new(&[]).last) }
+    }
+
+    /// The dot and the clock of the last cell.
+    pub(in crate::store) fn last_cell(&self) -> (Dot, Hlc) {
+        self.last
+    }
+
+    /// What has not been read yet.
+    pub(in crate::store) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The next element, packed without its name.
+    pub(in crate::store) fn next_alone(&mut self) -> (Class, Element<'a>) {
+        let [head] = self.array();
+        (Class::from_code(head & CLASS_MASK).expect("it was packed"), self.element(head))
     }
 
     /// The first element, of a class without names or packed by [`pack_one`].
@@ -300,7 +341,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_packed_is_unpacked(
-            all in prop::collection::vec((0..10_u8, prop::collection::vec(any::<u8>(), 0..150), cells()), 1..8)
+            all in prop::collection::vec((0..12_u8, prop::collection::vec(any::<u8>(), 0..150), cells()), 1..8)
         ) {
             let mut bytes = Vec::new();
             let mut packer = Packer::new(&mut bytes);

@@ -2,7 +2,8 @@
 
 use smallvec::SmallVec;
 
-use super::order::Order;
+use super::name::Name;
+use super::order::{Coded, Order, Plain};
 use super::packed::{self, Packed};
 use super::records::Records;
 use crate::store::cell::{Element, hash_of};
@@ -13,18 +14,18 @@ use crate::store::kind::Class;
 pub(in crate::store) enum Table {
     /// Found by the hashes of their names.
     Hashed(Hashed),
-    /// As [`Hashed`](Self::Hashed), and kept in the order of their scores beside; see [`ranked`].
-    Scored(Hashed, Order),
+    /// As [`Hashed`](Self::Hashed), and kept in the order of their scores or deadlines beside; see [`ranked`].
+    Ranked(Hashed, Order<Plain>),
     /// In the order of their names, and found by that.
-    Ordered(Order),
+    Ordered(Order<Coded>),
 }
 
 impl Table {
     pub(in crate::store) fn new(class: Class) -> Self {
         if class.is_ordered() {
             Self::Ordered(Order::default())
-        } else if class.is_scored() {
-            Self::Scored(Hashed::default(), Order::default())
+        } else if class.is_ranked() {
+            Self::Ranked(Hashed::default(), Order::default())
         } else {
             Self::Hashed(Hashed::default())
         }
@@ -32,42 +33,45 @@ impl Table {
 
     pub(in crate::store) fn len(&self) -> usize {
         match self {
-            Self::Hashed(table) | Self::Scored(table, _) => table.len,
+            Self::Hashed(table) | Self::Ranked(table, _) => table.len,
             Self::Ordered(order) => order.len(),
         }
     }
 
     pub(in crate::store) fn get(&self, hash: u64, name: &[u8]) -> Option<Element<'_>> {
-        let packed = match self {
-            Self::Hashed(table) | Self::Scored(table, _) => table.get(hash, name),
+        match self {
+            Self::Hashed(table) | Self::Ranked(table, _) => {
+                table.get(hash, name).map(|packed| Packed::new(packed).first())
+            }
             Self::Ordered(order) => order.get(name),
-        };
-        packed.map(|packed| Packed::new(packed).first())
+        }
     }
 
     /// In the order of their names, where that is an order; else in none.
-    pub(in crate::store) fn iter(&self) -> impl Iterator<Item = (&[u8], Element<'_>)> {
+    pub(in crate::store) fn iter(&self) -> impl Iterator<Item = (Name<'_>, Element<'_>)> {
         let (hashed, ordered) = match self {
-            Self::Hashed(table) | Self::Scored(table, _) => (Some(table.iter()), None),
+            Self::Hashed(table) | Self::Ranked(table, _) => (Some(table.iter()), None),
             Self::Ordered(order) => (None, Some(order.range(0..order.len()))),
         };
-        let packed = hashed.into_iter().flatten().chain(ordered.into_iter().flatten());
-        packed.map(|(name, packed)| (name, Packed::new(packed).first()))
+        let hashed = hashed.into_iter().flatten().map(|(name, packed)| (Name::kept(name), Packed::new(packed).first()));
+        hashed.chain(ordered.into_iter().flatten().map(|(name, element)| (Name::from(name), element)))
     }
 
-    /// The order that is kept, if one is.
-    pub(in crate::store) fn order(&self) -> Option<&Order> {
-        match self {
-            Self::Hashed(_) => None,
-            Self::Scored(_, order) | Self::Ordered(order) => Some(order),
-        }
+    /// The order of ranks, if there is one.
+    pub(in crate::store) fn ranks(&self) -> Option<&Order<Plain>> {
+        if let Self::Ranked(_, order) = self { Some(order) } else { None }
+    }
+
+    /// The elements in the order of their names, if they are kept in it.
+    pub(in crate::store) fn ordered(&self) -> Option<&Order<Coded>> {
+        if let Self::Ordered(order) = self { Some(order) } else { None }
     }
 
     /// Puts an element that is packed in place of the one of its name.
     pub(in crate::store) fn put(&mut self, hash: u64, name: &[u8], packed: &[u8]) {
         match self {
             Self::Hashed(table) => table.put(hash, name, packed),
-            Self::Scored(table, order) => {
+            Self::Ranked(table, order) => {
                 reorder(order, name, table.get(hash, name), Some(packed));
                 table.put(hash, name, packed);
             }
@@ -78,7 +82,7 @@ impl Table {
     pub(in crate::store) fn remove(&mut self, hash: u64, name: &[u8]) {
         match self {
             Self::Hashed(table) => table.remove(hash, name),
-            Self::Scored(table, order) => {
+            Self::Ranked(table, order) => {
                 reorder(order, name, table.get(hash, name), None);
                 table.remove(hash, name);
             }
@@ -89,7 +93,7 @@ impl Table {
     /// Where an element of a name of this hash is, if they are found by hash.
     pub(in crate::store) fn records_of(&self, hash: u64) -> Option<&Records> {
         match self {
-            Self::Hashed(table) | Self::Scored(table, _) => table.parts.get(table.part_of(hash)),
+            Self::Hashed(table) | Self::Ranked(table, _) => table.parts.get(table.part_of(hash)),
             Self::Ordered(_) => None,
         }
     }
@@ -98,14 +102,14 @@ impl Table {
     pub(in crate::store) fn memory(&self) -> usize {
         match self {
             Self::Hashed(table) => table.memory(),
-            Self::Scored(table, order) => table.memory() + order.memory(),
+            Self::Ranked(table, order) => table.memory() + order.memory(),
             Self::Ordered(order) => order.memory(),
         }
     }
 }
 
-/// Moves an element in the order of scores from where it was to where it is.
-fn reorder(order: &mut Order, name: &[u8], before: Option<&[u8]>, after: Option<&[u8]>) {
+/// Moves an element in the order of ranks from where it was to where it is.
+fn reorder(order: &mut Order<Plain>, name: &[u8], before: Option<&[u8]>, after: Option<&[u8]>) {
     let (before, after) = (before.and_then(packed::rank_of), after.and_then(packed::rank_of));
     if before == after {
         return;
@@ -118,14 +122,14 @@ fn reorder(order: &mut Order, name: &[u8], before: Option<&[u8]>, after: Option<
     }
 }
 
-/// An element in the order of scores: the number that is ordered as its score is, then its name.
+/// An element in an order of ranks: a number, which of a score is ordered as that is, then its name.
 pub(in crate::store) fn ranked(rank: u64, name: &[u8]) -> SmallVec<[u8; 64]> {
     let mut key = SmallVec::from_slice(&rank.to_be_bytes());
     key.extend_from_slice(name);
     key
 }
 
-/// The rank and the name that a key in the order of scores is made of.
+/// The rank and the name that a key in an order of ranks is made of.
 pub(in crate::store) fn ranked_parts(key: &[u8]) -> (u64, &[u8]) {
     let (rank, name) = key.split_first_chunk().expect("a key begins with a rank");
     (u64::from_be_bytes(*rank), name)
@@ -147,6 +151,9 @@ const PART_LEN: usize = 1 << 12;
 
 impl Hashed {
     fn get(&self, hash: u64, name: &[u8]) -> Option<&[u8]> {
+        if self.parts.is_empty() {
+            return None;
+        }
         self.parts.get(self.part_of(hash))?.get(hash, name)
     }
 

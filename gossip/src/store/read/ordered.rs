@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use super::view::View;
 use crate::store::cell::Element;
-use crate::store::memory::order::{Order, Walk};
-use crate::store::memory::packed::Packed;
+use crate::store::memory::name::Name;
+use crate::store::memory::order::{Coded, Order, Walk};
 
 /// The elements of a list or a stream, by rank: an element's place among all, counted from 0.
 pub struct Ordered<'a> {
@@ -17,8 +17,8 @@ pub struct Ordered<'a> {
 
 enum Elements<'a> {
     /// Names and values, sorted.
-    Listed(Vec<(&'a [u8], &'a [u8])>),
-    Kept(&'a Order),
+    Listed(Vec<(Name<'a>, &'a [u8])>),
+    Kept(&'a Order<Coded>),
 }
 
 impl<'a> View<'a> {
@@ -26,12 +26,12 @@ impl<'a> View<'a> {
     /// deadline has passed.
     #[must_use]
     pub fn ordered(&self) -> Ordered<'a> {
-        let elements = match self.order() {
+        let elements = match self.kept_order() {
             _ if !self.class().is_ordered() => Elements::Listed(Vec::new()),
             Some(order) => Elements::Kept(order),
             None => {
                 let mut elements: Vec<_> = self.elements().map(|(name, element)| (name, value_of(&element))).collect();
-                elements.sort_unstable();
+                elements.sort_unstable_by(|a, b| a.0.cmp(&b.0));
                 Elements::Listed(elements)
             }
         };
@@ -59,27 +59,27 @@ impl<'a> Ordered<'a> {
     #[must_use]
     pub fn rank_from(&self, name: &[u8]) -> usize {
         match &self.elements {
-            Elements::Listed(elements) => elements.partition_point(|(it, _)| *it < name),
+            Elements::Listed(elements) => elements.partition_point(|(it, _)| **it < *name),
             Elements::Kept(order) => order.rank_from(name),
         }
     }
 
     /// The element of this rank, its name and its value. O(log n).
     #[must_use]
-    pub fn get(&self, rank: usize) -> Option<(&'a [u8], &'a [u8])> {
+    pub fn get(&self, rank: usize) -> Option<(Name<'a>, &'a [u8])> {
         self.range(rank..rank + 1).next()
     }
 
     /// The elements of these ranks with their names and values, from either end. O(log n), and then O(1) for each.
-    pub fn range(&self, ranks: Range<usize>) -> impl DoubleEndedIterator<Item = (&'a [u8], &'a [u8])> + use<'_, 'a> {
+    pub fn range(&self, ranks: Range<usize>) -> impl DoubleEndedIterator<Item = (Name<'a>, &'a [u8])> + use<'_, 'a> {
         let (listed, kept) = match &self.elements {
             Elements::Listed(elements) => {
                 let end = ranks.end.min(elements.len());
-                (elements[ranks.start.min(end)..end].iter().copied(), None::<Walk<'a>>)
+                (elements[ranks.start.min(end)..end].iter().cloned(), None::<Walk<'a, Coded>>)
             }
-            Elements::Kept(order) => ([].iter().copied(), Some(order.range(ranks))),
+            Elements::Kept(order) => ([].iter().cloned(), Some(order.range(ranks))),
         };
-        let kept = kept.into_iter().flatten().map(|(name, packed)| (name, value_of(&Packed::new(packed).first())));
+        let kept = kept.into_iter().flatten().map(|(name, element)| (Name::from(name), value_of(&element)));
         listed.chain(kept)
     }
 }
@@ -109,15 +109,16 @@ mod tests {
             let ordered = view.ordered();
             assert_eq!(ordered.len(), number as usize + 1);
             let names: Vec<_> = ordered.range(0..usize::MAX).map(|(name, _)| name).collect();
-            assert!(names.is_sorted());
-            assert_eq!(names[ordered.rank_from(&name)], name);
+            assert!(names.iter().map(|name| name.to_vec()).is_sorted());
+            assert_eq!(*names[ordered.rank_from(&name)], name);
         }
         let view = store.at(WALL).view(b"l").unwrap();
         let ordered = view.ordered();
         let numbers = |number: u32| (number.to_be_bytes(), number.to_be_bytes()[2..].to_vec());
         for rank in [0, 1, 299, 599] {
             let (name, value) = numbers(u32::try_from(rank).unwrap());
-            assert_eq!(ordered.get(rank), Some((&name[..], &value[..])));
+            let (found, of) = ordered.get(rank).unwrap();
+            assert_eq!((&found[..], of), (&name[..], &value[..]));
         }
         assert_eq!(ordered.get(600), None);
         let back: Vec<_> = ordered.range(597..700).rev().map(|(name, _)| name.to_vec()).collect();

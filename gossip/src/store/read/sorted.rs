@@ -9,7 +9,8 @@ use std::ops::{Bound, Range};
 use super::view::View;
 use crate::store::cell::score;
 use crate::store::kind::Class;
-use crate::store::memory::order::{Order, Walk};
+use crate::store::memory::name::Name;
+use crate::store::memory::order::{Order, Plain, Walk};
 use crate::store::memory::table::{ranked, ranked_parts};
 
 /// The members of a sorted set, by rank: a member's place among all, counted from 0 at the lowest score.
@@ -21,7 +22,7 @@ pub struct Sorted<'a> {
 enum Members<'a> {
     /// Ranks as by [`score::rank_of`], sorted.
     Listed(Vec<(u64, &'a [u8])>),
-    Ordered(&'a Order),
+    Ordered(&'a Order<Plain>),
 }
 
 impl<'a> View<'a> {
@@ -39,12 +40,15 @@ impl<'a> View<'a> {
     /// has passed.
     #[must_use]
     pub fn sorted(&self) -> Sorted<'a> {
-        let members = match self.order() {
+        let members = match self.ranks() {
             Some(order) => Members::Ordered(order),
             None if self.class() != Class::Sorted => Members::Listed(Vec::new()),
             None => {
-                let rank = |(name, element): (&'a [u8], _)| (score::rank_of(self.score_of(name, &element)), name);
-                let mut members: Vec<_> = self.elements().map(rank).collect();
+                let rank = |(name, element): (Name<'a>, _)| {
+                    let name = name.as_kept()?;
+                    Some((score::rank_of(self.score_of(name, &element)), name))
+                };
+                let mut members: Vec<_> = self.elements().filter_map(rank).collect();
                 members.sort_unstable();
                 Members::Listed(members)
             }
@@ -166,7 +170,7 @@ impl<'a> Sorted<'a> {
 
 enum Ranks<'s, 'a> {
     Listed(std::slice::Iter<'s, (u64, &'a [u8])>),
-    Ordered(Box<Walk<'a>>),
+    Ordered(Box<Walk<'a, Plain>>),
 }
 
 impl<'a> Iterator for Ranks<'_, 'a> {

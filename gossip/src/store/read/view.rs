@@ -9,13 +9,14 @@ use cahoots_crdt::ReplicaId;
 use super::scan;
 use crate::store::Store;
 use crate::store::cell::baseline::Baselines;
-use crate::store::cell::lifetime::Lifetime;
+use crate::store::cell::lapse::{self, Lapse};
 use crate::store::cell::score;
 use crate::store::cell::{Element, Path, hash_of};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of};
 use crate::store::memory::entry::Entry;
-use crate::store::memory::order::Order;
+use crate::store::memory::name::Name;
+use crate::store::memory::order::{Coded, Order, Plain};
 
 /// The value is not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,8 +83,10 @@ impl<'a> View<'a> {
         (hash, key): (u64, &'a [u8]),
         now: u64,
     ) -> Option<Self> {
-        let lapsed = entry.has_attributes() && Lifetime::of(entry, now).has_passed(now);
-        let class = if lapsed { class_unhidden(entry, now) } else { entry.class() };
+        let (lapsed, class) = match Lapse::of(entry, now) {
+            None => (false, entry.class()),
+            Some(lapse) => (true, lapse.class()),
+        };
         Some(Self { bucket, entry, hash, key, class: class?, now, lapsed })
     }
 
@@ -129,10 +132,13 @@ impl<'a> View<'a> {
     /// When the key ends, in milliseconds since 1970, if it does.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        if !self.entry.has_attributes() {
-            return None;
-        }
-        Lifetime::of(self.entry, self.now).deadline(self.entry, self.now)
+        lapse::in_force(self.entry, self.now)?.deadline()
+    }
+
+    /// When a field of a hash ends, in milliseconds since 1970, if it does by itself; its key may end before.
+    #[must_use]
+    pub fn field_deadline(&self, name: &[u8]) -> Option<u64> {
+        lapse::in_force_at_field(self.entry, name, self.now)?.deadline()
     }
 
     /// How many members, fields or ballots there are; of a text, how many bytes.
@@ -141,8 +147,10 @@ impl<'a> View<'a> {
         match self.class {
             Class::Text => self.text().map_or(0, |text| text.len()),
             Class::Vote | Class::Presence => self.ballots().count(),
-            _ if self.lapsed => self.elements().count(),
-            _ => self.entry.len(self.class),
+            _ => match self.lapse() {
+                Some(lapse) => lapse.len(self.class),
+                None => self.entry.len(self.class),
+            },
         }
     }
 
@@ -174,11 +182,14 @@ impl<'a> View<'a> {
         (!element.is_empty()).then(|| self.value_of(name, &element))
     }
 
-    /// Members or fields with their values, in no order.
+    /// Members or fields with their values, in no order; none of lists and streams, which are [ordered](View::ordered).
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Cow<'a, [u8]>)> + use<'a> {
         let this = *self;
         let named = self.class.has_names().then(|| self.elements());
-        named.into_iter().flatten().map(move |(name, element)| (name, this.value_of(name, &element)))
+        named.into_iter().flatten().filter_map(move |(name, element)| {
+            let name = name.as_kept()?;
+            Some((name, this.value_of(name, &element)))
+        })
     }
 
     /// Visits about `count` elements from `cursor` on; 0 begins, and 0 is returned at the end. Elements that stay
@@ -187,27 +198,31 @@ impl<'a> View<'a> {
         if !self.class.has_names() {
             return 0;
         }
-        let elements = self.elements().map(|(name, element)| (hash_of(name), (name, element)));
+        let elements = self.elements().map(|(name, element)| (hash_of(&name), (name, element)));
         let page = scan::page(elements, cursor, count.max(self.len() / scan::PAGES_MAX));
-        page.items.into_iter().for_each(|(name, element)| visit(name, self.value_of(name, &element)));
+        page.items.into_iter().for_each(|(name, element)| visit(&name, self.value_of(&name, &element)));
         page.next
     }
 
     /// What is visible of an element.
     pub(in crate::store) fn element(&self, name: &[u8]) -> Element<'a> {
         let mut element = self.entry.element(self.class, name);
-        if self.lapsed {
-            Lifetime::of(self.entry, self.now).hide(&mut element, self.now);
+        if let Some(lapse) = self.lapse() {
+            lapse.hide(self.class, name, &mut element);
         }
         element
     }
 
+    fn lapse(&self) -> Option<Lapse<'a>> {
+        if self.lapsed { Lapse::of(self.entry, self.now) } else { None }
+    }
+
     /// All elements of which something is visible.
-    pub(in crate::store) fn elements(&self) -> impl Iterator<Item = (&'a [u8], Element<'a>)> + use<'a> {
-        let (lifetime, now) = (self.lapsed.then(|| Lifetime::of(self.entry, self.now)), self.now);
-        self.entry.of(self.class).filter_map(move |(name, mut element)| {
-            if let Some(lifetime) = &lifetime {
-                lifetime.hide(&mut element, now);
+    pub(in crate::store) fn elements(&self) -> impl Iterator<Item = (Name<'a>, Element<'a>)> + use<'a> {
+        let (lapse, class) = (self.lapse(), self.class);
+        self.entry.of(class).filter_map(move |(name, mut element)| {
+            if let Some(lapse) = &lapse {
+                lapse.hide(class, &name, &mut element);
             }
             (!element.is_empty()).then_some((name, element))
         })
@@ -219,23 +234,27 @@ impl<'a> View<'a> {
 
     /// What a member's cells amount to.
     pub(in crate::store) fn score_of(&self, name: &[u8], element: &Element<'_>) -> f64 {
-        score::of(&Path::within(self.hash, self.key, self.class, name), element, &self.bucket.baselines)
+        score::of(&self.path(name), element, &self.bucket.baselines)
     }
 
-    /// The order that the elements are in, if one is kept and all of them are visible.
-    pub(in crate::store) fn order(&self) -> Option<&'a Order> {
-        if self.lapsed { None } else { self.entry.order(self.class) }
+    /// The order of their scores, if it is kept and all elements are visible.
+    pub(in crate::store) fn ranks(&self) -> Option<&'a Order<Plain>> {
+        if self.lapsed { None } else { self.entry.ranks(self.class) }
+    }
+
+    /// The order that the elements are kept in, if they are and all of them are visible.
+    pub(in crate::store) fn kept_order(&self) -> Option<&'a Order<Coded>> {
+        if self.lapsed { None } else { self.entry.ordered(self.class) }
     }
 
     fn value_of(&self, name: &[u8], element: &Element<'a>) -> Cow<'a, [u8]> {
         if self.class.is_scored() {
             return Cow::Owned(self.score_of(name, element).to_bits().to_be_bytes().to_vec());
         }
-        if !element.counts.is_empty() {
-            let path = Path::within(self.hash, self.key, self.class, name);
-            if let Ok(number) = number(&path, element, &self.bucket.baselines) {
-                return Cow::Owned(itoa::Buffer::new().format(number).as_bytes().to_vec());
-            }
+        if !element.counts.is_empty()
+            && let Ok(number) = number(&self.path(name), element, &self.bucket.baselines)
+        {
+            return Cow::Owned(itoa::Buffer::new().format(number).as_bytes().to_vec());
         }
         Cow::Borrowed(element.winner().map_or(&[], |(_, register)| register.value))
     }
@@ -249,12 +268,6 @@ impl Bucket {
         };
         self.keys.iter().filter(is_there).count()
     }
-}
-
-/// The class that shows of a key some of whose cells are hidden.
-fn class_unhidden(entry: Entry<'_>, now: u64) -> Option<Class> {
-    let lifetime = Lifetime::of(entry, now);
-    entry.newest_class(|stamp| !lifetime.hides(stamp, now))
 }
 
 /// What each replica has assigned.

@@ -10,9 +10,7 @@ use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 use super::TransferError;
 use crate::bytes::Bytes;
 use crate::store::cell::ballot::{self, BallotError};
-use crate::store::cell::lifetime;
-use crate::store::cell::position;
-use crate::store::cell::score;
+use crate::store::cell::sound;
 use crate::store::cell::{Count, Element, Register, hash_of, mix};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of, place_of};
@@ -74,7 +72,7 @@ impl Serialize for Elements<'_> {
             Self::Of(entry) => {
                 let mut list = serializer.serialize_seq(Some(entry.count()))?;
                 for (class, name, element) in entry.iter() {
-                    list.serialize_element(&state_of(class, name, &element))?;
+                    list.serialize_element(&state_of(class, &name, &element))?;
                 }
                 list.end()
             }
@@ -117,7 +115,7 @@ pub(in crate::store) fn content_of<'a>(
     Content { frontier: bucket.frontier.iter().collect(), baselines: baselines.collect(), keys: keys.collect() }
 }
 
-fn state_of<'a>(class: Class, name: &'a [u8], element: &Element<'a>) -> ElementState<'a> {
+fn state_of<'n, 'a: 'n>(class: Class, name: &'n [u8], element: &Element<'a>) -> ElementState<'n> {
     ElementState {
         class: class as u8,
         name: Bytes(name),
@@ -158,8 +156,6 @@ impl ElementState<'_> {
     }
 }
 
-const NOT_COUNTED: &str = "nothing is added to this type";
-
 /// Well formed, within the limits, every key and every element of it once, and no cell beyond `vv` or after `clock`.
 pub(in crate::store) fn check(
     content: &Content<'_>,
@@ -189,7 +185,7 @@ pub(in crate::store) fn check(
     for it in &content.baselines {
         home(it.key.0)?;
         if !place(it.class, it.name.0)?.is_counted() {
-            return Err(TransferError::Illegal(NOT_COUNTED));
+            return Err(TransferError::Illegal(sound::NOT_COUNTED));
         }
         if it.birth == 0 || it.birth > it.seen {
             return Err(TransferError::Illegal("reset of an impossible slot"));
@@ -208,21 +204,16 @@ pub(in crate::store) fn check(
         for element in elements {
             let class = place(element.class, element.name.0)?;
             if !class.is_counted() && !element.counts.is_empty() {
-                return Err(TransferError::Illegal(NOT_COUNTED));
+                return Err(TransferError::Illegal(sound::NOT_COUNTED));
             }
             if class.holds_ballots() {
                 check_ballots(class, element)?;
             }
-            let is_sound =
-                |(dot, clock, value): &(Dot, Hlc, Bytes<'_>)| lifetime::is_sound(class, *dot, *clock, value.0);
-            if class.is_attribute() && !element.registers.iter().all(is_sound) {
-                return Err(TransferError::Illegal("a deadline that nobody writes"));
+            for (dot, clock, value) in &element.registers {
+                sound::check(class, *dot, *clock, value.0).map_err(TransferError::Illegal)?;
             }
-            if class.is_scored() && !element.registers.iter().all(|(.., value)| score::is_sound(value.0)) {
-                return Err(TransferError::Illegal("a score that is no number"));
-            }
-            if !element.clocks().all(|clock| position::is_sound(class, element.name.0, clock)) {
-                return Err(TransferError::Illegal("no position in a list"));
+            for clock in element.clocks() {
+                sound::check_name(class, element.name.0, clock).map_err(TransferError::Illegal)?;
             }
             if elements.len() > 1 {
                 let place = (element.class, element.name.0);

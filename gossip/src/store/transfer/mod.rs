@@ -401,10 +401,10 @@ impl Joining<'_> {
         }
         let mine = entry.iter().filter(|(class, name, _)| {
             let class = *class as u8;
-            named.find(place_of(class, name), |it| *it == (class, *name)).is_none()
+            named.find(place_of(class, name), |it| *it == (class, &**name)).is_none()
         });
         let seen = mine.filter(|(.., element)| element.dots().any(|dot| self.their_vv.covers(dot)));
-        seen.map(|(class, name, _)| (class, name.into())).collect()
+        seen.map(|(class, name, _)| (class, Box::from(&*name))).collect()
     }
 
     fn join_element(&mut self, path: &Path<'_>, theirs: Option<&ElementState<'_>>) -> bool {

@@ -8,22 +8,22 @@ use super::leaf::Leaf;
 use super::{Branch, Node};
 
 /// Entries in their order, from either end.
-pub(in crate::store) struct Walk<'a> {
-    root: &'a Node,
+pub(in crate::store) struct Walk<'a, L: Leaf> {
+    root: &'a Node<L>,
     ranks: Range<usize>,
-    front: Option<Cursor<'a>>,
-    back: Option<Cursor<'a>>,
+    front: Option<Cursor<'a, L>>,
+    back: Option<Cursor<'a, L>>,
 }
 
-impl<'a> Walk<'a> {
-    pub(super) fn new(root: &'a Node, ranks: Range<usize>) -> Self {
+impl<'a, L: Leaf> Walk<'a, L> {
+    pub(super) fn new(root: &'a Node<L>, ranks: Range<usize>) -> Self {
         let end = ranks.end.min(root.len());
         Self { root, ranks: ranks.start.min(end)..end, front: None, back: None }
     }
 }
 
-impl<'a> Iterator for Walk<'a> {
-    type Item = (&'a [u8], &'a [u8]);
+impl<'a, L: Leaf> Iterator for Walk<'a, L> {
+    type Item = (L::Key<'a>, L::Content<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let rank = self.ranks.next()?;
@@ -35,27 +35,27 @@ impl<'a> Iterator for Walk<'a> {
     }
 }
 
-impl DoubleEndedIterator for Walk<'_> {
+impl<L: Leaf> DoubleEndedIterator for Walk<'_, L> {
     fn next_back(&mut self) -> Option<Self::Item> {
         let rank = self.ranks.next_back()?;
         Some(self.back.get_or_insert_with(|| Cursor::seek(self.root, rank + 1)).previous())
     }
 }
 
-impl ExactSizeIterator for Walk<'_> {}
+impl<L: Leaf> ExactSizeIterator for Walk<'_, L> {}
 
 /// A place between two entries. There are entries in every direction that it is asked to move in.
-struct Cursor<'a> {
+struct Cursor<'a, L: Leaf> {
     /// The branches above the leaf, and which of their children is above it.
-    above: SmallVec<[(&'a Branch, usize); 6]>,
-    entries: Vec<(&'a [u8], &'a [u8])>,
+    above: SmallVec<[(&'a Branch<L>, usize); 6]>,
+    entries: Vec<(L::Key<'a>, L::Content<'a>)>,
     /// The entry behind it.
     at: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a, L: Leaf> Cursor<'a, L> {
     /// Behind so many entries.
-    fn seek(root: &'a Node, rank: usize) -> Self {
+    fn seek(root: &'a Node<L>, rank: usize) -> Self {
         let mut cursor = Self { above: SmallVec::new(), entries: Vec::new(), at: 0 };
         let (mut node, mut rest) = (root, rank);
         while let Node::Branch(branch) = node {
@@ -74,31 +74,31 @@ impl<'a> Cursor<'a> {
         cursor
     }
 
-    fn enter(&mut self, leaf: &'a Leaf) {
+    fn enter(&mut self, leaf: &'a L) {
         self.entries.clear();
-        self.entries.extend(leaf.entries().map(|it| (it.key, it.content)));
+        self.entries.extend(leaf.entries());
     }
 
-    fn next(&mut self) -> (&'a [u8], &'a [u8]) {
+    fn next(&mut self) -> (L::Key<'a>, L::Content<'a>) {
         if self.at == self.entries.len() {
             self.turn(|branch, child| Some(child + 1).filter(|next| *next < branch.children.len()), |_| 0);
             self.at = 0;
         }
         self.at += 1;
-        self.entries[self.at - 1]
+        self.entries[self.at - 1].clone()
     }
 
-    fn previous(&mut self) -> (&'a [u8], &'a [u8]) {
+    fn previous(&mut self) -> (L::Key<'a>, L::Content<'a>) {
         if self.at == 0 {
             self.turn(|_, child| child.checked_sub(1), |branch| branch.children.len() - 1);
             self.at = self.entries.len();
         }
         self.at -= 1;
-        self.entries[self.at]
+        self.entries[self.at].clone()
     }
 
     /// Goes to a neighbouring leaf: up until `step` says which child is next, and down by the children that `edge` says.
-    fn turn(&mut self, step: impl Fn(&Branch, usize) -> Option<usize>, edge: impl Fn(&Branch) -> usize) {
+    fn turn(&mut self, step: impl Fn(&Branch<L>, usize) -> Option<usize>, edge: impl Fn(&Branch<L>) -> usize) {
         let (branch, child) = loop {
             let (branch, child) = self.above.pop().expect("there are more entries");
             if let Some(next) = step(branch, child) {

@@ -1,0 +1,121 @@
+//! Commands that keep their client waiting until something is at a key.
+//!
+//! Such a command looks first, and answers if it can. Else its client is put into the queues of its keys, with a function
+//! that looks again. That runs under the replica's lock as soon as one of the keys has changed, whoever changed it.
+
+use std::time::Duration;
+
+use super::context::Context;
+use super::contract::{Flow, Outcome};
+use super::error::CommandError;
+use super::wait::Wait;
+use crate::resp::{Args, Reply};
+use crate::session::Session;
+use crate::state::Server;
+use crate::watch::{Blocked, Served};
+use cahoots_gossip::engine::{Now, Replica};
+use cahoots_gossip::store::Class;
+
+/// Looks at one key, answers and says so if there is what is wanted. What it answers is a whole reply.
+type Look = dyn FnMut(&mut Context<'_>, &[u8], &mut Reply<'_>) -> Result<bool, CommandError> + Send;
+
+/// Looks at `keys` in their order, and waits until `look` finds something at one of them, or `timeout` is over: then
+/// `nothing` is answered, as it is at once within a transaction. `takes` is the type whose elements are taken away; `None`
+/// of a command that takes none.
+pub(super) fn first_of(
+    ctx: &mut Context<'_>,
+    keys: Args<'_>,
+    timeout: Option<Duration>,
+    takes: Option<Class>,
+    mut look: Box<Look>,
+    nothing: fn(&mut Reply<'_>),
+    reply: &mut Reply<'_>,
+) -> Outcome {
+    for key in keys.iter() {
+        if look(ctx, key, reply)? {
+            return Ok(Flow::Continue);
+        }
+    }
+    if ctx.session.executes {
+        nothing(reply);
+        return Ok(Flow::Continue);
+    }
+    ctx.record_changes();
+    let Session { id, protocol, .. } = *ctx.session;
+    let keys = keys.iter().map(Box::from).collect();
+    // Found to be of another type, or gone, it is waited for: so the first look alone tells of a wrong type.
+    let serve = move |ctx: &mut Context<'_>, key: &[u8], reply: &mut Reply<'_>| match look(ctx, key, reply) {
+        Err(CommandError::WrongType) => Ok(false),
+        looked => looked,
+    };
+    let ticket = ctx.server.watch.block(Blocked { client: id, protocol, keys, takes, serve: Box::new(serve) });
+    let wait = Wait::new(
+        move |_, _| ticket.served(timeout),
+        move |ctx, served, reply| {
+            match served {
+                Some(Served::Answered(answer, written)) => {
+                    reply.written(&answer);
+                    if written.is_some() {
+                        (ctx.session.written, ctx.session.wrote) = (written, true);
+                    }
+                }
+                Some(Served::TimedOut) | None => nothing(reply),
+                Some(Served::Unblocked) => {
+                    return Err(CommandError::text("UNBLOCKED client unblocked via CLIENT UNBLOCK"));
+                }
+            }
+            Ok(Flow::Continue)
+        },
+    );
+    Ok(Flow::Wait(wait.for_others()))
+}
+
+/// Takes the changes that were recorded, and has those served who are blocked at keys that have changed. To be called
+/// under the replica's lock, with no group open.
+pub fn serve(replica: &mut Replica, now: Now, server: &Server) {
+    while let Some(change) = replica.poll_change() {
+        for key in server.watch.note(&change) {
+            server.watch.serve(&key, |blocked| look_for(replica, now, server, &key, blocked));
+        }
+    }
+    if server.watch.is_idle() {
+        replica.record_changes(false);
+        server.watch.activate(false);
+    }
+}
+
+/// Has a blocked client looked after; gives it back if there is nothing for it.
+fn look_for(
+    replica: &mut Replica,
+    now: Now,
+    server: &Server,
+    key: &[u8],
+    mut blocked: Blocked,
+) -> Result<Served, Blocked> {
+    let mut session = Session::new(blocked.client, "", "");
+    let mut answer = Vec::new();
+    let mut context = Context::new(replica, now, &mut session, server);
+    let mut reply = Reply::new(&mut answer, blocked.protocol);
+    match (blocked.serve)(&mut context, key, &mut reply) {
+        Ok(true) => {}
+        Ok(false) => return Err(blocked),
+        Err(error) => reply.error(&error),
+    }
+    Ok(Served::Answered(answer, session.written))
+}
+
+/// Seconds, fractions included; 0 is for ever.
+pub(super) fn timeout_arg(arg: &[u8]) -> Result<Option<Duration>, CommandError> {
+    let seconds = std::str::from_utf8(arg).ok().and_then(|text| text.parse::<f64>().ok());
+    let seconds = seconds.filter(|seconds| !seconds.is_nan());
+    let seconds = seconds.ok_or(CommandError::text("ERR timeout is not a float or out of range"))?;
+    let millis = (seconds * 1_000.0).ceil();
+    if millis > i64::MAX as f64 {
+        return Err(CommandError::text("ERR timeout is out of range"));
+    }
+    if millis < 0.0 {
+        return Err(CommandError::text("ERR timeout is negative"));
+    }
+    let timeout = Duration::from_secs_f64(millis / 1_000.0);
+    Ok((!timeout.is_zero()).then_some(timeout))
+}

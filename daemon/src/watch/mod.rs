@@ -1,0 +1,12 @@
+//! Who cares about which key: clients that are blocked until something is there, and transactions that watch keys.
+//!
+//! While nobody does, the store records no changes, and nothing here costs anything. Otherwise changes are taken under the
+//! replica's lock: after each command that writes, and whenever peers or time may have changed something
+//! ([`Node::on_changes`](cahoots_gossip::driver::Node::on_changes)). So a client that is blocked has what it waits for
+//! before anybody else's next command, as in Redis.
+
+mod blocked;
+mod registry;
+
+pub use blocked::{Blocked, Serve, Served, Ticket};
+pub use registry::{Dirty, Watch};

@@ -1,0 +1,164 @@
+//! Clients that are blocked until something is at a key: who is served, by what, and who is not.
+
+mod process;
+
+use std::time::Instant;
+
+use process::{Client, PATIENCE, Process};
+
+/// Waits until so many clients are blocked.
+fn until_blocked(client: &mut Client, count: usize) {
+    let begun = Instant::now();
+    let told = format!("blocked_clients:{count}");
+    while !client.words("INFO clients").text().lines().any(|line| line == told) {
+        assert!(begun.elapsed() < PATIENCE, "{count} clients never are blocked");
+        std::thread::yield_now();
+    }
+}
+
+/// Sends a command that is not answered yet.
+fn begin(client: &mut Client, words: &str) {
+    client.send(&process::frame(&words.split_whitespace().collect::<Vec<_>>()));
+}
+
+fn blocked(daemon: &Process, client: &mut Client, commands: &[&str]) -> Vec<Client> {
+    let mut waiting = Vec::new();
+    for command in commands {
+        let mut other = daemon.client();
+        begin(&mut other, command);
+        waiting.push(other);
+        until_blocked(client, waiting.len());
+    }
+    waiting
+}
+
+fn answers(clients: &mut [Client]) -> Vec<String> {
+    clients.iter_mut().map(|client| client.receive().lines()).collect()
+}
+
+#[test]
+fn who_came_first_is_served_first_and_before_the_next_command() {
+    let daemon = Process::cahoots(&[]);
+    let mut client = daemon.client();
+    let mut waiting = blocked(&daemon, &mut client, &["BZPOPMIN z 0", "BZPOPMAX z 0", "BZMPOP 0 1 z MIN COUNT 2"]);
+    client.send(
+        &[
+            &process::frame(&["ZADD", "z", "1", "a", "2", "b", "3", "c", "4", "d"])[..],
+            &process::frame(&["ZCARD", "z"]),
+        ]
+        .concat(),
+    );
+    assert_eq!([client.receive().integer(), client.receive().integer()], [4, 0], "in one read");
+    assert_eq!(
+        answers(&mut waiting),
+        ["*3 $1 z $1 a $1 1", "*3 $1 z $1 d $1 4", "*2 $1 z *2 *2 $1 b $1 2 *2 $1 c $1 3"]
+    );
+    until_blocked(&mut client, 0);
+}
+
+#[test]
+fn each_member_is_handed_out_once_to_many_who_wait() {
+    let daemon = Process::cahoots(&[]);
+    let mut client = daemon.client();
+    let mut waiting: Vec<Client> = (0..200).map(|_| daemon.client()).collect();
+    waiting.iter_mut().for_each(|it| begin(it, "BZPOPMIN some z 0"));
+    until_blocked(&mut client, 200);
+    for batch in 0..20 {
+        let members: Vec<String> = (0..10).map(|at| format!("0 {:03}", batch * 10 + at)).collect();
+        client.words(&format!("ZADD z {}", members.join(" ")));
+    }
+    let mut taken: Vec<String> = waiting.iter_mut().map(|it| it.receive().parts()[1].text()).collect();
+    taken.sort();
+    assert_eq!(taken, (0..200).map(|number| format!("{number:03}")).collect::<Vec<_>>());
+    assert_eq!(client.words("EXISTS z").integer(), 0);
+}
+
+#[test]
+fn what_arrives_from_elsewhere_wakes_too() {
+    let first = Process::cahoots(&["--node", "first"]);
+    let seed = first.client().words("CAHOOTS STATUS").pair("listen");
+    let second = Process::cahoots(&["--node", "second", "--seed", &seed]);
+    let (mut client, mut elsewhere) = (first.client(), second.client());
+    let begun = Instant::now();
+    while client.words("WAIT 1 100").integer() == 0 {
+        assert!(begun.elapsed() < PATIENCE, "they never meet");
+        client.words("INCR ready");
+    }
+    for round in 0..20 {
+        let mut waiting = blocked(&first, &mut client, &["BZPOPMIN none z 0"]);
+        elsewhere.words(&format!("ZADD z {round} member"));
+        assert_eq!(answers(&mut waiting), [format!("*3 $1 z $6 member ${} {round}", round.to_string().len())]);
+        until_blocked(&mut client, 0);
+    }
+}
+
+#[test]
+fn who_has_gone_or_whose_time_is_over_takes_nothing() {
+    let daemon = Process::cahoots(&[]);
+    let mut client = daemon.client();
+    let gone = blocked(&daemon, &mut client, &["BZPOPMIN z 0"]);
+    drop(gone);
+    until_blocked(&mut client, 0);
+    let mut late = blocked(&daemon, &mut client, &["BZPOPMIN z 0.05"]);
+    let begun = Instant::now();
+    assert_eq!(answers(&mut late), ["*-1"]);
+    assert!(begun.elapsed() < PATIENCE);
+    client.words("ZADD z 1 a");
+    assert_eq!(client.words("ZCARD z").integer(), 1);
+    assert_eq!(late[0].words("PING").text(), "PONG", "it goes on");
+}
+
+#[test]
+fn a_client_is_unblocked_by_another() {
+    let daemon = Process::cahoots(&[]);
+    let mut client = daemon.client();
+    for (how, answer) in [("", "*-1"), ("TIMEOUT", "*-1"), ("ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK")]
+    {
+        let mut other = daemon.client();
+        let id = other.words("CLIENT ID").integer();
+        begin(&mut other, "BZPOPMIN z 0");
+        until_blocked(&mut client, 1);
+        assert_eq!(client.words(&format!("CLIENT UNBLOCK {id} {how}")).integer(), 1);
+        assert_eq!(other.receive().lines(), answer);
+        assert_eq!(client.words(&format!("CLIENT UNBLOCK {id}")).integer(), 0, "it waits no more");
+    }
+    client.words("ZADD z 1 a");
+    assert_eq!(client.words("ZCARD z").integer(), 1);
+}
+
+#[test]
+fn a_key_of_another_type_is_waited_for() {
+    let daemon = Process::cahoots(&[]);
+    let mut client = daemon.client();
+    let mut waiting = blocked(&daemon, &mut client, &["BZPOPMIN z 0"]);
+    client.words("SET z text");
+    client.words("DEL z");
+    client.words("SADD z member");
+    client.words("DEL z");
+    until_blocked(&mut client, 1);
+    client.words("MULTI");
+    client.words("ZADD z 1 a");
+    client.words("ZADD z 2 b");
+    client.words("ZREM z a");
+    client.words("EXEC");
+    assert_eq!(answers(&mut waiting), ["*3 $1 z $1 b $1 2"], "a transaction is looked at as a whole");
+}
+
+/// What was taken for a client is that client's write.
+#[test]
+fn what_a_blocked_client_took_is_kept_elsewhere_as_its_own_write() {
+    let first = Process::cahoots(&["--node", "first"]);
+    let seed = first.client().words("CAHOOTS STATUS").pair("listen");
+    let second = Process::cahoots(&["--node", "second", "--seed", &seed]);
+    let mut client = first.client();
+    let begun = Instant::now();
+    while client.words("WAIT 1 100").integer() == 0 {
+        assert!(begun.elapsed() < PATIENCE, "they never meet");
+        client.words("INCR ready");
+    }
+    let mut waiting = blocked(&first, &mut client, &["BZPOPMIN z 0"]);
+    client.words("ZADD z 1 a");
+    answers(&mut waiting);
+    assert_eq!(waiting[0].words("WAIT 1 5000").integer(), 1);
+    assert_eq!(second.client().words("EXISTS z").integer(), 0);
+}
