@@ -158,7 +158,7 @@ fn a_list_without_elements_is_no_key_and_one_of_another_type_is_refused() {
         push(w, "l", Right, "a b").unwrap();
         let refused = WriteError::WrongType { found: Class::Text };
         assert_eq!(push(w, "text", Right, "a"), Err(refused));
-        assert_eq!(w.take(b"text", 0..1), Err(refused));
+        assert_eq!(w.take_ranks(b"text", 0..1), Err(refused));
         assert_eq!(w.move_element((b"l", Left), (b"text", Right)), Err(refused));
     });
     assert_eq!(shown(&a, "l"), "a b", "what is refused has changed nothing");
