@@ -314,7 +314,7 @@ pub use mutation::Mutation;
 pub use mv_register::MvRegister;
 pub use observed::Observed;
 pub use or_map::OrMap;
-pub use position::Position;
+pub use position::{Position, Side};
 pub use replica_id::ReplicaId;
 pub use rw_set::RwSet;
 pub use score_map::{ScoreError, ScoreMap};

@@ -222,7 +222,7 @@ impl<T: Clone> List<T> {
         let count = u32::try_from(count).map_err(|_| ListError::TooMany)?;
         let before = index.checked_sub(1).and_then(|before| self.entries.nth(before));
         let after = self.entries.nth(index);
-        let (parent, side) = Position::between(before.map(|entry| entry.0), after.map(|entry| entry.0), tie);
+        let (parent, side) = Position::gap(before.map(|entry| entry.0), after.map(|entry| entry.0), tie);
         let bytes = parent.bytes_below(count.saturating_sub(1));
         if bytes > Position::BYTES_MAX {
             return Err(ListError::TooDeep { bytes, max: Position::BYTES_MAX });

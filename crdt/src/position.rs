@@ -20,7 +20,7 @@ use core::fmt;
 
 use smallvec::SmallVec;
 
-use crate::{DecodeError, Hlc, ReplicaId};
+use crate::{DecodeError, Hlc, ListError, ReplicaId, StaleStamp};
 
 /// Where an element of a [`List`](crate::List) stands, for as long as it lives and wherever others are put.
 ///
@@ -45,9 +45,9 @@ use crate::{DecodeError, Hlc, ReplicaId};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(SmallVec<[u8; 24]>);
 
-/// On which side of its parent a node hangs.
+/// On which side of another a position is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
     /// Before the parent, or before the end of the list.
     Left,
     /// After the parent, or after the start of the list.
@@ -96,6 +96,53 @@ impl Position {
         if position.0.as_slice() == bytes { Ok(position) } else { Err(DecodeError::Malformed("no position")) }
     }
 
+    /// A new position between two neighbours, or at an end where there is none: `Some`, `None` is after all others.
+    ///
+    /// It hangs below the neighbour that is named in fewer bytes; where they take as many, as at an empty list, on the side
+    /// that `tie` says: [`Side::Left`] of `after` (or of the end), [`Side::Right`] of `before` (or of the start). Of the
+    /// positions that one change makes at one place, those to the left of their neighbour ascend by `offset`, those to the
+    /// right descend. So `None`, `None` puts at the end of any list, or at its start, whatever it holds.
+    ///
+    /// For those who keep elements in storage of their own; [`List`](crate::List) makes its own. `stamp` must be above all
+    /// that the maker has seen, and be used for one change. O(bytes).
+    ///
+    /// ```
+    /// use cahoots_crdt::{Hlc, Position, ReplicaId, Side};
+    ///
+    /// let a = ReplicaId::new(1);
+    /// let first = Position::between(None, None, Side::Left, (Hlc::new(1_000, 0), a), 0)?;
+    /// let last = Position::between(Some(&first), None, Side::Left, (Hlc::new(1_000, 1), a), 0)?;
+    /// let middle = Position::between(Some(&first), Some(&last), Side::Left, (Hlc::new(1_000, 2), a), 0)?;
+    /// assert!(first < middle && middle < last);
+    /// # Ok::<(), cahoots_crdt::ListError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ListError::TooDeep`]; [`ListError::Stale`] where the neighbour is no older.
+    pub fn between(
+        before: Option<&Self>,
+        after: Option<&Self>,
+        tie: Side,
+        (stamp, replica): (Hlc, ReplicaId),
+        offset: u32,
+    ) -> Result<Self, ListError> {
+        let (path, side) = Self::gap(before, after, tie);
+        if path.clock.is_some_and(|above| above >= stamp) {
+            return Err(StaleStamp.into());
+        }
+        let bytes = path.bytes_below(offset);
+        if bytes > Self::BYTES_MAX {
+            return Err(ListError::TooDeep { bytes, max: Self::BYTES_MAX });
+        }
+        Ok(path.child(Step { side, clock: stamp, replica, offset }))
+    }
+
+    /// The stamp of the change that made it.
+    #[must_use]
+    pub fn stamp(&self) -> Hlc {
+        self.steps().last().map_or(Hlc::default(), |step| step.clock)
+    }
+
     /// The path of no step, to be extended.
     pub(crate) fn root() -> Path {
         Path { bytes: SmallVec::new(), clock: None }
@@ -103,7 +150,7 @@ impl Position {
 
     /// Below which node, and on which side, to hang what comes between two neighbours: the end of the list, or its
     /// start, where there is none. The shorter path is taken; where they are equally long, `tie`.
-    pub(crate) fn between(before: Option<&Self>, after: Option<&Self>, tie: Side) -> (Path, Side) {
+    pub(crate) fn gap(before: Option<&Self>, after: Option<&Self>, tie: Side) -> (Path, Side) {
         let length = |position: Option<&Self>| position.map_or(0, |position| position.0.len());
         let side = match length(after).cmp(&length(before)) {
             core::cmp::Ordering::Less => Side::Left,

@@ -334,6 +334,8 @@ fn a_write_refused_for_its_size_leaves_nothing() {
         &[b"SADD", b"k", b"m", &long],
         &[b"ZADD", b"k", b"1", b"m", b"2", &long],
         &[b"ZINCRBY", b"k", b"1", &long],
+        &[b"RPUSH", b"k", b"v", &large],
+        &[b"LPUSH", &long, b"v"],
         &[b"SET", &long, b"v"],
         &[b"INCR", &long],
     ] {

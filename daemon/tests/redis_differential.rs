@@ -439,6 +439,8 @@ RESET x
 
 /// Of sorted sets, in the same form.
 const SORTED: &str = include_str!("sorted_sets.session");
+/// Of lists.
+const LISTS: &str = include_str!("lists.session");
 
 /// Of streams.
 const STREAMS: &str = include_str!("streams.session");
@@ -488,6 +490,15 @@ fn streams_read_the_same_in_both_protocols() {
     for hello in [None, Some("3")] {
         if let Some(mut pair) = Pair::start(hello) {
             session(&mut pair, STREAMS);
+        }
+    }
+}
+
+#[test]
+fn lists_read_the_same_in_both_protocols() {
+    for hello in [None, Some("3")] {
+        if let Some(mut pair) = Pair::start(hello) {
+            session(&mut pair, LISTS);
         }
     }
 }
@@ -823,6 +834,42 @@ fn streams() -> impl Strategy<Value = Vec<&'static str>> {
     ]
 }
 
+/// Commands on lists. Values repeat, so that they are found more than once.
+fn lists() -> impl Strategy<Value = Vec<&'static str>> {
+    let key = || prop_oneof![3 => Just("l"), 3 => Just("m"), 1 => Just("a")];
+    let value = || prop_oneof![Just("x"), Just("y"), Just("z"), Just("1"), Just("")];
+    let index =
+        || prop::sample::select(vec!["0", "0", "1", "2", "-1", "-1", "-2", "5", "-9", "x", "9223372036854775807"]);
+    let end = || prop_oneof![4 => Just("LEFT"), 4 => Just("right"), 1 => Just("UP")];
+    let side = prop_oneof![4 => Just("BEFORE"), 4 => Just("after"), 1 => Just("BESIDE")];
+    let push = prop_oneof![3 => Just("LPUSH"), 3 => Just("RPUSH"), 1 => Just("LPUSHX"), 1 => Just("RPUSHX")];
+    let pop = prop_oneof![Just("LPOP"), Just("RPOP")];
+    let option = (prop_oneof![3 => Just("RANK"), 3 => Just("COUNT"), 2 => Just("MAXLEN"), 1 => Just("LEN")], index());
+    prop_oneof![
+        8 => (push, key(), prop::collection::vec(value(), 1..5))
+            .prop_map(|(c, k, values)| [c, k].into_iter().chain(values).collect()),
+        4 => (key(), side, value(), value()).prop_map(|(k, side, pivot, v)| vec!["LINSERT", k, side, pivot, v]),
+        3 => (pop, key(), prop::option::of(index())).prop_map(|(c, k, n)| [c, k].into_iter().chain(n).collect()),
+        // Redis takes an index of LSET modulo 2^32.
+        3 => (key(), index(), value()).prop_map(|(k, at, v)| vec!["LSET", k, if at.len() > 9 { "77" } else { at }, v]),
+        2 => (key(), index(), value()).prop_map(|(k, n, v)| vec!["LREM", k, n, v]),
+        2 => (key(), index(), index()).prop_map(|(k, from, to)| vec!["LTRIM", k, from, to]),
+        3 => (key(), key(), end(), end()).prop_map(|(k, l, from, to)| vec!["LMOVE", k, l, from, to]),
+        2 => (key(), key()).prop_map(|(k, l)| vec!["RPOPLPUSH", k, l]),
+        2 => (key(), value(), prop::collection::vec(option, 0..3)).prop_map(|(k, v, options)| {
+            ["LPOS", k, v].into_iter().chain(options.into_iter().flat_map(|(word, n)| [word, n])).collect()
+        }),
+        2 => (key(), key(), end(), prop::option::of(index())).prop_map(|(k, l, end, n)| {
+            let count = n.map(|n| ["COUNT", n]);
+            ["LMPOP", "2", k, l, end].into_iter().chain(count.into_iter().flatten()).collect()
+        }),
+        2 => (key(), index()).prop_map(|(k, at)| vec!["LINDEX", k, at]),
+        2 => (key(), index(), index()).prop_map(|(k, from, to)| vec!["LRANGE", k, from, to]),
+        4 => key().prop_map(|k| vec!["LRANGE", k, "0", "-1"]),
+        1 => key().prop_map(|k| vec!["LLEN", k]),
+    ]
+}
+
 /// Commands over few keys, so that they meet; arguments at the edges.
 fn commands() -> impl Strategy<Value = Vec<Vec<String>>> {
     let key = prop_oneof![Just("a"), Just("b"), Just("c"), Just("d")];
@@ -894,6 +941,7 @@ fn commands() -> impl Strategy<Value = Vec<Vec<String>>> {
         1 => (key.clone(), key).prop_map(move |(k, l)| owned(vec!["MGET", k, l])),
         6 => sorted_sets().prop_map(owned),
         6 => streams().prop_map(owned),
+        6 => lists().prop_map(owned),
         1 => prop_oneof![Just("DBSIZE"), Just("FLUSHALL"), Just("RESET")].prop_map(move |c| owned(vec![c])),
         1 => Just(owned(vec!["KEYS", "*"])),
         1 => Just(owned(vec!["HELLO", "3"])),

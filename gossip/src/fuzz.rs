@@ -7,7 +7,7 @@ use cahoots_crdt::{Dot, ReplicaId};
 use crate::Zone;
 use crate::bytes::Bytes;
 use crate::engine::{Now, Replica, ReplicaConfig};
-use crate::store::{BUCKETS, Class, NewId, ScoreRule, Sketch, Store};
+use crate::store::{BUCKETS, Class, ListEnd, NewId, ScoreRule, Sketch, Store};
 use crate::wire::{Answer, Envelope, Kind, Message};
 
 const ME: ReplicaId = ReplicaId::new(1);
@@ -25,6 +25,8 @@ fn replica() -> Replica {
         let _ = w.assign_score(b"zset", b"member", 1.5, ScoreRule::Newest);
         let _ = w.add_score(b"zset", b"member", 1.0);
         let _ = w.append(b"stream", NewId::Next, [(&b"field"[..], &b"value"[..])]);
+        let _ = w.push(b"list", ListEnd::Right, [&b"first"[..], b"last"].into_iter());
+        let _ = w.insert_beside(b"list", 1, ListEnd::Left, b"between");
         let _ = w.cast(b"vote", Class::Vote, b"choice");
         let _ = w.cast(b"room", Class::Presence, b"1");
     });

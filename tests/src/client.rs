@@ -1,8 +1,8 @@
 //! A client's side of a write: what a command checks before it writes, and what its reply must be.
 
-use cahoots_gossip::store::{Class, NewId, ScoreRule, StreamId, WriteError, Writer};
+use cahoots_gossip::store::{Class, ListEnd, NewId, ScoreRule, StreamId, WriteError, Writer};
 
-use crate::oracle::{Action, Shown};
+use crate::oracle::{Action, ListCommand, Shown};
 
 /// One operation of a group: a key and what to do with it.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,16 +25,15 @@ pub enum Reply {
     Refused,
 }
 
-/// One operation as the daemon's commands do it: the class first, then the write. Also says what is to be recorded, for
-/// what it does may depend on what it found.
+/// One operation as the daemon's commands do it: the class first, then the write. Also what it came to, for the history.
 ///
 /// # Panics
 /// If the reply contradicts what the key showed before.
 pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> (Reply, Action) {
-    match follow(writer, key, action) {
-        Some((reply, done)) => (reply, done),
-        None => (perform_as_asked(writer, key, action), action.clone()),
+    if let Action::List(command) = action {
+        return edit(writer, key, command);
     }
+    follow(writer, key, action).unwrap_or_else(|| (act(writer, key, action), action.clone()))
 }
 
 /// An operation on a stream, if it is one that is not refused.
@@ -74,7 +73,60 @@ fn follow(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Option<(Reply
     Some((reply, Action::Gone(ids, last)))
 }
 
-fn perform_as_asked(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
+/// A command on a list; it must come to what Redis makes of the list that was shown before.
+fn edit(writer: &mut Writer<'_>, key: &[u8], command: &ListCommand) -> (Reply, Action) {
+    let before = match Shown::read(writer.moment(), key) {
+        Shown::List(elements) => elements,
+        Shown::Nothing => Vec::new(),
+        _ => return (Reply::Refused, Action::Edits(Vec::new())),
+    };
+    // Of several types it may be another that shows when an element is gone.
+    let clashes = writer.moment().view(key).is_some_and(|view| view.clashes());
+    let (after, edits) = command.apply(before.clone());
+    let len = before.len();
+    let at = |index: &usize| index % len.max(1);
+    let done = match command {
+        ListCommand::Push(end, values) => {
+            writer.push(key, *end, values.iter().map(Vec::as_slice)).map(|len| assert_eq!(len, after.len()))
+        }
+        ListCommand::Insert(index, side, value) => {
+            let len = writer.insert_beside(key, at(index), *side, value);
+            len.map(|len| assert_eq!(len, (!before.is_empty()).then_some(after.len())))
+        }
+        ListCommand::Set(index, value) => {
+            writer.set_element(key, at(index), value).map(|is_there| assert_eq!(is_there, !before.is_empty()))
+        }
+        ListCommand::Take(end, count) => {
+            let ranks = end.ranks(*count, len);
+            writer.take_ranks(key, ranks.clone()).map(|taken| assert_eq!(taken, before[ranks]))
+        }
+        ListCommand::Trim(from, count) => writer.trim(key, at(from)..at(from) + count),
+        ListCommand::Remove(index) => {
+            let value = before.get(at(index)).map_or(&[][..], Vec::as_slice);
+            let removed = writer.remove_equal(key, value, ListEnd::Left, 1);
+            removed.map(|removed| assert_eq!(removed, edits.len()))
+        }
+        ListCommand::Rotate(out, into, fresh) => writer.move_element((key, *out), (key, *into)).map(|moved| {
+            assert_eq!(moved.as_ref(), before.get(out.ranks(1, len).start));
+            if moved.is_some() {
+                let set = writer.set_element(key, into.ranks(1, len).start, fresh);
+                assert_eq!(set, Ok(true), "it is there");
+            }
+        }),
+    };
+    match done {
+        Err(WriteError::TooDeep { .. } | WriteError::ClockAhead { .. }) => (Reply::Refused, Action::Edits(Vec::new())),
+        Err(error) => panic!("{command:?} on {before:?}: {error}"),
+        Ok(()) => {
+            let shown = Shown::read(writer.moment(), key);
+            let expected = if after.is_empty() { Shown::Nothing } else { Shown::List(after) };
+            assert!(clashes || shown == expected, "{command:?} made {shown:?} of {before:?}");
+            (if edits.is_empty() { Reply::Idle } else { Reply::Done }, Action::Edits(edits))
+        }
+    }
+}
+
+fn act(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
     let before = Shown::read(writer.moment(), key);
     if let Err(WriteError::ClockAhead { .. }) = writer.admit(key, b"", 0) {
         return Reply::Refused;
@@ -150,7 +202,10 @@ fn perform_as_asked(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Rep
             false => Reply::Idle,
         },
         Action::Append(..) | Action::RemoveEntry(_) | Action::Trim(_) => unreachable!("a stream, or nothing, is there"),
-        Action::Ends(_) | Action::Entry(..) | Action::Gone(..) => unreachable!("no client says this"),
+        Action::Ends(_) | Action::Entry(..) | Action::Gone(..) | Action::Edits(_) | Action::Edit(_) => {
+            unreachable!("no client says this")
+        }
+        Action::List(_) => unreachable!("told apart before"),
         Action::Cast(ballot) => {
             writer.cast(key, Class::Vote, ballot).expect("within the limits");
             Reply::Done

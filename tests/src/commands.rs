@@ -1,6 +1,8 @@
 //! Histories told by hand: clients' commands at replicas called `a`, `b`, `c` ...
 
-use crate::oracle::{Action, Shown};
+use cahoots_gossip::store::ListEnd;
+
+use crate::oracle::{Action, ListCommand, Shown};
 
 /// Something a script can run commands at. Whatever happens is checked against the oracle at once.
 pub trait Commands {
@@ -71,6 +73,33 @@ pub trait Commands {
     /// XDEL of the entry at a place.
     fn xdel(&mut self, at: char, key: &str, place: usize) {
         self.run(at, key, &Action::RemoveEntry(place));
+    }
+
+    /// RPUSH of words.
+    fn rpush(&mut self, at: char, key: &str, words: &str) {
+        let values = words.split(' ').map(Into::into).collect();
+        self.run(at, key, &Action::List(ListCommand::Push(ListEnd::Right, values)));
+    }
+
+    /// LPUSH of words.
+    fn lpush(&mut self, at: char, key: &str, words: &str) {
+        let values = words.split(' ').map(Into::into).collect();
+        self.run(at, key, &Action::List(ListCommand::Push(ListEnd::Left, values)));
+    }
+
+    /// LINSERT before or behind the element at an index.
+    fn linsert(&mut self, at: char, key: &str, index: usize, side: ListEnd, value: &str) {
+        self.run(at, key, &Action::List(ListCommand::Insert(index, side, value.into())));
+    }
+
+    /// LSET.
+    fn lset(&mut self, at: char, key: &str, index: usize, value: &str) {
+        self.run(at, key, &Action::List(ListCommand::Set(index, value.into())));
+    }
+
+    /// LPOP or RPOP of one element.
+    fn pop(&mut self, at: char, key: &str, end: ListEnd) {
+        self.run(at, key, &Action::List(ListCommand::Take(end, 1)));
     }
 
     /// A ballot of this replica's own.

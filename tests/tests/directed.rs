@@ -1,6 +1,6 @@
 //! Histories told by hand between bare stores: each breaks a system that leaves out one of the replication rules.
 
-use cahoots_gossip::store::Store;
+use cahoots_gossip::store::{ListEnd, Store};
 use cahoots_gossip::{Limits, ReplicaId};
 use cahoots_tests::client::Reply;
 use cahoots_tests::commands::Commands;
@@ -556,6 +556,44 @@ fn an_event_that_a_transfer_brought_to_some_buckets_is_applied_in_the_others_onl
     assert_eq!(t.shown('b', "k"), Shown::Nothing);
     assert_eq!(t.shown('b', "l"), Shown::text("5"));
     t.heal("k", &Shown::Nothing);
+}
+
+/// With positions that count up from what is there, y would be put where x was, and be hidden behind the write to that.
+#[test]
+fn an_element_never_takes_the_place_of_one_that_is_gone() {
+    let mut t = Tale::new(2);
+    t.rpush('a', "l", "x");
+    t.give('a', 'b');
+    t.pop('a', "l", ListEnd::Right);
+    t.lpush('a', "l", "again");
+    t.lset('b', "l", 0, "written");
+    t.rpush('a', "l", "y");
+    t.heal("l", &Shown::list(["again", "written", "y"]));
+}
+
+#[test]
+fn elements_put_in_at_one_place_stand_there_by_time_and_those_of_one_command_together() {
+    let mut t = Tale::new(2);
+    t.rpush('a', "l", "first last");
+    t.give('a', 'b');
+    t.lpush('a', "l", "a b");
+    t.lpush('b', "l", "c d");
+    t.linsert('a', "l", 3, ListEnd::Left, "x");
+    t.linsert('b', "l", 2, ListEnd::Right, "y");
+    t.heal("l", &Shown::list(["d", "c", "b", "a", "first", "y", "x", "last"]));
+}
+
+#[test]
+fn an_element_that_two_write_is_there_once_and_where_it_was() {
+    let mut t = Tale::new(2);
+    t.rpush('a', "l", "x y z");
+    t.give('a', 'b');
+    t.lset('a', "l", 1, "a");
+    t.lset('b', "l", 1, "b");
+    t.heal("l", &Shown::list(["x", "b", "z"]));
+    t.pop('a', "l", ListEnd::Left);
+    t.lset('b', "l", 0, "kept");
+    t.heal("l", &Shown::list(["kept", "b", "z"]));
 }
 
 #[test]

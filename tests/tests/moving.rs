@@ -55,6 +55,8 @@ fn furnish(client: &mut Client) {
     client.words("XADD stream 99999999999999-7 a b");
     client.words("XDEL stream 99999999999999-7");
     client.words("XADD emptied MAXLEN 0 7-7 a b");
+    client.words("RPUSH list a b a c");
+    client.call(&[b"LINSERT", b"list", b"BEFORE", b"c", b"\xf0"]);
     for chunk in 0..3 {
         let members: Vec<String> = (0..700).map(|n| format!("member:{chunk}:{n}")).collect();
         let words: Vec<&[u8]> =
@@ -106,6 +108,11 @@ fn every_type_and_any_bytes_survive_export_and_import_by_node_and_by_directory()
     let text = |text: &str| Value::Text(text.into());
     assert_eq!(to.ask("XADD emptied 7-* a b"), text("7-8"), "its last id came along");
     assert_eq!(to.ask("XADD stream 99999999999999-* a b"), text("99999999999999-8"));
+    let element = |bytes: &[u8]| Value::Text(bytes.to_vec());
+    let list = Value::Array([&b"a"[..], b"b", b"a", b"\xf0", b"c"].map(element).into());
+    assert_eq!(to.ask("LRANGE list 0 -1"), list);
+    let (code, _, errors) = run(&["import", "--socket", &socket(&to.setup)], stream.as_bytes());
+    assert_eq!((code, to.ask("LRANGE list 0 -1")), (Some(0), list), "{errors}");
     let Value::Text(large) = to.ask("GET large") else { panic!("no text") };
     assert_eq!(large.len(), 1 << 20);
 

@@ -88,6 +88,7 @@ fn data_of(view: &View<'_>) -> Option<Data> {
         Class::Text => Some(Data::Text(view.text().unwrap_or_default().into_owned())),
         Class::Set => Some(Data::Set(view.iter().map(|(name, _)| name.to_vec()).collect())),
         Class::Hash => Some(Data::Hash(view.iter().map(|(name, value)| (name.to_vec(), value.into_owned())).collect())),
+        Class::List => Some(Data::List(view.ordered().range(0..usize::MAX).map(|(_, value)| value.to_vec()).collect())),
         Class::Sorted => {
             let spelled = |score| digits_of(score).into_bytes();
             let sorted = view.sorted();
@@ -182,6 +183,9 @@ fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error
                 },
                 Reply::Simple(class) if class == "set" => Data::Set(list(&mut client, &[b"SMEMBERS", &key])?),
                 Reply::Simple(class) if class == "hash" => Data::Hash(pairs(list(&mut client, &[b"HGETALL", &key])?)),
+                Reply::Simple(class) if class == "list" => {
+                    Data::List(list(&mut client, &[b"LRANGE", &key, b"0", b"-1"])?)
+                }
                 Reply::Simple(class) if class == "zset" => {
                     Data::Sorted(pairs(list(&mut client, &[b"ZRANGE", &key, b"0", b"-1", b"WITHSCORES"])?))
                 }
@@ -197,7 +201,7 @@ fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error
             };
             let is_empty = match &value {
                 Data::Text(_) | Data::Stream(_) => false,
-                Data::Set(members) => members.is_empty(),
+                Data::Set(elements) | Data::List(elements) => elements.is_empty(),
                 Data::Hash(pairs) | Data::Sorted(pairs) => pairs.is_empty(),
             };
             if !is_empty {

@@ -11,7 +11,7 @@ use crate::config::Locate;
 
 /// Between two lines about progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-/// Members or fields in one command, so that it stays well below what a command may write.
+/// Members, fields or elements in one command, so that it stays well below what a command may write.
 const NAMES_MAX: usize = 500;
 /// Commands under way.
 const PIPELINE: usize = 200;
@@ -71,6 +71,11 @@ fn write_value(client: &mut RespClient, item: &Item) -> usize {
         }
         Data::Set(members) => write_named(client, b"SADD", &item.key, members, |member| [member]),
         Data::Hash(fields) => write_named(client, b"HSET", &item.key, fields, |(name, value)| [name, value]),
+        // In the place of what is there: a list would have every element twice.
+        Data::List(values) => {
+            client.prepare(&[b"DEL", &item.key]);
+            1 + write_named(client, b"RPUSH", &item.key, values, |value| [value])
+        }
         Data::Sorted(members) => write_named(client, b"ZADD", &item.key, members, |(member, score)| [score, member]),
         Data::Stream(stream) => write_stream(client, &item.key, stream),
     }

@@ -23,6 +23,7 @@ pub(super) enum Data {
     Text(Vec<u8>),
     Set(Vec<Vec<u8>>),
     Hash(Pairs),
+    List(Vec<Vec<u8>>),
     /// Members with their scores as they are spelled: JSON has no infinities.
     Sorted(Pairs),
     Stream(Entries),
@@ -67,6 +68,7 @@ pub(super) fn write(item: &Item) -> String {
         Data::Text(text) => ("text", to_json(text)),
         Data::Set(members) => ("set", members.iter().map(|it| to_json(it)).collect()),
         Data::Hash(pairs) => ("hash", pairs_to_json(pairs)),
+        Data::List(values) => ("list", values.iter().map(|it| to_json(it)).collect()),
         Data::Sorted(pairs) => ("zset", pairs_to_json(pairs)),
         Data::Stream(Entries { entries, last, deleted, added }) => {
             let entries: Value = entries.iter().map(|(id, fields)| json!([id, pairs_to_json(fields)])).collect();
@@ -101,6 +103,8 @@ pub(super) fn read(line: &str) -> Result<Line, String> {
         Data::Set(list(members)?.iter().map(from_json).collect::<Result<_, _>>()?)
     } else if let Some(fields) = object.get("hash") {
         Data::Hash(list(fields)?.iter().map(pair_of).collect::<Result<_, _>>()?)
+    } else if let Some(values) = object.get("list") {
+        Data::List(list(values)?.iter().map(from_json).collect::<Result<_, _>>()?)
     } else if let Some(members) = object.get("zset") {
         Data::Sorted(list(members)?.iter().map(pair_of).collect::<Result<_, _>>()?)
     } else if let Some(stream) = object.get("stream") {
@@ -157,6 +161,11 @@ mod tests {
         let items = [
             Item { key: b"plain".to_vec(), value: Data::Text(b"a \"quoted\" line\n".to_vec()), until: None },
             Item { key: vec![0xFF, 0], value: Data::Set(vec![b"m".to_vec(), vec![0xC0]]), until: Some(1 << 42) },
+            Item {
+                key: b"l".to_vec(),
+                value: Data::List(vec![b"x".to_vec(), vec![0xff], b"x".to_vec()]),
+                until: Some(7),
+            },
             Item { key: b"z".to_vec(), value: Data::Sorted(vec![(b"m".to_vec(), b"-inf".to_vec())]), until: None },
             Item {
                 key: b"h".to_vec(),

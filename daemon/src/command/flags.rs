@@ -118,6 +118,8 @@ impl Categories {
     pub const SORTEDSET: Self = Self::word("@sortedset");
     /// Streams.
     pub const STREAM: Self = Self::word("@stream");
+    /// Lists.
+    pub const LIST: Self = Self::word("@list");
     /// Hashes.
     pub const HASH: Self = Self::word("@hash");
     /// Strings.

@@ -48,6 +48,7 @@ mod cahoots;
 mod connection;
 mod generic;
 mod hash;
+mod list;
 mod presence;
 mod server;
 mod set;

@@ -6,7 +6,7 @@
 
 use super::contract::Command;
 use super::error::CommandError;
-use super::{cahoots, connection, generic, hash, presence, server, set, stream, string, transaction, vote, zset};
+use super::{cahoots, connection, generic, hash, list, presence, server, set, stream, string, transaction, vote, zset};
 use crate::resp::Args;
 
 /// Commands that belong together, in a page of documentation of their own.
@@ -30,6 +30,7 @@ pub const FAMILIES: &[Family] = &[
     family("string", string::COMMANDS),
     family("set", set::COMMANDS),
     family("hash", hash::COMMANDS),
+    family("list", list::COMMANDS),
     family("zset", zset::COMMANDS),
     family("stream", stream::COMMANDS),
     family("transactions", transaction::COMMANDS),

@@ -55,7 +55,7 @@ pub use config::{NodeConfig, StartError};
 pub use counters::Counters;
 pub use failure::NodeFailure;
 pub use handles::{
-    Access, AccessError, Counter, Entry, Group, Key, Map, Presence, PresenceGuard, Register, Set, Stream, Vote,
+    Access, AccessError, Counter, Entry, Group, Key, List, Map, Presence, PresenceGuard, Register, Set, Stream, Vote,
 };
 pub use membership::member::{BrokenPath, ForgetError, Member, MemberState, PeerRefusal, Streams};
 pub use membership::roster::DOWN_MAX;

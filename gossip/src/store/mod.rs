@@ -40,6 +40,7 @@ pub use cell::score::{SCORE_BYTES, ScoreRule, score_of};
 pub use cell::stream::{Fields, Mark, NewId, StreamId};
 pub use event::EventError;
 pub use event::apply::{Applied, Missing};
+pub use event::list::ListEnd;
 pub use event::writer::{WriteError, Writer};
 pub use expiry::Lapsed;
 pub use identity::Renamed;

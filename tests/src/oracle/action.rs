@@ -5,6 +5,8 @@ use std::fmt;
 use cahoots_crdt::ReplicaId;
 use cahoots_gossip::store::{Class, StreamId};
 
+use super::list::{ListCommand, ListEdit};
+
 /// Text as bytes; keys, members, fields and values are all of this kind.
 pub type Name = Vec<u8>;
 
@@ -41,6 +43,12 @@ pub enum Action {
     Entry(StreamId, bool, Name),
     /// What XDEL and XTRIM leave: which entries are gone, and the last id there was.
     Gone(Vec<StreamId>, StreamId),
+    /// A command on a list.
+    List(ListCommand),
+    /// What a command on a list has come to where it ran.
+    Edits(Vec<ListEdit>),
+    /// One of these; what it says of an element says which.
+    Edit(ListEdit),
     /// DEL: like SET it supersedes everything observed of the key.
     Delete,
     /// SET EX: as SET, and the key ends in so many milliseconds.
@@ -84,6 +92,8 @@ pub enum Path {
     Entry(StreamId),
     /// What a stream knows of entries that are gone.
     Mark,
+    /// An element of a list, by the value it was put in with.
+    Element(Name),
     /// A ballot: one for each replica, which others' ballots do not touch.
     Ballot,
 }
@@ -94,7 +104,7 @@ impl Path {
         match self {
             Self::Text | Self::Count | Self::Ballot | Self::Deadline | Self::Entry(_) | Self::Mark => None,
             Self::Member(name) | Self::Field(name) | Self::FieldCount(name) => Some(name),
-            Self::Score(name) | Self::ScoreCount(name) => Some(name),
+            Self::Score(name) | Self::ScoreCount(name) | Self::Element(name) => Some(name),
         }
     }
 
@@ -107,6 +117,7 @@ impl Path {
             Self::Field(_) | Self::FieldCount(_) => Class::Hash,
             Self::Score(_) | Self::ScoreCount(_) => Class::Sorted,
             Self::Entry(_) | Self::Mark => Class::Stream,
+            Self::Element(_) => Class::List,
             Self::Ballot => Class::Vote,
             Self::Deadline => Class::Deadline,
         }
@@ -130,6 +141,10 @@ impl Action {
             Self::Append(..) | Self::RemoveEntry(_) | Self::Trim(_) => None,
             Self::Cast(_) => Some(Path::Ballot),
             Self::Ends(_) => Some(Path::Deadline),
+            Self::Edit(ListEdit::Put(element) | ListEdit::Write(element, _)) => Some(Path::Element(element.clone())),
+            // Those that the writer's clock is to be plausible for.
+            Self::List(command) => command.values().last().map(|value| Path::Element(value.clone())),
+            Self::Edit(ListEdit::Remove(_)) | Self::Edits(_) => None,
             Self::SetFor(..) | Self::EndIn(_) | Self::Persist | Self::RemoveExpired => None,
             Self::RemoveMember(_) | Self::RemoveField(_) | Self::RemoveScored(_) => None,
             Self::Delete | Self::Withdraw | Self::Discard(_) => None,
@@ -149,6 +164,10 @@ impl Action {
             Self::Append(..) | Self::RemoveEntry(_) | Self::Trim(_) => false,
             Self::Entry(id, ..) => *path == Path::Entry(*id),
             Self::Gone(ids, _) => *path == Path::Mark || ids.iter().any(|id| *path == Path::Entry(*id)),
+            Self::List(_) | Self::Edits(_) | Self::Edit(ListEdit::Put(_)) => false,
+            Self::Edit(ListEdit::Write(name, _) | ListEdit::Remove(name)) => {
+                matches!(path, Path::Element(other) if other == name)
+            }
             Self::AddMember(name) | Self::RemoveMember(name) => matches!(path, Path::Member(other) if other == name),
             Self::SetField(name, _) | Self::RemoveField(name) => {
                 matches!(path, Path::Field(other) | Path::FieldCount(other) if other == name)
@@ -171,6 +190,7 @@ impl Action {
             Self::Score(..) | Self::AddScore(..) | Self::RemoveScored(_) => Some(Class::Sorted),
             Self::Append(..) | Self::RemoveEntry(_) | Self::Trim(_) => Some(Class::Stream),
             Self::Entry(..) | Self::Gone(..) => Some(Class::Stream),
+            Self::List(_) | Self::Edits(_) | Self::Edit(_) => Some(Class::List),
             Self::Cast(_) | Self::Withdraw | Self::Discard(_) => Some(Class::Vote),
         }
     }
@@ -187,6 +207,8 @@ impl Action {
             Self::RemoveEntry(_) | Self::Trim(_) | Self::Gone(..) => 60,
             Self::AddField(field, _) | Self::Score(field, _) | Self::AddScore(field, _) => field.len() + 20,
             Self::Add(_) => 20,
+            Self::List(command) => command.values().iter().map(|value| value.len() + 23).sum(),
+            Self::Edits(_) | Self::Edit(_) => 0,
             Self::EndIn(_) | Self::Persist | Self::Ends(_) | Self::RemoveExpired => 0,
             Self::Delete | Self::Withdraw | Self::Discard(_) => 0,
         }
@@ -220,6 +242,9 @@ impl fmt::Debug for Action {
             Self::Gone(ids, last) => {
                 write!(f, "gone {}, last {last}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
             }
+            Self::List(command) => write!(f, "{command:?}"),
+            Self::Edits(edits) => write!(f, "{edits:?}"),
+            Self::Edit(edit) => write!(f, "{edit:?}"),
             Self::Delete => write!(f, "DEL"),
             Self::SetFor(value, millis) => write!(f, "SET {} PX {millis}", brief(value)),
             Self::EndIn(millis) => write!(f, "PEXPIRE {millis}"),

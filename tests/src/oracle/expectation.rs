@@ -8,6 +8,7 @@ use cahoots_gossip::store::{Class, StreamId};
 use super::action::{Name, brief};
 use super::history::{Knowledge, Operation};
 use super::lifetime::Lifetimes;
+use super::list::ListEdit;
 use super::{Action, Path, Shown};
 
 /// Why a replica may not show what it shows.
@@ -42,7 +43,7 @@ pub(super) fn judge(
     let lifetimes = Lifetimes::of(operations, now, |number| applied.has(operations[number].dot));
     let live: Vec<&Operation> = lifetimes.data(now, false).map(|(_, operation)| operation).collect();
     let expected = expect(&live);
-    if *shown == expected {
+    if shown.without_order() == expected {
         return Ok(());
     }
     let key = brief(key);
@@ -69,7 +70,8 @@ fn expect(live: &[&Operation]) -> Shown {
             Shown::Sorted(members.into_iter().map(|name| (name.clone(), halves(live, name))).collect())
         }
         Class::Stream => stream(live),
-        Class::List | Class::Deadline | Class::Until | Class::FieldDeadline | Class::FieldUntil => {
+        Class::List => Shown::List(elements(live)).without_order(),
+        Class::Deadline | Class::Until | Class::FieldDeadline | Class::FieldUntil => {
             unreachable!("no operation leaves it")
         }
         Class::Hash => {
@@ -130,6 +132,23 @@ fn stream(live: &[&Operation]) -> Shown {
         _ => unreachable!("only entries lie on a path of entries"),
     };
     Shown::Stream(entries.into_iter().map(|(id, operation)| (id, value(operation))).collect(), last)
+}
+
+/// What the elements of a list show: of each the winning live assignment.
+fn elements(live: &[&Operation]) -> Vec<Name> {
+    let mut winners: BTreeMap<&Name, (&Operation, &Name)> = BTreeMap::new();
+    for operation in live {
+        let (element, value) = match &operation.action {
+            Action::Edit(ListEdit::Put(element)) => (element, element),
+            Action::Edit(ListEdit::Write(element, value)) => (element, value),
+            _ => continue,
+        };
+        let winner = winners.entry(element).or_insert((operation, value));
+        if winner.0.rank() <= operation.rank() {
+            *winner = (operation, value);
+        }
+    }
+    winners.into_values().map(|(_, value)| value.clone()).collect()
 }
 
 /// A 64-bit integer written as it would be printed.

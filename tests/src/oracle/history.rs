@@ -8,6 +8,7 @@ use cahoots_crdt::{Dot, ReplicaId};
 use super::action::{Action, Name};
 use super::expectation::{self, Complaint};
 use super::lifetime::{Lifetimes, Ruling};
+use super::list::{Elements, ListEdit};
 use super::{Path, Shown, bucket_of};
 
 /// How far each replica's operations *in one bucket* have been applied somewhere.
@@ -33,6 +34,8 @@ pub struct Operation {
     /// The writer's hybrid logical clock when it ran.
     pub stamp: u64,
     pub(super) path: Option<Path>,
+    /// The number of the command that it is a part of.
+    command: u64,
     knew: Knowledge,
     /// Later operations on the key that observed and superseded this one.
     pub(super) superseded_by: Vec<usize>,
@@ -83,6 +86,7 @@ type Events = BTreeMap<ReplicaId, Vec<u64>>;
 struct KeyHistory {
     operations: Vec<Operation>,
     events: Events,
+    elements: Elements,
 }
 
 /// What an operation removes because of what it finds, before it does what it is for.
@@ -113,8 +117,14 @@ impl KeyHistory {
         let replaces = |(_, it): &&(usize, &Operation)| {
             it.path.as_ref().is_some_and(|path| action.supersedes(dot.replica, path, it.dot.replica))
         };
-        let is_last = matches!(action, Action::RemoveMember(_) | Action::RemoveField(_) | Action::RemoveScored(_))
-            && visible.iter().filter(replaces).count() == visible.len();
+        let removes = matches!(
+            action,
+            Action::RemoveMember(_)
+                | Action::RemoveField(_)
+                | Action::RemoveScored(_)
+                | Action::Edit(ListEdit::Remove(_))
+        );
+        let is_last = removes && visible.iter().filter(replaces).count() == visible.len();
         let all = visible.is_empty() || is_last || matches!(action, Action::Set(_) | Action::Delete);
         let until = match action {
             Action::Add(_) | Action::AddField(..) | Action::AddMember(_) | Action::SetField(..) => {
@@ -122,6 +132,7 @@ impl KeyHistory {
             }
             Action::Score(..) | Action::AddScore(..) | Action::Cast(_) => lifetimes.in_force(now),
             Action::Entry(..) | Action::Gone(..) => lifetimes.in_force(now),
+            Action::Edit(ListEdit::Put(_) | ListEdit::Write(..)) => lifetimes.in_force(now),
             _ => None,
         };
         if all {
@@ -130,6 +141,28 @@ impl KeyHistory {
         }
         let operations = lifetimes.data(now, true).map(|(number, _)| number).collect();
         (Removed { operations, all }, until)
+    }
+}
+
+impl KeyHistory {
+    /// Whether elements may be shown in this order: one order of all that was ever shown, commands together.
+    fn judge_list(&mut self, values: &[Name]) -> Result<(), String> {
+        let order = self.elements.of(values);
+        self.elements.see(&order)?;
+        let put_by = |element: &Name| {
+            let is_put = |it: &&Operation| matches!(&it.action, Action::Edit(ListEdit::Put(put)) if put == element);
+            self.operations.iter().find(is_put).expect("somebody put it in")
+        };
+        let by: Vec<&Operation> = order.iter().map(put_by).collect();
+        for (first, one) in by.iter().enumerate() {
+            let Some(last) = by.iter().rposition(|it| it.command == one.command) else { continue };
+            for other in by[first..last].iter().filter(|it| it.command != one.command) {
+                if other.dot.replica != one.dot.replica && !other.knew.has(one.dot) || other.command < one.command {
+                    return Err(format!("{other:?} is among elements of {one:?}, which its writer had not seen"));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -164,6 +197,7 @@ pub struct History {
     keys: BTreeMap<Name, KeyHistory>,
     buckets: BTreeMap<usize, Events>,
     operations: u64,
+    commands: u64,
 }
 
 impl History {
@@ -240,6 +274,17 @@ impl History {
         knew: &Knowledge,
         now: u64,
     ) -> Result<(), Complaint> {
+        self.commands += 1;
+        if let Action::Edits(edits) = &action {
+            let puts = edits.iter().filter(|edit| matches!(edit, ListEdit::Put(_))).count() as u64;
+            let mut left = puts;
+            // Each element that is put in has a reading of the clock of its own, the last one that of the command.
+            return edits.iter().try_for_each(|edit| {
+                left -= u64::from(matches!(edit, ListEdit::Put(_)));
+                let edit = self.keys.entry(key.to_vec()).or_default().elements.note(edit);
+                self.record_part(key, dot, Action::Edit(edit), stamp - left, knew, now)
+            });
+        }
         let parts: &[Action] = match action {
             Action::SetFor(value, millis) => &[Action::Set(value), Action::Ends(Some(now + millis))],
             Action::EndIn(0) => &[Action::Delete],
@@ -299,6 +344,7 @@ impl History {
             action,
             stamp,
             path,
+            command: self.commands,
             knew: knew.clone(),
             superseded_by: Vec::new(),
             killed_by: Vec::new(),
@@ -354,9 +400,15 @@ impl History {
     ///
     /// # Errors
     /// Says what was expected and which operations are live.
-    pub fn judge(&self, key: &[u8], applied: &Knowledge, now: u64, shown: &Shown) -> Result<(), Complaint> {
+    pub fn judge(&mut self, key: &[u8], applied: &Knowledge, now: u64, shown: &Shown) -> Result<(), Complaint> {
         let operations = self.keys.get(key).map_or(&[][..], |history| &history.operations);
-        expectation::judge(key, operations, applied, now, shown)
+        expectation::judge(key, operations, applied, now, shown)?;
+        match (shown, self.keys.get_mut(key)) {
+            (Shown::List(values), Some(history)) => history
+                .judge_list(values)
+                .map_err(|why| Complaint::new(format!("{} shows {shown:?}: {why}", super::action::brief(key)))),
+            _ => Ok(()),
+        }
     }
 
     /// Whether readers of the stream at `key` miss nothing: they may where ids were given by hand, and the same one twice,

@@ -6,6 +6,7 @@
 //!
 //! - an assignment, a member or an increment is **live** unless an applied operation that observed it superseded it;
 //! - what is live is **hidden** once the deadline that rules it has passed;
+//! - of a list all elements that are live are shown, in one order everywhere: see `list.rs`;
 //! - a key shows the class of the live operation with the highest clock, and of that class everything live, as far as it
 //!   is not hidden.
 //!
@@ -17,6 +18,7 @@ mod bucket;
 mod expectation;
 mod history;
 mod lifetime;
+mod list;
 mod readers;
 mod shown;
 
@@ -24,5 +26,6 @@ pub use action::{Action, Name, Path};
 pub use bucket::bucket_of;
 pub use expectation::Complaint;
 pub use history::{History, Knowledge, Operation};
+pub use list::{ListCommand, ListEdit};
 pub use readers::Readers;
 pub use shown::Shown;

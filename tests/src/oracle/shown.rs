@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Bound;
 
 use cahoots_crdt::ReplicaId;
-use cahoots_gossip::store::{Class, Moment, StreamId, View};
+use cahoots_gossip::store::{self, Class, Moment, StreamId, View};
 
 use super::action::{Name, brief};
 
@@ -24,6 +24,8 @@ pub enum Shown {
     Sorted(BTreeMap<Name, i128>),
     /// The entries of a stream, and the highest id it ever had.
     Stream(BTreeMap<StreamId, Name>, StreamId),
+    /// The elements of a list.
+    List(Vec<Name>),
     /// What each replica has cast.
     Ballots(BTreeMap<ReplicaId, Name>),
 }
@@ -61,7 +63,8 @@ impl Shown {
             }
             Class::Sorted => Self::Sorted(read_sorted(view, key)),
             Class::Stream => read_stream(view, key),
-            Class::List | Class::Deadline | Class::Until | Class::FieldDeadline | Class::FieldUntil => {
+            Class::List => Self::List(read_list(view, key)),
+            Class::Deadline | Class::Until | Class::FieldDeadline | Class::FieldUntil => {
                 unreachable!("{} is of a type that no test writes", brief(key))
             }
             Class::Vote | Class::Presence => {
@@ -93,6 +96,7 @@ impl Shown {
             Self::Hash(_) => Some(Class::Hash),
             Self::Sorted(_) => Some(Class::Sorted),
             Self::Stream(..) => Some(Class::Stream),
+            Self::List(_) => Some(Class::List),
             Self::Ballots(_) => Some(Class::Vote),
         }
     }
@@ -113,6 +117,21 @@ impl Shown {
     #[must_use]
     pub fn sorted<'a>(members: impl IntoIterator<Item = (&'a str, i128)>) -> Self {
         Self::Sorted(members.into_iter().map(|(member, halves)| (member.into(), halves)).collect())
+    }
+
+    /// A list, for expectations written out in a test.
+    #[must_use]
+    pub fn list<'a>(elements: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::List(elements.into_iter().map(Into::into).collect())
+    }
+
+    /// The same, its elements sorted by their values if it is a list.
+    pub(super) fn without_order(&self) -> Self {
+        let mut shown = self.clone();
+        if let Self::List(elements) = &mut shown {
+            elements.sort_unstable();
+        }
+        shown
     }
 
     /// A hash, for expectations written out in a test.
@@ -151,7 +170,7 @@ fn read_sorted(view: View<'_>, key: &[u8]) -> BTreeMap<Name, i128> {
 /// The entries of a stream, each of one field, from either end and by rank.
 fn read_stream(view: View<'_>, key: &[u8]) -> Shown {
     let stream = view.stream();
-    let told = |(id, fields): (StreamId, cahoots_gossip::store::Fields<'_>)| {
+    let told = |(id, fields): (StreamId, store::Fields<'_>)| {
         let fields: Vec<_> = fields.map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
         let [(name, value)] = <[_; 1]>::try_from(fields).expect("entries of tests have one field");
         assert_eq!(name, b"f", "the field of {id} of {}", brief(key));
@@ -166,9 +185,26 @@ fn read_stream(view: View<'_>, key: &[u8]) -> Shown {
     for (rank, (id, _)) in listed.iter().enumerate() {
         assert!(stream.contains(*id) && stream.rank_from(*id) == rank, "the rank of {id} of {}", brief(key));
     }
-    let (all, _) = stream.read_after(&cahoots_gossip::store::StreamCursor::default(), usize::MAX);
+    let (all, _) = stream.read_after(&store::StreamCursor::default(), usize::MAX);
     assert_eq!(all.into_iter().map(told).collect::<Vec<_>>(), listed, "{} read whole", brief(key));
     Shown::Stream(listed.into_iter().collect(), stream.last_id())
+}
+
+/// The elements of a list, which can be found in every way there is.
+fn read_list(view: View<'_>, key: &[u8]) -> Vec<Name> {
+    let list = view.ordered();
+    let listed: Vec<(store::Name<'_>, &[u8])> = list.range(0..usize::MAX).collect();
+    let mut backwards: Vec<(store::Name<'_>, &[u8])> = list.range(0..usize::MAX).rev().collect();
+    backwards.reverse();
+    assert_eq!(listed, backwards, "{} read from either end", brief(key));
+    assert_eq!((list.len(), view.len()), (listed.len(), listed.len()), "the length of list {}", brief(key));
+    for (rank, (position, value)) in listed.iter().enumerate() {
+        assert_eq!(list.get(rank), Some((position.clone(), *value)), "element {rank} of {}", brief(key));
+        assert_eq!(list.rank_from(position), rank, "the rank of an element of {}", brief(key));
+        assert_eq!(view.get(position).as_deref(), Some(*value), "element {rank} of {}", brief(key));
+    }
+    assert!(listed.is_sorted_by(|a, b| *a.0 < *b.0), "the order of {}: {listed:?}", brief(key));
+    listed.into_iter().map(|(_, value)| value.to_vec()).collect()
 }
 
 impl fmt::Debug for Shown {
@@ -180,6 +216,7 @@ impl fmt::Debug for Shown {
             Self::Ballots(ballots) => {
                 f.debug_map().entries(ballots.iter().map(|(id, ballot)| (id, brief(ballot)))).finish()
             }
+            Self::List(elements) => f.debug_list().entries(elements.iter().map(|it| brief(it))).finish(),
             Self::Sorted(members) => {
                 f.debug_map().entries(members.iter().map(|(name, halves)| (brief(name), halves))).finish()
             }

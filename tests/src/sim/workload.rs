@@ -2,18 +2,23 @@
 
 use super::Random;
 use crate::client::Request;
-use crate::oracle::{Action, bucket_of};
+use crate::oracle::{Action, ListCommand, bucket_of};
+use cahoots_gossip::store::ListEnd;
 
 /// Kinds of operations.
-const KINDS: usize = 17;
+const KINDS: usize = 24;
+
+/// Bytes of an element of a list: lists grow, and what is fetched in the end is to be fetched within the time that a run
+/// waits for.
+const ELEMENT_BYTES_MAX: usize = 3_000;
 
 /// A mix of keys and operations, some left out altogether.
 pub struct Workload {
-    /// Keys by the class their name promises: `t`, `s`, `h`, `b`, `z`, `e` (entries of a stream), and `x` for keys used as anything.
+    /// Keys by the class their name promises: `t`, `s`, `h`, `b`, `z`, `l`, `e` (entries of a stream), and `x` for keys used as anything.
     keys: Vec<String>,
     names: u64,
     weights: [u64; KINDS],
-    /// Bytes of a member of a sorted set: long ones are kept in tables and in an order, however few there are.
+    /// Bytes of a member of a sorted set or an element of a list: long ones are kept in tables and in an order, however few there are.
     member_bytes: usize,
     /// Of 100 operations on keys, how many are about when they end.
     ending: f64,
@@ -31,7 +36,8 @@ impl Workload {
     /// A mix of its own.
     #[must_use]
     pub fn draw(random: &mut Random) -> Self {
-        let kinds: Vec<char> = random.pick(&["t", "s", "h", "b", "z", "e", "tshbze", "tshbzex", "x"]).chars().collect();
+        let kinds: Vec<char> =
+            random.pick(&["t", "s", "h", "b", "z", "e", "l", "l", "tshbzel", "tshbzelx", "x"]).chars().collect();
         let count = *random.pick(&[1, 2, 4, 12, 40]);
         let mut keys: Vec<String> = (0..count).map(|number| format!("{}{number}", random.pick(&kinds))).collect();
         if random.percent(40.0) {
@@ -70,7 +76,7 @@ impl Workload {
         keys.retain(|key| !key.starts_with(['b', 'x']));
         keys.truncate(4);
         if keys.is_empty() {
-            keys.push(random.pick(&["t0", "s0", "h0", "e0"]).to_string());
+            keys.push(random.pick(&["t0", "s0", "h0", "e0", "l0"]).to_string());
         }
         Self { ending, keys, ..drawn }
     }
@@ -83,8 +89,11 @@ impl Workload {
 
     fn request(&mut self, random: &mut Random) -> Request {
         let key = random.pick(&self.keys).clone();
-        let class =
-            key.chars().next().filter(|class| *class != 'x').unwrap_or(*random.pick(&['t', 's', 'h', 'b', 'z', 'e']));
+        let class = key
+            .chars()
+            .next()
+            .filter(|class| *class != 'x')
+            .unwrap_or(*random.pick(&['t', 's', 'h', 'b', 'z', 'e', 'l']));
         let action = match random.percent(self.ending) {
             true => self.ending_action(class, random),
             false => self.action(class, random),
@@ -111,6 +120,7 @@ impl Workload {
             'b' => &[8, 8, 9, 7],
             'z' => &[10, 11, 12, 7],
             'e' => &[13, 13, 14, 15, 16, 7],
+            'l' => &[17, 18, 19, 20, 21, 22, 23, 7],
             _ => &[4, 5, 6, 7],
         };
         let total: u64 = choices.iter().map(|&choice| self.weights[choice]).sum();
@@ -137,8 +147,36 @@ impl Workload {
             14 => Action::Append(Some(random.below(30)), self.value(random)),
             15 => Action::RemoveEntry(random.index(20)),
             16 => Action::Trim(random.index(5)),
+            17..=23 => Action::List(self.list_command(choice.unwrap_or(choices[0]), random)),
             _ => Action::Delete,
         }
+    }
+
+    fn list_command(&mut self, choice: usize, random: &mut Random) -> ListCommand {
+        let ends = [ListEnd::Left, ListEnd::Right];
+        let (one, other) = (*random.pick(&ends), *random.pick(&ends));
+        // Places that two meet at; those that change with the list; and any.
+        let any = random.index(1_000);
+        let at = *random.pick(&[0, 1, usize::MAX / 2, any]);
+        match choice {
+            18 => ListCommand::Insert(at, one, self.element(random)),
+            19 => ListCommand::Set(at, self.element(random)),
+            20 => ListCommand::Take(one, *random.pick(&[1, 1, 2, 100])),
+            21 => ListCommand::Trim(*random.pick(&[0, 0, 1]), *random.pick(&[0, 3, 8])),
+            22 => ListCommand::Remove(at),
+            23 => ListCommand::Rotate(one, other, self.element(random)),
+            _ => {
+                let count = *random.pick(&[1, 1, 2, 4]);
+                ListCommand::Push(one, (0..count).map(|_| self.element(random)).collect())
+            }
+        }
+    }
+
+    /// A value that is written once.
+    fn element(&mut self, random: &mut Random) -> Vec<u8> {
+        let mut value = self.value(random);
+        value.truncate(ELEMENT_BYTES_MAX);
+        self.member(value)
     }
 
     fn member(&self, mut name: Vec<u8>) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{Access, AccessError, Counter, Key, Map, Register, Set, Stream, Vote};
+use super::{Access, AccessError, Counter, Key, List, Map, Register, Set, Stream, Vote};
 use crate::store::{Moment, WriteError, Writer};
 
 /// Writes under way that become one change: see [`Node::group`](crate::driver::Node::group).
@@ -44,6 +44,11 @@ impl<'a, 'w> Group<'a, 'w> {
     /// As [`Node::stream`](crate::driver::Node::stream).
     pub fn stream(&self, key: impl AsRef<[u8]>) -> Stream<&Self> {
         Stream::new(self, key.as_ref())
+    }
+
+    /// As [`Node::list`](crate::driver::Node::list).
+    pub fn list(&self, key: impl AsRef<[u8]>) -> List<&Self> {
+        List::new(self, key.as_ref())
     }
 
     /// As [`Node::vote`](crate::driver::Node::vote).

@@ -12,6 +12,7 @@
 mod counter;
 mod group;
 mod key;
+mod list;
 mod map;
 mod presence;
 mod register;
@@ -24,6 +25,7 @@ use thiserror::Error;
 pub use counter::Counter;
 pub use group::Group;
 pub use key::Key;
+pub use list::List;
 pub use map::Map;
 pub use presence::{Presence, PresenceGuard};
 pub use register::Register;
@@ -136,6 +138,11 @@ impl Node {
     /// Entries in the order of their ids, which readers follow.
     pub fn stream(&self, key: impl AsRef<[u8]>) -> Stream {
         Stream::new(self.clone(), key.as_ref())
+    }
+
+    /// Byte strings in an order.
+    pub fn list(&self, key: impl AsRef<[u8]>) -> List {
+        List::new(self.clone(), key.as_ref())
     }
 
     /// A ballot per replica, counted over those that are alive.

@@ -5,6 +5,7 @@ pub(super) mod baseline;
 pub(super) mod fingerprint;
 pub(super) mod lapse;
 pub(super) mod lifetime;
+pub(super) mod position;
 pub(super) mod score;
 pub(super) mod sound;
 pub(super) mod stream;

@@ -2,7 +2,7 @@
 
 use cahoots_crdt::Dot;
 
-use super::{lifetime, score, stream};
+use super::{lifetime, position, score, stream};
 use crate::Hlc;
 use crate::store::kind::Class;
 
@@ -28,6 +28,17 @@ pub(in crate::store) fn check(
     }
     if class == Class::Stream && !stream::is_sound(name, value) {
         return Err("an entry of a stream that nobody writes");
+    }
+    Ok(())
+}
+
+/// Whether a cell of this clock may lie at an element of `class` that has this name.
+///
+/// # Errors
+/// What is wrong.
+pub(in crate::store) fn check_name(class: Class, name: &[u8], clock: Hlc) -> Result<(), &'static str> {
+    if class == Class::List && !position::is_sound(name, clock) {
+        return Err("no position in a list");
     }
     Ok(())
 }

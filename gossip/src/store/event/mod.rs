@@ -12,6 +12,7 @@
 pub(super) mod apply;
 pub(super) mod cells;
 pub(super) mod expire;
+pub(super) mod list;
 pub(super) mod parts;
 pub(super) mod sorted;
 mod stream;
@@ -282,7 +283,7 @@ impl<'a> Body<'a> {
         for _ in 0..count {
             let change = reader.change()?;
             check_change(&change, dot, limits, self.span)?;
-            self.check_value(&change, dot)?;
+            self.check_clocked(&change, dot)?;
             let (context, reset) = match change {
                 Change::Delete { context } | Change::Remove { context, .. } => (context, None),
                 Change::Assign { context, .. } | Change::Discard { cells: context, .. } => (context, None),
@@ -300,10 +301,18 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    fn check_value(&self, change: &Change<'a>, dot: Dot) -> Result<(), EventError> {
-        let Change::Assign { class, name, clock_after, value, .. } = *change else { return Ok(()) };
+    /// What depends on the clock of the event, or of a cell.
+    fn check_clocked(&self, change: &Change<'a>, dot: Dot) -> Result<(), EventError> {
+        let clock = match *change {
+            Change::Assign { clock_after, .. } | Change::Count { clock_after, .. } => self.clock_of(clock_after),
+            _ => self.clock,
+        };
+        if let Some((class, name)) = change.place() {
+            let class = Class::from_code(class).expect("checked");
+            sound::check_name(class, name, clock).map_err(EventError::Illegal)?;
+        }
+        let Change::Assign { class, name, value, .. } = *change else { return Ok(()) };
         let class = Class::from_code(class).expect("checked");
-        let clock = self.clock_of(clock_after);
         sound::check(class, name.0, dot, clock, value.0).map_err(EventError::Illegal)
     }
 

@@ -68,6 +68,12 @@ pub enum WriteError {
     /// The stream has had the highest id there is.
     #[error("the ids of the stream are used up")]
     IdsUsedUp,
+    /// Too many elements were put between others at one place of a list.
+    #[error("list is too deeply nested here; rewrite it (a position would take more than {max} bytes)")]
+    TooDeep {
+        /// How long the name of a place may be.
+        max: usize,
+    },
     /// One group writes more than the cluster's limit.
     #[error("command writes more than the cluster's maximum of {max} bytes")]
     GroupTooLarge {

@@ -212,6 +212,9 @@ pub(in crate::store) fn check(
             for (dot, clock, value) in &element.registers {
                 sound::check(class, element.name.0, *dot, *clock, value.0).map_err(TransferError::Illegal)?;
             }
+            for clock in element.clocks() {
+                sound::check_name(class, element.name.0, clock).map_err(TransferError::Illegal)?;
+            }
             if elements.len() > 1 {
                 let place = (element.class, element.name.0);
                 let hash = |(class, name): &(u8, &[u8])| mix(hash_of(name), u64::from(*class));
