@@ -16,6 +16,15 @@ fn until_blocked(client: &mut Client, count: usize) {
     }
 }
 
+/// Waits until another daemon has what a client writes.
+fn until_met(client: &mut Client) {
+    let begun = Instant::now();
+    while client.words("WAIT 1 100").integer() == 0 {
+        assert!(begun.elapsed() < PATIENCE, "they never meet");
+        client.words("INCR ready");
+    }
+}
+
 /// Sends a command that is not answered yet.
 fn begin(client: &mut Client, words: &str) {
     client.send(&process::frame(&words.split_whitespace().collect::<Vec<_>>()));
@@ -79,11 +88,7 @@ fn what_arrives_from_elsewhere_wakes_too() {
     let seed = first.client().words("CAHOOTS STATUS").pair("listen");
     let second = Process::cahoots(&["--node", "second", "--seed", &seed]);
     let (mut client, mut elsewhere) = (first.client(), second.client());
-    let begun = Instant::now();
-    while client.words("WAIT 1 100").integer() == 0 {
-        assert!(begun.elapsed() < PATIENCE, "they never meet");
-        client.words("INCR ready");
-    }
+    until_met(&mut client);
     for round in 0..20 {
         let mut waiting = blocked(&first, &mut client, &["BZPOPMIN none z 0"]);
         elsewhere.words(&format!("ZADD z {round} member"));
@@ -99,13 +104,13 @@ fn who_has_gone_or_whose_time_is_over_takes_nothing() {
     let gone = blocked(&daemon, &mut client, &["BZPOPMIN z 0"]);
     drop(gone);
     until_blocked(&mut client, 0);
-    let mut late = blocked(&daemon, &mut client, &["BZPOPMIN z 0.05"]);
+    let mut late = daemon.client();
     let begun = Instant::now();
-    assert_eq!(answers(&mut late), ["*-1"]);
+    assert_eq!(late.words("BZPOPMIN z 0.05").lines(), "*-1");
     assert!(begun.elapsed() < PATIENCE);
     client.words("ZADD z 1 a");
     assert_eq!(client.words("ZCARD z").integer(), 1);
-    assert_eq!(late[0].words("PING").text(), "PONG", "it goes on");
+    assert_eq!(late.words("PING").text(), "PONG", "it goes on");
 }
 
 #[test]
@@ -151,14 +156,111 @@ fn what_a_blocked_client_took_is_kept_elsewhere_as_its_own_write() {
     let seed = first.client().words("CAHOOTS STATUS").pair("listen");
     let second = Process::cahoots(&["--node", "second", "--seed", &seed]);
     let mut client = first.client();
-    let begun = Instant::now();
-    while client.words("WAIT 1 100").integer() == 0 {
-        assert!(begun.elapsed() < PATIENCE, "they never meet");
-        client.words("INCR ready");
-    }
+    until_met(&mut client);
     let mut waiting = blocked(&first, &mut client, &["BZPOPMIN z 0"]);
     client.words("ZADD z 1 a");
     answers(&mut waiting);
     assert_eq!(waiting[0].words("WAIT 1 5000").integer(), 1);
     assert_eq!(second.client().words("EXISTS z").integer(), 0);
+}
+
+/// Ourselves, and Redis if it is installed: what follows is the same with both.
+fn both() -> impl Iterator<Item = Process> {
+    [Some(Process::cahoots(&[])), Process::redis()].into_iter().flatten()
+}
+
+#[test]
+fn elements_pushed_at_once_go_to_those_who_wait_in_their_order() {
+    for daemon in both() {
+        let mut client = daemon.client();
+        let commands = ["BLPOP l 0", "BRPOP none l 0", "BLMPOP 0 2 l none RIGHT COUNT 2", "BLPOP l 0"];
+        let mut waiting = blocked(&daemon, &mut client, &commands);
+        let push = process::frame(&["LPUSH", "l", "1", "2", "3", "4", "5", "6"]);
+        client.send(&[&push[..], &process::frame(&["LRANGE", "l", "0", "-1"])].concat());
+        assert_eq!([client.receive().lines(), client.receive().lines()], [":6", "*1 $1 4"], "in one read");
+        let expected = ["*2 $1 l $1 6", "*2 $1 l $1 1", "*2 $1 l *2 $1 2 $1 3", "*2 $1 l $1 5"];
+        assert_eq!(answers(&mut waiting), expected);
+        until_blocked(&mut client, 0);
+        let mut waiting = blocked(&daemon, &mut client, &["BLMPOP 0 1 m LEFT COUNT 5", "BLPOP m 0"]);
+        client.words("RPUSH m a b");
+        client.words("RPUSH m c");
+        assert_eq!(answers(&mut waiting), ["*2 $1 m *2 $1 a $1 b", "*2 $1 m $1 c"], "what is there, and no more");
+    }
+}
+
+#[test]
+fn an_element_moved_for_one_who_waits_serves_the_next() {
+    for daemon in both() {
+        let mut client = daemon.client();
+        let commands = ["BLPOP c 0", "BRPOPLPUSH b c 0", "BLMOVE a b LEFT RIGHT 0"];
+        let mut waiting = blocked(&daemon, &mut client, &commands);
+        client.words("RPUSH a x y");
+        assert_eq!(answers(&mut waiting), ["*2 $1 c $1 x", "$1 x", "$1 x"]);
+        until_blocked(&mut client, 0);
+        assert_eq!(client.words("EXISTS b c").integer(), 0);
+        assert_eq!(client.words("LRANGE a 0 -1").lines(), "*1 $1 y");
+        // Within one list.
+        let mut waiting = blocked(&daemon, &mut client, &["BLMOVE l l LEFT RIGHT 0", "BLPOP l 0"]);
+        client.words("RPUSH l 1 2 3");
+        assert_eq!(answers(&mut waiting), ["$1 1", "*2 $1 l $1 2"]);
+        assert_eq!(client.words("LRANGE l 0 -1").lines(), "*2 $1 3 $1 1");
+    }
+}
+
+#[test]
+fn a_move_waits_for_its_source_alone() {
+    for daemon in both() {
+        let mut client = daemon.client();
+        client.words("SET text v");
+        let commands = ["BLMOVE a text LEFT LEFT 0", "BRPOPLPUSH a text 0", "BLPOP a 0"];
+        let mut waiting = blocked(&daemon, &mut client, &commands);
+        client.words("APPEND text x");
+        client.words("SET a v");
+        client.words("DEL a");
+        until_blocked(&mut client, 3);
+        client.words("RPUSH a x");
+        let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+        assert_eq!(answers(&mut waiting), [wrong, wrong, "*2 $1 a $1 x"], "who is refused has taken nothing");
+        assert_eq!(client.words("BLMOVE a b LEFT LEFT 0.01").lines(), "*-1");
+    }
+}
+
+#[test]
+fn who_pops_and_has_gone_leaves_the_element_to_the_next() {
+    for daemon in both() {
+        let mut client = daemon.client();
+        drop(blocked(&daemon, &mut client, &["BLPOP l 0", "BLMOVE l other LEFT LEFT 0"]));
+        until_blocked(&mut client, 0);
+        assert_eq!(client.words("BRPOP l 0.05").lines(), "*-1");
+        let mut waiting = blocked(&daemon, &mut client, &["BLPOP l 0"]);
+        client.words("RPUSH l a b");
+        assert_eq!(answers(&mut waiting), ["*2 $1 l $1 a"]);
+        assert_eq!(client.words("LRANGE l 0 -1").lines(), "*1 $1 b");
+        assert_eq!(client.words("EXISTS other").integer(), 0);
+        client.words("DEL l");
+        let mut waiting = blocked(&daemon, &mut client, &["BLPOP l 0"]);
+        for words in ["MULTI", "RPUSH l a b", "LPOP l", "EXEC"] {
+            client.words(words);
+        }
+        assert_eq!(answers(&mut waiting), ["*2 $1 l $1 b"], "a transaction is looked at as a whole");
+    }
+}
+
+#[test]
+fn elements_that_arrive_from_elsewhere_are_handed_out_too() {
+    let first = Process::cahoots(&["--node", "first"]);
+    let seed = first.client().words("CAHOOTS STATUS").pair("listen");
+    let second = Process::cahoots(&["--node", "second", "--seed", &seed]);
+    let (mut client, mut elsewhere) = (first.client(), second.client());
+    until_met(&mut client);
+    for _ in 0..20 {
+        let commands = ["BLPOP done 0", "BRPOP none l 0", "BLMOVE l done RIGHT LEFT 0"];
+        let mut waiting = blocked(&first, &mut client, &commands);
+        elsewhere.words("RPUSH l a b");
+        assert_eq!(answers(&mut waiting), ["*2 $4 done $1 a", "*2 $1 l $1 b", "$1 a"]);
+        until_blocked(&mut client, 0);
+        assert_eq!(waiting[2].words("WAIT 1 5000").integer(), 1, "moved by the one who waited");
+        assert_eq!(waiting[0].words("WAIT 1 5000").integer(), 1);
+        assert_eq!(elsewhere.words("EXISTS l done").integer(), 0);
+    }
 }

@@ -19,9 +19,9 @@ use cahoots_gossip::store::Class;
 /// Looks at one key, answers and says so if there is what is wanted. What it answers is a whole reply.
 type Look = dyn FnMut(&mut Context<'_>, &[u8], &mut Reply<'_>) -> Result<bool, CommandError> + Send;
 
-/// Looks at `keys` in their order, and waits until `look` finds something at one of them, or `timeout` is over: then
-/// `nothing` is answered, as it is at once within a transaction. `takes` is the type whose elements are taken away; `None`
-/// of a command that takes none.
+/// Looks at `keys` in their order, and waits until `look` finds something at one of them, or `timeout` is over: then a null
+/// array is answered. Within a transaction it does not wait, and `nothing` is answered. `takes` is the type whose elements
+/// are taken away; `None` of a command that takes none.
 pub(super) fn first_of(
     ctx: &mut Context<'_>,
     keys: Args<'_>,
@@ -43,10 +43,11 @@ pub(super) fn first_of(
     ctx.record_changes();
     let Session { id, protocol, .. } = *ctx.session;
     let keys = keys.iter().map(Box::from).collect();
-    // Found to be of another type, or gone, it is waited for: so the first look alone tells of a wrong type.
-    let serve = move |ctx: &mut Context<'_>, key: &[u8], reply: &mut Reply<'_>| match look(ctx, key, reply) {
-        Err(CommandError::WrongType) => Ok(false),
-        looked => looked,
+    // Of another type, or gone, a key is waited for: so only the first look tells of its type, and later ones of that of
+    // other keys alone.
+    let serve = move |ctx: &mut Context<'_>, key: &[u8], reply: &mut Reply<'_>| {
+        let is_other = takes.is_some_and(|class| ctx.current(key, class).is_err());
+        if is_other { Ok(false) } else { look(ctx, key, reply) }
     };
     let ticket = ctx.server.watch.block(Blocked { client: id, protocol, keys, takes, serve: Box::new(serve) });
     let wait = Wait::new(
@@ -59,7 +60,7 @@ pub(super) fn first_of(
                         (ctx.session.written, ctx.session.wrote) = (written, true);
                     }
                 }
-                Some(Served::TimedOut) | None => nothing(reply),
+                Some(Served::TimedOut) | None => reply.null_array(),
                 Some(Served::Unblocked) => {
                     return Err(CommandError::text("UNBLOCKED client unblocked via CLIENT UNBLOCK"));
                 }

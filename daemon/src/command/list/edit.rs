@@ -1,6 +1,6 @@
-//! Elements put into lists, replaced, and moved.
+//! Elements put into lists, and replaced.
 
-use super::{POSITION_BYTES, end_arg, rank};
+use super::{POSITION_BYTES, rank};
 use crate::command::context::Context;
 use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
@@ -69,32 +69,5 @@ pub(super) fn linsert(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'
         Some(len) => reply.count(len),
         None => reply.integer(-1),
     }
-    Ok(Flow::Continue)
-}
-
-pub(super) fn lmove(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (out, into) = (end_arg(&args[3])?, end_arg(&args[4])?);
-    move_element(ctx, args, (out, into), reply)
-}
-
-pub(super) fn rpoplpush(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    move_element(ctx, args, (ListEnd::Right, ListEnd::Left), reply)
-}
-
-fn move_element(
-    ctx: &mut Context<'_>,
-    args: Args<'_>,
-    (out, into): (ListEnd, ListEnd),
-    reply: &mut Reply<'_>,
-) -> Outcome {
-    let Some(view) = ctx.current(&args[1], Class::List)? else {
-        reply.null();
-        return Ok(Flow::Continue);
-    };
-    let list = view.ordered();
-    let bytes: usize = list.range(out.ranks(1, list.len())).map(|(name, value)| name.len() + value.len()).sum();
-    let bytes = args.bytes() + bytes + POSITION_BYTES;
-    let moved = ctx.write(bytes, |writer| writer.move_element((&args[1], out), (&args[2], into)))?;
-    reply.maybe_bulk(moved.as_deref());
     Ok(Flow::Continue)
 }

@@ -3,14 +3,16 @@
 //! What a command answers is of this replica: so are indexes, and which element a pop takes.
 
 mod edit;
+mod pop;
 mod read;
 mod remove;
+mod transfer;
 
-use super::arguments::{Argument, KEY, integer, one_of, string, word};
+use super::arguments::{Argument, KEY, double, integer, one_of, string, word};
 use super::contract::{Command, Handler};
 use super::error::CommandError;
-use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
-use super::keys::{COUNTED, KeySpec, ONE_KEY, TWO_KEYS};
+use super::flags::{BLOCKING, Categories, DENYOOM, FAST, Flags, NOSCRIPT, READONLY, WRITE};
+use super::keys::{COUNTED, KEYS_AND_LAST, KeySpec, ONE_KEY, SECOND_COUNTED, TWO_KEYS};
 use super::options::is;
 use cahoots_gossip::store::ListEnd;
 use std::ops::Range;
@@ -28,16 +30,21 @@ const FAST_READ: Flags = READONLY.and(FAST);
 const FAST_WRITE: Flags = WRITE.and(FAST);
 const ADD: Flags = WRITE.and(DENYOOM);
 const FAST_ADD: Flags = WRITE.and(DENYOOM).and(FAST);
+const WAIT_TO_REMOVE: Flags = WRITE.and(NOSCRIPT).and(BLOCKING);
+const WAIT_TO_MOVE: Flags = ADD.and(NOSCRIPT).and(BLOCKING);
 
 const ELEMENT: Argument = string("element");
 const ELEMENTS: &[Argument] = &[KEY, ELEMENT.multiple()];
 const COUNT: Argument = integer("count").optional();
+const NUMKEYS: Argument = integer("numkeys");
+const SOME: Argument = integer("count").behind("COUNT").optional();
 const BOUNDS: &[Argument] = &[KEY, integer("start"), integer("stop")];
 const FROM: Argument = one_of("wherefrom", &[word("LEFT"), word("RIGHT")]);
 const TO: Argument = one_of("whereto", &[word("LEFT"), word("RIGHT")]);
 const WHERE: Argument = one_of("where", &[word("LEFT"), word("RIGHT")]);
 const SOURCE: Argument = KEY.called("source");
 const DESTINATION: Argument = KEY.called("destination");
+const TIMEOUT: Argument = double("timeout");
 
 const LOG: &str = "O(log(N)), N the elements";
 const LOG_EACH: &str = "O(M*log(N)), N the elements, M those given";
@@ -62,11 +69,11 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("2.2.0", LOG_EACH, "Puts elements behind the last of a list, if there is one.")
         .changed(&[("4.0.0", "Accepts several elements.")])
         .takes(ELEMENTS),
-    command("lpop", -2, FAST_WRITE, remove::lpop)
+    command("lpop", -2, FAST_WRITE, pop::lpop)
         .about("1.0.0", LOG_REMOVED, "Removes the first elements of a list, and returns them.")
         .changed(&[("6.2.0", "Added count.")])
         .takes(&[KEY, COUNT]),
-    command("rpop", -2, FAST_WRITE, remove::rpop)
+    command("rpop", -2, FAST_WRITE, pop::rpop)
         .about("1.0.0", LOG_REMOVED, "Removes the last elements of a list, and returns them.")
         .changed(&[("6.2.0", "Added count.")])
         .takes(&[KEY, COUNT]),
@@ -91,10 +98,10 @@ pub(super) const COMMANDS: &[Command] = &[
     command("ltrim", 4, WRITE, remove::ltrim)
         .about("1.0.0", LOG_REMOVED, "Removes all elements but those within a range of indexes.")
         .takes(BOUNDS),
-    over(TWO_KEYS, "lmove", 5, ADD, edit::lmove)
+    over(TWO_KEYS, "lmove", 5, ADD, transfer::lmove)
         .about("6.2.0", LOG, "Takes an element off an end of a list, and puts it at an end of another.")
         .takes(&[SOURCE, DESTINATION, FROM, TO]),
-    over(TWO_KEYS, "rpoplpush", 3, ADD, edit::rpoplpush)
+    over(TWO_KEYS, "rpoplpush", 3, ADD, transfer::rpoplpush)
         .about("1.2.0", LOG, "Takes the last element off a list, and puts it before the first of another.")
         .takes(&[SOURCE, DESTINATION]),
     command("lpos", -3, READONLY, read::lpos)
@@ -106,9 +113,31 @@ pub(super) const COMMANDS: &[Command] = &[
             integer("num-matches").behind("COUNT").optional(),
             integer("len").behind("MAXLEN").optional(),
         ]),
-    over(COUNTED, "lmpop", -4, WRITE, remove::lmpop)
+    over(COUNTED, "lmpop", -4, WRITE, pop::lmpop)
         .about("7.0.0", LOG_REMOVED, "Removes elements from an end of the first of several lists that has any.")
-        .takes(&[integer("numkeys"), KEY.multiple(), WHERE, integer("count").behind("COUNT").optional()]),
+        .takes(&[NUMKEYS, KEY.multiple(), WHERE, SOME]),
+    over(KEYS_AND_LAST, "blpop", -3, WAIT_TO_REMOVE, pop::blpop)
+        .about(
+            "2.0.0",
+            LOG,
+            "Removes the first element of the first of several lists that has any, as soon as one has.",
+        )
+        .changed(&[("6.0.0", "Takes fractions of a second.")])
+        .takes(&[KEY.multiple(), TIMEOUT]),
+    over(KEYS_AND_LAST, "brpop", -3, WAIT_TO_REMOVE, pop::brpop)
+        .about("2.0.0", LOG, "Removes the last element of the first of several lists that has any, as soon as one has.")
+        .changed(&[("6.0.0", "Takes fractions of a second.")])
+        .takes(&[KEY.multiple(), TIMEOUT]),
+    over(TWO_KEYS, "blmove", 6, WAIT_TO_MOVE, transfer::blmove)
+        .about("6.2.0", LOG, "Moves an element from an end of a list to an end of another, as soon as there is one.")
+        .takes(&[SOURCE, DESTINATION, FROM, TO, TIMEOUT]),
+    over(TWO_KEYS, "brpoplpush", 4, WAIT_TO_MOVE, transfer::brpoplpush)
+        .about("2.2.0", LOG, "Moves the last element of a list before the first of another, as soon as there is one.")
+        .changed(&[("6.0.0", "Takes fractions of a second.")])
+        .takes(&[SOURCE, DESTINATION, TIMEOUT]),
+    over(SECOND_COUNTED, "blmpop", -5, WRITE.and(BLOCKING), pop::blmpop)
+        .about("7.0.0", LOG_REMOVED, "Removes elements from an end of the first list that has any, as soon as one has.")
+        .takes(&[TIMEOUT, NUMKEYS, KEY.multiple(), WHERE, SOME]),
 ];
 
 /// Bytes that an element's position adds to a write, mostly.

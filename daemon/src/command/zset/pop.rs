@@ -145,8 +145,8 @@ pub(super) fn zmpop(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
 }
 
 pub(super) fn bzmpop(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let timeout = timeout_arg(&args[1])?;
     let (keys, wanted) = keys_and_wanted(args.from(2))?;
+    let timeout = timeout_arg(&args[1])?;
     let look = move |ctx: &mut Context<'_>, key: &[u8], reply: &mut Reply<'_>| pop_several(ctx, key, &wanted, reply);
     blocking::first_of(ctx, keys, timeout, Some(Class::Sorted), Box::new(look), |reply| reply.null_array(), reply)
 }
