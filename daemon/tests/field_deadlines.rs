@@ -113,3 +113,17 @@ fn a_field_is_gone_when_its_time_is_over_and_a_hash_with_its_last_field() {
     assert_eq!(client.words("EXISTS h").integer(), 0);
     assert_eq!(client.words("DBSIZE").integer(), 0);
 }
+
+/// Work that grew with the square of the fields would not end in the time that a reply may take.
+#[test]
+fn a_command_on_many_fields_that_end_meanwhile_costs_no_more_than_on_others() {
+    let daemon = Process::cahoots(&[]);
+    let mut client = daemon.client();
+    let pairs: Vec<String> = (0..40_000).flat_map(|number| [format!("f{number}"), "v".to_owned()]).collect();
+    let all = |head: &[&str]| head.iter().map(ToString::to_string).chain(pairs.iter().cloned()).collect::<Vec<_>>();
+    assert_eq!(client.call(&all(&["HSET", "h", "stays", "v"])).integer(), 40_001);
+    // Its own writes push the clock beyond the deadline before it is done.
+    assert_eq!(client.call(&all(&["HSETEX", "h", "PX", "1", "FIELDS", "40000"])).integer(), 1);
+    assert!(client.call(&all(&["HSET", "h"])).integer() >= 0);
+    assert_eq!(client.words("HLEN h").integer(), 40_001);
+}

@@ -89,7 +89,8 @@ impl Replies {
     /// Whether the command being executed is answered.
     #[must_use]
     pub fn are_heard(self) -> bool {
-        self == Self::On
+        // Who asks for the next one to be skipped answers nothing itself; the transaction that it is in does.
+        matches!(self, Self::On | Self::SkipNext)
     }
 
     /// The command being executed is over.

@@ -1,6 +1,6 @@
 //! Keys, and who waits for them or watches them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -46,7 +46,7 @@ struct Waiting {
 #[derive(Default)]
 struct Watchers {
     /// Tickets, first come first served, by the type whose elements are taken: a key is of one type at a time.
-    queues: BTreeMap<Option<Class>, VecDeque<u64>>,
+    queues: BTreeMap<Option<Class>, BTreeSet<u64>>,
     watching: Vec<Weak<Dirty>>,
 }
 
@@ -115,11 +115,7 @@ impl Watch {
         let number = state.tickets;
         for key in &blocked.keys {
             let watchers = state.keys.entry(key.clone()).or_default();
-            let queue = watchers.queues.entry(blocked.takes).or_default();
-            // A key may be named twice.
-            if queue.back() != Some(&number) {
-                queue.push_back(number);
-            }
+            watchers.queues.entry(blocked.takes).or_default().insert(number);
         }
         state.blocked.insert(number, Waiting { blocked, served });
         Ticket::new(Arc::clone(self), number, receiver)
@@ -173,14 +169,12 @@ impl Watch {
         let takers = state.keys.get(key).map_or_else(Vec::new, |it| it.queues.keys().copied().collect());
         for takes in takers {
             // Of those who take nothing away, each is looked at; of others, all up to the first who finds nothing.
-            let mut skipped = 0;
-            while let Some(number) = state.ticket(key, takes, skipped) {
-                if !state.serve_one(number, &mut serve) {
-                    if takes.is_some() {
-                        break;
-                    }
-                    skipped += 1;
+            let mut after = 0;
+            while let Some(number) = state.ticket(key, takes, after) {
+                if !state.serve_one(number, &mut serve) && takes.is_some() {
+                    break;
                 }
+                after = number;
             }
         }
     }
@@ -205,9 +199,9 @@ impl State {
         true
     }
 
-    /// The ticket at a place of a queue.
-    fn ticket(&self, key: &[u8], takes: Option<Class>, place: usize) -> Option<u64> {
-        self.keys.get(key)?.queues.get(&takes)?.get(place).copied()
+    /// The first ticket of a queue behind another one.
+    fn ticket(&self, key: &[u8], takes: Option<Class>, after: u64) -> Option<u64> {
+        self.keys.get(key)?.queues.get(&takes)?.range(after + 1..).next().copied()
     }
 
     fn take(&mut self, number: u64) -> Option<Waiting> {
@@ -220,12 +214,7 @@ impl State {
         for key in keys {
             let Some(watchers) = self.keys.get_mut(key) else { continue };
             if let Some(queue) = watchers.queues.get_mut(&takes) {
-                // Mostly it is the first.
-                match queue.iter().position(|it| *it == number) {
-                    Some(0) => drop(queue.pop_front()),
-                    Some(at) => drop(queue.remove(at)),
-                    None => {}
-                }
+                queue.remove(&number);
                 if queue.is_empty() {
                     watchers.queues.remove(&takes);
                 }

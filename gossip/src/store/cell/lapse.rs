@@ -50,16 +50,18 @@ impl<'a> Lapse<'a> {
         }
     }
 
-    /// The type that the key shows, if it shows one. O(fields whose deadlines have passed); O(all cells) if a deadline of
-    /// the key has passed, or the key holds several types.
+    /// The type that the key shows, if it shows one. O(log n), unless there may be no field but such whose deadlines have
+    /// passed; O(all cells) if a deadline of the key has passed, or the key holds several types.
     pub(in crate::store) fn class(&self) -> Option<Class> {
         if self.of_key || self.entry.clashes() {
             return newest_class(self.data());
         }
-        self.entry.class().filter(|class| self.len(*class) > 0)
+        let class = self.entry.class()?;
+        let is_shown = self.entry.len(class) > self.entry.due_fields_max(self.now) || self.data().next().is_some();
+        is_shown.then_some(class)
     }
 
-    /// How many elements of this class are visible: as [`Lapse::class`].
+    /// How many elements of this class are visible. O(fields whose deadlines have passed), or as [`Lapse::class`].
     pub(in crate::store) fn len(&self, class: Class) -> usize {
         if self.of_key {
             return self.data().filter(|(it, ..)| *it == class).count();
@@ -76,9 +78,10 @@ impl<'a> Lapse<'a> {
         })
     }
 
-    /// The fields of which a deadline has passed, each once, with all that is under them.
-    pub(in crate::store) fn due_fields(&self) -> impl Iterator<Item = (&'a [u8], Element<'a>)> {
-        let mut names: Vec<&[u8]> = self.entry.due_fields(self.now).collect();
+    /// Fields of which a deadline has passed, each once, with all that is under them: `max` at most, and no less than half
+    /// of that if there are so many.
+    pub(in crate::store) fn due_fields(&self, max: usize) -> impl Iterator<Item = (&'a [u8], Element<'a>)> {
+        let mut names: Vec<&[u8]> = self.entry.due_fields(self.now).take(max).collect();
         names.sort_unstable();
         names.dedup();
         names.into_iter().map(|name| (name, self.entry.element(Class::Hash, name)))
@@ -91,7 +94,7 @@ impl<'a> Lapse<'a> {
             self.hide(Class::Hash, name, &mut element);
             was_there && element.is_empty()
         };
-        self.due_fields().filter(|it| is_gone(it.clone())).count()
+        self.due_fields(usize::MAX).filter(|it| is_gone(it.clone())).count()
     }
 }
 

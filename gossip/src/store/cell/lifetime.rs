@@ -147,6 +147,7 @@ impl Lifetime {
     /// latest. `visible` are the stamps of what is visible; they are looked at only where replicas that were apart disagree
     /// about it, or something is hidden.
     pub(in crate::store) fn in_force(&self, visible: impl Iterator<Item = Stamp>, now: u64) -> Option<Ruling> {
+        self.all().next()?; // else nothing ends
         let newest = self.level.iter().max_by_key(|it| it.rank());
         let overruled = || self.until.iter().any(|(.., it)| newest.is_none_or(|newest| it.rank() > newest.rank()));
         if let Some(newest) = newest

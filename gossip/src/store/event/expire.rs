@@ -144,14 +144,17 @@ impl Writer<'_> {
         }
         let Some(entry) = self.bucket(path).keys.get(path.key_hash, key) else { return Ok(false) };
         let Some(lapse) = Lapse::of(entry, now) else { return Ok(false) };
+        // What is in the open window is left for later: its event is not to be changed by a deadline that passes in it.
+        let open = self.open_event();
         let hidden: Vec<Hidden> = if lapse.is_of_key() {
-            let hidden = |(class, name, element): (_, Name<'_>, _)| Hidden::of(class, &name, &element, &lapse);
+            let hidden = |(class, name, element): (_, Name<'_>, _)| Hidden::of(class, &name, &element, &lapse, open);
             entry.data().filter_map(hidden).take(max).collect()
         } else if path.class == Class::Hash {
-            Hidden::of(path.class, path.name, &entry.element(path.class, path.name), &lapse).into_iter().collect()
+            let element = entry.element(path.class, path.name);
+            Hidden::of(path.class, path.name, &element, &lapse, open).into_iter().collect()
         } else {
-            let hidden = |(name, element)| Hidden::of(Class::Hash, name, &element, &lapse);
-            lapse.due_fields().filter_map(hidden).take(max).collect()
+            let hidden = |(name, element)| Hidden::of(Class::Hash, name, &element, &lapse, open);
+            lapse.due_fields(max).filter_map(hidden).collect()
         };
         self.admit_group(hidden.iter().map(|it| it.name.len()).sum())?;
         hidden.iter().for_each(|hidden| self.discard_hidden(path, hidden));
@@ -166,7 +169,7 @@ impl Writer<'_> {
         let Opened { window, event, .. } = opening.open(&path, frontier);
         let (at, mut element) = keys.look(&path);
         let slots: Vec<Dot> = counts.iter().map(|(dot, _)| *dot).collect();
-        debug_assert!(!registers.contains(&event) && !slots.contains(&event), "a window ends before its deadlines");
+        debug_assert!(!registers.contains(&event) && !slots.contains(&event), "what is open is left");
         for (cell, dots) in [(Cell::Register, registers), (Cell::Count, &slots)] {
             discard_cells(&path, &mut element, baselines, fingerprint, cell, |dot| dots.contains(&dot));
         }
@@ -228,12 +231,13 @@ struct Hidden {
 
 impl Hidden {
     /// `None` if nothing is hidden; of a field that has nothing but attributes there is something, without cells.
-    fn of(class: Class, name: &[u8], element: &Element<'_>, lapse: &Lapse<'_>) -> Option<Self> {
+    fn of(class: Class, name: &[u8], element: &Element<'_>, lapse: &Lapse<'_>, open: Dot) -> Option<Self> {
         let mut visible = element.clone();
         lapse.hide(class, name, &mut visible);
-        let registers = element.value.iter().map(|(dot, _)| dot).filter(|dot| visible.value.get(*dot).is_none());
+        let registers = element.value.iter().map(|(dot, _)| dot);
+        let registers = registers.filter(|dot| *dot != open && visible.value.get(*dot).is_none());
         let counts = element.counts.iter().map(|(dot, count)| (dot, *count));
-        let counts = counts.filter(|(dot, _)| visible.counts.get(*dot).is_none());
+        let counts = counts.filter(|(dot, _)| *dot != open && visible.counts.get(*dot).is_none());
         let (registers, counts): (Vec<_>, Vec<_>) = (registers.collect(), counts.collect());
         let is_something = registers.len() + counts.len() > 0 || element.is_empty();
         is_something.then(|| Self { class, name: name.into(), registers, counts })

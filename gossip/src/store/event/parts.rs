@@ -12,12 +12,17 @@ use crate::store::memory::keys::Draft;
 use crate::store::read::changes::Changes;
 
 impl Writer<'_> {
+    /// The dot of what is written now.
+    pub(super) fn open_event(&self) -> Dot {
+        Dot::new(self.store.id, self.store.sealed_seq() + 1)
+    }
+
     /// What an operation at `path` works on, which writes a value of so many bytes if it writes.
     pub(in crate::store) fn begin(&mut self, path: &Path<'_>, value_bytes: usize) -> Parts<'_> {
         self.bytes += path.key.len() + path.name.len() + value_bytes;
-        let next = self.store.sealed_seq() + 1;
-        let Store { id, buckets, clock, window, spare, draft, changes, .. } = &mut *self.store;
-        let opening = Opening { window, spare, clock, wall_ms: self.wall_ms, next: Dot::new(*id, next) };
+        let next = self.open_event();
+        let Store { buckets, clock, window, spare, draft, changes, .. } = &mut *self.store;
+        let opening = Opening { window, spare, clock, wall_ms: self.wall_ms, next };
         Parts { bucket: &mut buckets[bucket_of(path.key_hash)], opening, draft, changes }
     }
 }

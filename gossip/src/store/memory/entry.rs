@@ -133,6 +133,15 @@ impl<'a> Entry<'a> {
         first.into_iter().flatten().min()
     }
 
+    /// How many fields have a deadline up to `now`, at most. O(log n) of many.
+    pub(in crate::store) fn due_fields_max(self, now: u64) -> usize {
+        let upto = |class| match self {
+            Self::Few(..) => self.due_fields(now).count(),
+            Self::Many(_) => self.ranks(class).map_or(0, |order| order.rank_from(&ranked(now.saturating_add(1), b""))),
+        };
+        FIELD_ATTRIBUTES.into_iter().map(upto).sum()
+    }
+
     /// The names of the fields with a deadline up to `now`, some of them twice. O(log n) of many, and then O(1) for each.
     pub(in crate::store) fn due_fields(self, now: u64) -> impl Iterator<Item = &'a [u8]> {
         FIELD_ATTRIBUTES.into_iter().flat_map(move |class| {
