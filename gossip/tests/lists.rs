@@ -299,8 +299,7 @@ struct Cost {
     event: usize,
 }
 
-/// Replicas in turn push at an end of a list of a hundred, and pop at the other. `CAHOOTS_LIST_OPS` says how often;
-/// 10,000,000 were run.
+/// Replicas in turn push at an end of a list of a hundred, and pop at the other. `CAHOOTS_LIST_OPS` says how often.
 #[test]
 fn positions_stay_short_while_elements_go_through_a_list() {
     let wanted = std::env::var("CAHOOTS_LIST_OPS").map_or(60_000, |wanted| wanted.parse().expect("a number"));

@@ -197,12 +197,26 @@ fn act(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
             let had = writer.moment().view(key).is_some_and(|view| view.deadline().is_some());
             removed(writer.expire(key, None), had)
         }
+        Action::EndFieldIn(field, millis) => {
+            let deadline = writer.moment().now() + millis;
+            let had = field_of(&before, field).is_some();
+            removed(writer.expire_field(key, field, Some(deadline)), had)
+        }
+        Action::PersistField(field) => {
+            let had = writer.moment().view(key).is_some_and(|view| view.field_deadline(field).is_some());
+            removed(writer.expire_field(key, field, None), had)
+        }
         Action::RemoveExpired => match writer.remove_expired(key).expect("clocks are right") {
             true => Reply::Done,
             false => Reply::Idle,
         },
         Action::Append(..) | Action::RemoveEntry(_) | Action::Trim(_) => unreachable!("a stream, or nothing, is there"),
-        Action::Ends(_) | Action::Entry(..) | Action::Gone(..) | Action::Edits(_) | Action::Edit(_) => {
+        Action::Ends(_)
+        | Action::FieldEnds(..)
+        | Action::Entry(..)
+        | Action::Gone(..)
+        | Action::Edits(_)
+        | Action::Edit(_) => {
             unreachable!("no client says this")
         }
         Action::List(_) => unreachable!("told apart before"),

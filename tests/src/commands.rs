@@ -50,6 +50,16 @@ pub trait Commands {
         self.run(at, key, &Action::RemoveField(field.into()));
     }
 
+    /// HPEXPIRE.
+    fn hexpire(&mut self, at: char, key: &str, field: &str, millis: u64) {
+        self.run(at, key, &Action::EndFieldIn(field.into(), millis));
+    }
+
+    /// PEXPIRE.
+    fn expire(&mut self, at: char, key: &str, millis: u64) {
+        self.run(at, key, &Action::EndIn(millis));
+    }
+
     /// ZADD, in halves.
     fn zadd(&mut self, at: char, key: &str, member: &str, halves: i64) {
         self.run(at, key, &Action::Score(member.into(), halves));

@@ -596,6 +596,53 @@ fn an_element_that_two_write_is_there_once_and_where_it_was() {
     t.heal("l", &Shown::list(["kept", "b", "z"]));
 }
 
+/// Each is the model's counterexample to a rule less.
+#[test]
+fn fields_end_by_the_rules_whatever_is_done_to_them_at_once() {
+    // An increment ends with the field that it was added to, though that was removed.
+    let mut t = Tale::new(2);
+    t.hset('b', "h", "g", "stays");
+    t.hset('b', "h", "f", "1");
+    t.hexpire('b', "h", "f", 10);
+    t.give('b', 'a');
+    t.hincr('a', "h", "f", 1);
+    t.hdel('b', "h", "f");
+    assert_eq!(t.shown('a', "h"), Shown::hash([("f", "2"), ("g", "stays")]));
+    t.pass(20);
+    t.heal("h", &Shown::hash([("g", "stays")]));
+
+    // A field that begins anew has no deadline.
+    let mut t = Tale::new(2);
+    t.hset('a', "h", "f", "1");
+    t.give('a', 'b');
+    t.hexpire('b', "h", "f", 10);
+    t.del('a', "h");
+    t.give('b', 'a');
+    t.hincr('a', "h", "f", 3);
+    t.pass(20);
+    t.heal("h", &Shown::hash([("f", "3")]));
+
+    // An assignment says that its field never ends, to a deadline set elsewhere before it.
+    let mut t = Tale::new(2);
+    t.hset('a', "h", "f", "v");
+    t.hexpire('a', "h", "f", 10);
+    t.pass(1);
+    t.hset('b', "h", "f", "w");
+    t.pass(20);
+    t.heal("h", &Shown::hash([("f", "w")]));
+
+    // What was added ends with the key, though its field is to live longer.
+    let mut t = Tale::new(2);
+    t.hincr('b', "h", "f", 1);
+    t.expire('b', "h", 10);
+    t.give('b', 'a');
+    t.hexpire('a', "h", "f", 100);
+    t.hincr('a', "h", "f", 1);
+    t.hset('b', "h", "g", "1");
+    t.pass(20);
+    t.heal("h", &Shown::Nothing);
+}
+
 #[test]
 fn the_oracle_knows_which_keys_share_a_bucket() {
     for key in (0..200).map(|number| format!("key{number}")) {

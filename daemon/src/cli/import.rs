@@ -78,7 +78,10 @@ fn write_value(client: &mut RespClient, item: &Item) -> usize {
             1 + write_named(client, b"RPUSH", &item.key, values, |value| [value])
         }
         Data::Sorted(members) => write_named(client, b"ZADD", &item.key, members, |(member, score)| [score, member]),
-        Data::Stream(stream) => write_stream(client, &item.key, stream),
+        Data::Stream(stream) => {
+            client.prepare(&[b"DEL", &item.key]);
+            1 + write_stream(client, &item.key, stream)
+        }
     }
 }
 

@@ -45,14 +45,14 @@ struct Waiting {
 
 #[derive(Default)]
 struct Watchers {
-    /// Tickets, first come first served.
-    queue: VecDeque<u64>,
+    /// Tickets, first come first served, by the type whose elements are taken: a key is of one type at a time.
+    queues: BTreeMap<Option<Class>, VecDeque<u64>>,
     watching: Vec<Weak<Dirty>>,
 }
 
 impl Watchers {
     fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.watching.is_empty()
+        self.queues.is_empty() && self.watching.is_empty()
     }
 }
 
@@ -114,7 +114,8 @@ impl Watch {
         state.tickets += 1;
         let number = state.tickets;
         for key in &blocked.keys {
-            let queue = &mut state.keys.entry(key.clone()).or_default().queue;
+            let watchers = state.keys.entry(key.clone()).or_default();
+            let queue = watchers.queues.entry(blocked.takes).or_default();
             // A key may be named twice.
             if queue.back() != Some(&number) {
                 queue.push_back(number);
@@ -165,31 +166,20 @@ impl Watch {
     }
 
     /// Has those who are blocked at `key` served, first come first served: `serve` is asked for each who may have a chance,
-    /// and gives back who has not been served.
+    /// and gives back who has not been served. Nobody enters or leaves a queue meanwhile, so that who is served is still
+    /// waiting for it.
     pub(crate) fn serve(&self, key: &[u8], mut serve: impl FnMut(Blocked) -> Result<Served, Blocked>) {
-        let mut none_left: Vec<Class> = Vec::new();
-        let queue: Vec<u64> = self.state().keys.get(key).map_or_else(Vec::new, |it| it.queue.iter().copied().collect());
-        for number in queue {
-            let takes = self.state().blocked.get(&number).map(|it| it.blocked.takes);
-            let Some(takes) = takes.filter(|takes| takes.is_none_or(|class| !none_left.contains(&class))) else {
-                continue;
-            };
-            // Its place is kept while it is looked at.
-            let Some(Waiting { blocked, served }) = self.state().blocked.remove(&number) else { continue };
-            if served.is_closed() {
-                self.state().leave_queues(&blocked.keys, number);
-                continue;
-            }
-            let keys = blocked.keys.clone();
-            match serve(blocked) {
-                Ok(answer) => {
-                    self.state().leave_queues(&keys, number);
-                    // Who has gone in this moment loses what was taken, as in Redis.
-                    let _ = served.send(answer);
-                }
-                Err(blocked) => {
-                    self.state().blocked.insert(number, Waiting { blocked, served });
-                    none_left.extend(takes);
+        let mut state = self.state();
+        let takers = state.keys.get(key).map_or_else(Vec::new, |it| it.queues.keys().copied().collect());
+        for takes in takers {
+            // Of those who take nothing away, each is looked at; of others, all up to the first who finds nothing.
+            let mut skipped = 0;
+            while let Some(number) = state.ticket(key, takes, skipped) {
+                if !state.serve_one(number, &mut serve) {
+                    if takes.is_some() {
+                        break;
+                    }
+                    skipped += 1;
                 }
             }
         }
@@ -197,19 +187,51 @@ impl Watch {
 }
 
 impl State {
+    /// Says whether a client has left its queues.
+    fn serve_one(&mut self, number: u64, serve: &mut impl FnMut(Blocked) -> Result<Served, Blocked>) -> bool {
+        let Some(Waiting { blocked, served }) = self.blocked.remove(&number) else { return false };
+        let (keys, takes) = (blocked.keys.clone(), blocked.takes);
+        if !served.is_closed() {
+            match serve(blocked) {
+                // Who goes in this moment loses what was taken, as in Redis.
+                Ok(answer) => drop(served.send(answer)),
+                Err(blocked) => {
+                    self.blocked.insert(number, Waiting { blocked, served });
+                    return false;
+                }
+            }
+        }
+        self.leave_queues(&keys, takes, number);
+        true
+    }
+
+    /// The ticket at a place of a queue.
+    fn ticket(&self, key: &[u8], takes: Option<Class>, place: usize) -> Option<u64> {
+        self.keys.get(key)?.queues.get(&takes)?.get(place).copied()
+    }
+
     fn take(&mut self, number: u64) -> Option<Waiting> {
         let waiting = self.blocked.remove(&number)?;
-        self.leave_queues(&waiting.blocked.keys, number);
+        self.leave_queues(&waiting.blocked.keys, waiting.blocked.takes, number);
         Some(waiting)
     }
 
-    fn leave_queues(&mut self, keys: &[Box<[u8]>], number: u64) {
+    fn leave_queues(&mut self, keys: &[Box<[u8]>], takes: Option<Class>, number: u64) {
         for key in keys {
-            if let Some(watchers) = self.keys.get_mut(key) {
-                watchers.queue.retain(|it| *it != number);
-                if watchers.is_empty() {
-                    self.keys.remove(key);
+            let Some(watchers) = self.keys.get_mut(key) else { continue };
+            if let Some(queue) = watchers.queues.get_mut(&takes) {
+                // Mostly it is the first.
+                match queue.iter().position(|it| *it == number) {
+                    Some(0) => drop(queue.pop_front()),
+                    Some(at) => drop(queue.remove(at)),
+                    None => {}
                 }
+                if queue.is_empty() {
+                    watchers.queues.remove(&takes);
+                }
+            }
+            if watchers.is_empty() {
+                self.keys.remove(key);
             }
         }
     }

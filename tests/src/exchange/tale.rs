@@ -37,6 +37,11 @@ impl Tale {
         self.world.take(&Step::Seal(number(at)));
     }
 
+    /// So many milliseconds go by.
+    pub fn pass(&mut self, millis: u64) {
+        self.world.take(&Step::Tick(millis));
+    }
+
     /// Seals and hands all own events of one store to another.
     pub fn give(&mut self, from: char, to: char) {
         self.seal(from);

@@ -59,6 +59,12 @@ pub enum Action {
     Persist,
     /// What EXPIRE, PERSIST and SET EX leave: the time in milliseconds since 1970 at which the key ends, or never.
     Ends(Option<u64>),
+    /// HPEXPIRE of one field: it ends in so many milliseconds.
+    EndFieldIn(Name, u64),
+    /// HPERSIST of one field.
+    PersistField(Name),
+    /// What these leave: the time at which the field ends, or that it does not by itself.
+    FieldEnds(Name, Option<u64>),
     /// What has expired is removed.
     RemoveExpired,
     /// The replica's own ballot.
@@ -84,6 +90,8 @@ pub enum Path {
     FieldCount(Name),
     /// When the key ends.
     Deadline,
+    /// When a field ends.
+    FieldDeadline(Name),
     /// The assignments of a score.
     Score(Name),
     /// The increments of a score.
@@ -104,8 +112,14 @@ impl Path {
         match self {
             Self::Text | Self::Count | Self::Ballot | Self::Deadline | Self::Entry(_) | Self::Mark => None,
             Self::Member(name) | Self::Field(name) | Self::FieldCount(name) => Some(name),
+            Self::FieldDeadline(name) => Some(name),
             Self::Score(name) | Self::ScoreCount(name) | Self::Element(name) => Some(name),
         }
+    }
+
+    /// The field whose value it is a part of.
+    pub(super) fn field(&self) -> Option<&Name> {
+        if let Self::Field(name) | Self::FieldCount(name) = self { Some(name) } else { None }
     }
 
     /// The class that shows what lies here.
@@ -120,6 +134,7 @@ impl Path {
             Self::Element(_) => Class::List,
             Self::Ballot => Class::Vote,
             Self::Deadline => Class::Deadline,
+            Self::FieldDeadline(_) => Class::FieldDeadline,
         }
     }
 }
@@ -141,11 +156,13 @@ impl Action {
             Self::Append(..) | Self::RemoveEntry(_) | Self::Trim(_) => None,
             Self::Cast(_) => Some(Path::Ballot),
             Self::Ends(_) => Some(Path::Deadline),
+            Self::FieldEnds(name, _) => Some(Path::FieldDeadline(name.clone())),
             Self::Edit(ListEdit::Put(element) | ListEdit::Write(element, _)) => Some(Path::Element(element.clone())),
             // Those that the writer's clock is to be plausible for.
             Self::List(command) => command.values().last().map(|value| Path::Element(value.clone())),
             Self::Edit(ListEdit::Remove(_)) | Self::Edits(_) => None,
             Self::SetFor(..) | Self::EndIn(_) | Self::Persist | Self::RemoveExpired => None,
+            Self::EndFieldIn(..) | Self::PersistField(_) => None,
             Self::RemoveMember(_) | Self::RemoveField(_) | Self::RemoveScored(_) => None,
             Self::Delete | Self::Withdraw | Self::Discard(_) => None,
         }
@@ -159,6 +176,8 @@ impl Action {
             Self::Discard(owner) => writer == *owner && *path == Path::Ballot,
             Self::Set(_) | Self::Delete => true,
             Self::Ends(_) => *path == Path::Deadline,
+            Self::FieldEnds(name, _) => matches!(path, Path::FieldDeadline(other) if other == name),
+            Self::EndFieldIn(..) | Self::PersistField(_) => false,
             Self::SetFor(..) | Self::EndIn(_) | Self::Persist | Self::RemoveExpired => false,
             Self::Add(_) | Self::AddField(..) | Self::AddScore(..) => false,
             Self::Append(..) | Self::RemoveEntry(_) | Self::Trim(_) => false,
@@ -187,6 +206,7 @@ impl Action {
             Self::Add(_) => Some(Class::Text),
             Self::AddMember(_) | Self::RemoveMember(_) => Some(Class::Set),
             Self::SetField(..) | Self::AddField(..) | Self::RemoveField(_) => Some(Class::Hash),
+            Self::EndFieldIn(..) | Self::PersistField(_) | Self::FieldEnds(..) => Some(Class::Hash),
             Self::Score(..) | Self::AddScore(..) | Self::RemoveScored(_) => Some(Class::Sorted),
             Self::Append(..) | Self::RemoveEntry(_) | Self::Trim(_) => Some(Class::Stream),
             Self::Entry(..) | Self::Gone(..) => Some(Class::Stream),
@@ -202,7 +222,8 @@ impl Action {
             Self::Set(value) | Self::SetFor(value, _) | Self::Cast(value) => value.len(),
             Self::SetField(field, value) => field.len() + value.len(),
             Self::AddMember(name) | Self::RemoveMember(name) | Self::RemoveField(name) => name.len(),
-            Self::RemoveScored(name) => name.len(),
+            Self::RemoveScored(name) | Self::EndFieldIn(name, _) => name.len(),
+            Self::PersistField(name) | Self::FieldEnds(name, _) => name.len(),
             Self::Append(_, value) | Self::Entry(_, _, value) => value.len() + 20,
             Self::RemoveEntry(_) | Self::Trim(_) | Self::Gone(..) => 60,
             Self::AddField(field, _) | Self::Score(field, _) | Self::AddScore(field, _) => field.len() + 20,
@@ -250,6 +271,9 @@ impl fmt::Debug for Action {
             Self::EndIn(millis) => write!(f, "PEXPIRE {millis}"),
             Self::Persist => write!(f, "PERSIST"),
             Self::Ends(deadline) => write!(f, "ends {deadline:?}"),
+            Self::EndFieldIn(field, millis) => write!(f, "HPEXPIRE {} {millis}", brief(field)),
+            Self::PersistField(field) => write!(f, "HPERSIST {}", brief(field)),
+            Self::FieldEnds(field, deadline) => write!(f, "field {} ends {deadline:?}", brief(field)),
             Self::RemoveExpired => write!(f, "remove what has expired"),
             Self::Cast(ballot) => write!(f, "cast {}", brief(ballot)),
             Self::Withdraw => write!(f, "withdraw"),

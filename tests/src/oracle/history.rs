@@ -43,6 +43,10 @@ pub struct Operation {
     pub(super) killed_by: Vec<usize>,
     /// The deadline in force when it wrote data.
     pub(super) until: Option<Ruling>,
+    /// Later operations that observed this one and left no deadline at its field.
+    pub(super) field_cleared_by: Vec<usize>,
+    /// The deadline in force at the field when it added to that.
+    pub(super) field_until: Option<Ruling>,
 }
 
 impl Operation {
@@ -52,14 +56,19 @@ impl Operation {
         matches!(self.path, Some(Path::Count | Path::FieldCount(_) | Path::ScoreCount(_)))
     }
 
-    /// Whether it says when the key ends.
+    /// Whether it says when the key ends, or a field.
     pub(super) fn is_deadline(&self) -> bool {
-        self.path == Some(Path::Deadline)
+        matches!(self.path, Some(Path::Deadline | Path::FieldDeadline(_)))
     }
 
     /// Whether it leaves data, not a deadline.
     pub(super) fn is_data(&self) -> bool {
-        self.path.as_ref().is_some_and(|path| *path != Path::Deadline)
+        self.path.is_some() && !self.is_deadline()
+    }
+
+    /// The field that it left a part of the value of.
+    pub(super) fn field(&self) -> Option<&Name> {
+        self.path.as_ref().and_then(Path::field)
     }
 
     /// Whether the author of `dot`, who `knew` so much, had this one before.
@@ -95,6 +104,15 @@ struct Removed {
     operations: Vec<usize>,
     /// Nothing is left under the key, deadlines neither.
     all: bool,
+    /// The fields at which no deadline is left.
+    fields: Vec<Name>,
+}
+
+/// The deadlines in force for what an operation writes.
+#[derive(Default)]
+struct InForce {
+    key: Option<Ruling>,
+    field: Option<Ruling>,
 }
 
 impl KeyHistory {
@@ -107,10 +125,10 @@ impl KeyHistory {
 
     /// What the operation removes of what has expired, or with the last of the data; and, if it writes data, which
     /// deadline is in force for it.
-    fn removed_before(&self, action: &Action, dot: Dot, knew: &Knowledge, now: u64) -> (Removed, Option<Ruling>) {
+    fn removed_before(&self, action: &Action, dot: Dot, knew: &Knowledge, now: u64) -> (Removed, InForce) {
         let observed = |number: usize| self.operations[number].is_observed(dot, knew);
         if !self.operations.iter().any(Operation::is_deadline) {
-            return (Removed::default(), None); // nothing of the key ever expires
+            return (Removed::default(), InForce::default()); // nothing of the key ever expires
         }
         let lifetimes = Lifetimes::of(&self.operations, now, observed);
         let visible: Vec<(usize, &Operation)> = lifetimes.data(now, false).collect();
@@ -135,12 +153,39 @@ impl KeyHistory {
             Action::Edit(ListEdit::Put(_) | ListEdit::Write(..)) => lifetimes.in_force(now),
             _ => None,
         };
+        let is_there = |name: &Name| visible.iter().any(|(_, it)| it.field() == Some(name));
+        let field = match action {
+            Action::AddField(name, _) => lifetimes.in_force_at(name, now),
+            _ => None,
+        };
+        let in_force = InForce { key: until, field };
         if all {
             let operations = (0..self.operations.len()).filter(|number| observed(*number)).collect();
-            return (Removed { operations, all }, until);
+            return (Removed { operations, all, fields: Vec::new() }, in_force);
         }
-        let operations = lifetimes.data(now, true).map(|(number, _)| number).collect();
-        (Removed { operations, all }, until)
+        let of_field = match action {
+            Action::SetField(name, _) | Action::AddField(name, _) => Some(name),
+            Action::RemoveField(name) | Action::FieldEnds(name, _) => Some(name),
+            _ => None,
+        };
+        // Where only deadlines of fields have passed, an operation on one of them is about that alone.
+        let only = of_field.filter(|_| !lifetimes.has_passed(now));
+        let hidden = lifetimes.data(now, true).filter(|(_, it)| only.is_none_or(|name| it.field() == Some(name)));
+        let hidden: Vec<(usize, &Operation)> = hidden.collect();
+        let gone = hidden.iter().filter_map(|(_, it)| it.field()).filter(|name| !is_there(name));
+        let mut fields: Vec<Name> = gone.cloned().collect();
+        if !lifetimes.has_passed(now) && of_field.is_none() {
+            let has_data = |name: &Name| lifetimes.data(now, true).any(|(_, it)| it.field() == Some(name));
+            let bare = lifetimes.due_fields(now).filter(|name| !is_there(name) && !has_data(name));
+            fields.extend(bare.cloned());
+        }
+        let begins_anew = |name: &&Name| match action {
+            Action::SetField(..) | Action::RemoveField(_) => true,
+            Action::AddField(..) => !is_there(name),
+            _ => false,
+        };
+        fields.extend(of_field.filter(begins_anew).cloned());
+        (Removed { operations: hidden.into_iter().map(|(number, _)| number).collect(), all, fields }, in_force)
     }
 }
 
@@ -290,6 +335,9 @@ impl History {
             Action::EndIn(0) => &[Action::Delete],
             Action::EndIn(millis) => &[Action::Ends(Some(now + millis))],
             Action::Persist => &[Action::Ends(None)],
+            Action::EndFieldIn(name, 0) => &[Action::RemoveField(name)],
+            Action::EndFieldIn(name, millis) => &[Action::FieldEnds(name, Some(now + millis))],
+            Action::PersistField(name) => &[Action::FieldEnds(name, None)],
             other => &[other],
         };
         parts.iter().try_for_each(|action| self.record_part(key, dot, action.clone(), stamp, knew, now))
@@ -307,9 +355,13 @@ impl History {
         let history = self.keys.entry(key.to_vec()).or_default();
         let number = history.operations.len();
         let path = action.leaves();
-        let (removed, until) = history.removed_before(&action, dot, knew, now);
+        let (removed, in_force) = history.removed_before(&action, dot, knew, now);
+        let clears = |earlier: &Operation| match &earlier.path {
+            Some(Path::FieldDeadline(name)) => removed.fields.contains(name),
+            _ => false,
+        };
         for (at, earlier) in history.operations.iter_mut().enumerate() {
-            if removed.operations.contains(&at) {
+            if removed.operations.contains(&at) || clears(earlier) && earlier.is_observed(dot, knew) {
                 earlier.superseded_by.push(number);
             }
             if !earlier.is_observed(dot, knew) {
@@ -317,6 +369,9 @@ impl History {
             }
             if removed.all {
                 earlier.killed_by.push(number);
+            }
+            if removed.all || earlier.field().is_some_and(|name| removed.fields.contains(name)) {
+                earlier.field_cleared_by.push(number);
             }
             // The deadline of a SET is written with it, at one clock.
             let is_one = path == Some(Path::Deadline) && earlier.dot == dot && earlier.stamp == stamp;
@@ -348,7 +403,9 @@ impl History {
             knew: knew.clone(),
             superseded_by: Vec::new(),
             killed_by: Vec::new(),
-            until,
+            until: in_force.key,
+            field_cleared_by: Vec::new(),
+            field_until: in_force.field,
         });
         self.operations += 1;
         Ok(())

@@ -103,16 +103,19 @@ impl Workload {
 
     fn ending_action(&mut self, class: char, random: &mut Random) -> Action {
         let millis = *random.pick(&[0, 1, 2, 3, 5, 8]);
+        let of_field = class == 'h' && random.percent(60.0);
         match random.below(10) {
+            0..5 if of_field => Action::EndFieldIn(self.name(random), millis),
             0..5 => Action::EndIn(millis),
             5 if class == 't' => Action::SetFor(self.value(random), millis.max(1)),
+            5 if of_field => Action::PersistField(self.name(random)),
             5 | 6 => Action::Persist,
             _ => Action::RemoveExpired,
         }
     }
 
     fn action(&mut self, class: char, random: &mut Random) -> Action {
-        let name = format!("n{}", random.below(self.names)).into_bytes();
+        let name = self.name(random);
         let delta = i64::try_from(random.between(1, 199)).expect("small") - 100;
         let choices: &[usize] = match class {
             't' => &[0, 1, 7],
@@ -177,6 +180,11 @@ impl Workload {
         let mut value = self.value(random);
         value.truncate(ELEMENT_BYTES_MAX);
         self.member(value)
+    }
+
+    /// Of a member or a field.
+    fn name(&self, random: &mut Random) -> Vec<u8> {
+        format!("n{}", random.below(self.names)).into_bytes()
     }
 
     fn member(&self, mut name: Vec<u8>) -> Vec<u8> {

@@ -4,9 +4,10 @@
 //! value is its fields: length and bytes of each name and each value. A value is a function of nothing but the entry, and so
 //! is what travels and is hashed; names of fields that are those of the entry before are written again. Rejected: to leave
 //! them out in memory. It would need values put together for every reader, and a leaf rewritten where an entry between two
-//! others arrives late or goes. A million entries of two fields (names of 5 and 6 bytes, values of 4) take 66 bytes each: 16
-//! the id, 23 the fields, of which the names are 11 and their lengths 2, and 27 dot, clock, lengths and the tree. Redis takes
-//! 22, for it writes names once in a hundred entries and ids as differences.
+//! others arrives late or goes. Entries of two fields
+//! (names of 5 and 6 bytes, values of 4) take 33 bytes each: 23 the fields, of which the names are 11 and the lengths 4, and
+//! 10 what is new of id, dot and clock beside the entry before, lengths and the tree. Redis takes 23, for it writes names once
+//! in a hundred entries.
 //!
 //! One more element may lie there, without a name: the *mark*. It says which id was the last, which was the highest that
 //! was deleted, and how many entries are gone. Whoever removes an entry writes it, in place of those it has seen; of several

@@ -20,9 +20,11 @@ impl Store {
         let hash = hash_of(key);
         let Bucket { keys, .. } = &self.buckets[bucket_of(hash)];
         let (at, entry) = keys.find(hash, key)?;
-        let elements = entry.iter().map(|(_, name, element)| {
+        let elements = entry.iter().map(|(class, name, element)| {
             let values: usize = element.value.iter().map(|(_, register)| register.value.len()).sum();
-            name.len() + values + element.counts.len() * size_of::<i64>()
+            // Positions and ids are ours.
+            let name = if class.is_ordered() { 0 } else { name.len() };
+            name + values + element.counts.len() * size_of::<i64>()
         });
         let value = key.len() + elements.sum::<usize>();
         Some(KeyMemory { value, metadata: keys.memory_of(at).saturating_sub(value) })
