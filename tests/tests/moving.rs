@@ -47,6 +47,11 @@ fn furnish(client: &mut Client) {
     client.words("HSET hash name Ada");
     client.words("HINCRBY hash visits 3");
     client.call(&[b"HSET", b"hash", b"\xf0", b"\x0f", b"", b""]);
+    client.words("HSET fading first 1 second 2 last 3");
+    client.call(&[b"HSET", b"fading", b"\xf0", b"4"]);
+    client.words("HPEXPIREAT fading 30000000000001 FIELDS 2 first second");
+    client.call(&[b"HPEXPIREAT", b"fading", b"30000000000002", b"FIELDS", b"1", b"\xf0"]);
+    client.words("PEXPIREAT fading 30000000000003");
     client.words("ZADD sorted 1.5 one -inf least 0.1 tenth");
     client.words("ZINCRBY sorted 2 one");
     client.call(&[b"ZADD", b"sorted", b"1e300", b"\xf0", b"7", b""]);
@@ -77,13 +82,13 @@ fn items(stream: &str) -> Vec<String> {
 
 /// A line with the members of its set or the fields of its hash sorted: they have no order.
 fn sorted(line: &str) -> String {
-    let Some(at) = line.find("\"set\":[").or_else(|| line.find("\"hash\":[")) else { return line.to_owned() };
-    let (head, list) = line.split_at(at);
-    let separator = if list.starts_with("\"hash\"") { "],[" } else { "," };
-    let list = list.trim_end_matches('}').trim_end_matches(']').replace("\"set\":[", "").replace("\"hash\":[[", "");
-    let mut parts: Vec<&str> = list.split(separator).collect();
-    parts.sort_unstable();
-    format!("{head}{}", parts.join(separator))
+    let mut item: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+    for name in ["set", "hash", "fields_until"] {
+        if let Some(list) = item.get_mut(name).and_then(serde_json::Value::as_array_mut) {
+            list.sort_by_key(ToString::to_string);
+        }
+    }
+    item.to_string()
 }
 
 #[test]
@@ -102,6 +107,11 @@ fn every_type_and_any_bytes_survive_export_and_import_by_node_and_by_directory()
     assert_eq!(items(&again), items(&stream));
     assert_eq!(to.ask("INCR counted"), Value::Integer(43), "a counter is one still");
     assert_eq!(to.ask("HINCRBY hash visits 1"), Value::Integer(4));
+    let ends = [30_000_000_000_001, 30_000_000_000_001, -1].map(Value::Integer);
+    assert_eq!(to.ask("HPEXPIRETIME fading FIELDS 3 first second last"), Value::Array(ends.into()));
+    let lines = items(&stream);
+    let fading = r#""fields_until":[["first",30000000000001],["second",30000000000001],[{"hex":"f0"},30000000000002]]"#;
+    assert_eq!(lines.iter().filter(|line| line.contains(fading)).count(), 1, "{lines:?}");
     assert_eq!(to.ask("ZRANGE sorted (1 +inf BYSCORE LIMIT 0 1"), Value::Array(vec![Value::Text(b"one".to_vec())]));
     assert_eq!(to.ask("XLEN stream"), Value::Integer(2));
     assert_eq!(to.ask("XLEN emptied"), Value::Integer(0));
@@ -113,6 +123,12 @@ fn every_type_and_any_bytes_survive_export_and_import_by_node_and_by_directory()
     assert_eq!(to.ask("LRANGE list 0 -1"), list);
     let (code, _, errors) = run(&["import", "--socket", &socket(&to.setup)], stream.as_bytes());
     assert_eq!((code, to.ask("LRANGE list 0 -1")), (Some(0), list), "{errors}");
+    // A field that has ended since is gone, whatever it had.
+    let head = "{\"cahoots-export\":1}\n{\"key\":\"fading\",\"hash\":[[\"first\",\"5\"],[\"last\",\"6\"]],";
+    let late = format!("{head}\"fields_until\":[[\"first\",1]]}}\n{{\"end\":1}}\n");
+    let (code, _, errors) = run(&["import", "--socket", &socket(&to.setup)], late.as_bytes());
+    assert_eq!(code, Some(0), "{errors}");
+    assert_eq!(to.ask("HMGET fading first last"), Value::Array(vec![Value::Null, text("6")]));
     let Value::Text(large) = to.ask("GET large") else { panic!("no text") };
     assert_eq!(large.len(), 1 << 20);
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::CliResult;
-use super::json_lines::{self, Data, Entries, Item};
+use super::json_lines::{self, Data, Entries, Hash, Item};
 use super::resp_client::{Reply, RespClient};
 use crate::config::Locate;
 use crate::resp::digits_of;
@@ -87,7 +87,12 @@ fn data_of(view: &View<'_>) -> Option<Data> {
     match view.class() {
         Class::Text => Some(Data::Text(view.text().unwrap_or_default().into_owned())),
         Class::Set => Some(Data::Set(view.iter().map(|(name, _)| name.to_vec()).collect())),
-        Class::Hash => Some(Data::Hash(view.iter().map(|(name, value)| (name.to_vec(), value.into_owned())).collect())),
+        Class::Hash => {
+            let ends = |(name, _)| Some((Vec::from(name), view.field_deadline(name)?));
+            let until = view.iter().filter_map(ends).collect();
+            let fields = view.iter().map(|(name, value)| (name.to_vec(), value.into_owned())).collect();
+            Some(Data::Hash(Hash { fields, until }))
+        }
         Class::List => Some(Data::List(view.ordered().range(0..usize::MAX).map(|(_, value)| value.to_vec()).collect())),
         Class::Sorted => {
             let spelled = |score| digits_of(score).into_bytes();
@@ -107,6 +112,26 @@ fn data_of(view: &View<'_>) -> Option<Data> {
         }
         _ => None,
     }
+}
+
+/// The hash at a key; empty if it was deleted meanwhile.
+fn hash(client: &mut RespClient, key: &[u8]) -> io::Result<Hash> {
+    let mut found = Hash::default();
+    for chunk in pairs(list(client, &[b"HGETALL", key])?).chunks(BATCH) {
+        let count = chunk.len().to_string();
+        let head = [&b"HPEXPIRETIME"[..], key, b"FIELDS", count.as_bytes()];
+        let names = chunk.iter().map(|(name, _)| name.as_slice());
+        let told = client.call(&head.into_iter().chain(names).collect::<Vec<_>>())?.array()?;
+        for ((name, value), until) in chunk.iter().zip(told) {
+            match until {
+                Reply::Integer(-2) => continue, // it has ended meanwhile
+                Reply::Integer(until) => found.until.extend(u64::try_from(until).ok().map(|at| (name.clone(), at))),
+                _ => return Err(unexpected("HPEXPIRETIME")),
+            }
+            found.fields.push((name.clone(), value.clone()));
+        }
+    }
+    Ok(found)
 }
 
 /// The stream at a key; `None` if it was deleted meanwhile.
@@ -182,7 +207,7 @@ fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error
                     _ => continue, // deleted meanwhile
                 },
                 Reply::Simple(class) if class == "set" => Data::Set(list(&mut client, &[b"SMEMBERS", &key])?),
-                Reply::Simple(class) if class == "hash" => Data::Hash(pairs(list(&mut client, &[b"HGETALL", &key])?)),
+                Reply::Simple(class) if class == "hash" => Data::Hash(hash(&mut client, &key)?),
                 Reply::Simple(class) if class == "list" => {
                     Data::List(list(&mut client, &[b"LRANGE", &key, b"0", b"-1"])?)
                 }
@@ -202,7 +227,7 @@ fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error
             let is_empty = match &value {
                 Data::Text(_) | Data::Stream(_) => false,
                 Data::Set(elements) | Data::List(elements) => elements.is_empty(),
-                Data::Hash(pairs) | Data::Sorted(pairs) => pairs.is_empty(),
+                Data::Hash(Hash { fields: pairs, .. }) | Data::Sorted(pairs) => pairs.is_empty(),
             };
             if !is_empty {
                 let until = match client.call(&[b"PEXPIRETIME", &key])? {

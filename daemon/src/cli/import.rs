@@ -1,10 +1,11 @@
 //! `cahoots import`: what `export` wrote, written to the local node as ordinary commands.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::json_lines::{self, Data, Entries, Item, Line, VERSION};
+use super::json_lines::{self, Data, Entries, Hash, Item, Line, VERSION};
 use super::resp_client::{Reply, RespClient};
 use super::{CliResult, print};
 use crate::config::Locate;
@@ -70,7 +71,7 @@ fn write_value(client: &mut RespClient, item: &Item) -> usize {
             1
         }
         Data::Set(members) => write_named(client, b"SADD", &item.key, members, |member| [member]),
-        Data::Hash(fields) => write_named(client, b"HSET", &item.key, fields, |(name, value)| [name, value]),
+        Data::Hash(hash) => write_hash(client, &item.key, hash),
         // In the place of what is there: a list would have every element twice.
         Data::List(values) => {
             client.prepare(&[b"DEL", &item.key]);
@@ -97,6 +98,24 @@ fn write_named<'a, T, const N: usize>(
     for chunk in chunks {
         let words: Vec<&[u8]> = [command, key].into_iter().chain(chunk.iter().flat_map(&words)).collect();
         client.prepare(&words);
+    }
+    commands
+}
+
+fn write_hash(client: &mut RespClient, key: &[u8], hash: &Hash) -> usize {
+    let mut commands = write_named(client, b"HSET", key, &hash.fields, |(name, value)| [name, value]);
+    let mut ends: BTreeMap<u64, Vec<&[u8]>> = BTreeMap::new();
+    for (name, until) in &hash.until {
+        ends.entry(*until).or_default().push(name);
+    }
+    for (until, names) in ends {
+        let until = until.to_string();
+        for chunk in names.chunks(NAMES_MAX) {
+            let count = chunk.len().to_string();
+            let head = [&b"HPEXPIREAT"[..], key, until.as_bytes(), b"FIELDS", count.as_bytes()];
+            client.prepare(&[&head[..], chunk].concat());
+            commands += 1;
+        }
     }
     commands
 }

@@ -22,7 +22,7 @@ pub(super) struct Item {
 pub(super) enum Data {
     Text(Vec<u8>),
     Set(Vec<Vec<u8>>),
-    Hash(Pairs),
+    Hash(Hash),
     List(Vec<Vec<u8>>),
     /// Members with their scores as they are spelled: JSON has no infinities.
     Sorted(Pairs),
@@ -31,6 +31,15 @@ pub(super) enum Data {
 
 /// Names with their values.
 pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A hash.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hash {
+    /// Fields with their values.
+    pub(super) fields: Pairs,
+    /// Fields that end by themselves, each with when, in milliseconds since 1970.
+    pub(super) until: Vec<(Vec<u8>, u64)>,
+}
 
 /// A stream. Ids are as they are spelled: they are beyond the numbers of JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +76,7 @@ pub(super) fn write(item: &Item) -> String {
     let (name, value) = match &item.value {
         Data::Text(text) => ("text", to_json(text)),
         Data::Set(members) => ("set", members.iter().map(|it| to_json(it)).collect()),
-        Data::Hash(pairs) => ("hash", pairs_to_json(pairs)),
+        Data::Hash(hash) => ("hash", pairs_to_json(&hash.fields)),
         Data::List(values) => ("list", values.iter().map(|it| to_json(it)).collect()),
         Data::Sorted(pairs) => ("zset", pairs_to_json(pairs)),
         Data::Stream(Entries { entries, last, deleted, added }) => {
@@ -76,6 +85,12 @@ pub(super) fn write(item: &Item) -> String {
         }
     };
     line.insert(name.to_owned(), value);
+    if let Data::Hash(Hash { until, .. }) = &item.value
+        && !until.is_empty()
+    {
+        let until = until.iter().map(|(name, until)| json!([to_json(name), until])).collect();
+        line.insert("fields_until".to_owned(), until);
+    }
     if let Some(until) = item.until {
         line.insert("until".to_owned(), until.into());
     }
@@ -102,7 +117,13 @@ pub(super) fn read(line: &str) -> Result<Line, String> {
     } else if let Some(members) = object.get("set") {
         Data::Set(list(members)?.iter().map(from_json).collect::<Result<_, _>>()?)
     } else if let Some(fields) = object.get("hash") {
-        Data::Hash(list(fields)?.iter().map(pair_of).collect::<Result<_, _>>()?)
+        Data::Hash(Hash {
+            fields: list(fields)?.iter().map(pair_of).collect::<Result<_, _>>()?,
+            until: match object.get("fields_until") {
+                None => Vec::new(),
+                Some(until) => list(until)?.iter().map(until_of).collect::<Result<_, _>>()?,
+            },
+        })
     } else if let Some(values) = object.get("list") {
         Data::List(list(values)?.iter().map(from_json).collect::<Result<_, _>>()?)
     } else if let Some(members) = object.get("zset") {
@@ -119,7 +140,7 @@ pub(super) fn read(line: &str) -> Result<Line, String> {
         })
     } else {
         let names: Vec<&str> =
-            object.keys().map(String::as_str).filter(|name| !["key", "until"].contains(name)).collect();
+            object.keys().map(String::as_str).filter(|name| !["key", "until", "fields_until"].contains(name)).collect();
         return Err(format!("a type this version does not know: {}", names.join(", ")));
     };
     Ok(Line::Item(Item { key, value, until }))
@@ -133,6 +154,13 @@ fn pair_of(pair: &Value) -> Result<(Vec<u8>, Vec<u8>), String> {
     match pair.as_array().map(Vec::as_slice) {
         Some([name, value]) => Ok((from_json(name)?, from_json(value)?)),
         _ => Err("a field is a pair, and a member with its score".to_owned()),
+    }
+}
+
+fn until_of(pair: &Value) -> Result<(Vec<u8>, u64), String> {
+    match pair.as_array().map(Vec::as_slice) {
+        Some([name, until]) => Ok((from_json(name)?, until.as_u64().ok_or("no time")?)),
+        _ => Err("a field that ends is a pair: its name, and when".to_owned()),
     }
 }
 
@@ -169,8 +197,19 @@ mod tests {
             Item { key: b"z".to_vec(), value: Data::Sorted(vec![(b"m".to_vec(), b"-inf".to_vec())]), until: None },
             Item {
                 key: b"h".to_vec(),
-                value: Data::Hash(vec![(b"f".to_vec(), vec![]), (vec![0x80], b"v".to_vec())]),
+                value: Data::Hash(Hash {
+                    fields: vec![(b"f".to_vec(), vec![]), (vec![0x80], b"v".to_vec())],
+                    until: vec![],
+                }),
                 until: None,
+            },
+            Item {
+                key: b"h".to_vec(),
+                value: Data::Hash(Hash {
+                    fields: vec![(b"f".to_vec(), vec![]), (vec![0x80], b"v".to_vec())],
+                    until: vec![(vec![0x80], 1 << 45), (b"f".to_vec(), 0)],
+                }),
+                until: Some(9),
             },
             Item {
                 key: b"x".to_vec(),
@@ -188,6 +227,10 @@ mod tests {
             assert_eq!(line.matches('\n').count(), 1, "{line}");
             assert_eq!(read(&line), Ok(Line::Item(item)));
         }
+        let hash = Hash { fields: vec![(b"f".to_vec(), b"v".to_vec())], until: vec![(b"f".to_vec(), 7)] };
+        let item = Item { key: b"h".to_vec(), value: Data::Hash(hash), until: None };
+        let line: Value = serde_json::from_str(&write(&item)).expect("a line of JSON");
+        assert_eq!(line, json!({ "key": "h", "hash": [["f", "v"]], "fields_until": [["f", 7]] }));
         assert_eq!(read(&begin(Some("c"), 9)), Ok(Line::Begin { version: 1, keys: Some(9) }));
         assert_eq!(read(&end(3)), Ok(Line::End { count: 3 }));
     }
@@ -201,6 +244,11 @@ mod tests {
             r#"{"key":"a"}"#,
             r#"{"key":"a","future":[]}"#,
             r#"{"key":"a","text":"","until":"now"}"#,
+            r#"{"key":"a","hash":[["f","v"]],"fields_until":{"f":1}}"#,
+            r#"{"key":"a","hash":[["f","v"]],"fields_until":[["f"]]}"#,
+            r#"{"key":"a","hash":[["f","v"]],"fields_until":[["f","1"]]}"#,
+            r#"{"key":"a","hash":[["f","v"]],"fields_until":[["f",-1]]}"#,
+            r#"{"key":"a","fields_until":[["f",1]]}"#,
             r#"{"key":"a","stream":[]}"#,
             r#"{"key":"a","stream":{"entries":[["5-0"]],"last":"5-0","deleted":"0-0","added":1}}"#,
             r#"{"key":{"hex":"0"},"text":""}"#,
