@@ -51,15 +51,21 @@ fn a_peer_too_slow_for_its_traffic_costs_the_others_nothing_and_catches_up() {
     assert!(took < 5 * SECOND, "{took} us after it was fast again");
 }
 
-/// What it wrote before anybody noticed is stamped in the future. Held back until then, it blocked all that its writer wrote
-/// later, for as long as the clock had been wrong.
+/// It doubts its clock until a peer has spoken, or none has for a while: what it writes then, cut off, is stamped in the
+/// future. Held back until then, it blocked all that its writer wrote later, for as long as the clock had been wrong.
 #[test]
 fn a_clock_that_jumps_ahead_stops_its_own_writes_and_nobody_elses() {
     let mut world = cluster(3, ReplicaConfig::default());
     run(&mut world, 0, "k", Action::Set("before".into()));
     world.advance(SECOND);
+    world.split(&[0]);
     world.set_clocks(0, Clocks { wall_error: 7_200_000, ..Clocks::default() });
-    run(&mut world, 0, "k", Action::Set("from the future".into())); // nobody has told it yet
+    run(&mut world, 0, "k", Action::Set("doubted".into()));
+    assert_eq!(world.shown(0, "k"), Shown::text("before"));
+    world.advance(4 * SECOND);
+    run(&mut world, 0, "k", Action::Set("from the future".into())); // nobody has told it
+    assert_eq!(world.shown(0, "k"), Shown::text("from the future"));
+    world.mend();
     world.advance(2 * SECOND);
     everywhere(&world, "k", &Shown::text("from the future"));
     run(&mut world, 0, "l", Action::Set("refused".into()));

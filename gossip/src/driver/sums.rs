@@ -10,6 +10,8 @@ use crate::engine::{Now, Replica};
 
 /// How many counters are known at once. Two that fall on one slot take turns.
 const SLOTS: usize = u64::BITS as usize;
+/// A wall clock that moves by more than this ahead of the monotonic one may have stepped.
+const STEP_MS: u64 = 500;
 /// What the counters come to that were added to last.
 #[derive(Default)]
 pub(super) struct Sums {
@@ -38,7 +40,9 @@ impl Sums {
     /// Adds to a sum that is known; `None`: this addition is the engine's.
     pub(super) fn add(&mut self, hash: u64, key: &[u8], delta: i64, now: Now) -> Option<i64> {
         let slot = slot_of(hash);
-        if self.known & 1 << slot == 0 || now.mono >= self.ends || self.slots[slot].key != key {
+        // Whether the wall clock has stepped is for the engine to see.
+        let has_stepped = now.wall.saturating_sub(self.now.wall) > (now.mono - self.now.mono) / 1_000 + STEP_MS;
+        if self.known & 1 << slot == 0 || now.mono >= self.ends || has_stepped || self.slots[slot].key != key {
             return None;
         }
         let it = &mut self.slots[slot];

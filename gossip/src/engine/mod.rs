@@ -224,6 +224,7 @@ impl Replica {
     /// Runs one group of writes: whatever `operations` does reaches the peers as one event. `bytes` estimates the
     /// keys and values written, 0 if unknown.
     pub fn write<R>(&mut self, now: Now, bytes: usize, operations: impl FnOnce(&mut Writer<'_>) -> R) -> R {
+        self.watch_clock(now);
         let result = self.store.write(now.wall, bytes, operations);
         self.wrote(now);
         result
@@ -235,6 +236,7 @@ impl Replica {
     /// # Panics
     /// If a group is open.
     pub fn begin_group(&mut self, now: Now, bytes: usize) {
+        self.watch_clock(now);
         self.store.begin_group(now.wall, bytes);
     }
 

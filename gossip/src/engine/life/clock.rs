@@ -4,8 +4,10 @@
 //! other: whoever has seen it stamps what it writes later above it. Refused, it would block its origin instead.
 //!
 //! A clock that steps, this one's or that of all, is noticed by the monotonic one: what peers said before the step says
-//! nothing any more, and a few are asked at once. So a wrong step stops writing after a round trip, and one that all
-//! clocks make together, or that puts a wrong clock right, stops it no longer than that.
+//! nothing any more, and a few are asked at once. Until one of them has answered, a clock that has stepped ahead by more
+//! than the bound is taken for wrong: nothing is written by it, and nothing removed that has expired by it. So a wrong step
+//! is never written by, and one that all clocks make together, or that puts a wrong clock right, stops writing for a round
+//! trip.
 
 use cahoots_crdt::ReplicaId;
 
@@ -15,6 +17,8 @@ use crate::wire::Message;
 /// A wall clock that moves by more than this against the monotonic one has stepped. Slewing by NTP moves it by half a
 /// millisecond a second.
 const STEP_MS: u64 = 1_000;
+/// For so long, in microseconds, a step ahead is doubted of which no peer has said anything.
+const DOUBT_US: u64 = 2_000_000;
 /// Peers asked after a step: enough that a few wrong ones are outvoted.
 const ASKED_MAX: usize = 16;
 
@@ -25,13 +29,23 @@ pub(in crate::engine) struct WallClock {
     pub(in crate::engine) ahead_ms: u64,
     /// Its reading less that of the monotonic clock, in milliseconds, when it was last looked at.
     base_ms: Option<i64>,
+    doubt: Option<Doubt>,
+}
+
+/// A step ahead that no peer has said anything of.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    by_ms: u64,
+    /// On the monotonic clock.
+    until: u64,
 }
 
 impl WallClock {
-    /// Looks at both clocks; says whether the wall clock has stepped since the last look.
-    fn has_stepped(&mut self, now: Now) -> bool {
+    /// Looks at both clocks; says by how many milliseconds the wall clock has stepped since the last look, if it has.
+    fn step(&mut self, now: Now) -> Option<i64> {
         let base = now.wall.cast_signed().saturating_sub_unsigned(now.mono / 1_000);
-        self.base_ms.replace(base).is_some_and(|before| before.abs_diff(base) > STEP_MS)
+        let before = self.base_ms.replace(base)?;
+        (before.abs_diff(base) > STEP_MS).then(|| base.saturating_sub(before))
     }
 }
 
@@ -43,22 +57,31 @@ impl Replica {
     }
 
     /// Asks what the peers' clocks read if this one has stepped.
+    #[inline]
     pub(in crate::engine) fn watch_clock(&mut self, now: Now) {
-        if !self.wall_clock.has_stepped(now) {
-            return;
+        if let Some(step_ms) = self.wall_clock.step(now) {
+            self.clock_stepped(now, step_ms);
         }
+    }
+
+    #[cold]
+    fn clock_stepped(&mut self, now: Now, step_ms: i64) {
         self.counters.clock_steps += 1;
         let live: Vec<ReplicaId> = self.peers.iter().filter(|(_, it)| it.live).map(|(id, _)| *id).collect();
         for id in live {
             self.peers.get_mut(&id).expect("it was just seen").clock_offset_ms = None;
         }
+        let by_ms = u64::try_from(step_ms).unwrap_or(0);
+        let is_doubted = by_ms > self.config.limits.clock_ahead_ms_max;
+        self.wall_clock.doubt = is_doubted.then_some(Doubt { by_ms, until: now.mono.saturating_add(DOUBT_US) });
         self.ask_clocks();
         self.check_clock();
     }
 
     /// Once a round: a replica that must not write asks again. It may be its peers' clocks that were wrong when they
     /// spoke last, and in a large cluster that may be a while ago.
-    pub(in crate::engine) fn review_clock(&mut self) {
+    pub(in crate::engine) fn review_clock(&mut self, now: Now) {
+        self.wall_clock.doubt = self.wall_clock.doubt.filter(|doubt| now.mono < doubt.until);
         if self.wall_clock.ahead_ms > 0 {
             self.ask_clocks();
         }
@@ -93,7 +116,10 @@ impl Replica {
         let mut offsets: Vec<i64> = offsets.chain([0]).collect();
         offsets.sort_unstable();
         let median = offsets[(offsets.len() - 1) / 2];
-        let ahead_ms = median.saturating_neg().max(0).unsigned_abs();
+        let ahead_ms = match self.wall_clock.doubt {
+            Some(doubt) if offsets.len() == 1 && self.peers.live() > 0 => doubt.by_ms,
+            _ => median.saturating_neg().max(0).unsigned_abs(),
+        };
         let ahead_ms = if ahead_ms > self.config.limits.clock_ahead_ms_max { ahead_ms } else { 0 };
         self.store.set_clock_ahead(ahead_ms);
         let before = std::mem::replace(&mut self.wall_clock.ahead_ms, ahead_ms);
@@ -107,6 +133,47 @@ impl Replica {
 mod tests {
     use super::*;
     use crate::engine::ReplicaConfig;
+
+    /// A clock that is wrong for a moment: nothing is written by it, and nothing removed that has expired by it.
+    #[test]
+    fn a_step_ahead_is_doubted_until_a_peer_has_spoken() {
+        let begin = Now { mono: 1_000_000, wall: 1_700_000_000_000 };
+        let after = |ms: u64, step: u64| Now { mono: begin.mono + ms * 1_000, wall: begin.wall + ms + step };
+        let step = 7_200_000;
+        let replica = || {
+            let mut replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), begin);
+            replica.peer_up(begin, ReplicaId::new(2), ([127, 0, 0, 1], 2).into(), crate::Zone::default());
+            replica.note_clock(begin, ReplicaId::new(2), begin.wall);
+            let ends = Some(begin.wall + 600_000);
+            replica.write(begin, 0, |writer| writer.set_until(b"k", b"v", ends)).expect("clocks are right");
+            replica.handle_timeout(after(1, 0));
+            replica
+        };
+        let write = |replica: &mut Replica, now| replica.write(now, 0, |writer| writer.set(b"x", b"")).is_ok();
+
+        let mut wrong = replica();
+        assert!(!write(&mut wrong, after(10, step)), "not even at once");
+        assert_eq!(wrong.count_keys(after(11, step)), 0, "it is hidden, while the clock says so");
+        wrong.handle_timeout(after(500, step));
+        assert_eq!(wrong.counters.keys_removed, 0);
+        assert!(write(&mut wrong, after(900, 0)), "the clock is right again, and no peer has been heard");
+        assert_eq!(
+            wrong.store().at(after(900, 0).wall).view(b"k").and_then(|view| view.deadline()),
+            Some(begin.wall + 600_000)
+        );
+
+        let mut right = replica();
+        assert!(!write(&mut right, after(10, step)));
+        right.on_clock(after(12, step), ReplicaId::new(2), after(12, step).wall);
+        assert!(write(&mut right, after(12, step)), "its peer's clock has stepped, too");
+
+        let mut unheard = replica();
+        assert!(!write(&mut unheard, after(10, step)));
+        for ms in (0..=6_000).step_by(500) {
+            unheard.handle_timeout(after(10 + ms, step));
+        }
+        assert!(write(&mut unheard, after(6_010, step)), "a doubt that nobody confirms ends");
+    }
 
     /// Their clocks were wrong, and are right again; of most peers a large cluster hears once in many rounds.
     #[test]

@@ -32,7 +32,7 @@ impl Replica {
         {
             self.send_digest(now, peer);
         }
-        self.review_clock();
+        self.review_clock(now);
     }
 
     fn choose_peer(&mut self, live: bool) -> Option<ReplicaId> {
