@@ -321,8 +321,15 @@ fn two_types_made_apart_show_as_one_everywhere_and_are_counted() {
 fn a_clock_far_ahead_is_refused_at_home_and_what_it_stamped_is_applied_elsewhere() {
     let mut pair = Pair::new(&ReplicaConfig::default());
     pair.run(3_000_000);
-    let ahead = Now { mono: pair.now.mono, wall: pair.now.wall + 7_200_000 };
-    pair.replicas[0].write(ahead, 0, |w| w.set(b"k", b"from the future")).expect("nobody has noticed yet");
+    let begin = pair.now;
+    let ahead = |ms: u64| Now { mono: begin.mono + ms * 1_000, wall: begin.wall + 7_200_000 + ms };
+    let doubted = pair.replicas[0].write(ahead(0), 0, |w| w.set(b"k", b"doubted"));
+    assert!(matches!(doubted, Err(cahoots_gossip::store::WriteError::ClockAhead { .. })), "{doubted:?}");
+    // Nobody says anything of its clock for a while.
+    (0..=6_000).step_by(500).for_each(|ms| pair.replicas[0].handle_timeout(ahead(ms)));
+    let (ahead, now) = (ahead(6_000), Now { mono: begin.mono + 6_000_000, wall: begin.wall + 6_000 });
+    pair.now = now;
+    pair.replicas[0].write(ahead, 0, |w| w.set(b"k", b"from the future")).expect("nobody has said anything");
     pair.settle();
     assert_eq!(pair.text(1, "k").as_deref(), Some("from the future"));
     // Its clock has jumped: it asks the peer for the time, and stops writing.
