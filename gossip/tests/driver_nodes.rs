@@ -4,7 +4,7 @@ mod driver_cluster;
 use std::time::{Duration, Instant};
 
 use cahoots_gossip::ReplicaId;
-use cahoots_gossip::driver::{BrokenPath, MemberState, Node, PeerRefusal, StartError};
+use cahoots_gossip::driver::{BrokenPath, HandOver, MemberState, Node, PeerRefusal, StartError};
 use driver_cluster::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +170,7 @@ async fn a_node_that_stops_is_not_relied_on_from_when_it_begins_to_hand_over() {
     let nodes = cluster(2).await;
     set(&nodes[1], "key", "kept");
     // It will not find so many, and waits for them.
-    let stops = nodes[1].shutdown_after(2, Duration::from_secs(600));
+    let stops = nodes[1].shutdown_after(HandOver { replicas: 2, bound: Duration::from_secs(600), on_disk: false });
     let told = nodes[0].members_when(|members| members.len() == 2 && members.iter().any(|it| !it.is_self && !it.ready));
     tokio::select! {
         _ = within("the announcement", told) => {}

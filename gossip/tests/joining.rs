@@ -25,7 +25,8 @@ fn introduce(circle: &mut Circle, a: usize, b: usize) {
 /// Membership tells one how another stands.
 fn announce(circle: &mut Circle, at: usize, peer: usize) {
     let (now, standing) = (circle.now, circle.at(peer).standing());
-    circle.at(at).peer_standing(now, id(peer), standing);
+    let awaits_seeds = circle.at(peer).awaits_seeds();
+    circle.at(at).peer_standing(now, id(peer), standing, awaits_seeds);
 }
 
 fn reason(circle: &mut Circle, at: usize) -> Option<ReadyReason> {
@@ -245,15 +246,66 @@ fn the_last_holder_of_what_others_wrote_has_not_handed_over_before_another_has_i
         circle.at(0).pursue_hand_over(now);
     }
     assert_eq!(circle.at(fresh).store().len(), 1);
-    assert!(!circle.at(0).is_handed_over(1), "it has not announced yet that it is complete");
-    announce(&mut circle, 0, fresh);
-    for _ in 0..20 {
-        circle.run(10_000);
-        let now = circle.now;
-        circle.at(0).pursue_hand_over(now);
-    }
     assert!(circle.at(0).is_handed_over(1) && circle.at(0).handed_over_to() == 1);
     assert!(!circle.at(0).is_handed_over(2));
+}
+
+fn pursue(circle: &mut Circle, stopping: &[usize], micros: u64) {
+    for _ in 0..micros / 10_000 {
+        circle.run(10_000);
+        let now = circle.now;
+        stopping.iter().for_each(|at| circle.at(*at).pursue_hand_over(now));
+    }
+}
+
+/// Everybody has everything, and nobody stays.
+#[test]
+fn of_those_that_stop_together_none_hands_over_to_another() {
+    let mut circle = Circle::new(3);
+    circle.write(1, |w| w.set(b"key", b"value"));
+    circle.run(1_000_000);
+    let now = circle.now;
+    (0..3).for_each(|at| circle.at(at).begin_hand_over(now));
+    pursue(&mut circle, &[0, 1, 2], 1_000_000);
+    for at in 0..3 {
+        assert!(!circle.at(at).is_handed_over(1) && circle.at(at).is_handed_over_to_all());
+        assert!((0..3).filter(|other| *other != at).all(|other| circle.at(at).stops_too(id(other))));
+    }
+}
+
+/// The two ask each other, and the third, which has everything and does not answer.
+#[test]
+fn whoever_does_not_say_that_it_stays_is_not_relied_on() {
+    let mut circle = Circle::new(3);
+    circle.write(0, |w| w.set(b"key", b"value"));
+    circle.run(1_000_000);
+    circle.silent.insert(2);
+    let now = circle.now;
+    (0..2).for_each(|at| circle.at(at).begin_hand_over(now));
+    pursue(&mut circle, &[0, 1], 1_000_000);
+    assert!((0..2).all(|at| !circle.at(at).is_handed_over(1)));
+    circle.silent.clear();
+    pursue(&mut circle, &[0, 1], 1_000_000);
+    assert!((0..2).all(|at| circle.at(at).is_handed_over(1) && circle.at(at).handed_over_to() == 1));
+}
+
+/// It stays when it is asked, and stops later: then it hands over what it was left, or says that it could not.
+#[test]
+fn of_two_that_stop_one_after_the_other_the_first_has_handed_over_and_the_second_has_not() {
+    let mut circle = Circle::new(2);
+    circle.write(0, |w| w.set(b"key", b"value"));
+    circle.run(1_000_000);
+    let now = circle.now;
+    circle.at(0).begin_hand_over(now);
+    pursue(&mut circle, &[0], 200_000);
+    let now = circle.now;
+    circle.at(1).begin_hand_over(now);
+    pursue(&mut circle, &[0, 1], 1_000_000);
+    assert!(circle.at(0).is_handed_over(1) && !circle.at(1).is_handed_over(1));
+    // What comes after the answer is not covered by it, and there is no other answer any more.
+    circle.write(0, |w| w.set(b"late", b"value"));
+    pursue(&mut circle, &[0, 1], 1_000_000);
+    assert!(!circle.at(0).is_handed_over(1) && circle.at(0).stops_too(id(1)));
 }
 
 #[test]

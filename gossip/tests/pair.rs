@@ -120,6 +120,8 @@ fn a_write_reaches_the_peer_in_one_datagram_and_is_acknowledged() {
     assert_eq!(pair.replicas[0].acked_by(1), 1);
     let now = pair.now;
     pair.replicas[0].begin_hand_over(now);
+    assert!(!pair.replicas[0].is_handed_over(1), "it has not said that it stays");
+    pair.settle();
     assert!(pair.replicas[0].is_handed_over(1));
     pair.assert_equal();
 }

@@ -155,8 +155,8 @@ pub(super) fn founding(directory: &Path) -> Vec<u64> {
 }
 
 /// Keeps what the next run should know of the cluster, as long as this is polled.
-/// `met` is set once there is another member.
-pub(super) async fn remember(node: &Node, directory: &Path, met: &AtomicBool) -> Infallible {
+/// `awaits_others` is cleared once there is another member.
+pub(super) async fn remember(node: &Node, directory: &Path, awaits_others: &AtomicBool) -> Infallible {
     let founding = async {
         let mut known = founding(directory);
         loop {
@@ -168,7 +168,7 @@ pub(super) async fn remember(node: &Node, directory: &Path, met: &AtomicBool) ->
     };
     tokio::select! {
         never = founding => never,
-        never = remember_members(node, directory, met) => never,
+        never = remember_members(node, directory, awaits_others) => never,
     }
 }
 
@@ -181,7 +181,7 @@ fn replace(directory: &Path, name: &str, lines: impl Iterator<Item = String>) {
     }
 }
 
-async fn remember_members(node: &Node, directory: &Path, met: &AtomicBool) -> Infallible {
+async fn remember_members(node: &Node, directory: &Path, awaits_others: &AtomicBool) -> Infallible {
     let mut known: Vec<SocketAddr> = Vec::new();
     let others = |members: &[Member]| -> Vec<SocketAddr> {
         let live = members.iter().filter(|it| is_live_peer(it));
@@ -195,7 +195,7 @@ async fn remember_members(node: &Node, directory: &Path, met: &AtomicBool) -> In
         };
         let members =
             node.members_when(|members| !all_known(members) || (is_alone(members) && !known.is_empty())).await;
-        met.fetch_or(!is_alone(&members), Relaxed);
+        awaits_others.fetch_and(is_alone(&members), Relaxed);
         if is_alone(&members) {
             // Nobody failed: they are to be asked at the next start, and nobody waits for them.
             replace(directory, MEMBERS, known.drain(..).map(|address| format!("{address}{LEFT}")));

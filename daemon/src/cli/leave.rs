@@ -19,6 +19,10 @@ pub(super) fn leave(locate: Locate) -> CliResult {
         print(&format!("everything is on {complete_at} other nodes; this one leaves\n"));
         return Ok(ExitCode::SUCCESS);
     }
+    if drained["kept_on_disk"] == Value::Bool(true) {
+        print("no other node stays; everything is on the disk of this one, which leaves\n");
+        return Ok(ExitCode::SUCCESS);
+    }
     print(&format!("this node leaves, and everything it held is on {complete_at} other nodes only\n"));
     Ok(ExitCode::from(EXIT_NOT_HANDED_OVER))
 }

@@ -17,9 +17,9 @@ use super::reload::Reloader;
 use super::{CliResult, EXIT_ID_IN_USE, EXIT_NOT_HANDED_OVER, EXIT_NOT_KEPT, EXIT_STORAGE, disk, log, print, reload};
 use crate::config::{Config, Flags};
 use crate::server::{LINGER_LOOK, Linger, Listeners};
-use crate::state::{Durability, Farewell, Server, Stats};
+use crate::state::{Durability, Server, Stats};
 use crate::storage::StorageError;
-use cahoots_gossip::driver::{Node, NodeConfig, NodeFailure};
+use cahoots_gossip::driver::{HandOver, Node, NodeConfig, NodeFailure};
 use cahoots_gossip::wire::ClusterKey;
 
 /// File descriptors beside those of clients: sockets, timers, the log, some room.
@@ -67,13 +67,11 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         farewell,
         clients_max: AtomicUsize::new(clients_with_files(config.limits.clients_max)),
         watch: Arc::default(),
+        awaits_others: AtomicBool::new(config.data_dir.value.as_deref().is_some_and(disk::awaits_others)),
         stopping: AtomicBool::new(false),
     });
     let watching = Arc::clone(&server);
     node.on_changes(move |replica, now| crate::command::serve_blocked(replica, now, &watching));
-
-    // Others that the directory knows of may hold, or lack, what this node does not meet them to compare.
-    let (met, awaited) = (AtomicBool::new(false), config.data_dir.value.as_deref().is_some_and(disk::awaits_others));
 
     // Clients are let in at once, and told that data is being loaded for as long as it is.
     let mut end = End::Stopped("");
@@ -86,7 +84,7 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
             announce(&server);
             let remember = async {
                 match &config.data_dir.value {
-                    Some(directory) => disk::remember(&node, directory, &met).await,
+                    Some(directory) => disk::remember(&node, directory, &server.awaits_others).await,
                     None => std::future::pending().await,
                 }
             };
@@ -127,20 +125,14 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         End::Failed(failure) => return Ok(explain(&failure)),
     };
     info!(reason, "stopping");
-    let Farewell { replicas, drain, .. } = server.farewell();
-    // Whoever left in good order is no member any more. If that is everybody, or nobody was ever there, this is the last
-    // node of a planned stop, or the only one; on the disk of the last one is everything.
-    let nobody_else = || node.members().iter().all(|member| member.is_self) && (met.load(Relaxed) || !awaited);
-    let last_with_disk = || disk.is_some() && nobody_else();
-    // Then there is nobody to wait for either.
-    let bound = if last_with_disk() { Duration::ZERO } else { drain };
+    let wanted = server.hand_over();
     let drained = tokio::select! {
-        drained = node.shutdown_after(replicas, bound) => Some(drained),
+        drained = node.shutdown_after(wanted) => Some(drained),
         // Asked twice: whoever asks knows what it may cost.
         reason = stop() => {
             warn!(reason, "stopped before all writes were handed over");
             // Still nothing may be told any more before the disk is closed.
-            node.shutdown_after(0, Duration::ZERO).await;
+            node.shutdown_after(HandOver { replicas: 0, bound: Duration::ZERO, on_disk: false }).await;
             None
         }
     };
@@ -150,14 +142,14 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         return Ok(ExitCode::from(EXIT_NOT_KEPT));
     }
     match drained {
-        Some(drained) if drained.handed_over || last_with_disk() => {
+        Some(drained) if drained.handed_over || (wanted.on_disk && drained.nobody_stays) => {
             info!(complete_at = drained.complete_at, kept = disk.is_some(), "stopped");
             Ok(ExitCode::SUCCESS)
         }
         Some(drained) => {
             warn!(
                 complete_at = drained.complete_at,
-                wanted = replicas,
+                wanted = wanted.replicas,
                 "stopped; not handed over to as many live nodes as wanted"
             );
             Ok(ExitCode::from(EXIT_NOT_HANDED_OVER))
@@ -232,9 +224,7 @@ fn node_config(config: &Config, keys: Option<&[ClusterKey]>) -> NodeConfig {
     node.seeds.clone_from(&config.seed.value);
     node.join_timeout = config.join_timeout.value.time();
     if let Some(directory) = &config.data_dir.value {
-        let remembered = disk::remembered(directory);
-        node.knows_others = !remembered.is_empty();
-        node.seeds.extend(remembered);
+        node.remembered = disk::remembered(directory);
         node.founding = disk::founding(directory);
     }
     node.insecure = config.insecure.value;

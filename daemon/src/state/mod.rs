@@ -7,7 +7,7 @@ mod stats;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ pub use durability::Durability;
 pub use limits::Limits;
 pub use readiness::NotReady;
 pub use stats::{Counts, Stats};
+
+use cahoots_gossip::driver::HandOver;
 
 use crate::watch::Watch;
 
@@ -49,6 +51,8 @@ pub struct Server {
     pub clients_max: AtomicUsize,
     /// Who cares about which key.
     pub watch: Arc<Watch>,
+    /// The data directory knows of others that this run has not met: they may hold, or lack, what nobody compares.
+    pub awaits_others: AtomicBool,
     /// Set once the daemon was told to stop, while it still serves: nobody should begin to rely on it.
     pub stopping: AtomicBool,
 }
@@ -69,5 +73,13 @@ impl Server {
     #[must_use]
     pub fn farewell(&self) -> Farewell {
         *self.farewell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it waits for when it stops. Of a planned stop of all, each one's disk keeps what there is to keep.
+    #[must_use]
+    pub fn hand_over(&self) -> HandOver {
+        let Farewell { replicas, drain, .. } = self.farewell();
+        let on_disk = self.durability.storage().is_some() && !self.awaits_others.load(Ordering::Relaxed);
+        HandOver { replicas, bound: drain, on_disk }
     }
 }

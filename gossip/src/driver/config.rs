@@ -48,9 +48,10 @@ pub struct NodeConfig {
     /// Whom to ask for the cluster, as `address:port` or `name:port`. They need not be up, and may name this node.
     /// Names are resolved again and again, so a headless service or a round-robin record is a fine seed.
     pub seeds: Vec<String>,
-    /// Members were known when this replica ran last: then it takes itself for the first of its cluster only once nobody has
-    /// answered in time, even if all its seeds turn out to be itself.
-    pub knows_others: bool,
+    /// Where members were when this replica ran last, as `address:port`: called on like seeds, but not waited for. A node
+    /// that remembers some takes itself for the first of its cluster only once nobody has answered in time, even if all its
+    /// seeds turn out to be itself.
+    pub remembered: Vec<String>,
     /// Which first starts of a cluster this replica is known to go back to, as [`Node::founding`](crate::driver::Node::founding)
     /// told before. Default: none is known.
     pub founding: Vec<u64>,
@@ -91,7 +92,7 @@ impl NodeConfig {
             bulk_bytes_max: 256 << 20,
             bulk_patience: Duration::from_secs(5),
             seeds: Vec::new(),
-            knows_others: false,
+            remembered: Vec::new(),
             founding: Vec::new(),
             zone: None,
             id: None,
@@ -108,7 +109,7 @@ impl NodeConfig {
         if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || self.name.chars().any(char::is_control) {
             return Err(StartError::Name { name: self.name.clone() });
         }
-        if let Some(seed) = self.seeds.iter().find(|seed| !is_host_and_port(seed)) {
+        if let Some(seed) = self.seeds.iter().chain(&self.remembered).find(|seed| !is_host_and_port(seed)) {
             return Err(StartError::Seed { seed: seed.clone() });
         }
         if self.replica.key.is_none()
@@ -181,7 +182,8 @@ impl NodeConfig {
 
     /// The address the kernel would send from: towards the first seed given by address, else by its default route, IPv6 first.
     fn routed_source(&self, families: Families) -> Option<IpAddr> {
-        let seeds = self.seeds.iter().filter_map(|seed| seed.parse::<SocketAddr>().ok()).map(canonical);
+        let seeds =
+            self.seeds.iter().chain(&self.remembered).filter_map(|seed| seed.parse::<SocketAddr>().ok()).map(canonical);
         let first = seeds.clone().find(|seed| families.include(*seed)).map(|seed| seed.is_ipv4());
         let others = [(false, families.v6), (true, families.v4)].into_iter().filter(|(_, speaks)| *speaks);
         first.into_iter().chain(others.map(|(v4, _)| v4)).find_map(|v4| Self::source_towards(v4, seeds.clone()))

@@ -383,6 +383,8 @@ impl Shared {
         match join_timeout {
             Some(timeout) => {
                 core.replica.join(self.clock.now(), u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX));
+                // Membership says when there is none to wait for any more.
+                core.replica.await_seeds(self.clock.now(), true);
             }
             None => core.replica.found(self.clock.now()),
         }

@@ -60,5 +60,5 @@ pub use handles::{
 pub use membership::member::{BrokenPath, ForgetError, Member, MemberState, PeerRefusal, Streams};
 pub use membership::roster::DOWN_MAX;
 pub use membership::transport::MEMBERSHIP_INBOX_MAX;
-pub use node::{Drained, Node, random_id};
+pub use node::{Drained, HandOver, Node, random_id};
 pub use pump::UNSENT_MAX;

@@ -69,10 +69,23 @@ pub struct Node {
 #[non_exhaustive]
 pub struct Drained {
     /// Whether everything that this node held, whoever wrote it, is held by as many live peers as were asked for that are
-    /// complete themselves; or there was nothing to hand over.
+    /// complete themselves and stay; or there was nothing to hand over.
     pub handed_over: bool,
-    /// How many live and complete peers have all of it.
+    /// How many live and complete peers that stay have all of it.
     pub complete_at: usize,
+    /// There is no other member, or every other one has said that it stops, too. Then what nobody's disk keeps is lost.
+    pub nobody_stays: bool,
+}
+
+/// What a node that stops waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct HandOver {
+    /// Peers that must have everything.
+    pub replicas: usize,
+    /// How long they are waited for.
+    pub bound: Duration,
+    /// All is on a disk that stays: so if no member does, there is nothing to wait for.
+    pub on_disk: bool,
 }
 
 /// A node that may have ended.
@@ -174,7 +187,7 @@ impl Node {
         let (shared, asks) = Shared::new(replica, endpoint, clock, timer, reach);
         let shared = Arc::new(shared);
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
-        let has_seeds = !config.seeds.is_empty();
+        let has_seeds = !config.seeds.is_empty() || !config.remembered.is_empty();
         let (tasks, drained) = (Mutex::default(), tokio::sync::Mutex::new(None));
         let asleep = Mutex::new(Some(Asleep { config, runtime, advertised, bulk_advertised, orders, asks }));
         let bulk = Mutex::new(Some(bulk));
@@ -197,7 +210,7 @@ impl Node {
         // A node that was shut down in its sleep stays down.
         let bulk = self.handle.bulk.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(endpoint), Some(bulk)) = (shared.endpoint(), bulk.as_ref()) else { return };
-        let (seeds, names) = Seeds::new(&config.seeds);
+        let (seeds, names) = Seeds::new(&config.seeds, &config.remembered);
         let seeds = Arc::new(seeds);
         let (local, name) = (self.handle.local, config.name.clone());
         let membership =
@@ -465,19 +478,18 @@ impl Node {
     /// What is written meanwhile is handed over as well, if it comes early enough; writes after the end stay local and
     /// reach no peer. A second call returns what the first one achieved.
     pub async fn shutdown(&self, bound: Duration) -> Drained {
-        self.shutdown_after(1, bound).await
+        self.shutdown_after(HandOver { replicas: 1, bound, on_disk: false }).await
     }
 
-    /// As [`shutdown`](Self::shutdown), handing everything to `replicas` live peers.
-    pub async fn shutdown_after(&self, replicas: usize, bound: Duration) -> Drained {
+    /// As [`shutdown`](Self::shutdown), with more to say.
+    pub async fn shutdown_after(&self, wanted: HandOver) -> Drained {
         let mut done = self.handle.drained.lock().await;
         if let Some(drained) = *done {
             return drained;
         }
-        // Whoever stops at the same time must not hand over to this node any more. It is told before this node's own
-        // hand-over begins; should membership be too busy to tell it, that is no reason to stop later.
+        // Should membership be too busy to tell it, that is no reason to stop later.
         let _ = self.handle.commands.try_send(Command::Ready(false));
-        let drained = self.hand_over(replicas, bound).await;
+        let drained = self.hand_over(wanted).await;
         let shared = self.shared();
         let (left, farewell) = oneshot::channel();
         let leave = async {
@@ -505,19 +517,22 @@ impl Node {
         Handle(Arc::downgrade(&self.handle))
     }
 
-    /// Waits until `replicas` live peers that are complete have everything that is here, whoever wrote it, at most for
-    /// `bound`.
-    pub async fn hand_over(&self, replicas: usize, bound: Duration) -> Drained {
-        let deadline = Instant::now() + bound;
+    /// Waits until so many live peers that are complete and stay have everything that is here, whoever wrote it. To be
+    /// followed by [`shutdown_after`](Self::shutdown_after): from now on peers that stop do not rely on this node.
+    pub async fn hand_over(&self, wanted: HandOver) -> Drained {
+        let deadline = Instant::now() + wanted.bound;
         let shared = self.shared();
         shared.drive(Replica::begin_hand_over);
+        let nobody_stays =
+            |replica: &Replica| shared.members.borrow().iter().all(|it| it.is_self || replica.stops_too(it.id));
         let mut enough_at = None;
         let handed_over = async {
             loop {
                 let progress = shared.progress.notified();
                 let (enough, all) = shared.drive(|replica, now| {
                     replica.pursue_hand_over(now);
-                    (replica.is_handed_over(replicas), replica.is_handed_over_to_all())
+                    let enough = replica.is_handed_over(wanted.replicas) || (wanted.on_disk && nobody_stays(replica));
+                    (enough, replica.is_handed_over_to_all())
                 });
                 // The others have it as well, mostly, and say so in a round trip: so what is told in the end is true.
                 if enough && (all || enough_at.get_or_insert_with(Instant::now).elapsed() >= OTHERS_TIME) {
@@ -533,7 +548,11 @@ impl Node {
         }
         shared.drive(|replica, now| {
             replica.pursue_hand_over(now);
-            Drained { handed_over: replica.is_handed_over(replicas), complete_at: replica.handed_over_to() }
+            Drained {
+                handed_over: replica.is_handed_over(wanted.replicas),
+                complete_at: replica.handed_over_to(),
+                nobody_stays: nobody_stays(replica),
+            }
         })
     }
 

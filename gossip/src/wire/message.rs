@@ -108,6 +108,21 @@ pub(crate) enum Message<'a> {
     },
     /// The sender has no answer to that request (any more), or refuses it.
     NoAnswer { number: u64, refused: bool },
+    /// The sender stops: can it rely on the receiver to keep what both have?
+    AskStays { number: u64 },
+    /// The answer to the question of that number.
+    Stays { number: u64, staying: Staying },
+}
+
+/// Whether a replica stays, and can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Staying {
+    /// It stays, and has what its cluster has.
+    Whole,
+    /// It stays, and may lack something that its cluster has.
+    Lacks,
+    /// It stops as well.
+    Stops,
 }
 
 impl<'a> Message<'a> {

@@ -10,5 +10,5 @@ pub use bulk::{ANSWER_BYTES_MAX, REQUEST_BYTES_MAX};
 pub(crate) use bulk::{Answer, Fingerprints, Request};
 pub use envelope::{ClusterKey, Envelope, Kind, Refusal};
 pub use message::{Carried, carried};
-pub(crate) use message::{HEAD_BYTES, Message};
+pub(crate) use message::{HEAD_BYTES, Message, Staying};
 pub use probe::Probe;

@@ -14,6 +14,8 @@ pub(crate) struct Circle {
     pub(crate) now: Now,
     /// Those that run.
     pub(crate) replicas: Vec<Option<Replica>>,
+    /// Whose datagrams do not pass, neither way.
+    pub(crate) silent: BTreeSet<usize>,
 }
 
 pub(crate) fn addr(index: usize) -> SocketAddr {
@@ -29,7 +31,7 @@ impl Circle {
     /// So many replicas that do not know each other.
     pub(crate) fn strangers(count: usize) -> Self {
         let now = Now { mono: 0, wall: WALL };
-        let mut circle = Self { now, replicas: Vec::new() };
+        let mut circle = Self { now, replicas: Vec::new(), silent: BTreeSet::new() };
         for _ in 0..count {
             circle.start();
         }
@@ -123,6 +125,9 @@ impl Circle {
         }
         for (from, transmit) in sent {
             let to = usize::from(transmit.to.port() - 1000);
+            if self.silent.contains(&from) || self.silent.contains(&to) {
+                continue;
+            }
             if let Some(replica) = &mut self.replicas[to] {
                 for datagram in transmit.datagrams() {
                     // One that does not know the sender yet refuses.

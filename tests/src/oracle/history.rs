@@ -497,12 +497,13 @@ impl History {
         is_alive: impl Fn(ReplicaId) -> bool,
         applied: impl Fn(&[u8], Dot) -> bool,
     ) -> usize {
-        let mut slots: BTreeMap<(&[u8], String, ReplicaId), (bool, bool)> = BTreeMap::new();
+        // A field and a member of a sorted set may go by one name at a key of two types.
+        let mut slots: BTreeMap<_, (bool, bool)> = BTreeMap::new();
         for (key, history) in &self.keys {
             let has = |operation: &&Operation| applied(key, operation.dot);
             for operation in history.operations.iter().filter(|operation| operation.is_increment()).filter(has) {
                 let reset = operation.superseded_by.iter().any(|&by| has(&&history.operations[by]));
-                let place = format!("{:?}", operation.path.as_ref().map(Path::name));
+                let place = operation.path.as_ref().map(|path| (format!("{:?}", path.class()), path.name()));
                 let slot = slots.entry((key, place, operation.dot.replica)).or_default();
                 if reset { slot.1 = true } else { slot.0 = true }
             }

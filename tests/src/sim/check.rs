@@ -190,7 +190,9 @@ impl World {
         let store = self.process(host).engine.store();
         let own = self.process(host).engine.id();
         let elsewhere = |key: &[u8], dot: Dot| {
-            self.incarnations().filter(|(id, _)| *id != own).any(|(id, _)| match self.running(id) {
+            // One that has handed over itself has nothing for anybody any more.
+            let others = self.incarnations().filter(|(id, _)| *id != own && !self.departed.contains(id));
+            others.map(|(id, _)| id).any(|id| match self.running(id) {
                 Some(at) => id == dot.replica || self.process(at).engine.store().covers(key, dot),
                 None => {
                     self.seen.last.get(&id).and_then(|had| had.get(&dot.replica)).is_some_and(|seq| *seq >= dot.seq)

@@ -81,6 +81,7 @@ impl World {
         let exists = self.hosts[at].process.as_ref().is_some_and(|process| process.engine.id() == subject);
         let up = exists && self.reachable(at, host);
         self.tell(host, subject, at, up, exists);
+        self.look_at_seeds(host);
     }
 
     /// Where `viewer` finds this incarnation: of several processes that claim to be it, the eldest within reach.
@@ -103,6 +104,7 @@ impl World {
             (true, _) => {
                 process.engine.peer_up(now, subject, address, zone);
                 process.believed.insert(subject, Some(address));
+                process.heard.insert(at);
                 self.announce_readiness(host, subject);
             }
             (false, Some(_)) if forgotten => {

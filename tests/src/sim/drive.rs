@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use cahoots_crdt::Dot;
+use cahoots_crdt::{Dot, ReplicaId};
 use cahoots_gossip::store::BUCKETS;
 
 use super::plan::{Plan, Step};
@@ -123,6 +123,12 @@ impl World {
             Step::Stop(host) => self.stop(*host, true),
             Step::Continue(host) => self.stop(*host, false),
             Step::Leave(host) if works(self, *host) && self.alive().len() > 1 => self.leave(*host),
+            Step::LeaveTogether(hosts) => {
+                let leave: Vec<usize> = hosts.iter().copied().filter(|host| works(self, *host)).collect();
+                if leave.len() > 1 {
+                    self.leave_together(leave);
+                }
+            }
             Step::Cut(from, to) => self.cut(*from, *to, true),
             Step::Restore(from, to) => self.cut(*from, *to, false),
             Step::Split(side) => self.split(side),
@@ -144,6 +150,52 @@ impl World {
         self.crash(host);
     }
 
+    /// SIGTERM to several: each ends as soon as it has handed over, or at the bound.
+    fn leave_together(&mut self, mut leave: Vec<usize>) {
+        self.tally.leaves += leave.len() as u64;
+        let deadline = self.now + LEAVE_MICROS_MAX;
+        let ids: Vec<ReplicaId> = leave.iter().map(|host| self.process(*host).engine.id()).collect();
+        for host in &leave {
+            self.flush(*host);
+            let now = self.read_clocks(*host);
+            self.process_mut(*host).engine.begin_hand_over(now);
+            self.pump(*host);
+        }
+        while !leave.is_empty() {
+            self.advance(10_000);
+            // One that met its own id elsewhere may have ended.
+            leave.retain(|host| self.alive().contains(host));
+            for host in leave.clone() {
+                let now = self.read_clocks(host);
+                self.process_mut(host).engine.pursue_hand_over(now);
+                self.pump(host);
+                let handed_over = self.check_handed_over(host, |id| ids.contains(&id));
+                if handed_over || self.now >= deadline {
+                    *self.tally.counters.entry("left_together").or_default() += u64::from(handed_over);
+                    self.crash(host);
+                    leave.retain(|it| *it != host);
+                }
+            }
+        }
+    }
+
+    /// Whether a process has handed over, as its exit code would say; `had` is whether it has the id with which it began. It
+    /// may have had to take another since.
+    ///
+    /// # Panics
+    /// If it says so and nobody else holds some event that it does.
+    fn check_handed_over(&mut self, host: usize, had: impl Fn(ReplicaId) -> bool) -> bool {
+        let engine = &self.process(host).engine;
+        let id = engine.id();
+        let handed_over = had(id) && engine.is_handed_over(1);
+        if handed_over {
+            let only = if self.doubtful { None } else { self.held_here_only(host) };
+            assert!(only.is_none(), "host {host} says it has handed over, and {only:?} is nowhere else");
+            self.departed.insert(id);
+        }
+        handed_over
+    }
+
     /// A process hands over what it holds, within a bound; says whether it did, as its exit code would.
     ///
     /// # Panics
@@ -159,14 +211,7 @@ impl World {
             self.process_mut(host).engine.pursue_hand_over(now);
             self.pump(host);
         }
-        // It may have had to take another id meanwhile.
-        let handed_over = self.process(host).engine.id() == id && self.process(host).engine.is_handed_over(1);
-        if handed_over {
-            let only = if self.doubtful { None } else { self.held_here_only(host) };
-            assert!(only.is_none(), "host {host} says it has handed over, and {only:?} is nowhere else");
-            self.departed.insert(id);
-        }
-        handed_over
+        self.check_handed_over(host, |it| it == id)
     }
 
     /// Ends all faults and waits until everybody agrees; says how long that took.

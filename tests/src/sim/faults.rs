@@ -80,6 +80,9 @@ impl Faults {
             return Some(Step::Slow(host, *random.pick(&[0, 100, 1_000, 5_000])));
         }
         if random.percent(self.leave) {
+            if random.percent(25.0) {
+                return Some(Step::LeaveTogether((0..hosts).filter(|_| random.percent(70.0)).collect()));
+            }
             return Some(Step::Leave(host));
         }
         if random.percent(self.cut) && host != other {

@@ -46,6 +46,7 @@ impl World {
             process.engine.found(now);
         } else {
             process.engine.join(now, TIMEOUT_MICROS);
+            process.engine.await_seeds(now, true);
         }
         process.joined = Some(Joined { goals });
         self.tally.joins += 1;
@@ -55,9 +56,30 @@ impl World {
     pub(super) fn announce_readiness(&mut self, viewer: usize, subject: ReplicaId) {
         let home = self.home_of(subject, viewer);
         let Some(process) = self.hosts[home].process.as_ref().filter(|it| it.engine.id() == subject) else { return };
-        let standing = process.engine.standing();
+        let (standing, awaits_seeds) = (process.engine.standing(), process.engine.awaits_seeds());
+        let mut knows = process.knows.clone();
+        if standing == Standing::Complete {
+            knows.entry(subject).or_insert_with(|| account(&process.engine));
+        }
         let now = self.read_clocks(viewer);
-        self.process_mut(viewer).engine.peer_standing(now, subject, standing);
+        let viewer = self.process_mut(viewer);
+        for (id, had) in knows {
+            viewer.knows.entry(id).or_insert(had);
+        }
+        viewer.engine.peer_standing(now, subject, standing, awaits_seeds);
+    }
+
+    /// Membership looks whether a process that joins has heard all its seeds by now: every host on which something runs, or
+    /// is stopped.
+    pub(super) fn look_at_seeds(&mut self, host: usize) {
+        let process = self.process(host);
+        if !process.engine.awaits_seeds() {
+            return;
+        }
+        let silent = self.alive().into_iter().any(|other| other != host && !process.heard.contains(&other));
+        let now = self.read_clocks(host);
+        self.process_mut(host).engine.await_seeds(now, silent);
+        self.pump(host);
     }
 
     /// The same, some time after that has changed.
@@ -89,6 +111,18 @@ impl World {
             let lacking = goal.into_iter().find(|(origin, seq)| *origin != id && here.get(*origin) < *seq);
             assert!(lacking.is_none(), "host {host} is ready and lacks {lacking:?} of what {peer} had: {here:?}");
         }
+        if reason == ReadyReason::Together && !self.doubtful {
+            // Whoever is alive and complete, it has met; and of whoever was, it knows if one of those did that it has met.
+            let there =
+                joined.goals.iter().filter(|(id, _)| self.complete.contains(id) && self.running(**id).is_some());
+            for (peer, had) in there.chain(&process.knows).filter(|(peer, _)| **peer != id) {
+                let lacking = had.iter().find(|(origin, seq)| *origin != id && here.get(*origin) < *seq);
+                assert!(
+                    lacking.is_none(),
+                    "host {host} is complete and lacks {lacking:?} of what {peer} had: {here:?}"
+                );
+            }
+        }
         let name = match reason {
             ReadyReason::CaughtUp { .. } => "ready_caught_up",
             ReadyReason::Together => "ready_together",
@@ -103,7 +137,8 @@ impl World {
     pub(super) fn note_standing(&mut self, host: usize) {
         let process = self.hosts[host].process.as_mut().expect("it runs");
         let (id, standing) = (process.engine.id(), process.engine.standing());
-        if std::mem::replace(&mut process.stood, standing) == standing {
+        let stands = (standing, process.engine.awaits_seeds());
+        if std::mem::replace(&mut process.stood, stands) == stands {
             return;
         }
         if standing == Standing::Complete {

@@ -47,6 +47,8 @@ pub enum Step {
     Slow(usize, u64),
     /// SIGTERM: hands over what only it has, then ends.
     Leave(usize),
+    /// SIGTERM to several at once.
+    LeaveTogether(Vec<usize>),
     /// Nothing from the first host reaches the second.
     Cut(usize, usize),
     /// The opposite.

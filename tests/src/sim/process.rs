@@ -1,9 +1,9 @@
 //! One simulated process: the real engine, its clocks, and a client that believes every change notification.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
-use cahoots_crdt::ReplicaId;
+use cahoots_crdt::{ReplicaId, VersionVector};
 use cahoots_gossip::engine::{Event, Now, Replica, Standing, Tally};
 use cahoots_gossip::store::Change;
 
@@ -63,8 +63,12 @@ pub struct Process {
     pub(super) timer: (u64, u32),
     /// There if it joined others.
     pub(super) joined: Option<Joined>,
-    /// How it stood, as others are told.
-    pub(super) stood: Standing,
+    /// How it stood, as others are told, and whether it waited for seeds.
+    pub(super) stood: (Standing, bool),
+    /// Hosts from which it has heard: its seeds are all that run.
+    pub(super) heard: BTreeSet<usize>,
+    /// What those had that it was told are complete, or that others knew which it has met.
+    pub(super) knows: BTreeMap<ReplicaId, VersionVector>,
     /// When it started.
     pub(super) born: u64,
     /// Microseconds that it spends on each datagram; 0 = none worth counting.
@@ -89,7 +93,9 @@ impl Process {
             events: Vec::new(),
             timer: (0, 0),
             joined: None,
-            stood: Standing::Joining,
+            stood: (Standing::Joining, false),
+            heard: BTreeSet::new(),
+            knows: BTreeMap::new(),
             born: world,
             slow_us: 0,
             busy_until: 0,

@@ -108,11 +108,12 @@ fn accept(_: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
 
 /// Answers once everything is handed over. The daemon stops when the answer is sent: that is the second wait.
 fn leave(ctx: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Outcome {
-    let farewell = ctx.server.farewell();
-    let hand_over = move |node: Node, _| async move { node.hand_over(farewell.replicas, farewell.drain).await };
-    Ok(Flow::Wait(Wait::new(hand_over, |_, drained: Drained, reply| {
+    let wanted = ctx.server.hand_over();
+    let hand_over = move |node: Node, _| async move { node.hand_over(wanted).await };
+    Ok(Flow::Wait(Wait::new(hand_over, move |_, drained: Drained, reply| {
         reply.map_of(|fields| {
             fields.field("handed_over").boolean(drained.handed_over);
+            fields.field("kept_on_disk").boolean(wanted.on_disk && drained.nobody_stays);
             fields.count("complete_at", drained.complete_at as u64);
         });
         let stop = |_, server: std::sync::Arc<crate::state::Server>| async move { server.leave.notify_one() };

@@ -22,6 +22,7 @@ const BULK: &str = "bulk";
 const ZONE: &str = "zone";
 const READY: &str = "ready";
 const STANDING: &str = "standing";
+const AWAITS_SEEDS: &str = "awaits-seeds";
 const LEAVING: &str = "leaving";
 const FOUNDING: &str = "founding";
 const FORGOTTEN: &str = "forgotten";
@@ -53,6 +54,8 @@ pub(in crate::driver) struct Announcement {
     pub(in crate::driver) ready: bool,
     /// What it is to those who join.
     pub(in crate::driver) standing: Standing,
+    /// Whether it is not complete, and a seed of its has not answered.
+    pub(in crate::driver) awaits_seeds: bool,
     /// Whether the node is about to stop for good.
     pub(in crate::driver) leaving: bool,
     /// Which first start of a cluster it goes back to.
@@ -86,6 +89,7 @@ impl Announcement {
             zone,
             ready: true,
             standing: Standing::Complete,
+            awaits_seeds: false,
             leaving: false,
             founding: None,
             forgotten: Vec::new(),
@@ -100,6 +104,7 @@ impl Announcement {
         pairs.extend(self.zone.clone().map(|zone| (ZONE, zone)));
         pairs.push((READY, flag(self.ready).to_owned()));
         pairs.push((STANDING, self.standing.name().to_owned()));
+        pairs.push((AWAITS_SEEDS, flag(self.awaits_seeds).to_owned()));
         pairs.push((LEAVING, flag(self.leaving).to_owned()));
         pairs.extend(self.founding.as_ref().map(|founding| (FOUNDING, founding.to_string())));
         let orders = self.forgotten.iter().rev().take(FORGOTTEN_MAX).rev();
@@ -123,6 +128,7 @@ impl Announcement {
             ready: get(READY) == Some(flag(true)),
             // One of a later version that this one does not know has some reason to say so.
             standing: Standing::named(&text(STANDING)?).unwrap_or(Standing::Incomplete),
+            awaits_seeds: get(AWAITS_SEEDS) == Some(flag(true)),
             leaving: get(LEAVING) == Some(flag(true)),
             founding: get(FOUNDING).and_then(|text| text.parse().ok()),
             forgotten: get(FORGOTTEN).map(orders).unwrap_or_default(),
@@ -165,6 +171,7 @@ mod tests {
         let bulk = Some(SocketAddr::from(([10, 0, 0, 1], 7201)));
         let mut announcement = Announcement::new(ReplicaId::new(0xBEEF), &Limits::default(), bulk, Some("b-2".into()));
         announcement.leaving = true;
+        announcement.awaits_seeds = true;
         announcement.founding = Some(Founding { ids: [3, 4].into(), fresh: true });
         announcement.forgotten = [1, 2].map(|number| Forgotten { number, id: ReplicaId::new(number) }).into();
         let pairs = announcement.key_values().into_iter().collect();

@@ -34,6 +34,8 @@ pub struct Member {
     pub ready: bool,
     /// What it is to those who join.
     pub standing: Standing,
+    /// Whether it is not complete, and a seed of its has not answered: it may have data that nobody else has.
+    pub awaits_seeds: bool,
     /// Whether its streams can be had: by who catches up. Members without are live all the same.
     pub streams: Streams,
     /// Other live members, this node among them, that go by the same name. A moment of this is a restart elsewhere, and
@@ -43,8 +45,9 @@ pub struct Member {
 
 impl Member {
     /// What joiners and those who leave make of it: one that does not serve, or not any more, keeps nothing for others.
-    pub(in crate::driver) fn relied_on_as(&self) -> Standing {
-        if self.standing.is_whole() && !self.ready { Standing::Joining } else { self.standing }
+    pub(in crate::driver) fn relied_on_as(&self) -> (Standing, bool) {
+        let standing = if self.standing.is_whole() && !self.ready { Standing::Joining } else { self.standing };
+        (standing, self.awaits_seeds)
     }
 }
 

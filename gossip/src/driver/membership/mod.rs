@@ -54,7 +54,7 @@ const DEAD_GRACE: Duration = Duration::from_secs(3600);
 /// Between two calls on a seed or a member that is down, while there are peers.
 const CONTACT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Between two calls on a seed or a member that is down, while there are no peers.
+/// Between two calls on a seed or a member that is down, while there are no peers, or seeds are waited for.
 const CONTACT_INTERVAL_ALONE: Duration = Duration::from_secs(1);
 
 /// Seeds called at once by a node that is alone.
@@ -105,6 +105,8 @@ pub(super) struct Membership {
     open: bool,
     /// Members were known from an earlier run: this node is not the first, whatever its seeds are.
     knows_others: bool,
+    /// It was said that the node serves without having heard all seeds.
+    seeds_missed: bool,
     /// What is announced has changed.
     unannounced: bool,
     /// Orders to forget members, so far.
@@ -128,6 +130,7 @@ impl Membership {
         let mut announcement = Announcement::new(id, &config.replica.limits, Some(bulk), config.zone.clone());
         announcement.standing = *standing.borrow();
         announcement.ready = ready.borrow().is_some() && announcement.standing.is_whole();
+        announcement.awaits_seeds = shared.read(crate::engine::Replica::awaits_seeds);
         let incarnation = wall_ms();
         // Found dead at the latest after twice the timeout, an old incarnation is not a duplicate before that.
         let grace = config.failure_timeout * 2;
@@ -151,7 +154,8 @@ impl Membership {
             roster,
             founded: Founded::new(&config.founding),
             open: config.replica.key.is_none() && config.replica.cluster == ReplicaConfig::default().cluster,
-            knows_others: config.knows_others,
+            knows_others: !config.remembered.is_empty(),
+            seeds_missed: false,
             unannounced: false,
             orders: 0,
             // Where the system has no randomness to give, any choice will do.
@@ -196,7 +200,7 @@ impl Membership {
     }
 
     fn transport(&self) -> MembershipTransport {
-        MembershipTransport { shared: Arc::clone(&self.shared) }
+        MembershipTransport { shared: Arc::clone(&self.shared), seeds: Arc::clone(&self.seeds) }
     }
 
     fn chitchat_config(&self) -> ChitchatConfig {
@@ -224,6 +228,7 @@ impl Membership {
         let mut ended = pin!(chitchat.termination_watcher());
         let mut seeds = self.seeds.watch();
         let mut settled = self.seeds.settled();
+        let seeds_heard = Arc::clone(&self.seeds);
         settled.mark_changed();
         if self.ready.borrow().is_some() {
             self.found(&live);
@@ -277,12 +282,13 @@ impl Membership {
                 }
                 () = sleep_until(Some(contact_at)) => {
                     self.shared.tend();
-                    let alone = self.contact(chitchat);
-                    contact_at = Instant::now() + if alone { CONTACT_INTERVAL_ALONE } else { CONTACT_INTERVAL };
+                    let eager = self.contact(chitchat);
+                    contact_at = Instant::now() + if eager { CONTACT_INTERVAL_ALONE } else { CONTACT_INTERVAL };
                 }
                 () = sleep_until(call_back_at) => call_back_at = self.call_back(chitchat),
                 // A name resolved: no need to wait.
                 Ok(()) = seeds.changed() => contact_at = Instant::now(),
+                () = seeds_heard.heard.notified() => self.look_at_seeds(),
                 command = commands.recv() => match command {
                     Some(Command::Ready(willing)) => {
                         self.willing = willing;
@@ -344,6 +350,7 @@ impl Membership {
         });
         self.shared.note_bulk_addresses(&self.roster.members());
         self.take(steps);
+        self.look_at_seeds();
         // Last, so that a task that sees a member as a peer may rely on the engine to see it too.
         self.publish();
         failure
@@ -396,8 +403,7 @@ impl Membership {
     /// wait for.
     fn look_for_others(&self) {
         let addresses = self.seeds.addresses();
-        let own = |it: &SocketAddr| *it == self.advertised || *it == self.local || self.is_own_interface(*it);
-        if *self.seeds.settled().borrow() && !self.knows_others && addresses.iter().all(own) {
+        if *self.seeds.settled().borrow() && !self.knows_others && addresses.iter().all(|it| self.is_own(*it)) {
             self.shared.drive(|replica, now| {
                 if !replica.is_ready() {
                     tracing::info!(?addresses, "all seeds are this node itself: there is nobody to join");
@@ -405,6 +411,34 @@ impl Membership {
                 }
             });
         }
+    }
+
+    /// Tells a replica that joins whether a seed has not answered yet.
+    fn look_at_seeds(&mut self) {
+        if !self.announcement.awaits_seeds {
+            return;
+        }
+        let peers: BTreeSet<_> = self.roster.up_addresses().collect();
+        let (silent, unknown) = self.seeds.silent(&peers);
+        let silent: Vec<SocketAddr> = silent.into_iter().filter(|it| !self.is_own(*it)).collect();
+        let awaits_seeds = self.shared.drive(|replica, now| {
+            replica.await_seeds(now, unknown || !silent.is_empty());
+            replica.awaits_seeds()
+        });
+        self.unannounced |= !awaits_seeds;
+        self.announcement.awaits_seeds = awaits_seeds;
+        if awaits_seeds && !self.seeds_missed && self.ready.borrow().is_some() {
+            self.seeds_missed = true;
+            tracing::warn!(
+                ?silent,
+                "serving although these seeds have not answered: what they hold may be missing here. If one of them is no \
+                 more, take it from the list of seeds"
+            );
+        }
+    }
+
+    fn is_own(&self, address: SocketAddr) -> bool {
+        address == self.advertised || address == self.local || self.is_own_interface(address)
     }
 
     /// Whether an address is that of this node at one of the machine's interfaces. (The way to an own address begins at
@@ -491,7 +525,9 @@ impl Membership {
                             replica.accept(now, Some(id));
                         }
                     }
-                    Step::Standing { id, standing } => replica.peer_standing(now, id, standing),
+                    Step::Standing { id, standing, awaits_seeds } => {
+                        replica.peer_standing(now, id, standing, awaits_seeds);
+                    }
                     Step::Refuse { .. } | Step::Shared { .. } | Step::Conflict { .. } => {}
                 }
             }
@@ -521,15 +557,18 @@ impl Membership {
         (!left.is_empty()).then_some(now + self.gossip_interval)
     }
 
-    /// Calls on seeds and members that are down; returns whether there are no peers.
+    /// Calls on seeds and members that are down; returns whether to do so again soon: there are no peers, or one that joins
+    /// waits for seeds.
     fn contact(&mut self, chitchat: &ChitchatHandle) -> bool {
         let peers: BTreeSet<_> = self.roster.up_addresses().collect();
         let alone = peers.is_empty();
-        self.seeds.alone(alone);
+        self.look_at_seeds();
+        let eager = alone || self.announcement.awaits_seeds;
+        self.seeds.alone(eager);
         let stranger = |addr: &SocketAddr| !peers.contains(addr) && *addr != self.advertised && *addr != self.local;
         let mut calls: Vec<_> = self.seeds.addresses().into_iter().filter(stranger).collect();
         let down = self.roster.down_addresses().filter(stranger);
-        if alone {
+        if eager {
             calls.shuffle(&mut self.rng);
             calls.truncate(CONTACTS_MAX);
             calls.extend(down.choose(&mut self.rng));
@@ -541,7 +580,7 @@ impl Membership {
             // Fails only when chitchat has ended, which is noticed elsewhere.
             let _ = chitchat.gossip(addr);
         }
-        alone
+        eager
     }
 
     async fn announce(&mut self, chitchat: &ChitchatHandle) {

@@ -110,6 +110,7 @@ pub(in crate::driver) enum Step {
     Standing {
         id: ReplicaId,
         standing: Standing,
+        awaits_seeds: bool,
     },
     Refuse {
         name: String,
@@ -439,7 +440,7 @@ impl Roster {
     fn settle(&mut self, now: Instant, id: ReplicaId, fate: Fate, steps: &mut Vec<Step>) {
         let known = self.known.remove(&id);
         let stood = known.as_ref().filter(|known| known.is_up());
-        let stood = stood.map_or(Standing::Complete, |known| known.member.relied_on_as());
+        let stood = stood.map_or((Standing::Complete, false), |known| known.member.relied_on_as());
         let (member, contact) = match fate {
             Fate::Answers(member) => {
                 if let Some(Known { member: former, .. }) = known.as_ref().filter(|it| it.member.name != member.name) {
@@ -489,9 +490,9 @@ impl Roster {
                 return;
             }
         };
-        let standing = member.relied_on_as();
-        if matches!(contact, Contact::Up { .. }) && stood != standing {
-            steps.push(Step::Standing { id, standing });
+        let (standing, awaits_seeds) = member.relied_on_as();
+        if matches!(contact, Contact::Up { .. }) && stood != (standing, awaits_seeds) {
+            steps.push(Step::Standing { id, standing, awaits_seeds });
         }
         self.known.insert(id, Known { member, contact });
     }
@@ -682,6 +683,7 @@ fn member(origin: (&str, u64, SocketAddr), of: &Announcement, state: MemberState
         zone: of.zone.clone(),
         ready: of.ready,
         standing: of.standing,
+        awaits_seeds: of.awaits_seeds,
         streams: Streams::Untried,
         namesakes: Vec::new(),
     }
@@ -827,7 +829,7 @@ mod tests {
         let (mut roster, now) = (roster(), Instant::now());
         let mut a = seen("a", 5, 2, 2);
         a.announcement.as_mut().unwrap().ready = false;
-        let stands = |standing| Step::Standing { id: ReplicaId::new(2), standing };
+        let stands = |standing| Step::Standing { id: ReplicaId::new(2), standing, awaits_seeds: false };
         let joining = [up("a", 2, 2), stands(Standing::Joining)];
         assert_eq!(see(&mut roster, now, std::slice::from_ref(&a)), joining, "one that serves nobody keeps nothing");
         a.announcement.as_mut().unwrap().standing = Standing::Incomplete;

@@ -4,15 +4,19 @@
 //! forgets a seed whose look-up fails, which is what happens in just the outage that seeds are there to heal. So
 //! names are resolved here, in the background: again and again, quickly while this node is alone, and what a
 //! name once meant is kept until it means something else.
+//!
+//! And it is known which of them have answered: a joiner does not take itself for one of the first while a seed that was
+//! configured is silent. Members known from an earlier run are called like seeds, but not waited for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::driver::socket::canonical;
 
@@ -32,26 +36,42 @@ const ADDRESSES_PER_NAME_MAX: usize = 64;
 /// What the resolver has found, shared with membership.
 pub(in crate::driver) struct Seeds {
     found: watch::Sender<Vec<SocketAddr>>,
+    /// Those of them that are waited for.
+    awaited: Mutex<Awaited>,
+    /// One that is waited for has answered for the first time.
+    pub(in crate::driver) heard: Notify,
     /// Set by membership: whether there are peers.
     alone: AtomicBool,
     /// Every seed is known: an address, or a name that was looked up twice, [`SECOND_LOOK`] apart, with the same answer.
     settled: watch::Sender<bool>,
 }
 
+/// Seeds that are waited for.
+#[derive(Default)]
+struct Awaited {
+    addresses: Vec<SocketAddr>,
+    /// From which a message of this cluster has come.
+    heard: BTreeSet<SocketAddr>,
+    /// A name has not been looked up yet.
+    unknown: bool,
+}
+
 impl Seeds {
-    /// Starts with the seeds that are addresses already.
-    pub(in crate::driver) fn new(seeds: &[String]) -> (Self, Names) {
+    /// Starts with the seeds that are addresses already. Those `remembered` are not waited for.
+    pub(in crate::driver) fn new(seeds: &[String], remembered: &[String]) -> (Self, Names) {
         let mut names = Names(BTreeMap::new());
-        for seed in seeds {
+        let remembered = remembered.iter().map(|seed| (seed, false));
+        for (seed, awaited) in remembered.chain(seeds.iter().map(|seed| (seed, true))) {
             let address = seed.parse::<SocketAddr>().ok().map(canonical);
-            names.0.insert(
-                seed.clone(),
-                Name { literal: address.is_some(), addresses: Vec::from_iter(address), failing: false, answers: 0 },
-            );
+            let (literal, addresses) = (address.is_some(), Vec::from_iter(address));
+            let name = Name { literal, awaited, looked_up: literal, addresses, failing: false, answers: 0 };
+            names.0.insert(seed.clone(), name);
         }
         (
             Self {
                 found: watch::Sender::new(names.addresses()),
+                awaited: Mutex::new(names.awaited(Awaited::default())),
+                heard: Notify::new(),
                 alone: AtomicBool::new(true),
                 settled: watch::Sender::new(false),
             },
@@ -72,6 +92,26 @@ impl Seeds {
         self.settled.subscribe()
     }
 
+    /// A message of this cluster has come from an address.
+    pub(in crate::driver) fn note_heard(&self, from: SocketAddr) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        if awaited.addresses.contains(&from) && awaited.heard.insert(from) {
+            self.heard.notify_one();
+        }
+    }
+
+    /// The seeds that have not answered, and whether there may be more of them: a name has not been looked up yet. Left out
+    /// are those at which a peer is, and those of a family of addresses in which nobody was heard: a name may mean one
+    /// host in two families, of which it listens in one.
+    pub(in crate::driver) fn silent(&self, peers: &BTreeSet<SocketAddr>) -> (Vec<SocketAddr>, bool) {
+        let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard: BTreeSet<bool> = awaited.heard.iter().chain(peers).map(SocketAddr::is_ipv4).collect();
+        let is_silent = |it: &&SocketAddr| {
+            !awaited.heard.contains(it) && !peers.contains(it) && (heard.is_empty() || heard.contains(&it.is_ipv4()))
+        };
+        (awaited.addresses.iter().filter(is_silent).copied().collect(), awaited.unknown)
+    }
+
     pub(in crate::driver) fn alone(&self, alone: bool) {
         self.alone.store(alone, Ordering::Relaxed);
     }
@@ -88,6 +128,10 @@ impl Seeds {
                 name.take(text, look_up(text).await);
             }
             let addresses = names.addresses();
+            {
+                let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+                *awaited = names.awaited(std::mem::take(&mut awaited));
+            }
             self.found.send_if_modified(|found| {
                 let new = *found != addresses;
                 *found = addresses;
@@ -130,6 +174,9 @@ impl Names {
 
 struct Name {
     literal: bool,
+    awaited: bool,
+    /// It has an address, or a look-up has ended, one way or another.
+    looked_up: bool,
     addresses: Vec<SocketAddr>,
     failing: bool,
     /// Look-ups in a row that had this answer.
@@ -143,11 +190,22 @@ impl Names {
         addresses.dedup();
         addresses
     }
+
+    /// What is waited for now.
+    fn awaited(&self, before: Awaited) -> Awaited {
+        let names = || self.0.values().filter(|name| name.awaited);
+        let addresses: Vec<SocketAddr> = names().flat_map(|name| name.addresses.iter().copied()).collect();
+        // Of a name that cannot be resolved nobody says that anybody is there.
+        let unknown = names().any(|name| !name.looked_up);
+        let heard = before.heard.into_iter().filter(|it| addresses.contains(it)).collect();
+        Awaited { addresses, heard, unknown }
+    }
 }
 
 impl Name {
     /// Takes an answer; a failure keeps the last one.
     fn take(&mut self, text: &str, answer: io::Result<Vec<SocketAddr>>) {
+        self.looked_up = true;
         match answer {
             Ok(addresses) => {
                 let mut addresses: Vec<_> = addresses.into_iter().map(canonical).collect();
@@ -181,14 +239,15 @@ mod tests {
 
     #[test]
     fn addresses_need_no_resolver() {
-        let (seeds, _) = Seeds::new(&["127.0.0.1:2".into(), "127.0.0.1:1".into(), "127.0.0.1:2".into()]);
+        let (seeds, _) = Seeds::new(&["127.0.0.1:2".into(), "127.0.0.1:1".into(), "127.0.0.1:2".into()], &[]);
         assert_eq!(seeds.addresses(), ["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]);
     }
 
     #[test]
     fn a_failed_look_up_keeps_what_the_name_meant_and_a_new_answer_replaces_it() {
         let (one, two) = ("127.0.0.1:1".parse().unwrap(), "127.0.0.2:1".parse().unwrap());
-        let mut name = Name { literal: false, addresses: Vec::new(), failing: false, answers: 0 };
+        let (literal, awaited, looked_up) = (false, true, false);
+        let mut name = Name { literal, awaited, looked_up, addresses: Vec::new(), failing: false, answers: 0 };
         name.take("db:1", Ok(vec![one, one]));
         assert_eq!(name.addresses, [one]);
         name.take("db:1", Err(io::Error::other("SERVFAIL")));
@@ -203,13 +262,27 @@ mod tests {
 
     #[tokio::test]
     async fn names_are_resolved_in_the_background() {
-        let (seeds, names) = Seeds::new(&["localhost:7700".into()]);
+        let (seeds, names) = Seeds::new(&["localhost:7700".into()], &[]);
         assert!(seeds.addresses().is_empty());
+        assert_eq!(seeds.silent(&BTreeSet::new()), (vec![], true), "nobody knows yet who that is");
         let mut found = seeds.watch();
         tokio::select! {
             () = seeds.keep_fresh(names) => panic!("there is a name to keep fresh"),
             changed = found.changed() => changed.unwrap(),
         }
+        assert!(!seeds.silent(&BTreeSet::new()).1);
         assert!(seeds.addresses().iter().all(|address| address.ip().is_loopback() && address.port() == 7700));
+    }
+
+    #[test]
+    fn a_seed_is_silent_until_a_message_or_a_peer_is_at_its_address() {
+        let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let texts = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "[::1]:1"].map(str::to_owned);
+        let (seeds, _) = Seeds::new(&texts[..], &["127.0.0.1:9".into()]);
+        assert_eq!(seeds.silent(&BTreeSet::new()).0.len(), 4, "those that are remembered are not waited for");
+        seeds.note_heard(at("127.0.0.1:1"));
+        seeds.note_heard(at("127.0.0.1:7"));
+        assert_eq!(seeds.silent(&[at("127.0.0.1:2")].into()).0, [at("127.0.0.1:3")], "nobody was heard by IPv6");
+        assert_eq!(seeds.silent(&[at("[::1]:5")].into()).0.len(), 3);
     }
 }

@@ -10,6 +10,7 @@ use chitchat::{ChitchatMessage, Deserializable, Serializable};
 use tokio::sync::mpsc;
 
 use crate::driver::engine_lock::Shared;
+use crate::driver::membership::seeds::Seeds;
 
 /// Membership messages that wait for chitchat. A round of gossip in a cluster of a hundred brings a dozen.
 pub const MEMBERSHIP_INBOX_MAX: usize = 256;
@@ -23,6 +24,7 @@ const BLOCKS_MAX: usize = 64;
 
 pub(in crate::driver) struct MembershipTransport {
     pub(in crate::driver) shared: Arc<Shared>,
+    pub(in crate::driver) seeds: Arc<Seeds>,
 }
 
 #[async_trait]
@@ -30,12 +32,14 @@ impl Transport for MembershipTransport {
     async fn open(&self, _: SocketAddr) -> anyhow::Result<Box<dyn Socket>> {
         let (sender, messages) = mpsc::channel(MEMBERSHIP_INBOX_MAX);
         *self.shared.membership.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        Ok(Box::new(MembershipSocket { shared: Arc::clone(&self.shared), messages }))
+        let (shared, seeds) = (Arc::clone(&self.shared), Arc::clone(&self.seeds));
+        Ok(Box::new(MembershipSocket { shared, seeds, messages }))
     }
 }
 
 struct MembershipSocket {
     shared: Arc<Shared>,
+    seeds: Arc<Seeds>,
     messages: mpsc::Receiver<Inbound>,
 }
 
@@ -59,6 +63,7 @@ impl Socket for MembershipSocket {
             let (from, payload) = self.messages.recv().await.context("the node has stopped")?;
             match decode(&payload) {
                 Some(message) => {
+                    self.seeds.note_heard(from);
                     if matches!(message, ChitchatMessage::SynAck { .. }) {
                         self.shared.pace().answered(from);
                     }

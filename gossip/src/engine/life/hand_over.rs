@@ -1,12 +1,17 @@
 //! Handing over before a stop: whether everything that is held here is held by others, too.
 //!
 //! What counts is all data here, whoever wrote it: of a writer that is gone, this replica may be the last to hold what it
-//! wrote. And only peers count that are alive and whole ([`Standing::is_whole`]): one that is catching up may have to be
-//! stopped itself, and one that stops has nothing for others.
+//! wrote. And only peers count that are whole ([`Standing::is_whole`](crate::engine::Standing::is_whole)) and stay: one that
+//! is catching up may have to be stopped itself, and of those that stop together each could rely on the others.
 //!
 //! What each peer is known to have is worked out against a *target*: what was here when the hand-over began. It is
 //! confirmed by the accounts that version vectors are compared with, range by range of origins, so a peer that was left
 //! out by a lost datagram is asked again. Own events may go on being written; for those acknowledgements tell.
+//!
+//! Whether a peer stays is for the peer to say, *after* it has everything and after this replica has begun to stop: so it
+//! is asked, under a number that no older answer bears. A peer that says so hands over itself, should it stop later, and
+//! what it then hands over includes this. No two can rely on each other: each would have had to answer before it began to
+//! stop, and to ask after that.
 //!
 //! Refuses to know how a peer gets what it lacks: comparing version vectors makes it ask.
 
@@ -16,20 +21,81 @@ use std::ops::RangeInclusive;
 use cahoots_crdt::{ReplicaId, VersionVector};
 
 use crate::engine::{Now, Replica};
+use crate::wire::{Message, Staying};
 
 /// Between two questions to a peer that lacks something, in microseconds: several round trips of a wide network.
 const ASK_US: u64 = 100_000;
-/// Peers asked at a time. They confirm each for all, mostly; the next is asked when one of these has everything.
-const ASKED_MAX: usize = 16;
+/// Peers whose vectors are compared at a time. They confirm each for all, mostly; the next is asked when one of these has
+/// everything.
+const COMPARED_MAX: usize = 16;
+/// Peers asked at a time whether they stay.
+const ASKED_MAX: usize = 64;
 
 /// A hand-over under way.
 #[derive(Debug)]
 pub(in crate::engine) struct HandOver {
     /// What was here when it began, of others; in any bucket.
     target: VersionVector,
-    /// Of each peer asked, the origins of which it is not known to have what is in the target.
-    lacking: BTreeMap<ReplicaId, BTreeSet<ReplicaId>>,
-    ask_at: u64,
+    /// Live peers.
+    receivers: BTreeMap<ReplicaId, Receiver>,
+    compare_at: u64,
+}
+
+/// What is known of one peer.
+#[derive(Debug, Default)]
+struct Receiver {
+    /// The origins of which it is not known to have what is in the target; `None`: its vector was not asked for yet.
+    lacking: Option<BTreeSet<ReplicaId>>,
+    question: Option<Question>,
+    /// What it answered to the last question that it answered.
+    word: Option<Word>,
+}
+
+/// Whether it stays, as it was asked.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    number: u64,
+    /// Own events up to here, and all of the target, it had then; `None`: it was not known to have all.
+    has: Option<u64>,
+    asked_at: u64,
+}
+
+/// What a peer says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    /// It stays, and keeps all of the target and own events up to here; `None`: it was not known to have all when asked.
+    Stays(Option<u64>),
+    /// It stays, and may lack what its cluster has.
+    Lacks,
+    /// It stops, too. That is final.
+    Stops,
+}
+
+impl Receiver {
+    fn has_target(&self) -> bool {
+        self.lacking.as_ref().is_some_and(BTreeSet::is_empty)
+    }
+
+    /// It can be relied on for all of the target, and own events up to this one.
+    fn keeps(&self, own: u64) -> bool {
+        matches!(self.word, Some(Word::Stays(Some(upto))) if upto >= own)
+    }
+
+    /// The number of the question to be put to it now, if there is one. `acked`: own events that it has. Asked again, a
+    /// question keeps its number: answers may take longer than that.
+    fn question(&mut self, now: u64, own: u64, acked: u64, number: impl FnOnce() -> u64) -> Option<u64> {
+        if self.word == Some(Word::Stops) || self.keeps(own) {
+            return None;
+        }
+        let has = (self.has_target() && acked >= own).then_some(own);
+        let question = match &mut self.question {
+            Some(asked) if asked.has >= has && now < asked.asked_at + ASK_US => return None,
+            Some(asked) if asked.has >= has => asked,
+            other => other.insert(Question { number: number(), has, asked_at: now }),
+        };
+        question.asked_at = now;
+        Some(question.number)
+    }
 }
 
 impl HandOver {
@@ -43,96 +109,155 @@ impl HandOver {
         rest_agrees: bool,
         here: &VersionVector,
     ) {
-        let Some(lacking) = self.lacking.get_mut(&peer) else { return };
+        let Self { target, receivers, .. } = self;
+        let Some(lacking) = receivers.get_mut(&peer).and_then(|it| it.lacking.as_mut()) else { return };
         for (origin, seq) in entries {
-            if *seq >= self.target.get(*origin) {
+            if *seq >= target.get(*origin) {
                 lacking.remove(origin);
             }
         }
         if rest_agrees {
             let listed: BTreeSet<ReplicaId> = entries.iter().map(|(origin, _)| *origin).collect();
             let is_told = |origin: ReplicaId| range.contains(&origin) && !listed.contains(&origin);
-            lacking.retain(|origin| !is_told(*origin) || here.get(*origin) < self.target.get(*origin));
+            lacking.retain(|origin| !is_told(*origin) || here.get(*origin) < target.get(*origin));
         }
     }
 
     /// A peer has the same as is here.
     pub(in crate::engine) fn agrees(&mut self, peer: ReplicaId) {
-        if let Some(lacking) = self.lacking.get_mut(&peer) {
+        if let Some(lacking) = self.receivers.get_mut(&peer).and_then(|it| it.lacking.as_mut()) {
             lacking.clear();
         }
     }
+
+    /// Begins to compare vectors with a few peers more, those first of which something can be expected; says whom to ask
+    /// for theirs, if it is time to.
+    fn compare(&mut self, now: u64, live: &[Live]) -> Vec<ReplicaId> {
+        let mut compared = self.receivers.values().filter(|it| it.lacking.is_some() && !it.has_target()).count();
+        for peer in live {
+            let receiver = self.receivers.entry(peer.id).or_default();
+            if compared < COMPARED_MAX && receiver.lacking.is_none() && receiver.word != Some(Word::Stops) {
+                // What it wrote it has.
+                let of_others = self.target.iter().map(|(origin, _)| origin).filter(|origin| *origin != peer.id);
+                receiver.lacking = Some(of_others.collect());
+                compared += 1;
+            }
+        }
+        if now < self.compare_at {
+            return Vec::new();
+        }
+        self.compare_at = now + ASK_US;
+        let is_open = |it: &Receiver| it.lacking.as_ref().is_some_and(|lacking| !lacking.is_empty());
+        self.receivers.iter().filter(|(_, it)| is_open(it)).map(|(id, _)| *id).collect()
+    }
+}
+
+/// A live peer, as a hand-over looks at it.
+struct Live {
+    id: ReplicaId,
+    acked: u64,
+    whole: bool,
 }
 
 impl Replica {
-    /// Begins to hand over everything that is here now.
+    /// Begins to hand over everything that is here now. From now on this replica tells those who ask that it stops, too: it
+    /// is the beginning of the end. Begun again, it goes on, unless there is more here now.
     pub fn begin_hand_over(&mut self, now: Now) {
         let me = self.id();
-        let target = self.store.version_ceiling().iter().filter(|(id, _)| *id != me).collect();
-        self.hand_over = Some(HandOver { target, lacking: BTreeMap::new(), ask_at: now.mono });
+        let target: VersionVector = self.store.version_ceiling().iter().filter(|(id, _)| *id != me).collect();
+        if self.hand_over.as_ref().is_none_or(|it| it.target != target) {
+            self.hand_over = Some(HandOver { target, receivers: BTreeMap::new(), compare_at: now.mono });
+        }
         self.pursue_hand_over(now);
     }
 
-    /// Goes on with it: asks the peers what they have. To be called again and again, until [`Replica::is_handed_over`].
+    /// Goes on with it: asks the peers what they have, and whether they stay. To be called again and again, until
+    /// [`Replica::is_handed_over`].
     pub fn pursue_hand_over(&mut self, now: Now) {
         self.hurry_acks(now);
-        let fit: Vec<ReplicaId> = self.keepers().collect();
-        let Some(it) = &mut self.hand_over else { return };
-        it.lacking.retain(|id, _| fit.contains(id));
-        let mut asked = it.lacking.values().filter(|lacking| !lacking.is_empty()).count();
-        for id in fit {
-            if asked < ASKED_MAX && !it.lacking.contains_key(&id) {
-                // What it wrote it has.
-                let of_others = it.target.iter().map(|(origin, _)| origin).filter(|origin| *origin != id);
-                it.lacking.insert(id, of_others.collect());
+        let live = self.peers.iter().filter(|(_, it)| it.live);
+        let mut live: Vec<Live> =
+            live.map(|(id, it)| Live { id: *id, acked: it.acked, whole: it.standing.is_whole() }).collect();
+        live.sort_by_key(|peer| !peer.whole);
+        let own = self.position();
+        let Some(mut it) = self.hand_over.take() else { return };
+        it.receivers.retain(|id, _| live.iter().any(|peer| peer.id == *id));
+        for peer in it.compare(now.mono, &live) {
+            self.send_versions(peer, true);
+        }
+        let mut asked = 0;
+        for peer in live {
+            let receiver = it.receivers.get_mut(&peer.id).expect("each has an entry by now");
+            if asked < ASKED_MAX
+                && let Some(number) =
+                    receiver.question(now.mono, own, peer.acked, || self.random_below(usize::MAX) as u64)
+            {
+                self.tell(peer.id, &Message::AskStays { number });
                 asked += 1;
             }
         }
-        if now.mono < it.ask_at {
+        self.hand_over = Some(it);
+    }
+
+    /// A peer that stops asks whether it can rely on this replica.
+    pub(in crate::engine) fn on_ask_stays(&mut self, sender: ReplicaId, number: u64) {
+        let staying = match &self.hand_over {
+            Some(_) => Staying::Stops,
+            None if self.conflicted => Staying::Stops, // it must not go on under its id
+            None if self.standing().is_whole() => Staying::Whole,
+            None => Staying::Lacks,
+        };
+        self.tell(sender, &Message::Stays { number, staying });
+    }
+
+    /// A peer says whether this replica can rely on it.
+    pub(in crate::engine) fn on_stays(&mut self, sender: ReplicaId, number: u64, staying: Staying) {
+        let Some(receiver) = self.hand_over.as_mut().and_then(|it| it.receivers.get_mut(&sender)) else { return };
+        let Some(question) = receiver.question.filter(|it| it.number == number) else { return };
+        if receiver.word == Some(Word::Stops) {
             return;
         }
-        it.ask_at = now.mono + ASK_US;
-        let asked: Vec<ReplicaId> = it.lacking.iter().filter(|(_, it)| !it.is_empty()).map(|(id, _)| *id).collect();
-        asked.into_iter().for_each(|peer| self.send_versions(peer, true));
+        receiver.word = Some(match staying {
+            Staying::Whole => Word::Stays(question.has),
+            Staying::Lacks => Word::Lacks,
+            Staying::Stops => Word::Stops,
+        });
     }
 
     /// Whether all that was here when the hand-over began, and all that was written here since, is held by so many live
-    /// peers that are whole; or there was nothing to hold.
+    /// peers that are whole and stay; or there was nothing to hold.
     #[must_use]
     pub fn is_handed_over(&self, peers: usize) -> bool {
         let Some(it) = &self.hand_over else { return false };
-        let own = self.position();
-        let own_kept = own == 0 || self.keepers().filter(|id| self.has_own(*id, own)).count() >= peers;
-        let kept = |origin| {
-            let has = |(peer, lacking): &(&ReplicaId, &BTreeSet<ReplicaId>)| {
-                !lacking.contains(&origin) && self.peers.get(peer).is_some_and(|it| it.live && it.standing.is_whole())
-            };
-            it.lacking.iter().filter(has).count() >= peers
-        };
-        own_kept && it.target.iter().all(|(origin, _)| kept(origin))
+        let is_empty = self.position() == 0 && it.target.is_empty();
+        is_empty || self.handed_over_to() >= peers
     }
 
-    /// Whether every live peer that is whole is known to have all of it.
+    /// Whether every live peer is known to have all of it, or not to be one to rely on.
     #[must_use]
     pub fn is_handed_over_to_all(&self) -> bool {
-        self.handed_over_to() == self.keepers().count()
+        let own = self.position();
+        let is_settled = |it: &&Receiver| it.keeps(own) || matches!(it.word, Some(Word::Stops | Word::Lacks));
+        self.live_receivers().filter(is_settled).count() == self.peers.live()
     }
 
-    /// How many live peers that are whole are known to have all of it.
+    /// How many live peers are whole, stay, and are known to have all of it.
     #[must_use]
     pub fn handed_over_to(&self) -> usize {
-        let Some(it) = &self.hand_over else { return 0 };
         let own = self.position();
-        self.keepers().filter(|id| self.has_own(*id, own) && it.lacking.get(id).is_some_and(BTreeSet::is_empty)).count()
+        self.live_receivers().filter(|it| it.keeps(own)).count()
     }
 
-    /// The peers that can be relied on to keep what is here.
-    fn keepers(&self) -> impl Iterator<Item = ReplicaId> + '_ {
-        self.peers.iter().filter(|(_, it)| it.live && it.standing.is_whole()).map(|(id, _)| *id)
+    fn live_receivers(&self) -> impl Iterator<Item = &Receiver> {
+        let known = self.hand_over.iter().flat_map(|it| &it.receivers);
+        known.filter(|(id, _)| self.peers.get(id).is_some_and(|peer| peer.live)).map(|(_, it)| it)
     }
 
-    fn has_own(&self, peer: ReplicaId, seq: u64) -> bool {
-        self.peers.get(&peer).is_some_and(|it| it.acked >= seq)
+    /// Whether a live peer has said that it stops, too.
+    #[must_use]
+    pub fn stops_too(&self, peer: ReplicaId) -> bool {
+        let it = self.hand_over.as_ref().and_then(|it| it.receivers.get(&peer));
+        it.is_some_and(|it| it.word == Some(Word::Stops))
     }
 }
 
@@ -146,11 +271,11 @@ mod tests {
         let [writer, other, peer] = [1, 2, 3].map(ReplicaId::new);
         let target: VersionVector = [(writer, 9), (other, 4)].into_iter().collect();
         let here: VersionVector = [(writer, 5), (other, 4)].into_iter().collect();
-        let lacking = [(peer, [writer, other].into())].into();
-        let mut it = HandOver { target, lacking, ask_at: 0 };
+        let receiver = Receiver { lacking: Some([writer, other].into()), ..Receiver::default() };
+        let mut it = HandOver { target, receivers: [(peer, receiver)].into(), compare_at: 0 };
         it.heard(peer, &ALL, &[], true, &here);
-        assert_eq!(it.lacking[&peer], [writer].into());
+        assert_eq!(it.receivers[&peer].lacking, Some([writer].into()));
         it.heard(peer, &ALL, &[(writer, 9)], true, &here);
-        assert_eq!(it.lacking[&peer], [].into());
+        assert!(it.receivers[&peer].has_target());
     }
 }

@@ -3,7 +3,8 @@
 //! A joiner notes what each live peer says it has when it is first heard, and is *complete* once it has all of that: of one
 //! peer that is complete itself, or of every live peer. The second rule is for clusters that start all at once: joiners
 //! that have what each other had are equal, and no joiner waits for one that waits. It holds only after a moment without
-//! new peers, lest two fresh ones meet first and serve before they have met the one with the data.
+//! new peers, once every seed has answered, and if no peer knows of data that it has not got itself: lest two fresh ones
+//! that meet first, or while the one with the data is silent or gone, take each other for the whole cluster.
 //!
 //! A joiner does not keep its clients waiting for ever: after some time without progress it serves what it has. What
 //! counts as progress is bounded (what was said at first does not grow), so that ends too. But serving is not having:
@@ -51,8 +52,10 @@ pub enum Standing {
     Complete,
     /// It serves, and has met nobody yet who could have told it what there is. It knows of nothing that it lacks.
     Alone,
-    /// It is catching up and does not serve yet.
+    /// It does not serve yet, and knows of nothing yet that it lacks.
     Joining,
+    /// It does not serve yet, and is catching up with data that it knows of.
+    CatchingUp,
     /// It knows of data that it has not got, and goes on catching up. It may serve what it has.
     Incomplete,
 }
@@ -64,6 +67,12 @@ impl Standing {
         matches!(self, Self::Complete | Self::Alone)
     }
 
+    /// Whether it knows of data that it has not got.
+    #[must_use]
+    pub fn lacks(self) -> bool {
+        matches!(self, Self::CatchingUp | Self::Incomplete)
+    }
+
     /// As it is announced, and shown.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -71,6 +80,7 @@ impl Standing {
             Self::Complete => "complete",
             Self::Alone => "alone",
             Self::Joining => "joining",
+            Self::CatchingUp => "catching-up",
             Self::Incomplete => "incomplete",
         }
     }
@@ -78,7 +88,8 @@ impl Standing {
     /// The opposite of [`Standing::name`].
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Complete, Self::Alone, Self::Joining, Self::Incomplete].into_iter().find(|it| it.name() == name)
+        let all = [Self::Complete, Self::Alone, Self::Joining, Self::CatchingUp, Self::Incomplete];
+        all.into_iter().find(|it| it.name() == name)
     }
 }
 
@@ -140,6 +151,8 @@ impl Readiness {
 #[derive(Clone, Debug)]
 struct Account {
     standing: Standing,
+    /// A seed of its has not answered.
+    awaits_seeds: bool,
     /// It was complete when it told some of this: so this is what there was, however it stands now.
     was_complete: bool,
     versions: VersionVector,
@@ -152,8 +165,8 @@ struct Account {
 
 impl Account {
     fn new() -> Self {
-        let (standing, was_complete, versions, told) = Default::default();
-        Self { standing, was_complete, versions, told, asks: 0, ask_at: 0 }
+        let (standing, awaits_seeds, was_complete, versions, told) = Default::default();
+        Self { standing, awaits_seeds, was_complete, versions, told, asks: 0, ask_at: 0 }
     }
 
     fn is_complete_peer(&self) -> bool {
@@ -217,9 +230,14 @@ pub(in crate::engine) struct Joining {
     serves: bool,
     /// It was started without anybody to join, and has met nobody yet who was complete before, or has joined it.
     founds: bool,
+    /// A seed has not answered yet: it may have data that nobody else has.
+    awaits_seeds: bool,
+    /// An operator has said that there is no such data.
+    waives_seeds: bool,
     /// Live peers.
     peers: BTreeMap<ReplicaId, Account>,
-    /// What peers had that went away before it was here, and those that were incomplete when this replica gave up.
+    /// What peers had that went away before it was here; and those that lacked something when they went away, or when this
+    /// replica gave up.
     owed: BTreeMap<ReplicaId, Account>,
     /// What all of them together had.
     goal: VersionVector,
@@ -243,6 +261,8 @@ impl Joining {
             settle_us,
             serves: false,
             founds: false,
+            awaits_seeds: false,
+            waives_seeds: false,
             peers: BTreeMap::new(),
             owed: BTreeMap::new(),
             goal: VersionVector::new(),
@@ -287,8 +307,8 @@ impl Joining {
     /// A peer says how it stands.
     pub(in crate::engine) fn peer_standing(&mut self, id: ReplicaId, standing: Standing) {
         // It has what it lacked, or has begun anew and tells what there is now.
-        let is_over = |owed: &Account| owed.standing == Standing::Incomplete && !owed.is_of_all();
-        if standing != Standing::Incomplete && self.owed.get(&id).is_some_and(is_over) {
+        let is_over = |owed: &Account| owed.standing.lacks() && !owed.is_of_all();
+        if !standing.lacks() && self.owed.get(&id).is_some_and(is_over) {
             self.owed.remove(&id);
             self.recount_goal();
         }
@@ -301,12 +321,24 @@ impl Joining {
         }
     }
 
+    fn peer_awaits_seeds(&mut self, id: ReplicaId, awaits_seeds: bool) {
+        if let Some(account) = self.peers.get_mut(&id) {
+            account.awaits_seeds = awaits_seeds;
+        }
+    }
+
     /// A peer is down or gone: it is not waited for. What a complete one had is owed, by whoever has it; also if it was
     /// about to stop, or had been started again, and was therefore nothing to rely on any more. And what one had told of
-    /// that served alone: for as long as it had met nobody, that was all there was.
+    /// that served alone: for as long as it had met nobody, that was all there was. That one lacked something stays known:
+    /// but not to a founder, whose own data that may have been.
     pub(in crate::engine) fn peer_down(&mut self, id: ReplicaId, me: ReplicaId, here: &VersionVector) {
+        let founds = self.is_first();
         let Some(account) = self.peers.remove(&id) else { return };
         self.stale = true;
+        if account.standing.lacks() && !account.is_of_all() && !founds {
+            self.owe(id, account);
+            return self.recount_goal();
+        }
         let tells_of_data = account.standing == Standing::Alone && account.is_whole();
         if (account.is_of_all() || tells_of_data) && !account.is_met(me, here) {
             self.owe(id, account);
@@ -328,7 +360,8 @@ impl Joining {
     /// How the replica stands.
     fn standing(&self) -> Standing {
         match (self.serves, self.knows_more()) {
-            (false, _) => Standing::Joining,
+            (false, false) => Standing::Joining,
+            (false, true) => Standing::CatchingUp,
             (true, true) => Standing::Incomplete,
             (true, false) if self.founds => Standing::Complete,
             (true, false) => Standing::Alone,
@@ -339,7 +372,10 @@ impl Joining {
     fn accept(&mut self, peer: Option<ReplicaId>) {
         match peer {
             Some(peer) => drop(self.owed.remove(&peer)),
-            None => self.owed.clear(),
+            None => {
+                self.owed.clear();
+                (self.waives_seeds, self.awaits_seeds) = (true, false);
+            }
         }
         self.recount_goal();
     }
@@ -438,13 +474,18 @@ impl Joining {
             return Some(ReadyReason::CaughtUp { peer: *peer });
         }
         let before = self.owed.len();
-        self.owed.retain(|_, account| account.standing == Standing::Incomplete || !account.is_met(me, here));
+        self.owed.retain(|_, account| account.standing.lacks() || !account.is_met(me, here));
         if self.owed.len() < before {
             self.recount_goal();
         }
         let settled = now >= self.changed_at.saturating_add(self.settle_us);
-        let is_equal = |account: &Account| account.standing != Standing::Incomplete && account.is_met(me, here);
-        if settled && self.owed.is_empty() && !self.peers.is_empty() && self.peers.values().all(is_equal) {
+        let is_equal = |it: &Account| !it.standing.lacks() && !it.awaits_seeds && it.is_met(me, here);
+        if settled
+            && !self.awaits_seeds
+            && self.owed.is_empty()
+            && !self.peers.is_empty()
+            && self.peers.values().all(is_equal)
+        {
             return Some(ReadyReason::Together);
         }
         let reached = self.reached(here, ahead);
@@ -464,7 +505,7 @@ impl Joining {
         let any_complete = self.peers.values().any(|account| account.is_complete_peer() && account.is_whole());
         let is_owed = |account: &Account| match account.standing {
             _ if account.is_of_all() => false, // that one is live, and owed as soon as it is not
-            Standing::Incomplete => true,
+            Standing::Incomplete | Standing::CatchingUp => true,
             _ => !any_complete && account.is_whole() && !account.is_met(me, here),
         };
         let owed: Vec<ReplicaId> = self.peers.iter().filter(|(_, it)| is_owed(it)).map(|(id, _)| *id).collect();
@@ -511,6 +552,23 @@ impl Replica {
     pub fn found(&mut self, now: Now) {
         self.joining = Some(Joining::founder(now.mono, self.config.join_settle_us));
         self.ready = Some(ReadyReason::First);
+    }
+
+    /// Says whether a seed has not answered yet. Until all of all have, joiners do not take each other for the whole cluster;
+    /// one that has caught up with a complete peer waits for no seed. An address that is the own one is no seed.
+    pub fn await_seeds(&mut self, now: Now, silent: bool) {
+        let Some(joining) = self.joining.as_mut().filter(|it| !it.waives_seeds) else { return };
+        if std::mem::replace(&mut joining.awaits_seeds, silent) && !silent {
+            // Whoever has answered is a peer in a moment.
+            joining.changed_at = now.mono;
+            self.review_joining(now);
+        }
+    }
+
+    /// Whether it is not complete, and a seed has not answered, as it was [told](Self::await_seeds).
+    #[must_use]
+    pub fn awaits_seeds(&self) -> bool {
+        self.joining.as_ref().is_some_and(|it| it.awaits_seeds)
     }
 
     /// It is known that there is nobody to join: a replica that has met nobody serves at once, as it would after the timeout.
@@ -562,8 +620,9 @@ impl Replica {
         }
     }
 
-    /// A peer announces how it stands. One that announces nothing is complete.
-    pub fn peer_standing(&mut self, now: Now, id: ReplicaId, standing: Standing) {
+    /// A peer announces how it stands, and whether it [awaits seeds](Self::awaits_seeds). One that announces nothing is
+    /// complete.
+    pub fn peer_standing(&mut self, now: Now, id: ReplicaId, standing: Standing, awaits_seeds: bool) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.standing = standing;
         }
@@ -574,6 +633,7 @@ impl Replica {
             return;
         }
         joining.peer_standing(id, standing);
+        joining.peer_awaits_seeds(id, awaits_seeds);
         self.review_joining(now);
     }
 
@@ -859,7 +919,7 @@ mod tests {
         let mut it = joining();
         it.peer_up(0, A);
         says(&mut it, A, [(A, 10), (B, 3)]);
-        assert_eq!(it.standing(), Standing::Joining);
+        assert_eq!(it.standing(), Standing::CatchingUp);
         let some = vv([(A, 4)]);
         assert_eq!(it.review(0, ME, &some, 0), None);
         assert_eq!(it.review(TIMEOUT, ME, &some, 0), Some(ReadyReason::Unfinished { percent: 30 }));
@@ -913,6 +973,54 @@ mod tests {
         assert_eq!(it.review(TIMEOUT, ME, &vv([(A, 1)]), 0), Some(ReadyReason::CaughtUp { peer: A }));
     }
 
+    /// The one with the data is gone; a fresh one comes, and has what they all have in no time.
+    #[test]
+    fn joiners_that_know_of_more_than_they_have_are_no_cluster_to_be_complete_with() {
+        let mut it = joining();
+        for peer in [A, B] {
+            it.peer_up(0, peer);
+            it.peer_standing(peer, Standing::CatchingUp);
+            says(&mut it, peer, [(A, 4)]);
+        }
+        let here = vv([(A, 4)]);
+        assert_eq!((it.review(SETTLE, ME, &here, 0), it.standing()), (None, Standing::Joining));
+        // One of them goes away, and with it all that it knew.
+        it.peer_down(B, ME, &here);
+        assert_eq!((it.review(2 * SETTLE, ME, &here, 0), it.standing()), (None, Standing::CatchingUp));
+        it.peer_standing(A, Standing::Joining);
+        assert_eq!(it.review(3 * SETTLE, ME, &here, 0), None);
+        it.accept(Some(B));
+        assert_eq!(it.review(3 * SETTLE, ME, &here, 0), Some(ReadyReason::Together));
+    }
+
+    /// What it catches up with is the founder's own.
+    #[test]
+    fn that_one_which_was_catching_up_with_it_goes_away_makes_no_founder_incomplete() {
+        let mut it = Joining::founder(0, SETTLE);
+        it.peer_up(0, A);
+        it.peer_standing(A, Standing::CatchingUp);
+        it.peer_down(A, ME, &vv([(ME, 9)]));
+        assert_eq!(it.standing(), Standing::Complete);
+    }
+
+    #[test]
+    fn joiners_are_not_complete_together_while_a_seed_is_silent() {
+        let mut it = joining();
+        it.awaits_seeds = true;
+        it.peer_up(0, A);
+        it.peer_standing(A, Standing::Joining);
+        says(&mut it, A, []);
+        assert_eq!(it.review(SETTLE, ME, &vv([]), 0), None);
+        assert_eq!(it.review(SETTLE + TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Unfinished { percent: 100 }));
+        assert_eq!(it.standing(), Standing::Alone, "it knows of nothing that it lacks, and is no cluster");
+        assert_eq!(it.review(2 * TIMEOUT, ME, &vv([]), 0), None);
+        it.awaits_seeds = false;
+        it.peer_awaits_seeds(A, true);
+        assert_eq!(it.review(2 * TIMEOUT, ME, &vv([]), 0), None, "a seed of its peer is silent");
+        it.peer_awaits_seeds(A, false);
+        assert_eq!(it.review(2 * TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Together));
+    }
+
     #[test]
     fn that_an_incomplete_peer_is_back_completes_nobody() {
         let mut it = joining();
@@ -946,7 +1054,7 @@ mod tests {
                 assert_eq!(it.review(TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Unfinished { percent: 0 }));
             }
             it.peer_standing(A, Standing::Joining);
-            assert_eq!(it.standing(), if gives_up { Standing::Incomplete } else { Standing::Joining });
+            assert_eq!(it.standing(), if gives_up { Standing::Incomplete } else { Standing::CatchingUp });
             it.peer_down(A, ME, &vv([]));
             it.review(2 * TIMEOUT, ME, &vv([]), 0);
             assert_eq!(it.standing(), Standing::Incomplete);

@@ -95,6 +95,8 @@ impl Replica {
             Message::Clock { wall_ms } => self.on_clock(now, sender, wall_ms),
             Message::AskKept => self.on_ask_kept(sender),
             Message::Kept { upto } => self.on_kept(sender, upto),
+            Message::AskStays { number } => self.on_ask_stays(sender, number),
+            Message::Stays { number, staying } => self.on_stays(sender, number, staying),
         }
     }
 

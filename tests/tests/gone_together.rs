@@ -1,0 +1,128 @@
+//! Daemons that stop or start together: none takes another for one to rely on that is not.
+
+use std::net::UdpSocket;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cahoots_tests::cluster::{Daemon, Group, Setup, Value, until};
+use rustix::process::Signal;
+
+fn setup(directory: &Path, node: &str, seeds: &[&Daemon], flags: &[&str]) -> Setup {
+    let mut setup = Setup::new(node, directory);
+    setup.seeds = seeds.iter().map(|seed| seed.setup.listen).collect();
+    setup.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    setup
+}
+
+fn standing(daemon: &Daemon) -> String {
+    let Value::Text(text) = daemon.status().at("standing").clone() else { panic!("no standing") };
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn await_standing(daemon: &Daemon, wanted: &str) {
+    until(&format!("{} is {wanted}", daemon.setup.node), || match standing(daemon) {
+        it if it == wanted => Ok(()),
+        other => Err(other),
+    });
+}
+
+/// Ends all of them at once; their exit codes.
+fn stop_all(mut group: Group, count: usize) -> Vec<Option<i32>> {
+    let daemons: Vec<Daemon> = (0..count).map(|number| group.take(number)).collect();
+    daemons.iter().for_each(|daemon| daemon.signal(Signal::INT));
+    daemons.into_iter().map(|daemon| daemon.wait().code()).collect()
+}
+
+fn written(group: &Group) {
+    let mut client = group[0].client();
+    client.words("SET key kept");
+    assert_eq!(client.words("WAIT 2 10000"), Value::Integer(2));
+}
+
+#[test]
+fn of_those_that_stop_together_in_memory_the_last_one_says_that_everything_is_lost() {
+    let group = Group::start(3);
+    written(&group);
+    let mut codes = stop_all(group, 3);
+    codes.sort_unstable();
+    assert_eq!(codes[2], Some(3), "{codes:?}");
+    assert!(codes.iter().all(|code| matches!(code, Some(0 | 3))), "{codes:?}");
+}
+
+#[test]
+fn those_that_stop_together_on_disks_have_lost_nothing_and_say_so() {
+    let group = Group::start_stored(3, &[]);
+    written(&group);
+    assert_eq!(stop_all(group, 3), [Some(0); 3]);
+}
+
+/// It has everything, and does not say that it stays: it may be about to stop as well.
+#[test]
+fn one_that_does_not_answer_is_not_relied_on() {
+    let mut group = Group::start(3);
+    written(&group);
+    group[2].signal(Signal::STOP);
+    let (a, b) = (group.take(0), group.take(1));
+    a.signal(Signal::INT);
+    b.signal(Signal::INT);
+    let codes = [a.wait().code(), b.wait().code()];
+    assert!(codes.contains(&Some(3)), "{codes:?}");
+    group[2].signal(Signal::CONT);
+}
+
+#[test]
+fn joiners_do_not_take_each_other_for_the_cluster_while_their_seed_is_silent() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let soon = ["--join-timeout", "2"];
+    let a = Daemon::start(setup(directory.path(), "a", &[], &[]));
+    a.ask("SET key kept");
+    a.signal(Signal::STOP);
+    let b = Daemon::start(setup(directory.path(), "b", &[&a], &soon));
+    let c = Daemon::start(setup(directory.path(), "c", &[&a, &b], &soon));
+    for daemon in [&b, &c] {
+        await_standing(daemon, "alone");
+    }
+    // One that does not know of the silent seed learns from them that there is one.
+    let d = Daemon::start(setup(directory.path(), "d", &[&b], &soon));
+    await_standing(&d, "alone");
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        assert_eq!([&b, &c, &d].map(standing), ["alone"; 3]);
+    }
+    a.signal(Signal::CONT);
+    for daemon in [&b, &c, &d] {
+        until("it has what the seed has", || match daemon.ask("GET key") {
+            it if it == Value::text("kept") => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        await_standing(daemon, "complete");
+    }
+}
+
+/// The one with the data is gone, and starts again with nothing. What the others have is then what it has, in no time.
+#[test]
+fn a_fresh_daemon_among_some_that_were_catching_up_makes_nobody_complete() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    // Over datagrams it takes a while.
+    let nowhere = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let nowhere = nowhere.local_addr().expect("bound").to_string();
+    let flags = ["--bulk-advertise", &nowhere, "--join-timeout", "3"];
+    let data = Daemon::start(setup(directory.path(), "c", &[], &flags));
+    let mut client = data.client();
+    let value = vec![b'v'; 500_000];
+    for number in 0..80 {
+        client.call(&[b"SET", format!("key{number}").as_bytes(), &value]);
+    }
+    let a = Daemon::start(setup(directory.path(), "a", &[&data], &flags));
+    until("it knows what there is", || match standing(&a).as_str() {
+        "catching-up" => Ok(()),
+        other => Err(other.to_owned()),
+    });
+    let mut again = data.kill();
+    again.seeds = vec![a.setup.listen];
+    let fresh = Daemon::start(again);
+    for daemon in [&a, &fresh] {
+        await_standing(daemon, "incomplete");
+    }
+    assert_eq!(*a.status().at("ready"), Value::Boolean(false));
+}
