@@ -38,6 +38,7 @@ mod error;
 mod flags;
 mod glob;
 mod keys;
+mod long_double;
 mod options;
 mod run;
 mod scan;
