@@ -23,7 +23,7 @@ impl Ends {
         let mut fields = BTreeMap::new();
         if view.class() == Class::Hash {
             let end = |name: &[u8]| view.field_deadline(name).map(|deadline| (name.to_vec(), deadline));
-            fields.extend(view.iter().filter_map(|(name, _)| end(&name)));
+            fields.extend(view.iter().filter_map(|(name, _)| end(name)));
         }
         Self { key: view.deadline(), fields }
     }
