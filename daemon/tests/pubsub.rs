@@ -24,8 +24,9 @@ impl Listener {
     fn call(&mut self, words: &str) -> Vec<Value> {
         self.client.send(&frame(&words.split(' ').collect::<Vec<_>>()));
         if words == "MULTI" && !self.queues {
-            self.queues = true;
-            return self.up_to(|value| !format!("{value:?}").starts_with('>'));
+            let begun = self.up_to(|value| !format!("{value:?}").starts_with('>'));
+            self.queues = begun.last().is_some_and(|value| value.lines() == "+OK");
+            return begun;
         }
         if self.queues && !matches!(words, "EXEC" | "DISCARD" | "RESET") {
             return self.up_to(|value| !format!("{value:?}").starts_with('>'));

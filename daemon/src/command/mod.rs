@@ -39,6 +39,7 @@ mod flags;
 mod glob;
 mod help;
 mod keys;
+mod long_double;
 mod options;
 mod run;
 mod scan;

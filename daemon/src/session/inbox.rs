@@ -138,7 +138,10 @@ impl Inbox {
             state.over_soft = None;
             return true;
         }
-        let since = *state.over_soft.get_or_insert_with(Instant::now);
+        let Some(since) = state.over_soft else {
+            state.over_soft = Some(Instant::now());
+            return true;
+        };
         since.elapsed() <= Duration::from_secs(budget.soft_seconds.load(Relaxed))
     }
 

@@ -325,7 +325,8 @@ mod tests {
             write(&mut a, WALL, |w| w.set_until(key, b"v", Some(WALL + 100)).unwrap());
         }
         bring(&mut a, &mut b);
-        (told(&mut a), told(&mut b));
+        told(&mut a);
+        told(&mut b);
         // Before anybody has looked for what has ended, one is written and one removed.
         write(&mut a, WALL + 100, |w| {
             w.set(b"k", b"again").unwrap();
