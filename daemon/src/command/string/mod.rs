@@ -3,15 +3,19 @@
 //! A counter is a string whose value is its winning assignment plus every increment no applied SET or DEL has consumed:
 //! so INCR goes to the engine as an increment, never as a read followed by a SET.
 
+mod float;
+mod lcs;
+mod part;
+
 use std::borrow::Cow;
 
-use super::arguments::{Argument, KEY, block, integer, one_of, string, word};
+use super::arguments::{Argument, KEY, block, double, integer, one_of, string, word};
 use super::context::{Context, admit};
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::deadline::Unit;
 use super::error::CommandError;
 use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
-use super::keys::{ALL_KEYS, ONE_KEY, PAIRS};
+use super::keys::{ALL_KEYS, ONE_KEY, PAIRS, TWO_KEYS};
 use super::options::{int_arg, is};
 use crate::resp::{Args, Reply};
 use cahoots_gossip::store::{Class, View};
@@ -60,6 +64,10 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("1.0.1", "O(N), N the keys", "Sets several strings in one event.")
         .at(PAIRS)
         .takes(&[block("data", &[KEY, string("value")]).multiple()]),
+    command("msetnx", -3, WRITES, msetnx)
+        .about("1.0.1", "O(N), N the keys", "Sets several strings in one event if there is none of the keys here.")
+        .at(PAIRS)
+        .takes(&[block("data", &[KEY, string("value")]).multiple()]),
     command("setnx", 3, FAST_WRITE, setnx)
         .about("1.0.0", "O(1)", "Sets a string if there is no such key here.")
         .takes(&[KEY, string("value")]),
@@ -73,6 +81,30 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("2.0.0", "O(N), N the bytes of the string", "Appends to a string.")
         .takes(&[KEY, string("value")]),
     command("strlen", 2, FAST_READ, strlen).about("2.2.0", "O(1)", "Tells the length of a string.").takes(&[KEY]),
+    command("getrange", 4, READONLY, part::getrange)
+        .about("2.4.0", "O(N), N the bytes read", "Reads a part of a string.")
+        .takes(PART),
+    command("substr", 4, READONLY, part::getrange)
+        .about("1.0.0", "O(N), N the bytes read", "Reads a part of a string: an older name of GETRANGE.")
+        .takes(PART),
+    command("setrange", 4, WRITES, part::setrange)
+        .about("2.2.0", "O(N), N the bytes of the string", "Overwrites a part of a string.")
+        .takes(&[KEY, integer("offset"), string("value")]),
+    command("lcs", -3, READONLY, lcs::lcs)
+        .about(
+            "7.0.0",
+            "O(N*M), N and M the bytes of the strings",
+            "Finds the longest common subsequence of two strings.",
+        )
+        .at(TWO_KEYS)
+        .takes(&[
+            KEY.called("key1"),
+            KEY.called("key2"),
+            word("LEN").optional(),
+            word("IDX").optional(),
+            integer("min-match-len").behind("MINMATCHLEN").optional(),
+            word("WITHMATCHLEN").optional(),
+        ]),
     command("incr", 2, FAST_WRITE, incr).about("1.0.0", "O(1)", "Adds one to a counter.").takes(&[KEY]),
     command("incrby", 3, FAST_WRITE, incrby)
         .about("1.0.0", "O(1)", "Adds to a counter.")
@@ -81,7 +113,12 @@ pub(super) const COMMANDS: &[Command] = &[
     command("decrby", 3, FAST_WRITE, decrby)
         .about("1.0.0", "O(1)", "Subtracts from a counter.")
         .takes(&[KEY, integer("decrement")]),
+    command("incrbyfloat", 3, FAST_WRITE, float::incrbyfloat)
+        .about("2.6.0", "O(1)", "Adds a fraction to a number.")
+        .takes(&[KEY, double("increment")]),
 ];
+
+const PART: &[Argument] = &[KEY, integer("start"), integer("end")];
 
 fn get(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let view = ctx.read(&args[1], Class::Text)?;
@@ -263,16 +300,32 @@ fn mget(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome
 }
 
 fn mset(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let pairs = args.from(1);
-    if !pairs.len().is_multiple_of(2) {
-        return Err(CommandError::Arity("mset".into()));
+    set_all(ctx, pairs(args, "mset")?)?;
+    reply.ok();
+    Ok(Flow::Continue)
+}
+
+fn msetnx(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let pairs = pairs(args, "msetnx")?;
+    let are_absent = pairs.pairs().all(|(key, _)| ctx.current_any(key).is_none());
+    if are_absent {
+        set_all(ctx, pairs)?;
     }
+    reply.integer(are_absent.into());
+    Ok(Flow::Continue)
+}
+
+fn pairs<'a>(args: Args<'a>, name: &'static str) -> Result<Args<'a>, CommandError> {
+    let pairs = args.from(1);
+    if pairs.len().is_multiple_of(2) { Ok(pairs) } else { Err(CommandError::Arity(name.into())) }
+}
+
+fn set_all(ctx: &mut Context<'_>, pairs: Args<'_>) -> Result<(), CommandError> {
     ctx.write(pairs.bytes(), |writer| {
         admit(writer, pairs.pairs().map(|(key, value)| (key, &b""[..], value.len())))?;
         pairs.pairs().try_for_each(|(key, value)| writer.set(key, value))
-    })?;
-    reply.ok();
-    Ok(Flow::Continue)
+    })
+    .map_err(CommandError::from)
 }
 
 fn append(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
