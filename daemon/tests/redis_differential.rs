@@ -38,7 +38,10 @@ impl Pair {
             let reply = client.call(args);
             match (&*name, reply) {
                 ("hgetall", reply) => reply.sorted(true),
-                ("smembers" | "keys" | "hkeys" | "hvals" | "config", reply) => reply.sorted(false),
+                (
+                    "smembers" | "sunion" | "sinter" | "sdiff" | "spop" | "keys" | "hkeys" | "hvals" | "config",
+                    reply,
+                ) => reply.sorted(false),
                 ("scan" | "sscan" | "hscan" | "zscan", Value::Node(head, parts)) => {
                     let pairs = matches!(&*name, "hscan" | "zscan");
                     let parts = parts.into_iter().map(|part| part.sorted(pairs)).collect();
@@ -440,6 +443,10 @@ RESET x
 
 /// Of strings, in the same form.
 const STRINGS: &str = include_str!("strings.session");
+/// Of keys as such, and the order of what they hold.
+const KEYS: &str = include_str!("keys.session");
+/// Of sets, and of what hashes have beside that.
+const SETS: &str = include_str!("sets.session");
 /// Of sorted sets.
 const SORTED: &str = include_str!("sorted_sets.session");
 /// Of lists.
@@ -480,10 +487,14 @@ fn a_session_reads_the_same_in_resp3() {
 }
 
 #[test]
-fn strings_read_the_same_in_both_protocols() {
+fn strings_keys_sets_and_hashes_read_the_same_in_both_protocols() {
     for hello in [None, Some("3")] {
         if let Some(mut pair) = Pair::start(hello) {
             session(&mut pair, STRINGS);
+            pair.assert_same(&["FLUSHALL"]);
+            session(&mut pair, KEYS);
+            pair.assert_same(&["FLUSHALL"]);
+            session(&mut pair, SETS);
         }
     }
 }
@@ -955,6 +966,8 @@ fn commands() -> impl Strategy<Value = Vec<Vec<String>>> {
         6 => streams().prop_map(owned),
         6 => lists().prop_map(owned),
         4 => keyspace::strings(),
+        3 => keyspace::keys(),
+        3 => keyspace::sets(),
         1 => prop_oneof![Just("DBSIZE"), Just("FLUSHALL"), Just("RESET")].prop_map(move |c| owned(vec![c])),
         1 => Just(owned(vec!["KEYS", "*"])),
         1 => Just(owned(vec!["HELLO", "3"])),

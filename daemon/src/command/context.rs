@@ -165,6 +165,11 @@ impl<'a> Context<'a> {
         self.moment().scan(cursor, count, each)
     }
 
+    /// A key at random; `below` draws a number below another.
+    pub(super) fn draw_key(&self, below: impl FnMut(usize) -> usize) -> Option<&[u8]> {
+        self.moment().draw(below)
+    }
+
     /// How many keys there are.
     pub(super) fn keys(&mut self) -> usize {
         self.replica.count_keys(self.now)

@@ -72,6 +72,11 @@ pub(super) const KEY_AND_COUNTED: &[KeySpec] = &[range(1, 0, 1), counted(2)];
 /// Keys behind a word, and as many of something else behind them.
 pub(super) const BEHIND_STREAMS: &[KeySpec] =
     &[KeySpec { begin: Begin::Behind { word: "STREAMS", from: 1 }, find: Find::Range { last: -1, step: 1, parts: 2 } }];
+/// One key, the first argument, and one behind `STORE`.
+pub(super) const KEY_AND_STORE: &[KeySpec] = &[
+    range(1, 0, 1),
+    KeySpec { begin: Begin::Behind { word: "STORE", from: 2 }, find: Find::Range { last: 0, step: 1, parts: 0 } },
+];
 /// Every argument is a key.
 pub(super) const ALL_KEYS: &[KeySpec] = &[range(1, -1, 1)];
 /// Keys with a value behind each.

@@ -292,6 +292,19 @@ impl<'a> Items<'_, 'a> {
         self.reply
     }
 
+    /// A field with its value: a pair for itself where there are maps, otherwise one behind the other.
+    pub fn paired(&mut self, field: &[u8], value: &[u8]) {
+        if self.reply.protocol == Protocol::Resp3 {
+            let pair = self.one();
+            pair.array(2);
+            pair.bulk(field);
+            pair.bulk(value);
+        } else {
+            self.one().bulk(field);
+            self.one().bulk(value);
+        }
+    }
+
     /// A member with its score: a pair for itself where there are doubles, otherwise one behind the other.
     pub fn scored(&mut self, member: &[u8], score: f64) {
         if self.reply.protocol == Protocol::Resp3 {

@@ -22,6 +22,7 @@ mod kind;
 mod memory;
 mod read;
 mod transfer;
+mod value;
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -51,6 +52,7 @@ pub use memory::size::KeyMemory;
 pub use memory::warm::WARM_KEYS_MAX;
 pub use read::carried::{CarriedCell, cells_of_event, cells_of_transfer};
 pub use read::changes::{By, Change, What};
+pub use read::draw::Draws;
 pub use read::ordered::Ordered;
 pub use read::sorted::Sorted;
 pub use read::stream::{CURSOR_ORIGINS_MAX, NoCursor, Stream, StreamCursor};
@@ -58,6 +60,7 @@ pub use read::view::{Moment, NotCounted, View};
 pub(crate) use transfer::Snapshot;
 pub use transfer::difference::Sketch;
 pub use transfer::{Joined, TransferError};
+pub use value::{Field, StreamEntry, Value};
 
 /// A sealed local event: its seq and its body as it travels.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,14 +1,18 @@
 //! Commands on keys of any type.
 
 mod expire;
+mod object;
+mod rename;
+mod sort;
 mod wait;
 
-use super::arguments::{Argument, KEY, integer, one_of, pattern, string, word};
+use super::arguments::{Argument, KEY, block, integer, one_of, pattern, string, word};
 use super::context::{Context, admit};
 use super::contract::{Command, Flow, Handler, Outcome};
-use super::flags::{Categories, FAST, Flags, NOSCRIPT, READONLY, WRITE};
-use super::keys::{ALL_KEYS, ONE_KEY};
-use super::{glob, scan};
+use super::flags::{Categories, DENYOOM, FAST, Flags, LOADING, MOVABLEKEYS, NOSCRIPT, READONLY, STALE, WRITE};
+use super::keys::{ALL_KEYS, KEY_AND_STORE, ONE_KEY, SECOND, TWO_KEYS};
+use super::random::Random;
+use super::{glob, help, scan};
 use crate::resp::{Args, Reply};
 use cahoots_gossip::store::WriteError;
 
@@ -32,6 +36,66 @@ pub(super) const COMMANDS: &[Command] = &[
         .also(KEYSPACE)
         .at(ALL_KEYS)
         .takes(KEYS),
+    command("touch", -2, FAST_READ, exists)
+        .about("3.2.1", "O(N), N the keys", "Counts those of the keys that exist: reading leaves no trace here.")
+        .also(KEYSPACE)
+        .at(ALL_KEYS)
+        .takes(KEYS),
+    command("randomkey", 1, READONLY, randomkey).about("1.0.0", "O(1)", "Names a key at random.").also(KEYSPACE),
+    command("rename", 3, WRITE, rename::rename)
+        .about("1.0.0", ELEMENTS, "Puts a key's value under another name.")
+        .changed(&[("3.2.0", "The names may be the same.")])
+        .also(KEYSPACE)
+        .at(TWO_KEYS)
+        .takes(NAMES),
+    command("renamenx", 3, WRITE.and(FAST), rename::renamenx)
+        .about("1.0.0", ELEMENTS, "Puts a key's value under another name if there is no such key here.")
+        .changed(&[("3.2.0", "The names may be the same.")])
+        .also(KEYSPACE)
+        .at(TWO_KEYS)
+        .takes(NAMES),
+    command("copy", -3, WRITE.and(DENYOOM), rename::copy)
+        .about("6.2.0", ELEMENTS, "Puts a copy of a key's value under another name.")
+        .also(KEYSPACE)
+        .at(TWO_KEYS)
+        .takes(&[
+            KEY.called("source"),
+            KEY.called("destination"),
+            integer("destination-db").behind("DB").optional(),
+            word("REPLACE").optional(),
+        ]),
+    command("sort", -2, WRITE.and(DENYOOM), sort::sort)
+        .about("1.0.0", SORTED, "Lists the elements of a list, a set or a sorted set in an order, or stores them so.")
+        .also(SORTABLE)
+        .at(KEY_AND_STORE)
+        .takes(&[
+            KEY,
+            BY,
+            LIMIT,
+            GET,
+            ORDER,
+            word("ALPHA").optional(),
+            KEY.called("destination").behind("STORE").optional(),
+        ]),
+    command("sort_ro", -2, READONLY.and(MOVABLEKEYS), sort::sort_ro)
+        .about("7.0.0", SORTED, "Lists the elements of a list, a set or a sorted set in an order.")
+        .also(SORTABLE)
+        .at(ONE_KEY)
+        .takes(&[KEY, BY, LIMIT, GET, ORDER, word("ALPHA").optional()]),
+    Command::container(
+        "generic",
+        "object",
+        &[
+            object("object|encoding", object::encoding, "Tells how Redis would keep the value."),
+            object("object|freq", object::freq, "Tells how often a key is used, which is not counted.").since("4.0.0"),
+            object("object|idletime", object::idletime, "Tells how many seconds ago a key was last written."),
+            object("object|refcount", object::refcount, "Tells how many share the value: one."),
+            command("object|help", 2, LOADING.and(STALE), help::help)
+                .about("6.2.0", "O(1)", "Lists these commands.")
+                .also(KEYSPACE),
+        ],
+    )
+    .about("2.2.3", "Depends on the subcommand", "Commands about how values are kept."),
     command("del", -2, WRITE, del)
         .about("1.0.0", "O(N), N the keys and their elements", "Deletes keys.")
         .also(KEYSPACE)
@@ -79,6 +143,20 @@ pub(super) const COMMANDS: &[Command] = &[
         .takes(&[integer("numreplicas"), integer("timeout")]),
 ];
 
+const ELEMENTS: &str = "O(N), N the elements of the key";
+const SORTED: &str = "O(N+N*log(N)), N the elements; without an order O(N)";
+const SORTABLE: Categories =
+    Categories::SET.and(Categories::SORTEDSET).and(Categories::LIST).and(Categories::DANGEROUS);
+const NAMES: &[Argument] = &[KEY, KEY.called("newkey")];
+const BY: Argument = pattern("by-pattern").behind("BY").optional();
+const GET: Argument = pattern("get-pattern").behind("GET").optional().multiple();
+const LIMIT: Argument = block("limit", &[integer("offset"), integer("count")]).behind("LIMIT").optional();
+const ORDER: Argument = one_of("order", &[word("ASC"), word("DESC")]).optional();
+
+const fn object(name: &'static str, handler: Handler, summary: &'static str) -> Command {
+    command(name, 3, READONLY, handler).about("2.2.3", "O(1)", summary).also(KEYSPACE).at(SECOND).takes(&[KEY])
+}
+
 const fn timed(name: &'static str, handler: Handler) -> Command {
     command(name, -3, WRITE.and(FAST), handler)
         .about("1.0.0", "O(1)", "Says when a key ends.")
@@ -123,6 +201,12 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
 
 fn type_of(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.simple(ctx.read_any(&args[1]).map_or("none", |view| view.class().word()));
+    Ok(Flow::Continue)
+}
+
+fn randomkey(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let mut random = Random::new();
+    reply.maybe_bulk(ctx.draw_key(|max| random.below(max)));
     Ok(Flow::Continue)
 }
 

@@ -1,8 +1,10 @@
 //! Hashes: each field is on its own, a string or a counter; a field set while another replica deletes the key stays.
 
+mod draw;
 mod expire;
+mod float;
 
-use super::arguments::{Argument, KEY, block, integer, one_of, pattern, string, word};
+use super::arguments::{Argument, KEY, block, double, integer, one_of, pattern, string, word};
 use super::context::{Context, admit};
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
@@ -64,6 +66,18 @@ pub(super) const COMMANDS: &[Command] = &[
         string("field"),
         integer("increment"),
     ]),
+    command("hincrbyfloat", 4, FAST_WRITE, float::hincrbyfloat)
+        .about("2.6.0", "O(1)", "Adds a fraction to a number in a hash.")
+        .takes(&[KEY, string("field"), double("increment")]),
+    command("hsetnx", 4, FAST_WRITE, hsetnx)
+        .about("2.0.0", "O(1)", "Sets a field of a hash if there is no such field here.")
+        .takes(&[KEY, string("field"), string("value")]),
+    command("hstrlen", 3, FAST_READ, hstrlen)
+        .about("3.2.0", "O(1)", "Tells the length of a field of a hash.")
+        .takes(&[KEY, string("field")]),
+    command("hrandfield", -2, READONLY, draw::hrandfield)
+        .about("6.2.0", "O(N), N the fields asked for", "Reads fields of a hash at random.")
+        .takes(&[KEY, block("options", &[integer("count"), word("WITHVALUES").optional()]).optional()]),
     command("hexpire", -6, FAST_WRITE, expire::hexpire)
         .about("7.4.0", EACH, "Sets in how many seconds fields of a hash end.")
         .takes(&[KEY, integer("seconds"), CONDITION, NAMED]),
@@ -172,6 +186,22 @@ fn put(ctx: &mut Context<'_>, args: Args<'_>, name: &'static str) -> Result<usiz
 fn hget(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let view = ctx.read(&args[1], Class::Hash)?;
     reply.maybe_bulk(view.as_ref().and_then(|view| view.get(&args[2])).as_deref());
+    Ok(Flow::Continue)
+}
+
+fn hstrlen(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let view = ctx.read(&args[1], Class::Hash)?;
+    reply.count(view.and_then(|view| view.get(&args[2])).map_or(0, |value| value.len()));
+    Ok(Flow::Continue)
+}
+
+fn hsetnx(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (key, field, value) = (args.at(1), args.at(2), args.at(3));
+    let is_absent = !ctx.current(key, Class::Hash)?.is_some_and(|view| view.contains(field));
+    if is_absent {
+        ctx.write(args.bytes(), |writer| writer.insert(key, Class::Hash, field, value))?;
+    }
+    reply.integer(is_absent.into());
     Ok(Flow::Continue)
 }
 

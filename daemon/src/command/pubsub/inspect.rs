@@ -2,7 +2,6 @@
 
 use super::{Args, Context, Flow, Outcome, Reply, Topic};
 use crate::command::error::CommandError;
-use crate::command::help;
 
 pub(super) fn channels(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     list(ctx, Topic::Channel, args, reply)
@@ -47,22 +46,3 @@ pub(super) fn numpat(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) 
     reply.count(ctx.server.pubsub.counts().0);
     Ok(Flow::Continue)
 }
-
-pub(super) fn help(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    help::answer("PUBSUB", HELP, reply);
-    Ok(Flow::Continue)
-}
-
-const HELP: &[&str] = &[
-    "CHANNELS [<pattern>]",
-    "    Return the currently active channels matching a <pattern> (default: '*').",
-    "NUMPAT",
-    "    Return number of subscriptions to patterns.",
-    "NUMSUB [<channel> ...]",
-    "    Return the number of subscribers for the specified channels, excluding",
-    "    pattern subscriptions(default: no channels).",
-    "SHARDCHANNELS [<pattern>]",
-    "    Return the currently active shard level channels matching a <pattern> (default: '*').",
-    "SHARDNUMSUB [<shardchannel> ...]",
-    "    Return the number of subscribers for the specified shard level channel(s)",
-];

@@ -7,6 +7,7 @@ use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{FAST, Flags, LOADING, NOSCRIPT, PUBSUB, STALE};
+use super::help::help;
 use super::keys::{ALL_KEYS, ONE_KEY};
 use crate::pubsub::{CLIENT_BYTES_MAX, Subscriptions, TOTAL_BYTES_MAX, Topic};
 use crate::resp::{Args, Reply};
@@ -77,7 +78,7 @@ pub(in crate::command) const COMMANDS: &[Command] = &[
             command("pubsub|shardnumsub", -2, ASK, inspect::shardnumsub)
                 .about("7.0.0", "O(N), N the channels asked about", "Counts who listens to channels of shards.")
                 .takes(MAYBE_SHARD_CHANNELS),
-            command("pubsub|help", 2, ALWAYS, inspect::help).about("6.2.0", "O(1)", "Explains the subcommands."),
+            command("pubsub|help", 2, ALWAYS, help).about("6.2.0", "O(1)", "Explains the subcommands."),
         ],
     )
     .about("2.8.0", "Depends on the subcommand", "Commands about who listens."),

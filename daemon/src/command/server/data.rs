@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::{Args, CommandError, Context, Flow, Outcome, Reply, int_arg, is};
+use super::{Args, CommandError, Context, Flow, Outcome, Reply, is};
 
 pub(super) fn time(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     // Before 1970 there is nothing to tell.
@@ -27,29 +27,5 @@ pub(super) fn flush(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
     }
     ctx.write(0, |writer| writer.clear().map(drop))?;
     reply.ok();
-    Ok(Flow::Continue)
-}
-
-/// Bytes in all; with SPLIT, those of what clients gave it and those that replication and looking it up cost. SAMPLES
-/// is accepted for the sake of clients: nothing is estimated from samples.
-pub(super) fn memory_usage(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (mut options, mut split) = (args.from(3).iter(), false);
-    while let Some(option) = options.next() {
-        if is(option, "samples") {
-            int_arg(options.next().ok_or(CommandError::Syntax)?)?;
-        } else if is(option, "split") {
-            split = true;
-        } else {
-            return Err(CommandError::Syntax);
-        }
-    }
-    match ctx.memory_of(&args[2]) {
-        None => reply.null(),
-        Some(memory) if split => reply.map_of(|fields| {
-            fields.field("value").count(memory.value);
-            fields.field("metadata").count(memory.metadata);
-        }),
-        Some(memory) => reply.count(memory.value + memory.metadata),
-    }
     Ok(Flow::Continue)
 }

@@ -4,6 +4,7 @@ mod command_info;
 mod config;
 mod data;
 mod info;
+mod memory;
 mod persistence;
 
 use super::arguments::{Argument, KEY, integer, one_of, pattern, string, word};
@@ -11,8 +12,9 @@ use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{
-    ADMIN, Categories, FAST, Flags, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, READONLY, STALE, WRITE,
+    ADMIN, Categories, FAST, Flags, LOADING, NO_ASYNC_LOADING, NO_MULTI, NONE, NOSCRIPT, READONLY, STALE, WRITE,
 };
+use super::help;
 use super::keys::SECOND;
 use super::options::{int_arg, is};
 use crate::resp::{Args, Reply};
@@ -69,10 +71,25 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::container(
         GROUP,
         "memory",
-        &[command("memory|usage", -3, READONLY, data::memory_usage)
-            .about("4.0.0", "O(N), N the elements of the key", "Tells how many bytes a key takes.")
-            .at(SECOND)
-            .takes(&[KEY, integer("count").behind("SAMPLES").optional(), word("SPLIT").optional()])],
+        &[
+            command("memory|usage", -3, READONLY, memory::usage)
+                .about("4.0.0", "O(N), N the elements of the key", "Tells how many bytes a key takes.")
+                .at(SECOND)
+                .takes(&[KEY, integer("count").behind("SAMPLES").optional(), word("SPLIT").optional()]),
+            command("memory|stats", 2, NONE, memory::stats).about("4.0.0", "O(1)", "Tells what takes how much memory."),
+            command("memory|doctor", 2, NONE, memory::doctor).about("4.0.0", "O(1)", "Tells the same in words."),
+            command("memory|malloc-stats", 2, NONE, memory::malloc_stats).about(
+                "4.0.0",
+                "O(1)",
+                "Tells what the allocator knows, which is nothing.",
+            ),
+            command("memory|purge", 2, NONE, memory::purge).about(
+                "4.0.0",
+                "O(1)",
+                "Gives memory back to the system, as the allocator does by itself.",
+            ),
+            command("memory|help", 2, ALWAYS, help::help).about("4.0.0", "O(1)", "Lists these commands."),
+        ],
     )
     .about("4.0.0", "Depends on the subcommand", "Commands about memory."),
     flush("flushall"),

@@ -1,10 +1,13 @@
 //! Sets: an add and a concurrent remove of the same member leave it in.
 
+mod combine;
+mod draw;
+
 use super::arguments::{Argument, KEY, integer, pattern, string};
 use super::context::{Context, admit};
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
-use super::keys::ONE_KEY;
+use super::keys::{ALL_KEYS, COUNTED, KeySpec, ONE_KEY, TWO_KEYS};
 use super::scan::Target;
 use super::{collection, scan};
 use crate::resp::{Args, Reply};
@@ -12,6 +15,11 @@ use cahoots_gossip::store::{Class, View, WriteError};
 
 const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
     Command::new("set", name, arity, flags, handler).also(Categories::SET).at(ONE_KEY)
+}
+
+/// One that takes other keys than its first argument.
+const fn over(keys: &'static [KeySpec], name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
+    Command::new("set", name, arity, flags, handler).also(Categories::SET).at(keys)
 }
 
 const FAST_READ: Flags = READONLY.and(FAST);
@@ -44,7 +52,55 @@ pub(super) const COMMANDS: &[Command] = &[
             pattern("pattern").behind("MATCH").optional(),
             integer("count").behind("COUNT").optional(),
         ]),
+    command("srandmember", -2, READONLY, draw::srandmember)
+        .about("1.0.0", "O(N), N the members asked for", "Reads members at random.")
+        .changed(&[("2.6.0", "Added the count.")])
+        .takes(&[KEY, integer("count").optional()]),
+    command("spop", -2, WRITE.and(FAST), draw::spop)
+        .about("1.0.0", "O(N), N the members asked for", "Removes members at random, and returns them.")
+        .changed(&[("3.2.0", "Added the count.")])
+        .takes(&[KEY, integer("count").optional()]),
+    over(TWO_KEYS, "smove", 4, WRITE.and(FAST), draw::smove)
+        .about("1.0.0", "O(1)", "Moves a member from one set to another.")
+        .takes(&[KEY.called("source"), DESTINATION, string("member")]),
+    over(ALL_KEYS, "sunion", -2, READONLY, combine::sunion)
+        .about("1.0.0", "O(N), N the members of all sets", "Lists the members of any of several sets.")
+        .takes(KEYS),
+    over(ALL_KEYS, "sinter", -2, READONLY, combine::sinter)
+        .about(
+            "1.0.0",
+            "O(N*M), N the members of the smallest set, M the sets",
+            "Lists the members of all of several sets.",
+        )
+        .takes(KEYS),
+    over(ALL_KEYS, "sdiff", -2, READONLY, combine::sdiff)
+        .about("1.0.0", "O(N), N the members of all sets", "Lists the members of the first set that no other one has.")
+        .takes(KEYS),
+    over(ALL_KEYS, "sunionstore", -3, WRITE.and(DENYOOM), combine::sunionstore)
+        .about("1.0.0", "O(N), N the members of all sets", "Stores the members of any of several sets.")
+        .takes(STORED),
+    over(ALL_KEYS, "sinterstore", -3, WRITE.and(DENYOOM), combine::sinterstore)
+        .about(
+            "1.0.0",
+            "O(N*M), N the members of the smallest set, M the sets",
+            "Stores the members of all of several sets.",
+        )
+        .takes(STORED),
+    over(ALL_KEYS, "sdiffstore", -3, WRITE.and(DENYOOM), combine::sdiffstore)
+        .about("1.0.0", "O(N), N the members of all sets", "Stores the members of the first set that no other one has.")
+        .takes(STORED),
+    over(COUNTED, "sintercard", -3, READONLY, combine::sintercard)
+        .about(
+            "7.0.0",
+            "O(N*M), N the members of the smallest set, M the sets",
+            "Counts the members of all of several sets.",
+        )
+        .takes(&[integer("numkeys"), KEY.multiple(), integer("limit").behind("LIMIT").optional()]),
 ];
+
+const DESTINATION: Argument = KEY.called("destination");
+const KEYS: &[Argument] = &[KEY.multiple()];
+const STORED: &[Argument] = &[DESTINATION, KEY.multiple()];
 
 fn sadd(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (key, members) = (args.at(1), args.from(2));

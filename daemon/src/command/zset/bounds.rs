@@ -2,8 +2,8 @@
 
 use std::ops::{Bound, Range};
 
-use super::number;
 use crate::command::error::CommandError;
+use crate::command::number;
 use crate::command::options::int_arg;
 use cahoots_gossip::store::Sorted;
 

@@ -5,7 +5,6 @@
 mod add;
 mod bounds;
 mod combine;
-mod number;
 mod pop;
 mod range;
 mod read;

@@ -5,15 +5,12 @@ use super::{Scored, list};
 use crate::command::context::Context;
 use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
-use crate::command::options::{int_arg, is};
+use crate::command::options::is;
+use crate::command::random::{REPEATED_MAX, Random, drawn_arg};
 use crate::command::scan::Target;
 use crate::command::{collection, scan};
 use crate::resp::{Args, Reply};
-use cahoots_gossip::driver::random_id;
 use cahoots_gossip::store::{Class, Sorted};
-
-/// Members that ZRANDMEMBER repeats at most: a reply has a bound.
-const REPEATED_MAX: u64 = 1 << 20;
 
 pub(super) fn zscore(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let score = ctx.read(&args[1], Class::Sorted)?.and_then(|view| view.score(&args[2]));
@@ -100,16 +97,11 @@ pub(super) fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Rep
     let Some(count) = args.get(2) else {
         let view = ctx.read(&args[1], Class::Sorted)?;
         let sorted = view.map(|view| view.sorted());
-        let member = sorted.as_ref().and_then(|sorted| at(sorted, below(sorted.len() as u64)));
+        let member = sorted.as_ref().and_then(|sorted| at(sorted, Random::new().below(sorted.len())));
         reply.maybe_bulk(member.map(|(member, _)| member));
         return Ok(Flow::Continue);
     };
-    let (count, scores) = (int_arg(count)?, args.get(3).is_some());
-    if count == i64::MIN {
-        return Err(CommandError::Other(
-            format!("ERR value is out of range, value must between {} and {}", -i64::MAX, i64::MAX).into(),
-        ));
-    }
+    let (count, scores) = (drawn_arg(count)?, args.get(3).is_some());
     if args.len() > 4 || args.get(3).is_some_and(|word| !is(word, "withscores")) {
         return Err(CommandError::Syntax);
     }
@@ -122,33 +114,27 @@ pub(super) fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Rep
         reply.array(0);
         return Ok(Flow::Continue);
     };
-    let len = sorted.len() as u64;
-    let ranks: Vec<u64> = if count < 0 {
-        (0..count.unsigned_abs()).map(|_| below(len)).collect()
+    let (len, mut random) = (sorted.len(), Random::new());
+    let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+    let ranks: Vec<usize> = if count < 0 {
+        (0..wanted).map(|_| random.below(len)).collect()
     } else {
-        sample(len, count.unsigned_abs().min(len))
+        sample(len, wanted.min(len), &mut random)
     };
     list(ranks.into_iter().filter_map(|rank| at(&sorted, rank)), scores, reply);
     Ok(Flow::Continue)
 }
 
-fn at<'a>(sorted: &Sorted<'a>, rank: u64) -> Option<Scored<'a>> {
-    let rank = usize::try_from(rank).ok()?;
+fn at<'a>(sorted: &Sorted<'a>, rank: usize) -> Option<Scored<'a>> {
     sorted.range(rank..rank + 1).next()
 }
 
-/// A number below `max`, 0 if that is 0.
-fn below(max: u64) -> u64 {
-    let product = u128::from(random_id().get()) * u128::from(max);
-    u64::try_from(product >> u64::BITS).expect("less than a 64-bit number")
-}
-
 /// So many different numbers below `max` (Floyd's method).
-fn sample(max: u64, count: u64) -> Vec<u64> {
+fn sample(max: usize, count: usize, random: &mut Random) -> Vec<usize> {
     let mut chosen = std::collections::HashSet::new();
     let mut sample = Vec::new();
     for last in max - count..max {
-        let drawn = below(last + 1);
+        let drawn = random.below(last + 1);
         let number = if chosen.insert(drawn) { drawn } else { last };
         chosen.insert(number);
         sample.push(number);

@@ -14,6 +14,7 @@ pub(super) mod cells;
 pub(super) mod expire;
 pub(super) mod list;
 pub(super) mod parts;
+mod replace;
 pub(super) mod sorted;
 mod stream;
 pub(super) mod window;

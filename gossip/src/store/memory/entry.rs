@@ -7,7 +7,7 @@ use super::order::{Coded, Order, Plain};
 use super::origins::Origins;
 use super::packed::Packed;
 use super::records::Records;
-use super::table::{Table, ranked, ranked_parts};
+use super::table::{Hashed, Table, ranked, ranked_parts};
 use crate::bytes::same;
 use crate::store::cell::lifetime::deadlines_of;
 use crate::store::cell::stream;
@@ -104,6 +104,11 @@ impl<'a> Entry<'a> {
     /// The order of the ranks of this class, if it has ranks and the elements are many.
     pub(in crate::store) fn ranks(self, class: Class) -> Option<&'a Order<Plain>> {
         if let Self::Many(tables) = self { tables.of(class)?.ranks() } else { None }
+    }
+
+    /// The elements of this class, if they are found by the hashes of their names and are many.
+    pub(in crate::store) fn hashed(self, class: Class) -> Option<&'a Hashed> {
+        if let Self::Many(tables) = self { tables.of(class)?.hashed() } else { None }
     }
 
     /// Who wrote to the stream that lies here, if its entries are many.

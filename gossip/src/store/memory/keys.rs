@@ -242,6 +242,11 @@ impl Keys {
         self.records.iter().map(|(key, record)| (key, self.entry(record)))
     }
 
+    /// One of the keys, as by [`Records::draw`].
+    pub(in crate::store) fn draw(&self, below: &mut impl FnMut(usize) -> usize) -> Option<(&[u8], Entry<'_>)> {
+        self.records.draw(below).map(|(key, record)| (key, self.entry(record)))
+    }
+
     /// What is live at a path; nothing, if there is no such key.
     pub(in crate::store) fn element(&self, path: &Path<'_>) -> Element<'_> {
         self.look(path).1

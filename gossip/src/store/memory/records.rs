@@ -27,6 +27,9 @@ const COMPACT_EMPTY_MIN: usize = 64;
 /// A segment that is not complete grows by one part in this many.
 const GROWTH: usize = 2;
 
+/// Places of the table that are tried before all of them are gone through.
+const DRAWS_MAX: usize = 1_000;
+
 /// What one load brings near, in bytes.
 const CACHE_LINE: usize = 64;
 /// Half a megabyte, of a second cache that holds one or more.
@@ -109,6 +112,18 @@ impl Records {
     /// Every name with what is recorded under it, in no order.
     pub(in crate::store) fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         self.table.iter().map(|at| self.block.record(*at))
+    }
+
+    /// One of the names with what is recorded there, each as likely as any other. O(1), expected, unless the table is nearly
+    /// empty: then O(places in it).
+    pub(in crate::store) fn draw(&self, below: &mut impl FnMut(usize) -> usize) -> Option<(&[u8], &[u8])> {
+        let (len, places) = (self.table.len(), self.table.num_buckets());
+        if len == 0 {
+            return None;
+        }
+        let found = (0..DRAWS_MAX).find_map(|_| self.table.get_bucket(below(places)));
+        let at = found.or_else(|| self.table.iter().nth(below(len)))?;
+        Some(self.block.record(*at))
     }
 
     /// Records `content` under a new `name`. `hash_of` gives the hashes of other names, should the table have to grow.

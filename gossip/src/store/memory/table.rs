@@ -58,13 +58,18 @@ impl Table {
             Self::Hashed(table) | Self::Ranked(table, _) => (Some(table.iter()), None),
             Self::Ordered(order) | Self::Stream(order, _) => (None, Some(order.range(0..order.len()))),
         };
-        let hashed = hashed.into_iter().flatten().map(|(name, packed)| (Name::kept(name), Packed::new(packed).first()));
+        let hashed = hashed.into_iter().flatten().map(|(name, element)| (Name::kept(name), element));
         hashed.chain(ordered.into_iter().flatten().map(|(name, element)| (Name::from(name), element)))
     }
 
     /// The order of ranks, if there is one.
     pub(in crate::store) fn ranks(&self) -> Option<&Order<Plain>> {
         if let Self::Ranked(_, order) = self { Some(order) } else { None }
+    }
+
+    /// The elements, if they are found by the hashes of their names.
+    pub(in crate::store) fn hashed(&self) -> Option<&Hashed> {
+        if let Self::Hashed(table) | Self::Ranked(table, _) = self { Some(table) } else { None }
     }
 
     /// The elements in the order of their names, if they are kept in it.
@@ -180,8 +185,23 @@ impl Hashed {
         self.parts.get(self.part_of(hash))?.get(hash, name)
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.parts.iter().flat_map(Records::iter)
+    pub(in crate::store) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(in crate::store) fn iter(&self) -> impl Iterator<Item = (&[u8], Element<'_>)> {
+        self.parts.iter().flat_map(Records::iter).map(|(name, packed)| (name, Packed::new(packed).first()))
+    }
+
+    /// One of the elements, each as likely as any other. O(parts), expected.
+    pub(in crate::store) fn draw(&self, below: &mut impl FnMut(usize) -> usize) -> Option<(&[u8], Element<'_>)> {
+        let mut number = if self.len == 0 { return None } else { below(self.len) };
+        let part = self.parts.iter().find(|part| {
+            let is_here = number < part.len();
+            number -= if is_here { 0 } else { part.len() };
+            is_here
+        })?;
+        part.draw(below).map(|(name, packed)| (name, Packed::new(packed).first()))
     }
 
     fn put(&mut self, hash: u64, name: &[u8], packed: &[u8]) {

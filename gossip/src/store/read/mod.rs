@@ -2,8 +2,10 @@
 
 pub(super) mod carried;
 pub(super) mod changes;
+pub(super) mod draw;
 pub(super) mod ordered;
 pub(super) mod scan;
 pub(super) mod sorted;
 pub(super) mod stream;
+mod value;
 pub(super) mod view;

@@ -18,6 +18,7 @@ use crate::store::memory::entry::Entry;
 use crate::store::memory::name::Name;
 use crate::store::memory::order::{Coded, Order, Plain};
 use crate::store::memory::origins::Origins;
+use crate::store::memory::table::Hashed;
 
 /// The value is not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -147,6 +148,14 @@ impl<'a> View<'a> {
         lapse::in_force_at_field(self.entry, name, self.now)?.deadline()
     }
 
+    /// When the newest of its elements was written, in milliseconds since 1970, `elements_max` of them looked at. O(those).
+    #[must_use]
+    pub fn written_at(&self, elements_max: usize) -> u64 {
+        let newest = |(_, element): (_, Element<'_>)| element.stamps().max();
+        let newest = self.elements().take(elements_max).filter_map(newest).max();
+        newest.map_or(0, |(clock, _)| clock.wall_ms())
+    }
+
     /// How many members, fields or ballots there are; of a text, how many bytes.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -254,12 +263,17 @@ impl<'a> View<'a> {
         if self.lapsed { None } else { self.entry.ranks(self.class) }
     }
 
+    /// The elements, if they are kept by the hashes of their names and all of them are visible.
+    pub(in crate::store) fn hashed(&self) -> Option<&'a Hashed> {
+        if self.lapsed { None } else { self.entry.hashed(self.class) }
+    }
+
     /// The order that the elements are kept in, if they are and all of them are visible.
     pub(in crate::store) fn kept_order(&self) -> Option<&'a Order<Coded>> {
         if self.lapsed { None } else { self.entry.ordered(self.class) }
     }
 
-    fn value_of(&self, name: &[u8], element: &Element<'a>) -> Cow<'a, [u8]> {
+    pub(in crate::store) fn value_of(&self, name: &[u8], element: &Element<'a>) -> Cow<'a, [u8]> {
         if self.class.is_scored() {
             return Cow::Owned(self.score_of(name, element).to_bits().to_be_bytes().to_vec());
         }

@@ -1,0 +1,82 @@
+//! RENAME, RENAMENX, COPY: a key's value as this daemon sees it, put under another name in one event.
+//!
+//! Every element is written there anew, since each is on its own between replicas: what others write to the old name
+//! meanwhile stays there. So a value has to fit into one command's writes.
+
+use super::{Args, Context, Flow, Outcome, Reply};
+use crate::command::error::CommandError;
+use crate::command::options::{int_arg, is};
+use cahoots_gossip::store::{Value, WriteError};
+
+pub(super) fn rename(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (from, to) = (args.at(1), args.at(2));
+    let (value, deadline) = whole(ctx, from)?.ok_or(CommandError::text("ERR no such key"))?;
+    if from != to {
+        rename_to(ctx, from, to, &value, deadline)?;
+    }
+    reply.ok();
+    Ok(Flow::Continue)
+}
+
+pub(super) fn renamenx(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (from, to) = (args.at(1), args.at(2));
+    let (value, deadline) = whole(ctx, from)?.ok_or(CommandError::text("ERR no such key"))?;
+    let is_free = ctx.current_any(to).is_none();
+    if is_free {
+        rename_to(ctx, from, to, &value, deadline)?;
+    }
+    reply.integer(is_free.into());
+    Ok(Flow::Continue)
+}
+
+pub(super) fn copy(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (from, to) = (args.at(1), args.at(2));
+    let (mut options, mut replace) = (args.from(3).iter(), false);
+    while let Some(option) = options.next() {
+        if is(option, "replace") {
+            replace = true;
+        } else if is(option, "db")
+            && let Some(number) = options.next()
+        {
+            // There is one.
+            if int_arg(number)? != 0 {
+                return Err(CommandError::text("ERR DB index is out of range"));
+            }
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    if from == to {
+        return Err(CommandError::text("ERR source and destination objects are the same"));
+    }
+    let copies = ctx.read_any(from).is_some() && (replace || ctx.current_any(to).is_none());
+    if copies && let Some((value, deadline)) = whole(ctx, from)? {
+        ctx.write(to.len() + value.bytes(), |writer| writer.replace(to, &value, deadline))?;
+    }
+    reply.integer(copies.into());
+    Ok(Flow::Continue)
+}
+
+/// What is at a key, and when it ends. Ballots are their replicas', and cannot be put elsewhere.
+fn whole(ctx: &Context<'_>, key: &[u8]) -> Result<Option<(Value, Option<u64>)>, CommandError> {
+    let Some(view) = ctx.current_any(key) else { return Ok(None) };
+    Ok(Some((view.value().ok_or(CommandError::WrongType)?, view.deadline())))
+}
+
+fn rename_to(
+    ctx: &mut Context<'_>,
+    from: &[u8],
+    to: &[u8],
+    value: &Value,
+    deadline: Option<u64>,
+) -> Result<(), CommandError> {
+    ctx.write(from.len() + to.len() + value.bytes(), |writer| {
+        writer.admit(from, b"", 0)?;
+        writer.admit_value(to, value)?;
+        writer.admit_group(from.len() + to.len() + value.bytes())?;
+        writer.replace(to, value, deadline)?;
+        writer.delete(from)?;
+        Ok::<_, WriteError>(())
+    })
+    .map_err(CommandError::from)
+}
