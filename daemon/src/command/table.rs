@@ -6,7 +6,9 @@
 
 use super::contract::Command;
 use super::error::CommandError;
-use super::{cahoots, connection, generic, hash, list, presence, server, set, stream, string, transaction, vote, zset};
+use super::{
+    cahoots, connection, generic, hash, list, presence, pubsub, server, set, stream, string, transaction, vote, zset,
+};
 use crate::resp::Args;
 
 /// Commands that belong together, in a page of documentation of their own.
@@ -34,6 +36,7 @@ pub const FAMILIES: &[Family] = &[
     family("zset", zset::COMMANDS),
     family("stream", stream::COMMANDS),
     family("transactions", transaction::COMMANDS),
+    family("pubsub", pubsub::COMMANDS),
     family("vote", vote::COMMANDS),
     family("presence", presence::COMMANDS),
     family("cahoots", cahoots::COMMANDS),
