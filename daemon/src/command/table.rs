@@ -6,7 +6,10 @@
 
 use super::contract::Command;
 use super::error::CommandError;
-use super::{cahoots, connection, generic, hash, list, presence, server, set, stream, string, transaction, vote, zset};
+use super::{
+    bitmap, cahoots, connection, generic, geo, hash, list, presence, server, set, stream, string, transaction, vote,
+    zset,
+};
 use crate::resp::Args;
 
 /// Commands that belong together, in a page of documentation of their own.
@@ -33,6 +36,8 @@ pub const FAMILIES: &[Family] = &[
     family("list", list::COMMANDS),
     family("zset", zset::COMMANDS),
     family("stream", stream::COMMANDS),
+    family("bitmap", bitmap::COMMANDS),
+    family("geo", geo::COMMANDS),
     family("transactions", transaction::COMMANDS),
     family("vote", vote::COMMANDS),
     family("presence", presence::COMMANDS),
@@ -250,7 +255,7 @@ mod tests {
                 assert_eq!(by_full_name(subcommand.name.as_bytes()).expect(subcommand.name).name, subcommand.name);
             }
         }
-        for name in ["", "g", "gett", "get ", "georadiusbymember", "a-name-longer-than-any-command-has"] {
+        for name in ["", "g", "gett", "get ", "georadiusbymembers", "a-name-longer-than-any-command-has"] {
             assert!(by_name(name.as_bytes()).is_none(), "{name}");
         }
     }
