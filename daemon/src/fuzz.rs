@@ -77,6 +77,9 @@ pub fn server() -> Server {
         farewell: std::sync::Mutex::default(),
         clients_max: std::sync::atomic::AtomicUsize::new(1),
         watch: std::sync::Arc::default(),
+        clients: crate::session::Clients::default(),
+        push_budget: std::sync::Arc::default(),
+        pubsub: crate::pubsub::PubSub::default(),
         awaits_others: std::sync::atomic::AtomicBool::new(false),
         stopping: std::sync::atomic::AtomicBool::new(false),
     }

@@ -67,6 +67,7 @@ pub mod command;
 pub mod config;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod pubsub;
 pub mod resp;
 pub mod server;
 pub mod session;

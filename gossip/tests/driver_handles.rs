@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cahoots_gossip::driver::{AccessError, MemberState, Node};
-use cahoots_gossip::store::{Change, Class, WriteError};
+use cahoots_gossip::store::{By, Change, Class, What, WriteError};
 use driver_cluster::*;
 
 /// Waits until something holds at a node, which looks again whenever the key has changed.
@@ -122,15 +122,17 @@ async fn a_second_ballot_replaces_the_first_and_one_of_the_dead_or_departed_stop
 
     let written = nodes[0].read(|replica| replica.store().version_vector().clone());
     let mut changes = nodes[0].subscribe();
+    let (key, class) = (b"leader".as_slice().into(), Class::Vote);
+    let told = Change::Key { key, class, what: What::Changed, by: By::Membership };
     drop(nodes.pop()); // dead, without a word
-    assert_eq!(within("being told", changes.next()).await, Some(Change::Key(b"leader".as_slice().into())));
+    assert_eq!(within("being told", changes.next()).await, Some(told.clone()));
     assert_eq!((leader(&nodes[0]).votes_for("y"), leader(&nodes[0]).electorate()), (1, 2));
     assert_eq!(nodes[0].read(|replica| replica.store().version_vector().clone()), written, "nothing was written");
     sees(&nodes[0], "n2", MemberState::Down).await;
 
     // One that leaves is no member any more, at once.
     nodes[1].shutdown(BOUND).await;
-    assert_eq!(within("being told", changes.next()).await, Some(Change::Key(b"leader".as_slice().into())));
+    assert_eq!(within("being told", changes.next()).await, Some(told.clone()));
     let tally = leader(&nodes[0]);
     assert_eq!((tally.votes_for("x"), tally.votes_for("y"), tally.electorate()), (1, 0, 1));
     within("the farewell", nodes[0].members_when(|members| members.iter().all(|member| member.name != "n1"))).await;

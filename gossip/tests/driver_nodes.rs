@@ -424,7 +424,7 @@ async fn changes_of_both_sides_reach_a_subscriber() {
     let mut keys = std::collections::BTreeSet::new();
     while keys.len() < 2 {
         match within("a change", changes.next()).await {
-            Some(cahoots_gossip::store::Change::Key(key)) => keys.insert(key.to_vec()),
+            Some(cahoots_gossip::store::Change::Key { key, .. }) => keys.insert(key.to_vec()),
             other => panic!("{other:?}"),
         };
     }

@@ -46,6 +46,31 @@ fn stores() -> (Store, Store) {
     (a, b)
 }
 
+fn addr(id: ReplicaId) -> SocketAddr {
+    ([127, 0, 0, 1], 7000 + u16::try_from(id.get() & 0xFFF).expect("small")).into()
+}
+
+fn two_that_have_met(now: Now) -> [Replica; 2] {
+    let mut config = ReplicaConfig::default();
+    config.cluster = "golden".into();
+    let mut pair = [A, B].map(|id| Replica::new(config.clone(), id, now));
+    pair[0].peer_up(now, B, addr(B), Zone::default());
+    pair[1].peer_up(now, A, addr(A), Zone::default());
+    pair
+}
+
+/// Delivers what either has to say, and records it.
+fn exchange(pair: &mut [Replica; 2], now: Now, stream: &mut Vec<u8>) {
+    for (from, to) in [(0, 1), (1, 0)] {
+        while let Some(transmit) = pair[from].poll_transmit(now) {
+            record(&transmit, stream);
+            for datagram in transmit.datagrams() {
+                pair[to].handle_datagram(now, addr(pair[from].id()), datagram).expect("accepted");
+            }
+        }
+    }
+}
+
 /// Appends datagrams, each behind its length.
 fn record(transmit: &Transmit, stream: &mut Vec<u8>) {
     for datagram in transmit.datagrams() {
@@ -200,8 +225,6 @@ fn datagrams_keep_their_bytes_with_and_without_a_key() {
 
 #[test]
 fn trees_and_version_vectors_that_do_not_fit_a_message_keep_their_bytes() {
-    let addr =
-        |id: ReplicaId| SocketAddr::from(([127, 0, 0, 1], 7000 + u16::try_from(id.get() & 0xFFF).expect("small")));
     let mut now = Now { mono: 0, wall: WALL };
     let make = |id| {
         let mut config = ReplicaConfig::default();
@@ -231,15 +254,7 @@ fn trees_and_version_vectors_that_do_not_fit_a_message_keep_their_bytes() {
     pair[1].peer_up(now, A, addr(A), Zone::default());
     let mut stream = Vec::new();
     for _ in 0..40 {
-        for (from, to) in [(0, 1), (1, 0)] {
-            let source = addr(pair[from].id());
-            while let Some(transmit) = pair[from].poll_transmit(now) {
-                record(&transmit, &mut stream);
-                for datagram in transmit.datagrams() {
-                    pair[to].handle_datagram(now, source, datagram).expect("accepted");
-                }
-            }
-        }
+        exchange(&mut pair, now, &mut stream);
         now.mono += 50_000;
         now.wall += 50;
         pair.iter_mut().for_each(|replica| replica.handle_timeout(now));
@@ -252,32 +267,44 @@ fn trees_and_version_vectors_that_do_not_fit_a_message_keep_their_bytes() {
 
 #[test]
 fn questions_and_answers_about_disks_keep_their_bytes() {
-    let addr = |id: ReplicaId| SocketAddr::from(([127, 0, 0, 1], 7000 + u16::try_from(id.get()).expect("small")));
     let mut now = Now { mono: 0, wall: WALL };
-    let mut config = ReplicaConfig::default();
-    config.cluster = "golden".into();
-    let mut pair = [A, B].map(|id| Replica::new(config.clone(), id, now));
-    pair[0].peer_up(now, B, addr(B), Zone::default());
-    pair[1].peer_up(now, A, addr(A), Zone::default());
+    let mut pair = two_that_have_met(now);
     pair[0].write(now, 0, |w| w.set(b"key", b"value")).expect("admitted");
     let mut stream = Vec::new();
     for _ in 0..3 {
         let kept = pair[1].store().version_vector().clone();
         pair[1].note_kept(kept);
         pair[0].ask_kept(1);
-        for (from, to) in [(0, 1), (1, 0)] {
-            let source = addr(pair[from].id());
-            while let Some(transmit) = pair[from].poll_transmit(now) {
-                record(&transmit, &mut stream);
-                for datagram in transmit.datagrams() {
-                    pair[to].handle_datagram(now, source, datagram).expect("accepted");
-                }
-            }
-        }
+        exchange(&mut pair, now, &mut stream);
         now.mono += 50_000;
     }
     assert_eq!(pair[0].kept_by(1), 1);
     assert_golden("disks.bin", &stream);
+}
+
+#[test]
+fn a_stop_keeps_its_bytes() {
+    let mut now = Now { mono: 0, wall: WALL };
+    let mut pair = two_that_have_met(now);
+    pair[0].write(now, 0, |w| w.set(b"key", b"value")).expect("admitted");
+    let mut stream = Vec::new();
+    exchange(&mut pair, now, &mut stream);
+    pair[0].begin_hand_over(now);
+    for _ in 0..4 {
+        exchange(&mut pair, now, &mut stream);
+        now.mono += 100_000;
+        pair[0].pursue_hand_over(now);
+    }
+    assert!(pair[0].is_handed_over(1) && !pair[0].stops_too(B));
+    // Now the other one stops, too, which finds nobody that stays.
+    pair[1].begin_hand_over(now);
+    for _ in 0..2 {
+        exchange(&mut pair, now, &mut stream);
+        now.mono += 100_000;
+        pair[1].pursue_hand_over(now);
+    }
+    assert!(!pair[1].is_handed_over(1) && pair[1].stops_too(A));
+    assert_golden("stop.bin", &stream);
 }
 
 #[test]

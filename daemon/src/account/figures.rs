@@ -54,6 +54,15 @@ figures! {
         |it| some(it.server.stats.rejected.load(Relaxed));
     CONNECTIONS_CUT = "cut_connections", Count, "Connections cut for passing a bound.",
         |it| some(it.server.stats.cut.load(Relaxed));
+    CHANNELS = "pubsub_channels", Count, "Channels that clients of this daemon listen to by name.",
+        |it| some(it.server.pubsub.counts().1);
+    PATTERNS = "pubsub_patterns", Count, "Patterns of channels that clients of this daemon listen to.",
+        |it| some(it.server.pubsub.counts().0);
+    SHARD_CHANNELS = "pubsubshard_channels", Count, "Channels of shards that clients of this daemon listen to.",
+        |it| some(it.server.pubsub.shards());
+    PUSHED_BYTES = "pushed_bytes", Bytes, "Bytes that wait to be sent to clients unasked.", |it| some(it.server.push_budget.total());
+    PUSHED_TOO_MUCH = "clients_too_slow", Count, "Clients that were cut because they did not take what they were sent unasked.",
+        |it| some(it.server.push_budget.cut());
     BYTES_IN = "total_net_input_bytes", Bytes, "Bytes read from clients.", |it| some(it.server.stats.bytes_in.load(Relaxed));
     BYTES_OUT = "total_net_output_bytes", Bytes, "Bytes written to clients.",
         |it| some(it.server.stats.bytes_out.load(Relaxed));

@@ -16,7 +16,9 @@ use tracing::{error, info, warn};
 use super::reload::Reloader;
 use super::{CliResult, EXIT_ID_IN_USE, EXIT_NOT_HANDED_OVER, EXIT_NOT_KEPT, EXIT_STORAGE, disk, log, print, reload};
 use crate::config::{Config, Flags};
+use crate::pubsub::PubSub;
 use crate::server::{LINGER_LOOK, Linger, Listeners};
+use crate::session::Clients;
 use crate::state::{Durability, Server, Stats};
 use crate::storage::StorageError;
 use cahoots_gossip::driver::{HandOver, Node, NodeConfig, NodeFailure};
@@ -67,6 +69,9 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         farewell,
         clients_max: AtomicUsize::new(clients_with_files(config.limits.clients_max)),
         watch: Arc::default(),
+        clients: Clients::default(),
+        push_budget: Arc::default(),
+        pubsub: PubSub::default(),
         awaits_others: AtomicBool::new(config.data_dir.value.as_deref().is_some_and(disk::awaits_others)),
         stopping: AtomicBool::new(false),
     });

@@ -54,6 +54,9 @@ impl<'a> Context<'a> {
         count(&self.counting.commands);
         let found = table::find(args).and_then(|command| {
             self.session.last_command = Some(command);
+            if self.session.subscriptions.is_some() && !self.session.executes {
+                self.session.mode().admit(command)?;
+            }
             self.admit(command)?;
             Ok((command, command.handler.ok_or_else(|| CommandError::Arity(command.name.into()))?))
         });
@@ -71,6 +74,15 @@ impl<'a> Context<'a> {
                 self.refuse(&error, reply);
                 if table::is_foreign_protocol(&args[0]) { Flow::Cut } else { Flow::Continue }
             }
+        }
+    }
+
+    /// Puts what the command has sent to its own client in front of its reply, which began at `start`.
+    pub(super) fn hear_oneself(&mut self, reply: &mut Reply<'_>, start: usize) {
+        if self.session.client.inbox.has_some() {
+            let mut own = Vec::new();
+            self.session.client.inbox.take(&mut own);
+            reply.in_front(start, |reply| reply.written(&own));
         }
     }
 

@@ -4,7 +4,7 @@
 //! matcher does, is exponential and a client could stop the daemon with one pattern.
 
 /// Whether all of `text` matches `pattern`.
-pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where to go on after the last `*`, and how much of the text it has swallowed so far.
     let mut star = None;

@@ -44,6 +44,10 @@ impl<'a> Batch<'a> {
         server: &'a Server,
         out: &'a mut Vec<u8>,
     ) -> Self {
+        // What was sent to the client before comes before what it is answered now.
+        if session.client.inbox.has_some() {
+            session.client.inbox.take(out);
+        }
         let reply = Reply::new(out, session.protocol);
         Self { context: Context::new(replica, now, session, server), reply }
     }
@@ -120,6 +124,7 @@ impl<'a> Batch<'a> {
         if !matches!(flow, Flow::Wait(_)) {
             replies.next();
         }
+        self.context.hear_oneself(&mut self.reply, start);
     }
 
     /// Reads commands at the front of `input`, and has the store look ahead for their keys.

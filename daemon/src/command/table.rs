@@ -7,7 +7,7 @@
 use super::contract::Command;
 use super::error::CommandError;
 use super::{
-    bitmap, cahoots, connection, generic, geo, hash, list, presence, server, set, stream, string, transaction, vote,
+    bitmap, cahoots, connection, generic, geo, hash, list, presence, pubsub, server, set, stream, string, transaction, vote,
     zset,
 };
 use crate::resp::Args;
@@ -39,6 +39,7 @@ pub const FAMILIES: &[Family] = &[
     family("bitmap", bitmap::COMMANDS),
     family("geo", geo::COMMANDS),
     family("transactions", transaction::COMMANDS),
+    family("pubsub", pubsub::COMMANDS),
     family("vote", vote::COMMANDS),
     family("presence", presence::COMMANDS),
     family("cahoots", cahoots::COMMANDS),

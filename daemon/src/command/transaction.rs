@@ -161,6 +161,7 @@ fn exec(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
             reply.truncate(start);
             reply.error("ERR Command not allowed inside a transaction");
         }
+        ctx.hear_oneself(reply, start);
     }
     ctx.session.executes = false;
     ctx.end_group();

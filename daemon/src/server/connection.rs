@@ -24,7 +24,7 @@ use tracing::debug;
 use super::socket::Socket;
 use crate::command::{Batch, Resume, Stop, Wait};
 use crate::resp::Parser;
-use crate::session::Session;
+use crate::session::{Dismissal, Session};
 use crate::state::Server;
 use crate::storage::Storage;
 use cahoots_gossip::driver::Node;
@@ -68,6 +68,8 @@ impl Scratch {
 pub(super) enum End {
     #[error("closed")]
     Closed,
+    #[error("cut: {0}")]
+    Dismissed(Dismissal),
     #[error("cut: its first words were those of another protocol")]
     ForeignProtocol,
     #[error("cut: the disk failed while it was to keep what this client wrote")]
@@ -181,10 +183,12 @@ impl Connection {
         }
     }
 
-    /// Reads unless there is something to execute already, and executes. The replies are to be flushed next.
+    /// Reads unless there is something to execute already, and executes. The replies are to be flushed next. What the
+    /// client is sent unasked is a turn, too.
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Result<Turn, End>> {
         let shared = Arc::clone(&self.scratch);
         let scratch = &mut *lock(&shared);
+        let pushed = self.session.client.inbox.poll_some(context).map_err(End::Dismissed)?;
         let stop = if self.input_ready {
             self.output = scratch.spare.pop().unwrap_or_default();
             let mut input = std::mem::take(&mut self.input);
@@ -193,7 +197,13 @@ impl Connection {
             self.consume(done);
             stop
         } else {
-            let read = ready!(self.poll_read(context, &mut scratch.read))?;
+            let read = match self.poll_read(context, &mut scratch.read) {
+                Poll::Pending if pushed.is_ready() => {
+                    self.session.client.inbox.take(&mut self.output);
+                    return Poll::Ready(Ok(Turn::Again));
+                }
+                read => ready!(read)?,
+            };
             let read = &mut scratch.read[..read];
             if self.input.is_empty() {
                 self.output = scratch.spare.pop().unwrap_or_default();
@@ -291,6 +301,7 @@ impl Connection {
         self.output_at = 0;
         let buffer = std::mem::take(&mut self.output);
         if buffer.capacity() > 0 {
+            self.session.client.inbox.sent();
             lock(&self.scratch).give_back(buffer);
         }
         Ok(())
@@ -306,6 +317,9 @@ impl Connection {
             loop {
                 if let Poll::Ready(written) = self.socket.poll_write(context, &output[self.output_at..]) {
                     return Poll::Ready(Ok::<_, End>(written?));
+                }
+                if let Poll::Ready(why) = self.session.client.inbox.poll_dismissed(context) {
+                    return Poll::Ready(Err(End::Dismissed(why)));
                 }
                 let room = self.input.len() - self.input_at + READ_BYTES <= self.server.limits.query_bytes_max;
                 if !(reads && room) {
@@ -331,6 +345,7 @@ impl Connection {
         let mut wait = pin!(wait.begin(self.node.clone(), Arc::clone(&self.server)));
         let resume: Resume = if for_others {
             let _blocked = Blocked::new(&self.server);
+            let client = Arc::clone(&self.session.client);
             let limit = self.server.limits.query_bytes_max;
             loop {
                 // What the client sends meanwhile waits; it is read so that its going away is noticed.
@@ -338,6 +353,11 @@ impl Connection {
                 tokio::select! {
                     biased;
                     resume = &mut wait => break resume,
+                    pushed = poll_fn(|context| client.inbox.poll_some(context)) => {
+                        pushed.map_err(End::Dismissed)?;
+                        self.session.client.inbox.take(&mut self.output);
+                        self.flush().await?;
+                    }
                     read = poll_fn(|context| self.poll_keep(context)), if room => read?,
                 }
             }
@@ -409,6 +429,10 @@ impl Drop for Connection {
         if let Some(watched) = self.session.watched.take() {
             watched.forget(&self.server.watch);
         }
+        if let Some(its) = self.session.subscriptions.take() {
+            self.server.pubsub.forget(&self.session.client, &its);
+        }
+        self.server.clients.leave(&self.session.client);
     }
 }
 

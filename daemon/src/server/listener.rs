@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 use super::connection::{Connection, Scratch};
 use super::socket::Socket;
 use super::socket_file::{SocketError, SocketFile};
-use crate::session::Session;
+use crate::session::{Client, Session};
 use crate::state::Server;
 use cahoots_gossip::driver::Node;
 
@@ -142,7 +142,9 @@ impl Doorman<'_> {
             Ok(socket) => socket,
             Err(error) => return warn!(%error, "cannot serve a client"),
         };
-        let session = Session::new(id, from, to);
+        let client = Arc::new(Client::new(id, Arc::clone(&self.server.push_budget)));
+        self.server.clients.enter(&client);
+        let session = Session::of(client, from, to);
         debug!(client = id, from, "client came");
         let (node, server) = (self.node.clone(), Arc::clone(self.server));
         self.connections.spawn(Connection::new(socket, session, node, server, Arc::clone(&self.scratch)).serve());

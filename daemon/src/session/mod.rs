@@ -1,12 +1,24 @@
 //! What the daemon remembers of one client between its commands.
+//!
+//! A [`Session`] is the client's own: its commands work on it. What others have for a client, they give to its [`Client`].
+
+mod client;
+mod inbox;
+mod mode;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
+
+pub use client::{Client, Clients};
+pub use inbox::{Dismissal, Inbox, PushBudget};
+pub use mode::Mode;
 
 use cahoots_gossip::Dot;
 use cahoots_gossip::driver::PresenceGuard;
 
 use crate::command::{Command, Transaction, Watched};
+use crate::pubsub::Subscriptions;
 use crate::resp::Protocol;
 
 /// One client's state. The bytes in flight are the connection's business, not this.
@@ -14,6 +26,8 @@ use crate::resp::Protocol;
 pub struct Session {
     /// Its number: never given twice while the daemon runs.
     pub id: u64,
+    /// What others know of it.
+    pub client: Arc<Client>,
     /// Where it came from: the socket's path, or its TCP address.
     pub address: Box<str>,
     /// Where it came in.
@@ -40,6 +54,8 @@ pub struct Session {
     pub last_command: Option<&'static Command>,
     /// What it has queued since MULTI.
     pub transaction: Option<Transaction>,
+    /// What it listens to, if it listens.
+    pub subscriptions: Option<Subscriptions>,
     /// What it watches.
     pub watched: Option<Watched>,
     /// Whether the commands of a transaction are being carried out: nothing waits then.
@@ -47,11 +63,18 @@ pub struct Session {
 }
 
 impl Session {
-    /// A client that has just come.
+    /// A client that has just come; what is sent to it unasked counts towards nothing.
     #[must_use]
     pub fn new(id: u64, address: &str, local_address: &str) -> Self {
+        Self::of(Arc::new(Client::new(id, Arc::default())), address, local_address)
+    }
+
+    /// A client that has just come.
+    #[must_use]
+    pub fn of(client: Arc<Client>, address: &str, local_address: &str) -> Self {
         Self {
-            id,
+            id: client.id,
+            client,
             address: address.into(),
             local_address: local_address.into(),
             since: Instant::now(),
@@ -65,9 +88,18 @@ impl Session {
             wrote: false,
             last_command: None,
             transaction: None,
+            subscriptions: None,
             watched: None,
             executes: false,
         }
+    }
+}
+
+impl Session {
+    /// From now on it speaks this version of the protocol.
+    pub(crate) fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        self.client.set_protocol(protocol);
     }
 }
 

@@ -18,6 +18,8 @@ pub use stats::{Counts, Stats};
 
 use cahoots_gossip::driver::HandOver;
 
+use crate::pubsub::PubSub;
+use crate::session::{Clients, PushBudget};
 use crate::watch::Watch;
 
 /// What all connections share, and `INFO` tells.
@@ -51,6 +53,12 @@ pub struct Server {
     pub clients_max: AtomicUsize,
     /// Who cares about which key.
     pub watch: Arc<Watch>,
+    /// The clients that are connected.
+    pub clients: Clients,
+    /// What may wait to be sent to them unasked.
+    pub push_budget: Arc<PushBudget>,
+    /// Who listens to which channel.
+    pub pubsub: PubSub,
     /// The data directory knows of others that this run has not met: they may hold, or lack, what nobody compares.
     pub awaits_others: AtomicBool,
     /// Set once the daemon was told to stop, while it still serves: nobody should begin to rely on it.

@@ -144,7 +144,7 @@ impl Watch {
             }
         };
         match change {
-            Change::Key(key) => {
+            Change::Key { key, .. } => {
                 let Some(watchers) = state.keys.get_mut(key) else { return Vec::new() };
                 set(watchers);
                 if watchers.is_empty() {

@@ -195,7 +195,7 @@ impl Value {
                 head.extend_from_slice(&body);
                 Self::Leaf(head)
             }
-            kind @ (b'*' | b'~' | b'%') => {
+            kind @ (b'*' | b'~' | b'%' | b'>') => {
                 let count = size().max(0) * if kind == b'%' { 2 } else { 1 };
                 let parts = (0..count).map(|_| Self::read(reader)).collect();
                 Self::Node(head, parts)

@@ -33,8 +33,8 @@ impl Wanted {
     fn is(&self, change: &Change) -> bool {
         match (self, change) {
             (Self::All, _) | (_, Change::Lost) => true,
-            (Self::Key(wanted), Change::Key(key)) => key == wanted,
-            (Self::Prefix(wanted), Change::Key(key)) => key.starts_with(wanted),
+            (Self::Key(wanted), Change::Key { key, .. }) => key == wanted,
+            (Self::Prefix(wanted), Change::Key { key, .. }) => key.starts_with(wanted),
         }
     }
 }
@@ -88,17 +88,22 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{By, Class, What};
+
+    fn changed(key: &[u8]) -> Change {
+        Change::Key { key: key.into(), class: Class::Text, what: What::Changed, by: By::Peer }
+    }
 
     #[tokio::test]
     async fn a_subscriber_that_falls_behind_is_told_before_it_reads_on() {
         let (sender, receiver) = broadcast::channel(2);
         let mut changes = Changes::new(receiver);
         for key in [b"a", b"b", b"c"] {
-            sender.send(Change::Key(Box::from(&key[..]))).unwrap();
+            sender.send(changed(key)).unwrap();
         }
         assert!(matches!(changes.next().await, Some(Change::Lost)));
-        assert!(matches!(changes.next().await, Some(Change::Key(key)) if *key == *b"b"));
-        assert!(matches!(changes.try_next(), Some(Change::Key(key)) if *key == *b"c"));
+        assert_eq!(changes.next().await, Some(changed(b"b")));
+        assert_eq!(changes.try_next(), Some(changed(b"c")));
         assert!(changes.try_next().is_none());
         drop(sender);
         assert!(changes.next().await.is_none());
@@ -110,10 +115,10 @@ mod tests {
         let mut one = Changes::new(receiver).of("user:1");
         let mut some = Changes::new(sender.subscribe()).under("user:");
         for key in [&b"user:10"[..], b"user", b"user:1"] {
-            sender.send(Change::Key(key.into())).unwrap();
+            sender.send(changed(key)).unwrap();
         }
         sender.send(Change::Lost).unwrap();
-        let key = |key: &str| Some(Change::Key(key.as_bytes().into()));
+        let key = |key: &str| Some(changed(key.as_bytes()));
         assert_eq!([one.try_next(), one.try_next(), one.try_next()], [key("user:1"), Some(Change::Lost), None]);
         assert_eq!(
             [some.try_next(), some.try_next(), some.try_next()],

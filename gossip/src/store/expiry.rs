@@ -10,6 +10,7 @@ use super::cell::lifetime::Lifetime;
 use super::memory::bucket::{BUCKETS, bucket_of};
 use super::memory::deadlines::prefix_of;
 use super::memory::entry::Entry;
+use super::read::changes::{By, What};
 use super::read::view::View;
 
 /// What was found to have expired.
@@ -41,12 +42,18 @@ impl Store {
             // Nothing that is hidden is in an open window, so what removes it has no event to change.
             self.seal();
         }
+        self.changes.see_time(now);
         let (mut lapsed, mut looked) = (Lapsed::default(), 0);
         let mut next = None;
         for index in 0..BUCKETS {
             for prefix in self.buckets[index].keys.look_back(now) {
+                self.changes.look_back(now);
                 let keys = self.buckets[index].keys.beginning_with(index, prefix);
-                keys.for_each(|(key, _)| self.changes.push(key));
+                for (key, entry) in keys {
+                    if let Some(class) = entry.class() {
+                        self.changes.tell(key, class, What::Created, By::Time);
+                    }
+                }
             }
             while looked < max
                 && let Some(prefix) = self.buckets[index].keys.pop_deadline(now)
@@ -70,19 +77,21 @@ impl Store {
                 view => {
                     let passed = Lifetime::of(entry, now).deadlines().filter(|it| *it <= now).max();
                     let passed = passed.or(entry.field_deadline_from(0));
-                    found.push((Box::<[u8]>::from(key), view.is_none(), entry.has_data(), passed.unwrap_or(now)));
+                    let shown = view.map(|view| view.class());
+                    found.push((Box::<[u8]>::from(key), shown, entry.class(), passed.unwrap_or(now)));
                 }
             }
         }
         if let Some(next) = next {
             self.buckets[index].keys.put_off(prefix, next);
         }
-        for (key, whole, has_data, passed) in found {
-            let keys = &mut self.buckets[index].keys;
-            let is_new = keys.note_hidden(prefix, whole && has_data);
-            lapsed.keys += usize::from(is_new && whole && has_data);
-            if is_new {
-                self.changes.push(&key);
+        for (key, shown, held, passed) in found {
+            let is_hidden = shown.is_none() && held.is_some();
+            let is_new = self.buckets[index].keys.note_hidden(prefix, is_hidden);
+            lapsed.keys += usize::from(is_new && is_hidden);
+            if let Some(class) = shown.or(held).filter(|_| is_new) {
+                let what = if is_hidden { What::Expired } else { What::Changed };
+                self.changes.tell(&key, class, what, By::Time);
             }
             let due = passed.saturating_add(wait(hash_of(&key)));
             if due <= now {

@@ -24,6 +24,7 @@ use super::event::window::{Before, Window};
 use super::event::{Body, Change, Foreign, Part, begin_key, begin_part, encode_head};
 use super::kind::Class;
 use super::memory::bucket::{Bucket, bucket_of};
+use super::read::changes::{By, Subject};
 use super::{Sealed, Store};
 use crate::Limits;
 use crate::bytes::Bytes;
@@ -221,6 +222,8 @@ impl Store {
     ) {
         let bucket = &mut self.buckets[part.bucket];
         for key in body.keys_of(part) {
+            let (hash, name) = (key.key_hash, key.key);
+            self.changes.look(Subject { keys: &bucket.keys, hash, key: name }, By::Peer);
             for (class, name) in key.changes().filter_map(|change| written(&change)) {
                 let path = Path::within(key.key_hash, key.key, class, name);
                 let (at, mut element) = bucket.keys.look(&path);
@@ -234,7 +237,7 @@ impl Store {
                 bucket.keys.commit(at, &path, &bucket.baselines, &mut self.draft);
             }
             bucket.keys.renew_origins(key.key_hash, key.key);
-            self.changes.push(key.key); // of assignments at one instant, the id decides
+            self.changes.push(Subject { keys: &bucket.keys, hash, key: name }); // of assignments at one instant, the id decides
         }
         bucket.frontier = bucket.frontier.iter().map(|dot| moving.dot(dot)).collect();
         bucket.baselines.resets_mut().for_each(|reset| *reset = moving.dot(*reset));

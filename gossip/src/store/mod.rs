@@ -51,7 +51,7 @@ pub use memory::name::Name;
 pub use memory::size::KeyMemory;
 pub use memory::warm::WARM_KEYS_MAX;
 pub use read::carried::{CarriedCell, cells_of_event, cells_of_transfer};
-pub use read::changes::Change;
+pub use read::changes::{By, Change, What};
 pub use read::draw::Draws;
 pub use read::ordered::Ordered;
 pub use read::sorted::Sorted;

@@ -92,7 +92,7 @@ impl Circle {
     pub(crate) fn changed(&mut self, at: usize) -> BTreeSet<String> {
         let mut keys = BTreeSet::new();
         while let Some(change) = self.at(at).poll_change() {
-            let Change::Key(key) = change else { panic!("few keys change here") };
+            let Change::Key { key, .. } = change else { panic!("few keys change here") };
             keys.insert(String::from_utf8_lossy(&key).into_owned());
         }
         keys

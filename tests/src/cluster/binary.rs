@@ -23,6 +23,13 @@ pub fn binary() -> &'static PathBuf {
         build.args(["build", "--quiet", "--package", "cahoots", "--bin", "cahoots"]);
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
         build.env("CARGO_TARGET_DIR", directory.parent().expect("target"));
+        // What cargo says of this package some build scripts take for a change of theirs, and are built anew.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                build.env_remove(name);
+            }
+        }
         if directory.ends_with("release") {
             build.arg("--release");
         }

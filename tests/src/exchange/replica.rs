@@ -112,7 +112,9 @@ impl Replica {
         assert!(lapsed.removals.is_empty(), "their turn is never");
         self.collect_sealed();
         while let Some(change) = self.store.poll_change() {
-            let cahoots_gossip::store::Change::Key(key) = change else { unreachable!("so little cannot be too much") };
+            let cahoots_gossip::store::Change::Key { key, .. } = change else {
+                unreachable!("so little cannot be too much")
+            };
             let shown = crate::oracle::Shown::read(self.store.at(wall), &key);
             self.mirror.insert(key.into_vec(), shown);
         }

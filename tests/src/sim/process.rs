@@ -127,7 +127,7 @@ impl Process {
             heard += 1;
             let Some(mirror) = &mut self.mirror else { continue };
             match change {
-                Change::Key(key) => {
+                Change::Key { key, .. } => {
                     let shown = Shown::read(self.engine.store().at(0), &key);
                     if matches!(shown, Shown::Ballots(_)) {
                         self.tallies.insert(key.to_vec(), self.engine.tally(Now::default(), &key));

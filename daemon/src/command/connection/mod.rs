@@ -12,7 +12,7 @@ use super::transaction;
 use super::wait::Wait;
 use crate::account::REDIS_VERSION;
 use crate::resp::{Args, Protocol, Reply};
-use crate::session::Replies;
+use crate::session::{Mode, Replies};
 
 const GROUP: &str = "connection";
 
@@ -80,8 +80,13 @@ pub(super) const COMMANDS: &[Command] = &[
     .about("2.4.0", "Depends on the subcommand", "Commands about the client."),
 ];
 
-fn ping(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+fn ping(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     match args.get(1) {
+        message if ctx.session.mode() == Mode::Subscribed && args.len() <= 2 => {
+            reply.array(2);
+            reply.bulk(b"pong");
+            reply.bulk(message.unwrap_or_default());
+        }
         None => reply.simple("PONG"),
         Some(message) if args.len() == 2 => reply.bulk(message),
         Some(_) => return Err(CommandError::Arity("ping".into())),
@@ -110,11 +115,14 @@ fn quit(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 /// Everything the connection asked for is forgotten, except what it wrote: `WAIT` may still be asked for that.
 fn reset(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    ctx.session.protocol = Protocol::Resp2;
+    ctx.session.set_protocol(Protocol::Resp2);
     ctx.session.name = Box::default();
     ctx.session.replies = Replies::On;
     ctx.session.transaction = None;
     transaction::forget(ctx);
+    if let Some(its) = ctx.session.subscriptions.take() {
+        ctx.server.pubsub.forget(&ctx.session.client, &its);
+    }
     if !ctx.session.present.is_empty() {
         let present = std::mem::take(&mut ctx.session.present);
         return Ok(Flow::Wait(Wait::new(
@@ -165,7 +173,7 @@ fn hello(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcom
     if let Some(name) = name {
         ctx.session.name = name.into();
     }
-    ctx.session.protocol = protocol;
+    ctx.session.set_protocol(protocol);
     reply.set_protocol(protocol);
     reply.map_of(|fields| {
         fields.text("server", "redis");

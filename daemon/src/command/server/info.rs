@@ -97,6 +97,9 @@ const SECTIONS: &[(&str, &[Line])] = &[
             Of("keyspace_hits", &f::HITS),
             Of("keyspace_misses", &f::MISSES),
             Of("total_error_replies", &f::ERRORS),
+            Of("pubsub_channels", &f::CHANNELS),
+            Of("pubsub_patterns", &f::PATTERNS),
+            Of("pubsubshard_channels", &f::SHARD_CHANNELS),
         ],
     ),
     (
@@ -136,6 +139,8 @@ const SECTIONS: &[(&str, &[Line])] = &[
             Of("joining_peers_heard", &f::JOINING_PEERS),
             Of("catching_up", &f::CATCHING_UP),
             Of("clock_ahead_ms", &f::CLOCK_AHEAD),
+            Of("pushed_bytes", &f::PUSHED_BYTES),
+            Of("clients_too_slow", &f::PUSHED_TOO_MUCH),
             Of("datagrams_refused", &f::DATAGRAMS_REFUSED),
             Counters,
         ],

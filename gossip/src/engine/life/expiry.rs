@@ -87,7 +87,7 @@ impl Replica {
 mod tests {
     use super::*;
     use crate::engine::ReplicaConfig;
-    use crate::store::Change;
+    use crate::store::{By, Change, Class, What};
 
     const WALL: u64 = 1_700_000_000_000;
 
@@ -114,14 +114,16 @@ mod tests {
     #[test]
     fn a_key_is_hidden_at_its_deadline_told_of_and_removed() {
         let mut replica = replica();
+        let told = |what, by| Some(Change::Key { key: b"k".as_slice().into(), class: Class::Text, what, by });
         replica.record_changes(true);
         replica.write(after(0), 0, |w| w.set_until(b"k", b"v", Some(WALL + 400))).unwrap();
         assert!(replica.store().at(WALL + 399).view(b"k").is_some());
         assert!(replica.store().at(WALL + 400).view(b"k").is_none());
-        assert_eq!(replica.poll_change(), Some(Change::Key(b"k".as_slice().into())));
+        assert_eq!(replica.poll_change(), told(What::Created, By::Client));
         let woken = pass(&mut replica, 500);
         assert!(woken.contains(&400), "{woken:?}");
-        assert_eq!(replica.poll_change(), Some(Change::Key(b"k".as_slice().into())));
+        assert_eq!(replica.poll_change(), told(What::Expired, By::Time));
+        assert_eq!(replica.poll_change(), None, "its removal changes nothing that is seen");
         assert_eq!((replica.store().len(), replica.store().memory_of(b"k")), (0, None));
         assert_eq!(replica.store().next_deadline(), None);
     }

@@ -18,6 +18,7 @@ use crate::store::event::writer::{WriteError, Writer};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of, remove_cells};
 use crate::store::memory::entry::Entry;
+use crate::store::read::changes::{By, What};
 use crate::store::read::view::owned_values;
 
 /// Bytes of a ballot. Part of the protocol: a choice, not a document; every replica keeps one of every replica.
@@ -85,7 +86,11 @@ impl Store {
             entry.ballots().any(|(class, element)| by(class, &element))
         };
         let keys = self.buckets.iter().flat_map(|bucket| bucket.keys.ballots()).filter(|(_, entry)| concerns(*entry));
-        keys.for_each(|(key, _)| changes.push(key));
+        for (key, entry) in keys {
+            if let Some(class) = entry.class() {
+                changes.tell(key, class, What::Changed, By::Membership);
+            }
+        }
     }
 
     /// What this replica has cast at `key`.
@@ -127,7 +132,7 @@ impl Writer<'_> {
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
         let Opened { window, event, clock } = opening.open(&path, frontier);
         put_own(&path, event, &Register { clock, value: ballot }, (keys, baselines, fingerprint, window), draft);
-        changes.push(key);
+        changes.push(keys.subject(&path));
         self.restate(&path, clock, ruling);
         Ok(())
     }
@@ -176,7 +181,7 @@ impl Writer<'_> {
             debug_assert!(seen.as_slice().is_empty(), "a ballot replaces its own replica's only");
         }
         note(window, &path);
-        changes.push(key);
+        changes.push(keys.subject(&path));
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use crate::store::event::{Body, Change, EventError, Foreign, Part};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, discard_cells, put_count, remove_cells};
 use crate::store::memory::keys::Draft;
+use crate::store::read::changes::{By, Subject};
 
 /// What became of an event that was offered to the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,14 +97,17 @@ impl Store {
             let context = Context::new(event, context);
             let keys: Vec<Box<[u8]>> = target.bucket.keys.iter().map(|(key, _)| key.into()).collect();
             for key in keys {
-                target.delete(hash_of(&key), &key, &context);
-                self.changes.push(&key);
+                let hash = hash_of(&key);
+                self.changes.look(Subject { keys: &target.bucket.keys, hash, key: &key }, By::Peer);
+                target.delete(hash, &key, &context);
+                self.changes.push(Subject { keys: &target.bucket.keys, hash, key: &key });
             }
         }
         for key in body.keys_of(part) {
-            let at = (key.key_hash, key.key);
-            key.changes().for_each(|change| target.apply(&change, at));
-            self.changes.push(key.key);
+            let (hash, name) = (key.key_hash, key.key);
+            self.changes.look(Subject { keys: &target.bucket.keys, hash, key: name }, By::Peer);
+            key.changes().for_each(|change| target.apply(&change, (hash, name)));
+            self.changes.push(Subject { keys: &target.bucket.keys, hash, key: name });
         }
         let named: Dots = part.names.iter().collect();
         bucket.advance_frontier(Some(&named), event);

@@ -182,7 +182,8 @@ impl Writer<'_> {
         let is_gone = element.is_empty();
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, baselines, draft);
-        changes.push(path.key);
+        changes.is_by_time();
+        changes.push(keys.subject(&path));
         if is_gone && *class == Class::Hash {
             self.clear_field(&path);
         }

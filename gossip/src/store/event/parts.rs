@@ -9,7 +9,7 @@ use crate::store::Store;
 use crate::store::cell::{Dots, Path};
 use crate::store::memory::bucket::{Bucket, bucket_of};
 use crate::store::memory::keys::Draft;
-use crate::store::read::changes::Changes;
+use crate::store::read::changes::{By, Changes};
 
 impl Writer<'_> {
     /// The dot of what is written now.
@@ -23,7 +23,9 @@ impl Writer<'_> {
         let next = self.open_event();
         let Store { buckets, clock, window, spare, draft, changes, .. } = &mut *self.store;
         let opening = Opening { window, spare, clock, wall_ms: self.wall_ms, next };
-        Parts { bucket: &mut buckets[bucket_of(path.key_hash)], opening, draft, changes }
+        let bucket = &mut buckets[bucket_of(path.key_hash)];
+        changes.look(bucket.keys.subject(path), By::Client);
+        Parts { bucket, opening, draft, changes }
     }
 }
 

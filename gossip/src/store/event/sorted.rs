@@ -53,7 +53,7 @@ impl Writer<'_> {
         let sum = score::of(&path, &element, baselines);
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, baselines, draft);
-        changes.push(key);
+        changes.push(keys.subject(&path));
         self.restate(&path, clock, rulings);
         Ok(sum)
     }

@@ -113,6 +113,7 @@ impl Store {
                 0
             }
         };
+        self.changes.see_time(self.now(wall_ms));
         let mut writer = Writer { store: self, wall_ms, bytes: bytes_before };
         let result = operations(&mut writer);
         let written = writer.bytes;
@@ -245,7 +246,7 @@ impl Writer<'_> {
         let element = Element { value: DotFun::of(event, register), ..Element::default() };
         Keys::draft_alone(&path, &element, draft);
         keys.commit(at, &path, baselines, draft);
-        changes.push(key);
+        changes.push(keys.subject(&path));
         if let Some(deadline) = deadline {
             let path = Path { class: Class::Deadline, ..path }.rehashed();
             let value = lifetime::write_deadline(Some(deadline));
@@ -285,7 +286,7 @@ impl Writer<'_> {
         raise(&path, &mut element, (baselines, fingerprint, window), (event, clock), delta.into());
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, baselines, draft);
-        changes.push(key);
+        changes.push(keys.subject(&path));
         self.restate(&path, clock, rulings);
         Ok(sum)
     }
@@ -320,7 +321,7 @@ impl Writer<'_> {
         let element = Element { value: DotFun::of(event, register), ..Element::default() };
         keys.draft(at, path, element, draft);
         keys.commit(at, path, baselines, draft);
-        changes.push(path.key);
+        changes.push(keys.subject(path));
         (clock, was_absent)
     }
 
@@ -366,7 +367,7 @@ impl Writer<'_> {
         window.remove(path, &context);
         keys.draft(at, path, Element::default(), draft);
         keys.commit(at, path, baselines, draft);
-        changes.push(path.key);
+        changes.push(keys.subject(path));
     }
 
     /// Deletes a key: all that was observed under it, of whatever type. Says whether there was one.
@@ -394,7 +395,7 @@ impl Writer<'_> {
         }
         keys.remove(path.key_hash, path.key);
         window.delete(path.key_hash, path.key, &context);
-        changes.push(path.key);
+        changes.push(keys.subject(path));
     }
 
     /// Deletes every key that is observed; says how many. One context per bucket, whatever the number of keys.
@@ -420,7 +421,7 @@ impl Writer<'_> {
                 let path = Path::new(key, Class::Text, b"");
                 let parts = (&mut *baselines, &mut *fingerprint, &mut *window);
                 supersede_entry(&path, entry, parts, event, &mut context);
-                changes.push(key);
+                changes.removed(keys.subject(&path));
             }
             *keys = Keys::default();
             window.clear(index, &context);

@@ -25,6 +25,7 @@ use crate::store::cell::lifetime::{self, Lifetime};
 use crate::store::cell::score;
 use crate::store::cell::{Element, Path, hash_of};
 use crate::store::kind::{CLASS_BITS, Class};
+use crate::store::read::changes::Subject;
 
 /// A key of more elements, or of more bytes of them, has tables.
 const FEW_MAX: usize = 32;
@@ -157,6 +158,16 @@ impl Keys {
     /// Notes, of a key whose data is all hidden, that it is; says whether that is new. Of another key it always is.
     pub(in crate::store) fn note_hidden(&mut self, prefix: u32, is_hidden: bool) -> bool {
         !is_hidden || self.hidden.insert(prefix)
+    }
+
+    /// The key of `path`, for those who tell of its changes.
+    pub(in crate::store) fn subject<'a>(&'a self, path: &Path<'a>) -> Subject<'a> {
+        Subject { keys: self, hash: path.key_hash, key: path.key }
+    }
+
+    /// Whether a key was found to be hidden.
+    pub(in crate::store) fn is_noted(&self, prefix: u32) -> bool {
+        self.hidden.contains(&prefix)
     }
 
     /// The keys of `bucket`, which this is, whose hashes begin so.

@@ -28,6 +28,7 @@ use super::cell::{Element, Path, hash_of, mix};
 use super::kind::Class;
 use super::memory::bucket::{BUCKETS, Bucket, place_of, remove_cells};
 use super::memory::keys::{Draft, Keys};
+use super::read::changes::{By, Subject};
 use super::transfer::content::{Content, ElementState, check, content_of};
 use super::transfer::difference::{Difference, Sketch};
 use super::{Store, beyond};
@@ -329,20 +330,25 @@ impl Store {
         let mut joining =
             Joining { keys: &mut bucket.keys, baselines: &bucket.baselines, draft: &mut self.draft, my_vv, their_vv };
         for state in content.keys {
-            if joining.join_key(state.key.0, state.elements.as_read()) {
-                changes.push(state.key.0);
+            let (hash, key) = (hash_of(state.key.0), state.key.0);
+            changes.look(Subject { keys: joining.keys, hash, key }, By::Peer);
+            if joining.join_key(key, state.elements.as_read()) {
+                changes.push(Subject { keys: joining.keys, hash, key });
             }
         }
         for key in here_only {
+            let hash = hash_of(key);
+            changes.look(Subject { keys: joining.keys, hash, key }, By::Peer);
             if joining.join_key(key, &[]) {
-                changes.push(key);
+                changes.push(Subject { keys: joining.keys, hash, key });
             }
         }
         for state in content.baselines {
             let path = Path::new(state.key.0, Class::from_code(state.class).expect("checked"), state.name.0);
             let (owner, birth, seen, total) = (state.owner, state.birth, state.seen, state.total);
             if bucket.baselines.merge(&path, Baseline { owner, birth, seen, total, reset: state.reset }) {
-                changes.push(path.key);
+                changes.look(bucket.keys.subject(&path), By::Peer);
+                changes.push(bucket.keys.subject(&path));
             }
         }
         settle_baselines(bucket, &mut self.draft);
