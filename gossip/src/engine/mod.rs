@@ -52,7 +52,7 @@ use spread::relay::{Place, SpreadCheck};
 
 pub use config::{Now, ReplicaConfig};
 pub use life::ballots::{Discarded, Tally};
-pub use life::joining::{Progress, Readiness, ReadyReason, Standing};
+pub use life::joining::{Progress, Readiness, ReadyReason, Stance, Standing};
 pub use life::record::{Record, Records};
 pub use repair::receive::Received;
 pub use repair::reconcile::Ask;
