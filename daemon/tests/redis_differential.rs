@@ -447,6 +447,10 @@ const STRINGS: &str = include_str!("strings.session");
 const KEYS: &str = include_str!("keys.session");
 /// Of sets, and of what hashes have beside that.
 const SETS: &str = include_str!("sets.session");
+/// Of bitmaps.
+const BITMAPS: &str = include_str!("bitmaps.session");
+/// Of places on Earth.
+const PLACES: &str = include_str!("places.session");
 /// Of sorted sets.
 const SORTED: &str = include_str!("sorted_sets.session");
 /// Of lists.
@@ -495,6 +499,17 @@ fn strings_keys_sets_and_hashes_read_the_same_in_both_protocols() {
             session(&mut pair, KEYS);
             pair.assert_same(&["FLUSHALL"]);
             session(&mut pair, SETS);
+        }
+    }
+}
+
+#[test]
+fn bitmaps_and_places_read_the_same_in_both_protocols() {
+    for hello in [None, Some("3")] {
+        if let Some(mut pair) = Pair::start(hello) {
+            session(&mut pair, BITMAPS);
+            pair.assert_same(&["FLUSHALL"]);
+            session(&mut pair, PLACES);
         }
     }
 }
@@ -968,6 +983,8 @@ fn commands() -> impl Strategy<Value = Vec<Vec<String>>> {
         4 => keyspace::strings(),
         3 => keyspace::keys(),
         3 => keyspace::sets(),
+        4 => keyspace::bitmaps(),
+        4 => keyspace::places(),
         1 => prop_oneof![Just("DBSIZE"), Just("FLUSHALL"), Just("RESET")].prop_map(move |c| owned(vec![c])),
         1 => Just(owned(vec!["KEYS", "*"])),
         1 => Just(owned(vec!["HELLO", "3"])),

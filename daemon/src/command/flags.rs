@@ -124,6 +124,10 @@ impl Categories {
     pub const HASH: Self = Self::word("@hash");
     /// Strings.
     pub const STRING: Self = Self::word("@string");
+    /// Strings seen bit by bit.
+    pub const BITMAP: Self = Self::word("@bitmap");
+    /// Places on Earth.
+    pub const GEO: Self = Self::word("@geo");
     /// Operators' commands.
     pub const ADMIN: Self = Self::word("@admin");
     /// What may hurt when used without thought.

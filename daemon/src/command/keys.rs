@@ -55,6 +55,11 @@ const fn counted(begin: u8) -> KeySpec {
     KeySpec { begin: Begin::At(begin), find: Find::Counted { count: 0, first: 1, step: 1 } }
 }
 
+/// The key behind a word, which is looked for from argument `from` on.
+const fn behind(word: &'static str, from: u8) -> KeySpec {
+    KeySpec { begin: Begin::Behind { word, from }, find: Find::Range { last: 0, step: 1, parts: 0 } }
+}
+
 /// One key, the first argument.
 pub(super) const ONE_KEY: &[KeySpec] = &[range(1, 0, 1)];
 /// One key, behind a subcommand.
@@ -73,10 +78,11 @@ pub(super) const KEY_AND_COUNTED: &[KeySpec] = &[range(1, 0, 1), counted(2)];
 pub(super) const BEHIND_STREAMS: &[KeySpec] =
     &[KeySpec { begin: Begin::Behind { word: "STREAMS", from: 1 }, find: Find::Range { last: -1, step: 1, parts: 2 } }];
 /// One key, the first argument, and one behind `STORE`.
-pub(super) const KEY_AND_STORE: &[KeySpec] = &[
-    range(1, 0, 1),
-    KeySpec { begin: Begin::Behind { word: "STORE", from: 2 }, find: Find::Range { last: 0, step: 1, parts: 0 } },
-];
+pub(super) const KEY_AND_STORE: &[KeySpec] = &[range(1, 0, 1), behind("STORE", 2)];
+/// One key, the first argument, and one behind `STORE` or `STOREDIST`.
+pub(super) const KEY_AND_STORES: &[KeySpec] = &[range(1, 0, 1), behind("STORE", 5), behind("STOREDIST", 5)];
+/// Every argument but the first is a key.
+pub(super) const ALL_BUT_ONE: &[KeySpec] = &[range(2, -1, 1)];
 /// Every argument is a key.
 pub(super) const ALL_KEYS: &[KeySpec] = &[range(1, -1, 1)];
 /// Keys with a value behind each.

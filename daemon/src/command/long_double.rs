@@ -59,6 +59,18 @@ impl LongDouble {
         (!is_out_of_range).then_some(read)
     }
 
+    /// A double is one, exactly.
+    pub(super) fn of(value: f64) -> Self {
+        const FRACTION_BITS: i64 = 52;
+        let (is_negative, bits) = (value.is_sign_negative(), value.abs().to_bits());
+        let (power, fraction) = (i64::try_from(bits >> FRACTION_BITS).unwrap_or(0), bits & ((1 << FRACTION_BITS) - 1));
+        match power {
+            0x7FF => Self::Infinite { is_negative },
+            0 => rounded(&Big::of(fraction.into()), -1074, false, is_negative),
+            _ => rounded(&Big::of(u128::from(fraction | 1 << FRACTION_BITS)), power - 1075, false, is_negative),
+        }
+    }
+
     /// Whether it is neither infinite nor, as a sum of two infinities, no number at all.
     pub(super) fn is_finite(self) -> bool {
         matches!(self, Self::Finite { .. })
@@ -370,6 +382,20 @@ mod tests {
             ("0x10", "0x.8p1", "17"),
         ] {
             assert_eq!(sum(a, b).as_deref(), Some(expected), "{a} + {b}");
+        }
+    }
+
+    #[test]
+    fn a_double_is_printed_with_all_its_digits_up_to_the_17th_behind_the_point() {
+        for (value, printed) in [
+            (13.361_389_338_970_184, "13.36138933897018433"),
+            (-0.1, "-0.10000000000000001"),
+            (3.0, "3"),
+            (5e-324, "0"),
+            (1e22, "10000000000000000000000"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(LongDouble::of(value).to_string(), printed);
         }
     }
 

@@ -48,9 +48,11 @@ mod scan;
 mod table;
 mod wait;
 
+mod bitmap;
 mod cahoots;
 mod connection;
 mod generic;
+mod geo;
 mod hash;
 mod list;
 mod presence;

@@ -3,6 +3,8 @@
 //! Decimal and hexadecimal, and infinities by name; letters in either case. Each is rounded once, to the nearest double, of
 //! two to the even one. Refuses white space: C skips it in front, and who allows it has to skip it too.
 
+use super::error::CommandError;
+
 /// What a text spells.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Number {
@@ -24,6 +26,16 @@ pub(super) fn read(text: &[u8]) -> Option<Number> {
         rest => decimal(rest)?,
     };
     Some(Number { value: if is_negative { -number.value } else { number.value }, ..number })
+}
+
+/// The number that an argument spells, or infinity; not what is too large or too small to tell from it.
+pub(super) fn in_range(arg: &[u8]) -> Option<f64> {
+    read(arg).filter(|number| !number.is_out_of_range).map(|number| number.value)
+}
+
+/// As [`in_range`], or the refusal of what is none.
+pub(super) fn float_arg(arg: &[u8]) -> Result<f64, CommandError> {
+    in_range(arg).ok_or(CommandError::text("ERR value is not a valid float"))
 }
 
 /// Rust's own reading differs from C's in hexadecimal numbers and in "not a number" only.

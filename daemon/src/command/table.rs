@@ -7,7 +7,8 @@
 use super::contract::Command;
 use super::error::CommandError;
 use super::{
-    cahoots, connection, generic, hash, list, presence, pubsub, server, set, stream, string, transaction, vote, zset,
+    bitmap, cahoots, connection, generic, geo, hash, list, presence, pubsub, server, set, stream, string, transaction, vote,
+    zset,
 };
 use crate::resp::Args;
 
@@ -35,6 +36,8 @@ pub const FAMILIES: &[Family] = &[
     family("list", list::COMMANDS),
     family("zset", zset::COMMANDS),
     family("stream", stream::COMMANDS),
+    family("bitmap", bitmap::COMMANDS),
+    family("geo", geo::COMMANDS),
     family("transactions", transaction::COMMANDS),
     family("pubsub", pubsub::COMMANDS),
     family("vote", vote::COMMANDS),
@@ -253,7 +256,7 @@ mod tests {
                 assert_eq!(by_full_name(subcommand.name.as_bytes()).expect(subcommand.name).name, subcommand.name);
             }
         }
-        for name in ["", "g", "gett", "get ", "georadiusbymember", "a-name-longer-than-any-command-has"] {
+        for name in ["", "g", "gett", "get ", "georadiusbymembers", "a-name-longer-than-any-command-has"] {
             assert!(by_name(name.as_bytes()).is_none(), "{name}");
         }
     }

@@ -125,7 +125,11 @@ impl<'a> Reply<'a> {
 
     /// A floating-point number, in the 17 significant digits of Redis 7.0.
     pub fn double(&mut self, value: f64) {
-        let digits = digits_of(value);
+        self.spelled_double(&digits_of(value));
+    }
+
+    /// A floating-point number in these digits.
+    pub fn spelled_double(&mut self, digits: &str) {
         match self.protocol {
             Protocol::Resp2 => self.bulk(digits.as_bytes()),
             Protocol::Resp3 => {

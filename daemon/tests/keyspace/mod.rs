@@ -85,3 +85,69 @@ pub(crate) fn sets() -> impl Strategy<Value = Words> {
         1 => key().prop_map(|k| owned(["SPOP", k, "1000"])),
     ]
 }
+
+/// Strings, bit by bit.
+pub(crate) fn bitmaps() -> impl Strategy<Value = Words> {
+    let offset = || one_of(&["0", "1", "7", "8", "13", "100", "-1", "x"]);
+    let at = || one_of(&["0", "1", "2", "-1", "-2", "-9", "5", "40", "x"]);
+    let unit = || one_of(&["", "BYTE", "BIT"]);
+    let kind = || one_of(&["u1", "i1", "u4", "i5", "u8", "i8", "i16", "u31", "i33", "u63", "i64", "u64"]);
+    let place = one_of(&["0", "3", "#1", "#2", "17", "-1"]);
+    let number = one_of(&["0", "1", "-1", "7", "100", "-129", "9223372036854775807", "-9000000000000000000", "x"]);
+    let overflow = one_of(&["WRAP", "SAT", "FAIL"]);
+    let range = move || (at(), at(), unit());
+    let words =
+        |words: Vec<&str>| words.into_iter().filter(|word| !word.is_empty()).map(str::to_owned).collect::<Words>();
+    prop_oneof![
+        3 => (key(), offset(), one_of(&["0", "1", "1", "2"])).prop_map(|(k, at, bit)| owned(["SETBIT", k, at, bit])),
+        1 => (key(), offset()).prop_map(|(k, at)| owned(["GETBIT", k, at])),
+        1 => key().prop_map(|k| owned(["BITCOUNT", k])),
+        2 => (key(), range()).prop_map(move |(k, (from, to, unit))| words(vec!["BITCOUNT", k, from, to, unit])),
+        2 => (key(), one_of(&["0", "1"]), range())
+            .prop_map(move |(k, bit, (from, to, unit))| words(vec!["BITPOS", k, bit, from, to, unit])),
+        1 => (key(), one_of(&["0", "1"]), at()).prop_map(|(k, bit, from)| owned(["BITPOS", k, bit, from])),
+        2 => (one_of(&["AND", "OR", "XOR", "NOT"]), key(), key(), key())
+            .prop_map(move |(op, to, k, l)| words(vec!["BITOP", op, to, k, if op == "NOT" { "" } else { l }])),
+        4 => (key(), overflow, one_of(&["SET", "INCRBY"]), kind(), place, number, kind()).prop_map(
+            move |(k, overflow, op, kind, at, number, other)| {
+                words(vec!["BITFIELD", k, "OVERFLOW", overflow, op, kind, at, number, "GET", other, "2", op, kind, at, "1"])
+            }
+        ),
+    ]
+}
+
+/// Places, at both ends of the Earth and near each other.
+pub(crate) fn places() -> impl Strategy<Value = Words> {
+    let key = || one_of(&["g", "h"]);
+    let member = || one_of(&["x", "y", "z", "u", "v", "w"]);
+    let degrees = |max: f64| {
+        prop_oneof![2 => -max..max, 3 => 0.0..0.02_f64, 1 => (max - 0.01)..max, 1 => Just(0.0)]
+            .prop_map(|degrees| degrees.to_string())
+    };
+    let place = move || (degrees(180.0), degrees(85.0));
+    let metres = || {
+        prop_oneof![3 => 0.0..5_000.0_f64, 2 => 0.0..1e6_f64, 1 => 0.0..2.1e7_f64].prop_map(|metres| metres.to_string())
+    };
+    let unit = || one_of(&["m", "m", "km", "ft", "mi"]);
+    let found =
+        one_of(&["ASC WITHDIST", "DESC WITHCOORD", "WITHHASH WITHDIST", "", "ASC COUNT 2", "COUNT 2 ANY", "WITHDIST"]);
+    let with = |words: Vec<String>, more: &str| [words, more.split_whitespace().map(str::to_owned).collect()].concat();
+    prop_oneof![
+        6 => (key(), prop::collection::vec((place(), member()), 1..6)).prop_map(|(k, places)| {
+            let places = places.into_iter().flat_map(|((longitude, latitude), m)| [longitude, latitude, m.to_owned()]);
+            ["GEOADD".to_owned(), k.to_owned()].into_iter().chain(places).collect()
+        }),
+        2 => (key(), member(), member(), unit()).prop_map(|(k, m, n, unit)| owned(["GEODIST", k, m, n, unit])),
+        1 => (key(), member(), member()).prop_map(|(k, m, n)| owned(["GEOPOS", k, m, n])),
+        1 => (key(), member(), member()).prop_map(|(k, m, n)| owned(["GEOHASH", k, m, n])),
+        4 => (key(), place(), metres(), unit(), found.clone()).prop_map(move |(k, (x, y), metres, unit, found)| {
+            with(owned(["GEOSEARCH", k, "FROMLONLAT", &x, &y, "BYRADIUS", &metres, unit]), found)
+        }),
+        4 => (key(), place(), metres(), metres(), found).prop_map(move |(k, (x, y), width, height, found)| {
+            with(owned(["GEOSEARCH", k, "FROMLONLAT", &x, &y, "BYBOX", &width, &height, "m"]), found)
+        }),
+        2 => (key(), key(), member(), metres()).prop_map(|(to, k, m, metres)| {
+            owned(["GEOSEARCHSTORE", to, k, "FROMMEMBER", m, "BYRADIUS", &metres, "km", "STOREDIST"])
+        }),
+    ]
+}

@@ -1,10 +1,10 @@
 //! Scores assigned and added to.
 
 use super::Scored;
-use super::bounds::score_arg;
 use crate::command::context::{Context, admit};
 use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
+use crate::command::number::float_arg;
 use crate::command::options::is;
 use crate::resp::{Args, Reply};
 use cahoots_gossip::store::{Class, SCORE_BYTES, ScoreRule, WriteError, Writer};
@@ -111,14 +111,14 @@ pub(super) fn zadd(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>)
         return Err(CommandError::Syntax);
     }
     options.check(pairs.pairs().len())?;
-    let scored = pairs.pairs().map(|(score, member)| Ok((member, score_arg(score)?)));
+    let scored = pairs.pairs().map(|(score, member)| Ok((member, float_arg(score)?)));
     let scored = scored.collect::<Result<Vec<_>, CommandError>>()?;
     add(ctx, key, &scored, options, reply)
 }
 
 pub(super) fn zincrby(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let options = Options { increment: true, ..Options::default() };
-    add(ctx, args.at(1), &[(args.at(3), score_arg(&args[2])?)], options, reply)
+    add(ctx, args.at(1), &[(args.at(3), float_arg(&args[2])?)], options, reply)
 }
 
 fn add(ctx: &mut Context<'_>, key: &[u8], scored: &[Scored<'_>], options: Options, reply: &mut Reply<'_>) -> Outcome {

@@ -106,16 +106,6 @@ fn after_space(text: &[u8]) -> &[u8] {
     &text[spaces..]
 }
 
-/// The score that an argument spells: a number, or infinity; not what is too large or too small to tell from it.
-pub(super) fn score(arg: &[u8]) -> Option<f64> {
-    number::read(arg).filter(|number| !number.is_out_of_range).map(|number| number.value)
-}
-
-/// A score, or the refusal of what is none.
-pub(super) fn score_arg(arg: &[u8]) -> Result<f64, CommandError> {
-    score(arg).ok_or(CommandError::text("ERR value is not a valid float"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::bounds::score;
 use super::{list, store};
 use crate::command::context::Context;
 use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
+use crate::command::number;
 use crate::command::options::{int_arg, is};
 use crate::resp::{Args, Reply, integer};
 use cahoots_gossip::store::{Class, View};
@@ -37,7 +37,7 @@ impl Aggregate {
     fn of(self, a: f64, b: f64) -> f64 {
         match self {
             // Of two infinities that cancel out Redis says 0.
-            Self::Sum => number(a + b),
+            Self::Sum => or_zero(a + b),
             Self::Least => {
                 if b < a {
                     b
@@ -74,7 +74,7 @@ impl Query {
             at += 1;
             if weighs && left > keys && is(option, "weights") {
                 for (weight, arg) in query.weights.iter_mut().zip(options.from(at).iter()) {
-                    *weight = score(arg).ok_or(CommandError::text("ERR weight value is not a float"))?;
+                    *weight = number::in_range(arg).ok_or(CommandError::text("ERR weight value is not a float"))?;
                 }
                 at += keys;
             } else if weighs && left >= 2 && is(option, "aggregate") {
@@ -128,11 +128,11 @@ impl<'a> Source<'a> {
     }
 
     fn weighed(&self, score: f64) -> f64 {
-        number(score * self.weight)
+        or_zero(score * self.weight)
     }
 }
 
-fn number(score: f64) -> f64 {
+fn or_zero(score: f64) -> f64 {
     if score.is_nan() { 0.0 } else { score }
 }
 
