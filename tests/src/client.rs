@@ -33,6 +33,28 @@ pub fn perform(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> (Reply, 
     if let Action::List(command) = action {
         return edit(writer, key, command);
     }
+    let ends = writer.moment().view(key).and_then(|view| view.deadline());
+    match action {
+        Action::SetKeeping(value) => {
+            let left = ends.map(|deadline| deadline - writer.moment().now());
+            let done = left.map_or(Action::Set(value.clone()), |left| Action::SetFor(value.clone(), left));
+            return match writer.set_keeping(key, value) {
+                Err(WriteError::ClockAhead { .. }) => (Reply::Refused, done),
+                kept => {
+                    kept.expect("within the limits");
+                    (Reply::Done, done)
+                }
+            };
+        }
+        Action::EndIf(rule, millis) => {
+            let action = Action::EndIn(*millis);
+            if !rule.allows(ends, writer.moment().now() + millis) {
+                return (Reply::Idle, action);
+            }
+            return (act(writer, key, &action), action);
+        }
+        _ => {}
+    }
     follow(writer, key, action).unwrap_or_else(|| (act(writer, key, action), action.clone()))
 }
 
@@ -216,7 +238,9 @@ fn act(writer: &mut Writer<'_>, key: &[u8], action: &Action) -> Reply {
         | Action::Entry(..)
         | Action::Gone(..)
         | Action::Edits(_)
-        | Action::Edit(_) => {
+        | Action::Edit(_)
+        | Action::SetKeeping(_)
+        | Action::EndIf(..) => {
             unreachable!("no client says this")
         }
         Action::List(_) => unreachable!("told apart before"),

@@ -15,6 +15,7 @@ use super::error::CommandError;
 use super::flags::{LOADING, WRITE};
 use super::{blocking, table, transaction};
 use crate::account::Account;
+use crate::pubsub::Topic;
 use crate::resp::{Args, Reply};
 use crate::session::Session;
 use crate::state::{Counts, Server};
@@ -218,6 +219,13 @@ impl<'a> Context<'a> {
     /// Closes the group that is open.
     pub(super) fn end_group(&mut self) {
         self.replica.end_group(self.now);
+    }
+
+    /// Sends a message to those who listen, here and at all other daemons; says how many clients of this daemon do.
+    pub(super) fn publish(&mut self, topic: Topic, channel: &[u8], message: &[u8]) -> Result<usize, CommandError> {
+        let sent = self.replica.publish(self.now, topic.kind(), channel, message);
+        sent.map_err(|error| CommandError::Other(format!("ERR {error}").into()))?;
+        Ok(self.server.pubsub.publish(topic, channel, message))
     }
 
     /// Has changed keys be recorded from now on.

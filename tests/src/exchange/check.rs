@@ -5,7 +5,7 @@ use cahoots_gossip::store::Class;
 
 use super::{Step, World};
 use crate::client::Request;
-use crate::oracle::{Action, Knowledge, Shown};
+use crate::oracle::{Action, Ends, Knowledge, Shown};
 
 /// No deadline of a history is later than so many milliseconds after its end, skewed clocks counted.
 const DEADLINES_MS_MAX: u64 = 10_000;
@@ -28,6 +28,9 @@ impl World {
             let verdict = self.history.judge_order(key, &applied);
             let verdict =
                 verdict.and_then(|()| self.history.judge(key, &applied, replica.store.at(wall).now(), &shown));
+            let ends = Ends::read(replica.store.at(wall), key);
+            let verdict =
+                verdict.and_then(|()| self.history.judge_ends(key, &applied, replica.store.at(wall).now(), &ends));
             verdict.unwrap_or_else(|why| panic!("at {}: {why}", replica.id()));
             if shown.class() == Some(Class::Stream) {
                 self.readers

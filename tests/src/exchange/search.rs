@@ -35,8 +35,11 @@ pub fn draw(seed: u64) -> Mix {
     let replicas = *random.pick(&[2, 3, 3, 4, 5]);
     let length = *random.pick(&[15, 30, 60, 120]);
     let is_volatile = random.percent(40.0);
-    let draw = if is_volatile { Workload::draw_volatile } else { Workload::draw };
-    let mut workload = draw(&mut random.fork(1));
+    let mut drawn = random.fork(1);
+    let mut workload = match is_volatile {
+        true => Workload::draw_volatile(&mut drawn, 4, &[0, 1, 2, 3, 5, 8]),
+        false => Workload::draw(&mut drawn),
+    };
     let window_bytes_max = *random.pick(&[40, 300, 1_000, 1_000]);
     let (crashes, skews, clears) = (random.percent(40.0), random.percent(30.0), random.percent(20.0));
     let doubts = random.percent(30.0);

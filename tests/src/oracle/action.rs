@@ -53,8 +53,12 @@ pub enum Action {
     Delete,
     /// SET EX: as SET, and the key ends in so many milliseconds.
     SetFor(Name, u64),
+    /// SET KEEPTTL: as SET, and the key ends when it would have.
+    SetKeeping(Name),
     /// EXPIRE: the key ends in so many milliseconds.
     EndIn(u64),
+    /// EXPIRE with NX, XX, GT or LT.
+    EndIf(EndRule, u64),
     /// PERSIST: the key never ends.
     Persist,
     /// What EXPIRE, PERSIST and SET EX leave: the time in milliseconds since 1970 at which the key ends, or never.
@@ -73,6 +77,33 @@ pub enum Action {
     Withdraw,
     /// The ballot of a replica that is gone for good, removed by another.
     Discard(ReplicaId),
+}
+
+/// When EXPIRE does something, by the deadline that it finds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndRule {
+    /// NX: if there is none.
+    None,
+    /// XX: if there is one.
+    Some,
+    /// GT: if there is an earlier one.
+    Later,
+    /// LT: if there is none, or a later one.
+    Earlier,
+}
+
+impl EndRule {
+    /// Whether a key that ends at `before` is to end at `after`.
+    #[must_use]
+    pub fn allows(self, before: Option<u64>, after: u64) -> bool {
+        match (self, before) {
+            (Self::None | Self::Earlier, None) => true,
+            (Self::Some, Some(_)) => true,
+            (Self::Later, Some(before)) => after > before,
+            (Self::Earlier, Some(before)) => after < before,
+            (Self::None, Some(_)) | (Self::Some | Self::Later, None) => false,
+        }
+    }
 }
 
 /// Where inside a key an operation leaves something that can be live.
@@ -162,7 +193,7 @@ impl Action {
             Self::List(command) => command.values().last().map(|value| Path::Element(value.clone())),
             Self::Edit(ListEdit::Remove(_)) | Self::Edits(_) => None,
             Self::SetFor(..) | Self::EndIn(_) | Self::Persist | Self::RemoveExpired => None,
-            Self::EndFieldIn(..) | Self::PersistField(_) => None,
+            Self::EndFieldIn(..) | Self::PersistField(_) | Self::SetKeeping(_) | Self::EndIf(..) => None,
             Self::RemoveMember(_) | Self::RemoveField(_) | Self::RemoveScored(_) => None,
             Self::Delete | Self::Withdraw | Self::Discard(_) => None,
         }
@@ -177,7 +208,7 @@ impl Action {
             Self::Set(_) | Self::Delete => true,
             Self::Ends(_) => *path == Path::Deadline,
             Self::FieldEnds(name, _) => matches!(path, Path::FieldDeadline(other) if other == name),
-            Self::EndFieldIn(..) | Self::PersistField(_) => false,
+            Self::EndFieldIn(..) | Self::PersistField(_) | Self::SetKeeping(_) | Self::EndIf(..) => false,
             Self::SetFor(..) | Self::EndIn(_) | Self::Persist | Self::RemoveExpired => false,
             Self::Add(_) | Self::AddField(..) | Self::AddScore(..) => false,
             Self::Append(..) | Self::RemoveEntry(_) | Self::Trim(_) => false,
@@ -201,8 +232,8 @@ impl Action {
     #[must_use]
     pub fn needs(&self) -> Option<Class> {
         match self {
-            Self::Set(_) | Self::SetFor(..) | Self::Delete => None,
-            Self::EndIn(_) | Self::Persist | Self::Ends(_) | Self::RemoveExpired => None,
+            Self::Set(_) | Self::SetFor(..) | Self::SetKeeping(_) | Self::Delete => None,
+            Self::EndIf(..) | Self::EndIn(_) | Self::Persist | Self::Ends(_) | Self::RemoveExpired => None,
             Self::Add(_) => Some(Class::Text),
             Self::AddMember(_) | Self::RemoveMember(_) => Some(Class::Set),
             Self::SetField(..) | Self::AddField(..) | Self::RemoveField(_) => Some(Class::Hash),
@@ -219,7 +250,7 @@ impl Action {
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Set(value) | Self::SetFor(value, _) | Self::Cast(value) => value.len(),
+            Self::Set(value) | Self::SetFor(value, _) | Self::SetKeeping(value) | Self::Cast(value) => value.len(),
             Self::SetField(field, value) => field.len() + value.len(),
             Self::AddMember(name) | Self::RemoveMember(name) | Self::RemoveField(name) => name.len(),
             Self::RemoveScored(name) | Self::EndFieldIn(name, _) => name.len(),
@@ -230,7 +261,7 @@ impl Action {
             Self::Add(_) => 20,
             Self::List(command) => command.values().iter().map(|value| value.len() + 23).sum(),
             Self::Edits(_) | Self::Edit(_) => 0,
-            Self::EndIn(_) | Self::Persist | Self::Ends(_) | Self::RemoveExpired => 0,
+            Self::EndIf(..) | Self::EndIn(_) | Self::Persist | Self::Ends(_) | Self::RemoveExpired => 0,
             Self::Delete | Self::Withdraw | Self::Discard(_) => 0,
         }
     }
@@ -268,7 +299,9 @@ impl fmt::Debug for Action {
             Self::Edit(edit) => write!(f, "{edit:?}"),
             Self::Delete => write!(f, "DEL"),
             Self::SetFor(value, millis) => write!(f, "SET {} PX {millis}", brief(value)),
+            Self::SetKeeping(value) => write!(f, "SET {} KEEPTTL", brief(value)),
             Self::EndIn(millis) => write!(f, "PEXPIRE {millis}"),
+            Self::EndIf(rule, millis) => write!(f, "PEXPIRE {millis} if {rule:?}"),
             Self::Persist => write!(f, "PERSIST"),
             Self::Ends(deadline) => write!(f, "ends {deadline:?}"),
             Self::EndFieldIn(field, millis) => write!(f, "HPEXPIRE {} {millis}", brief(field)),

@@ -9,7 +9,7 @@ use super::action::{Name, brief};
 use super::history::{Knowledge, Operation};
 use super::lifetime::Lifetimes;
 use super::list::ListEdit;
-use super::{Action, Path, Shown};
+use super::{Action, Ends, Path, Shown};
 
 /// Why a replica may not show what it shows.
 #[derive(Clone)]
@@ -48,6 +48,28 @@ pub(super) fn judge(
     }
     let key = brief(key);
     Err(Complaint::new(format!("{key} shows {shown:?}, expected {expected:?}; live: {live:?}; applied: {applied:?}")))
+}
+
+/// Whether what is shown may end then.
+pub(super) fn judge_ends(
+    key: &[u8],
+    operations: &[Operation],
+    applied: &Knowledge,
+    now: u64,
+    ends: &Ends,
+) -> Result<(), Complaint> {
+    let lifetimes = Lifetimes::of(operations, now, |number| applied.has(operations[number].dot));
+    let live: Vec<&Operation> = lifetimes.data(now, false).map(|(_, operation)| operation).collect();
+    let mut expected = Ends { key: lifetimes.in_force(now).and_then(|it| it.deadline), ..Ends::default() };
+    if let Shown::Hash(fields) = expect(&live) {
+        let end = |name: &Name| lifetimes.in_force_at(name, now).and_then(|it| it.deadline);
+        expected.fields = fields.into_keys().filter_map(|name| end(&name).map(|end| (name, end))).collect();
+    }
+    if *ends == expected {
+        return Ok(());
+    }
+    let key = brief(key);
+    Err(Complaint::new(format!("{key} says at {now} that it ends {ends:?}, expected {expected:?}; live: {live:?}")))
 }
 
 /// The value that these live operations amount to.

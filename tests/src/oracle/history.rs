@@ -9,7 +9,7 @@ use super::action::{Action, Name};
 use super::expectation::{self, Complaint};
 use super::lifetime::{Lifetimes, Ruling};
 use super::list::{Elements, ListEdit};
-use super::{Path, Shown, bucket_of};
+use super::{Ends, Path, Shown, bucket_of};
 
 /// How far each replica's operations *in one bucket* have been applied somewhere.
 ///
@@ -466,6 +466,18 @@ impl History {
                 .map_err(|why| Complaint::new(format!("{} shows {shown:?}: {why}", super::action::brief(key)))),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a replica that has applied this much of `key` may say at time `now` that what it shows ends then.
+    ///
+    /// # Errors
+    /// Says what was expected and which operations are live.
+    pub fn judge_ends(&self, key: &[u8], applied: &Knowledge, now: u64, ends: &Ends) -> Result<(), Complaint> {
+        let operations = self.keys.get(key).map_or(&[][..], |history| &history.operations);
+        if !operations.iter().any(Operation::is_deadline) && *ends == Ends::default() {
+            return Ok(());
+        }
+        expectation::judge_ends(key, operations, applied, now, ends)
     }
 
     /// Whether readers of the stream at `key` miss nothing: they may where ids were given by hand, and the same one twice,

@@ -15,6 +15,7 @@
 
 mod action;
 mod bucket;
+mod ends;
 mod expectation;
 mod history;
 mod lifetime;
@@ -22,8 +23,9 @@ mod list;
 mod readers;
 mod shown;
 
-pub use action::{Action, Name, Path};
+pub use action::{Action, EndRule, Name, Path};
 pub use bucket::bucket_of;
+pub use ends::Ends;
 pub use expectation::Complaint;
 pub use history::{History, Knowledge, Operation};
 pub use list::{ListCommand, ListEdit};

@@ -7,8 +7,11 @@ use cahoots_crdt::{Dot, ReplicaId};
 use cahoots_gossip::engine::{Queue, Replica};
 
 use super::process::read_all;
-use super::{Tally, World};
-use crate::oracle::{Knowledge, Shown};
+use super::{EPOCH, Tally, World};
+use crate::oracle::{Ends, Knowledge, Shown};
+
+/// Moments after all clocks of any run, the second after every deadline, too.
+const LATER: [u64; 2] = [EPOCH + 3_600_000, EPOCH + 10_000_000_000];
 
 /// A version vector as plain data.
 pub(super) type Vector = Vec<(ReplicaId, u64)>;
@@ -49,10 +52,17 @@ impl World {
             return;
         }
         let applied = self.knowledge(host, key);
-        let shown = Shown::read(self.process(host).engine.store().at(0), key);
-        self.tally.judged += 1;
-        let verdict =
-            self.history.judge_order(key, &applied).and_then(|()| self.history.judge(key, &applied, 0, &shown));
+        let wall = self.wall(host);
+        let verdict = self.history.judge_order(key, &applied);
+        let verdict = verdict.and_then(|()| {
+            self.moments_of_interest(host, wall).into_iter().try_for_each(|wall| {
+                let moment = self.hosts[host].process.as_ref().expect("it runs").engine.store().at(wall);
+                let (shown, ends, now) = (Shown::read(moment, key), Ends::read(moment, key), moment.now());
+                self.tally.judged += 1;
+                self.history.judge(key, &applied, now, &shown)?;
+                self.history.judge_ends(key, &applied, now, &ends)
+            })
+        });
         if let Err(complaint) = verdict {
             panic!("host {host} ({}) at {} us: {complaint}", self.process(host).engine.id(), self.now);
         }
@@ -66,7 +76,10 @@ impl World {
         let keys: Vec<Vec<u8>> = self.history.keys().map(<[u8]>::to_vec).collect();
         for host in self.alive() {
             keys.iter().for_each(|key| self.judge(host, key));
-            self.check_listing(host);
+            if !self.process(host).stopped {
+                self.count_keys(host);
+                self.check_listing(host);
+            }
             self.check_queues(host);
             if self.doubtful {
                 continue;
@@ -79,9 +92,9 @@ impl World {
     }
 
     /// SCAN finds what exists, and a client that listens to changes knows it too.
-    fn check_listing(&self, host: usize) {
+    pub(super) fn check_listing(&self, host: usize) {
         let process = self.process(host);
-        let all = read_all(&process.engine);
+        let all = read_all(&process.engine, self.wall(host));
         assert_eq!(all.len(), process.engine.store().len(), "host {host} counts its keys");
         let known = |key: &Vec<u8>| self.doubtful || self.history.knows(key);
         assert!(all.keys().all(known), "host {host} has a key nobody wrote");
@@ -137,7 +150,8 @@ impl World {
             return;
         }
         let mut hasher = DefaultHasher::new();
-        read_all(&process.engine).hash(&mut hasher);
+        // What is shown depends on the time, too.
+        LATER.iter().for_each(|wall| read_all(&process.engine, *wall).hash(&mut hasher));
         let state = (process.engine.status().fingerprint.get(), hasher.finish());
         let vector = vector(&process.engine);
         let first = *self.seen.states.entry(vector.clone()).or_insert(state);

@@ -236,6 +236,8 @@ impl World {
         }
         let took = self.now - begun;
         self.check();
+        self.await_quiet(bound);
+        self.check_leftovers();
         self.advance(self.detector.delay.1); // everybody has been announced to everybody
         for host in self.alive() {
             self.hurry(host);
@@ -266,6 +268,15 @@ impl World {
         }
         self.check_all_ready();
         took
+    }
+
+    /// Waits until nothing is left that expires in this run, and all agree again.
+    fn await_quiet(&mut self, agreement_bound: u64) {
+        let (begun, bound) = (self.now, self.quiet_bound() + agreement_bound);
+        while !self.is_quiet() || !self.agree() {
+            assert!(self.now - begun < bound, "not quiet {bound} us after agreement:\n{}", self.describe());
+            self.advance(100_000);
+        }
     }
 
     /// Virtual microseconds after healing within which replicas must agree: everybody is announced to everybody; the

@@ -11,6 +11,7 @@ mod check;
 mod detector;
 mod disk;
 mod drive;
+mod expiry;
 mod faults;
 mod joining;
 mod network;

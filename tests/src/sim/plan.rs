@@ -124,7 +124,7 @@ impl Plan {
         let faults = Faults::draw(&mut random.fork(3));
         let length = *random.pick(&[40, 120, 120, 300, 300, 600]);
         let mut draw = Draw {
-            workload: Workload::draw(&mut random.fork(4)),
+            workload: draw_workload(&mut random.fork(4)),
             faults,
             hosts,
             patience: *random.pick(&[300, 3_000, 3_000, 40_000]),
@@ -160,6 +160,19 @@ impl Plan {
             steps: draw.steps,
             lost_for_ever,
         }
+    }
+}
+
+/// In some runs keys and fields end, within a run or long after it.
+fn draw_workload(random: &mut Random) -> Workload {
+    const SPANS_MS: [&[u64]; 3] =
+        [&[0, 1, 5, 20], &[1, 20, 300, 3_000], &[0, 3, 50, 1_000, 20_000, 7_200_000, 7_200_000]];
+    match random.percent(40.0) {
+        true => {
+            let (count, spans) = (*random.pick(&[1, 4, 12]), *random.pick(&SPANS_MS));
+            Workload::draw_volatile(random, count, spans)
+        }
+        false => Workload::draw(random),
     }
 }
 

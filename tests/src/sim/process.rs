@@ -87,7 +87,7 @@ impl Process {
             stopped: false,
             on_disk: false,
             socket: VecDeque::new(),
-            mirror: watched.then(|| read_all(&engine)),
+            mirror: watched.then(|| read_all(&engine, clocks.read(world).wall)),
             tallies: count_all(&engine),
             believed: BTreeMap::new(),
             events: Vec::new(),
@@ -120,15 +120,15 @@ impl Process {
         room
     }
 
-    /// Lets the watching client hear of changes and look again.
-    pub(super) fn hear_changes(&mut self) -> u64 {
+    /// Lets the watching client hear of changes and look again, at this wall time.
+    pub(super) fn hear_changes(&mut self, wall: u64) -> u64 {
         let mut heard = 0;
         while let Some(change) = self.engine.poll_change() {
             heard += 1;
             let Some(mirror) = &mut self.mirror else { continue };
             match change {
                 Change::Key { key, .. } => {
-                    let shown = Shown::read(self.engine.store().at(0), &key);
+                    let shown = Shown::read(self.engine.store().at(wall), &key);
                     if matches!(shown, Shown::Ballots(_)) {
                         self.tallies.insert(key.to_vec(), self.engine.tally(Now::default(), &key));
                     } else {
@@ -141,7 +141,7 @@ impl Process {
                     }
                 }
                 Change::Lost => {
-                    *mirror = read_all(&self.engine);
+                    *mirror = read_all(&self.engine, wall);
                     self.tallies = count_all(&self.engine);
                 }
             }
@@ -153,14 +153,14 @@ impl Process {
 /// What every vote amounts to.
 #[must_use]
 pub(super) fn count_all(engine: &Replica) -> BTreeMap<Vec<u8>, Tally> {
-    let keys = read_all(engine).into_iter().filter(|(_, shown)| matches!(shown, Shown::Ballots(_)));
+    let keys = read_all(engine, 0).into_iter().filter(|(_, shown)| matches!(shown, Shown::Ballots(_)));
     keys.map(|(key, _)| (engine.tally(Now::default(), &key), key)).map(|(tally, key)| (key, tally)).collect()
 }
 
-/// Everything a replica shows, found by scanning.
+/// Everything a replica shows at this wall time, found by scanning.
 #[must_use]
-pub fn read_all(engine: &Replica) -> BTreeMap<Vec<u8>, Shown> {
-    let moment = engine.store().at(0);
+pub fn read_all(engine: &Replica, wall: u64) -> BTreeMap<Vec<u8>, Shown> {
+    let moment = engine.store().at(wall);
     let mut keys = Vec::new();
     let mut cursor = 0;
     loop {

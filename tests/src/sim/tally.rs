@@ -59,6 +59,8 @@ pub struct Tally {
     pub waited: u64,
     /// Ballots discarded whose owners were gone.
     pub discards: u64,
+    /// Keys of which something was removed because it had expired.
+    pub removed: u64,
     /// Processes told to leave.
     pub leaves: u64,
     /// Processes that joined others.
@@ -118,6 +120,7 @@ impl Tally {
             ("clock_refusals", self.clock_refusals),
             ("waited", self.waited),
             ("discards", self.discards),
+            ("removed", self.removed),
             ("leaves", self.leaves),
             ("joins", self.joins),
             ("heard", self.heard),

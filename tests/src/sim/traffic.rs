@@ -71,6 +71,7 @@ impl World {
         while let Some(ask) = self.process_mut(host).engine.poll_ask() {
             self.open_stream(host, ask);
         }
+        let wall = now.wall;
         let process = self.hosts[host].process.as_mut().expect("a process runs there");
         let (mut conflict, mut ready) = (false, Vec::new());
         while let Some(event) = process.engine.poll_event() {
@@ -82,7 +83,7 @@ impl World {
             self.tally.note(&event);
             process.events.push(event);
         }
-        self.tally.changes += process.hear_changes();
+        self.tally.changes += process.hear_changes(wall);
         ready.into_iter().for_each(|reason| self.check_ready(host, reason));
         self.note_standing(host);
         if conflict {

@@ -2,7 +2,7 @@
 
 use super::Random;
 use crate::client::Request;
-use crate::oracle::{Action, ListCommand, bucket_of};
+use crate::oracle::{Action, EndRule, ListCommand, bucket_of};
 use cahoots_gossip::store::ListEnd;
 
 /// Kinds of operations.
@@ -22,6 +22,8 @@ pub struct Workload {
     member_bytes: usize,
     /// Of 100 operations on keys, how many are about when they end.
     ending: f64,
+    /// In how many milliseconds they end.
+    spans: &'static [u64],
     /// Of 100 values, how many are long.
     long: f64,
     longest: u64,
@@ -58,6 +60,7 @@ impl Workload {
             names: *random.pick(&[1, 2, 5]),
             weights,
             ending: 0.0,
+            spans: &[],
             member_bytes: *random.pick(&[1, 300]),
             long: *random.pick(&[0.0, 0.0, 1.0, 10.0]),
             longest: *random.pick(&[1_100, 3_000, 20_000, 100_000]),
@@ -67,18 +70,18 @@ impl Workload {
         }
     }
 
-    /// As [`Workload::draw`], of keys that end within milliseconds.
+    /// As [`Workload::draw`], of `count` keys at most, which end in one of so many milliseconds.
     #[must_use]
-    pub fn draw_volatile(random: &mut Random) -> Self {
+    pub fn draw_volatile(random: &mut Random, count: usize, spans: &'static [u64]) -> Self {
         let ending = *random.pick(&[10.0, 30.0, 60.0]);
         let drawn = Self::draw(random);
         let mut keys = drawn.keys;
         keys.retain(|key| !key.starts_with(['b', 'x']));
-        keys.truncate(4);
+        keys.truncate(count);
         if keys.is_empty() {
             keys.push(random.pick(&["t0", "s0", "h0", "e0", "l0"]).to_string());
         }
-        Self { ending, keys, ..drawn }
+        Self { ending, spans, keys, ..drawn }
     }
 
     /// The next group of operations a client runs.
@@ -102,11 +105,14 @@ impl Workload {
     }
 
     fn ending_action(&mut self, class: char, random: &mut Random) -> Action {
-        let millis = *random.pick(&[0, 1, 2, 3, 5, 8]);
+        let millis = *random.pick(self.spans);
         let of_field = class == 'h' && random.percent(60.0);
+        let rules = [EndRule::None, EndRule::Some, EndRule::Later, EndRule::Earlier];
         match random.below(10) {
             0..5 if of_field => Action::EndFieldIn(self.name(random), millis),
-            0..5 => Action::EndIn(millis),
+            0..2 => Action::EndIf(*random.pick(&rules), millis),
+            2..5 => Action::EndIn(millis),
+            5 if class == 't' && random.percent(30.0) => Action::SetKeeping(self.value(random)),
             5 if class == 't' => Action::SetFor(self.value(random), millis.max(1)),
             5 if of_field => Action::PersistField(self.name(random)),
             5 | 6 => Action::Persist,

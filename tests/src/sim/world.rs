@@ -248,6 +248,7 @@ impl World {
     /// Makes a process of an engine.
     pub(super) fn inhabit(&mut self, host: usize, mut engine: Replica) {
         engine.keep_records();
+        engine.note_removed();
         let id = engine.id();
         let Host { process, clocks, .. } = &mut self.hosts[host];
         assert!(process.is_none(), "host {host} is taken");
@@ -352,7 +353,7 @@ impl World {
         }
         process.timer = if process.timer.0 == world { (world, process.timer.1 + 1) } else { (world, 1) };
         assert!(process.timer.1 <= TIMEOUTS_AT_ONCE, "the timer of host {host} spins at {world}");
-        process.engine.handle_timeout(now);
+        self.expiring(host, now, |engine| engine.handle_timeout(now));
         self.pump(host);
     }
 

@@ -69,11 +69,14 @@ impl World {
             self.tally.clock_refusals += u64::from(refused.is_err());
             return;
         }
-        let keys: Vec<Vec<u8>> = super::process::read_all(&self.process(host).engine).into_keys().collect();
+        let store = self.process(host).engine.store();
+        let there = |key: &&[u8]| store.memory_of(key).is_some();
+        let keys: Vec<Vec<u8>> = self.history.keys().filter(there).map(<[u8]>::to_vec).collect();
+        let visible = keys.iter().filter(|key| self.moment(host).view(key).is_some()).count();
         let knew: Vec<Knowledge> = keys.iter().map(|key| self.knowledge(host, key)).collect();
         let process = self.process_mut(host);
         let cleared = process.engine.write(now, 0, |writer| writer.clear().expect("clocks are right"));
-        assert_eq!(cleared, keys.len(), "FLUSHALL says how many keys there were");
+        assert_eq!(cleared, visible, "FLUSHALL says how many keys there were");
         let (dot, stamp) =
             (Dot::new(process.engine.id(), process.engine.position()), process.engine.store().clock().get());
         for (key, knew) in keys.iter().zip(knew) {
@@ -125,7 +128,7 @@ impl World {
     /// What a client of this replica sees of a key.
     #[must_use]
     pub fn shown(&self, host: usize, key: &str) -> Shown {
-        Shown::read(self.process(host).engine.store().at(0), key.as_bytes())
+        Shown::read(self.moment(host), key.as_bytes())
     }
 
     /// A stamp is a hybrid logical clock: not behind its writer's wall clock, and ahead of no clock in the world.

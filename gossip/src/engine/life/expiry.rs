@@ -7,7 +7,7 @@
 //!
 //! Refuses to know what has expired: the store does.
 
-use cahoots_crdt::ReplicaId;
+use cahoots_crdt::{Dot, ReplicaId};
 
 use crate::engine::spread::relay::rank;
 use crate::engine::{Now, Replica};
@@ -27,13 +27,17 @@ pub(in crate::engine) struct Expiry {
     /// The time as it was seen last: how deadlines, which are of the wall clock, lie on the monotonic one.
     seen: Now,
     not_before: u64,
+    /// The latest time by which was looked: an earlier one shows again what was hidden.
+    looked_upto: u64,
+    /// What the last look removed, by which events, where that is asked for.
+    removed: Option<Vec<(Box<[u8]>, Dot)>>,
 }
 
 impl Replica {
     /// When something expires next, on the monotonic clock.
     pub(in crate::engine) fn expiry_due(&self) -> Option<u64> {
         let next = self.store.next_deadline()?;
-        let Expiry { seen, not_before } = self.expiry;
+        let Expiry { seen, not_before, .. } = self.expiry;
         let wait_ms = next.saturating_sub(self.store.at(seen.wall).now());
         Some(seen.mono.saturating_add(wait_ms.saturating_mul(1_000)).max(not_before))
     }
@@ -45,11 +49,16 @@ impl Replica {
     /// Tells of what has expired, and removes what is this replica's to remove.
     pub(in crate::engine) fn expire(&mut self, now: Now) {
         self.see_time(now);
-        if self.expiry_due().is_none_or(|due| due > now.mono) {
+        if !self.is_back(now) && self.expiry_due().is_none_or(|due| due > now.mono) {
             return;
         }
         self.expiry.not_before = now.mono + PAUSE_US;
         self.look_for_expired(now, LOOKED_MAX);
+    }
+
+    /// Whether the clock has gone back since it was looked for what has expired by it.
+    fn is_back(&self, now: Now) -> bool {
+        self.store.at(now.wall).now() < self.expiry.looked_upto
     }
 
     /// How many keys there are, as clients see them. O(buckets + keys that have expired since it was looked last).
@@ -58,10 +67,23 @@ impl Replica {
         self.store.len()
     }
 
+    /// Has [`Replica::take_removed`] say what is removed here because it has expired: for those that account for every event.
+    pub fn note_removed(&mut self) {
+        self.expiry.removed.get_or_insert_default();
+    }
+
+    /// The keys of which [`Replica::handle_timeout`] or [`Replica::count_keys`] has removed something when it looked last, and
+    /// by which events.
+    pub fn take_removed(&mut self) -> Vec<(Box<[u8]>, Dot)> {
+        self.expiry.removed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     fn look_for_expired(&mut self, now: Now, max: usize) {
-        if self.store.next_deadline().is_none_or(|next| next > self.store.at(now.wall).now()) {
+        let time = self.store.at(now.wall).now();
+        if !self.is_back(now) && self.store.next_deadline().is_none_or(|next| next > time) {
             return;
         }
+        self.expiry.looked_upto = time;
         self.flush(now);
         let (me, live): (ReplicaId, Vec<ReplicaId>) = (self.id(), self.live().collect());
         let wait = |key: u64| {
@@ -70,15 +92,27 @@ impl Replica {
         };
         let lapsed = self.store.lapse(now.wall, max, wait);
         self.counters.keys_expired += lapsed.keys as u64;
+        self.expiry.removed.iter_mut().for_each(Vec::clear);
         // While an id is on probation nothing is minted under it, and who joins knows little yet of what there is.
         let may_remove = self.is_ready() && !self.on_probation();
         for key in lapsed.removals {
-            let removed = may_remove && self.write(now, key.len(), |writer| writer.remove_expired(&key)).is_ok();
-            if removed {
-                self.counters.keys_removed += 1;
-            } else {
+            if !may_remove {
                 self.store.put_off(&key, now.wall, RETRY_MS);
+                continue;
             }
+            match self.write(now, key.len(), |writer| writer.remove_expired(&key)) {
+                Ok(true) => self.note_removal(key),
+                Ok(false) => {} // with an earlier deadline of the key
+                Err(_) => self.store.put_off(&key, now.wall, RETRY_MS),
+            }
+        }
+    }
+
+    fn note_removal(&mut self, key: Box<[u8]>) {
+        self.counters.keys_removed += 1;
+        let event = Dot::new(self.id(), self.store.position());
+        if let Some(removed) = &mut self.expiry.removed {
+            removed.push((key, event));
         }
     }
 }
@@ -87,7 +121,7 @@ impl Replica {
 mod tests {
     use super::*;
     use crate::engine::ReplicaConfig;
-    use crate::store::{By, Change, Class, What};
+    use crate::store::{By, Change, Class, What, hash_of};
 
     const WALL: u64 = 1_700_000_000_000;
 
@@ -174,5 +208,24 @@ mod tests {
         pass(&mut replica, 200 + 4 * TURN_MS);
         assert_eq!(replica.counters.keys_removed, 500);
         assert!(entries(&replica) < before);
+    }
+
+    /// Its clock was ahead, and keys that are others' to remove were hidden here too early.
+    #[test]
+    fn a_clock_that_is_put_back_shows_again_what_it_hid_and_tells_of_it() {
+        let (mut replica, peer) = (replica(), ReplicaId::new(2));
+        replica.peer_up(after(0), peer, ([127, 0, 0, 1], 9).into(), crate::Zone::default());
+        let is_the_peers = |key: &[u8; 8]| rank(hash_of(key), peer) > rank(hash_of(key), ReplicaId::new(1));
+        for key in (0..).map(u64::to_be_bytes).filter(is_the_peers).take(10) {
+            replica.write(after(0), 0, |w| w.set_until(&key, b"v", Some(WALL + 500))).unwrap();
+        }
+        let ahead = |ms: u64| Now { mono: ms * 1_000, wall: WALL + ms + 600 };
+        assert_eq!((replica.count_keys(after(0)), replica.count_keys(ahead(1))), (10, 0));
+        replica.record_changes(true);
+        replica.handle_timeout(after(2));
+        assert_eq!(std::iter::from_fn(|| replica.poll_change()).count(), 10);
+        assert_eq!((replica.store().len(), replica.count_keys(after(3))), (10, 10));
+        assert_eq!(replica.count_keys(after(501)), 0);
+        assert_eq!(std::iter::from_fn(|| replica.poll_change()).count(), 10, "it is told again when they end");
     }
 }
