@@ -556,20 +556,16 @@ fn micros_for_a_large_bucket(config: ReplicaConfig, link: Link) -> u64 {
 #[test]
 fn a_bucket_of_megabytes_is_fetched_over_datagrams_at_the_pace_that_is_allowed() {
     const BYTES: u64 = 2_000_000;
-    let slow = |config: &mut ReplicaConfig| config.serve_bytes_per_second_each = Some(100_000);
-    let narrow = |config: &mut ReplicaConfig| {
-        (config.send_bytes_per_second, config.send_bytes_per_second_peer) = (Some(2_000_000), Some(100_000));
-    };
     let lossy = Link { loss: 10.0, jitter: 2_000, ..Link::default() };
-    let paces: [(&dyn Fn(&mut ReplicaConfig), Link, u64); 4] = [
-        (&|_| {}, Link::default(), 1_000_000_000),
-        (&|_| {}, lossy, 1_000_000),
-        (&slow, Link::default(), 100_000),
-        (&narrow, Link::default(), 100_000),
-    ];
-    for (set, link, rate) in paces {
-        let mut config = short_log(20_000);
-        set(&mut config);
+    let [usual, mut slow, mut narrow] = std::array::from_fn(|_| short_log(20_000));
+    slow.serve_bytes_per_second_each = Some(100_000);
+    (narrow.send_bytes_per_second, narrow.send_bytes_per_second_peer) = (Some(2_000_000), Some(100_000));
+    for (config, link, rate) in [
+        (usual.clone(), Link::default(), 1_000_000_000),
+        (usual, lossy, 1_000_000),
+        (slow, Link::default(), 100_000),
+        (narrow, Link::default(), 100_000),
+    ] {
         let took = micros_for_a_large_bucket(config, link);
         // Until it is clear that no stream connects; and as much again as the bytes take.
         let bound = 10 * SECOND + 2 * BYTES * SECOND / rate;
