@@ -221,3 +221,32 @@ fn nodes_with_one_key_meet_and_one_without_it_stays_outside() {
     assert_eq!(live_peers(&daemons[0]), 1);
     assert_eq!(stranger.client().words("DBSIZE").integer(), 0);
 }
+
+/// What is published at one daemon is heard at all, large messages too, in the order in which it was published.
+#[test]
+fn what_is_published_at_one_is_heard_at_all() {
+    let daemons = cluster(3, &[]);
+    let mut clients: Vec<Client> = daemons.iter().map(Process::client).collect();
+    let mut listeners: Vec<Client> = daemons.iter().map(Process::client).collect();
+    for listener in &mut listeners {
+        assert_eq!(listener.words("SUBSCRIBE news").lines(), "*3 $9 subscribe $4 news :1");
+        assert_eq!(listener.words("SSUBSCRIBE shard").lines(), "*3 $10 ssubscribe $5 shard :1");
+    }
+    let large = "x".repeat(5 << 20);
+    let messages: Vec<String> = (0..200).map(|number| number.to_string()).chain([large, "end".to_owned()]).collect();
+    for message in &messages {
+        assert_eq!(clients[1].call(&["PUBLISH", "news", message]).integer(), 1, "those of this daemon");
+    }
+    clients[1].call(&["PUBLISH", "elsewhere", "m"]);
+    clients[1].call(&["SPUBLISH", "shard", "m"]);
+    for listener in &mut listeners {
+        for message in &messages {
+            let heard = listener.receive();
+            let parts: Vec<String> = heard.parts().iter().map(process::Value::text).collect();
+            assert!(parts[..2] == ["message", "news"] && parts[2] == *message, "{}", &message[..message.len().min(9)]);
+        }
+        assert_eq!(listener.receive().lines(), "*3 $8 smessage $5 shard $1 m");
+    }
+    let info = clients[0].words("INFO cahoots").text();
+    assert!(info.contains("publications_lost:0") && info.contains("publications_heard:204"), "{info}");
+}

@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use super::reload::Reloader;
 use super::{CliResult, EXIT_ID_IN_USE, EXIT_NOT_HANDED_OVER, EXIT_NOT_KEPT, EXIT_STORAGE, disk, log, print, reload};
 use crate::config::{Config, Flags};
-use crate::pubsub::PubSub;
+use crate::pubsub::{PubSub, Topic};
 use crate::server::{LINGER_LOOK, Linger, Listeners};
 use crate::session::Clients;
 use crate::state::{Durability, Server, Stats};
@@ -76,6 +76,12 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         stopping: AtomicBool::new(false),
     });
     let watching = Arc::clone(&server);
+    let listening = Arc::clone(&server);
+    node.on_publication(move |it| {
+        if let Some(topic) = Topic::of_kind(it.kind) {
+            listening.pubsub.publish(topic, &it.channel, &it.message);
+        }
+    });
     node.on_changes(move |replica, now| crate::command::serve_blocked(replica, now, &watching));
 
     // Clients are let in at once, and told that data is being loaded for as long as it is.

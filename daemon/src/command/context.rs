@@ -15,13 +15,14 @@ use super::error::CommandError;
 use super::flags::{LOADING, WRITE};
 use super::{blocking, table, transaction};
 use crate::account::Account;
+use crate::pubsub::Topic;
 use crate::resp::{Args, Reply};
 use crate::session::Session;
 use crate::state::{Counts, Server};
 use cahoots_gossip::driver::random_id;
 use cahoots_gossip::engine::{Now, Replica, Tally};
 use cahoots_gossip::store::{Class, KeyMemory, Moment, View, WriteError, Writer};
-use cahoots_gossip::{Dot, ReplicaId};
+use cahoots_gossip::{Dot, Limits, ReplicaId};
 
 /// What a command works on: the replica, locked; the client; and what all clients share.
 pub struct Context<'a> {
@@ -160,6 +161,11 @@ impl<'a> Context<'a> {
         self.moment().view(key)
     }
 
+    /// What the cluster has agreed to hold.
+    pub(super) fn limits(&self) -> &Limits {
+        self.replica.store().limits()
+    }
+
     /// Walks over all keys; see [`Moment::scan`].
     pub(super) fn scan(&self, cursor: u64, count: usize, each: impl FnMut(&[u8], View<'_>)) -> u64 {
         self.moment().scan(cursor, count, each)
@@ -213,6 +219,13 @@ impl<'a> Context<'a> {
     /// Closes the group that is open.
     pub(super) fn end_group(&mut self) {
         self.replica.end_group(self.now);
+    }
+
+    /// Sends a message to those who listen, here and at all other daemons; says how many clients of this daemon do.
+    pub(super) fn publish(&mut self, topic: Topic, channel: &[u8], message: &[u8]) -> Result<usize, CommandError> {
+        let sent = self.replica.publish(self.now, topic.kind(), channel, message);
+        sent.map_err(|error| CommandError::Other(format!("ERR {error}").into()))?;
+        Ok(self.server.pubsub.publish(topic, channel, message))
     }
 
     /// Has changed keys be recorded from now on.

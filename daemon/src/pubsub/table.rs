@@ -98,10 +98,13 @@ impl PubSub {
         }
     }
 
-    /// Sends a message to those who listen to a channel or a pattern that matches it; says to how many.
+    /// Sends a message to those clients who listen to a channel or a pattern that matches it; says to how many.
     /// O(listeners + patterns).
-    pub fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
+    pub fn publish(&self, topic: Topic, channel: &[u8], message: &[u8]) -> usize {
         let table = self.table();
+        if topic == Topic::Shard {
+            return table.publish_sharded(channel, message);
+        }
         let mut count = 0;
         if let Some(listeners) = table.channels.get(channel) {
             let parts = [channel, message];
@@ -116,16 +119,6 @@ impl PubSub {
             count += listeners.len();
         }
         count
-    }
-
-    /// As [`publish`](Self::publish), on a channel of a shard: patterns do not concern those.
-    pub fn publish_sharded(&self, channel: &[u8], message: &[u8]) -> usize {
-        let table = self.table();
-        let Some(listeners) = table.shards.get(channel) else { return 0 };
-        let parts = [channel, message];
-        let mut encoded = Encoded::new("smessage", &parts);
-        listeners.values().for_each(|client| encoded.send(client));
-        listeners.len()
     }
 
     /// The channels that are listened to by name, and whose names match `pattern`.
@@ -157,6 +150,15 @@ impl PubSub {
 }
 
 impl Table {
+    /// Patterns do not concern the channels of shards.
+    fn publish_sharded(&self, channel: &[u8], message: &[u8]) -> usize {
+        let Some(listeners) = self.shards.get(channel) else { return 0 };
+        let parts = [channel, message];
+        let mut encoded = Encoded::new("smessage", &parts);
+        listeners.values().for_each(|client| encoded.send(client));
+        listeners.len()
+    }
+
     fn named(&self, topic: Topic) -> &HashMap<Box<[u8]>, Listeners> {
         if topic == Topic::Shard { &self.shards } else { &self.channels }
     }

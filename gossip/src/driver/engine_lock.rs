@@ -29,7 +29,9 @@ use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::sums::Sums;
 use super::timer::Timer;
 use super::waiters::{Waiters, Waiting};
-use crate::engine::{Ask, Event, Now, RUN_MAX, Readiness, ReadyReason, Replica, Stance, Standing, Transmit};
+use crate::engine::{
+    Ask, Event, Now, Publication, RUN_MAX, Readiness, ReadyReason, Replica, Stance, Standing, Transmit,
+};
 use crate::store::{Change, WriteError, hash_of};
 use crate::wire::Probe;
 
@@ -71,6 +73,7 @@ impl Core {
         let (sealed, window_ends) = (self.replica.store().sealed_len(), self.replica.flush_due());
         self.changes.is_none()
             && !self.hurry
+            && !self.replica.has_published()
             && self.told_id == self.replica.id()
             && window_ends.map_or(sealed == 0, |ends| sealed < RUN_MAX && is_armed(ends))
     }
@@ -125,6 +128,8 @@ pub(super) struct Shared {
     on_records: OnceLock<OnRecords>,
     /// Called under the engine's lock when keys may have changed by other hands than those of [`Shared::run`].
     on_changes: OnceLock<OnChanges>,
+    /// Called under the engine's lock for each message that another node has published.
+    on_publication: OnceLock<OnPublication>,
 }
 
 /// See [`Node::on_records`](super::Node::on_records).
@@ -132,6 +137,9 @@ pub(super) type OnRecords = Box<dyn Fn() + Send + Sync>;
 
 /// See [`Node::on_changes`](super::Node::on_changes).
 pub(super) type OnChanges = Box<dyn Fn(&mut Replica, Now) + Send + Sync>;
+
+/// See [`Node::on_publication`](super::Node::on_publication).
+pub(super) type OnPublication = Box<dyn Fn(Publication) + Send + Sync>;
 
 /// What is left to do once the lock is released.
 #[derive(Default)]
@@ -195,6 +203,7 @@ impl Shared {
             reach_changed: Notify::new(),
             on_records: OnceLock::new(),
             on_changes: OnceLock::new(),
+            on_publication: OnceLock::new(),
         };
         (shared, receiver)
     }
@@ -315,6 +324,11 @@ impl Shared {
             self.listen(core, now, &mut turn);
         }
         let replica = &mut core.replica;
+        while let Some(publication) = replica.poll_publication() {
+            if let Some(on_publication) = self.on_publication.get() {
+                on_publication(publication);
+            }
+        }
         if let Some(on_changes) = self.on_changes.get().filter(|_| replica.records_changes()) {
             on_changes(replica, now);
         }
@@ -366,6 +380,12 @@ impl Shared {
     pub(super) fn on_changes(&self, call: OnChanges) {
         // The first one stays: it takes them all.
         let _ = self.on_changes.set(call);
+    }
+
+    /// Has `call` called for each message of other nodes.
+    pub(super) fn on_publication(&self, call: OnPublication) {
+        // The first one stays: it takes them all.
+        let _ = self.on_publication.set(call);
     }
 
     /// The node begins to live: with `loaded`, if that is given, in the place of the replica that stood for it while a disk

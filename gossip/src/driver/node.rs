@@ -28,7 +28,7 @@ use super::pump::pump;
 use super::socket::Endpoint;
 use super::timer::Timer;
 use crate::Zone;
-use crate::engine::{Ask, Now, Readiness, ReadyReason, Replica};
+use crate::engine::{Ask, Now, Publication, Readiness, ReadyReason, Replica};
 use crate::store::{Store, Writer};
 use crate::wire::ClusterKey;
 
@@ -238,6 +238,12 @@ impl Node {
     /// [`Changes`] besides.
     pub fn on_changes(&self, call: impl Fn(&mut Replica, Now) + Send + Sync + 'static) {
         self.shared().on_changes(Box::new(call));
+    }
+
+    /// Has `call` called under the engine's lock for each message that another node has published
+    /// ([`Replica::publish`]): at most once, and in the order of each node. It may do no more than pass it on.
+    pub fn on_publication(&self, call: impl Fn(Publication) + Send + Sync + 'static) {
+        self.shared().on_publication(Box::new(call));
     }
 
     /// The id of this node's replica. It changes if the node finds out that the id is, or was, used elsewhere: then it

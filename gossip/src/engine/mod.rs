@@ -44,6 +44,7 @@ use repair::pull::Pull;
 use repair::reconcile::Reconciliation;
 use repair::serve::Allowance;
 use repair::versions::Recent;
+use spread::cast::Casts;
 use spread::log::Log;
 use spread::pace::Pace;
 use spread::peer::Peer;
@@ -57,6 +58,8 @@ pub use life::record::{Record, Records};
 pub use repair::receive::Received;
 pub use repair::reconcile::Ask;
 pub use repair::serve::{Reading, Served};
+pub(crate) use spread::cast::PartHead;
+pub use spread::cast::{Publication, PublicationTooLong};
 pub use spread::queues::Queue;
 pub use spread::transmit::{RUN_MAX, Transmit};
 pub use status::{Counters, Event, PeerStatus, Status};
@@ -114,6 +117,8 @@ pub struct Replica {
     /// Of what is given out to all peers together.
     allowance: Allowance,
 
+    /// Messages to whoever listens.
+    casts: Casts,
     /// How fast datagrams leave, and when those that wait for that may.
     pace: Pace,
     paced_until: Option<u64>,
@@ -180,6 +185,7 @@ impl Replica {
             fetches: Fetches::default(),
             kept_answers: KeptAnswers::default(),
             allowance: Allowance::default(),
+            casts: Casts::default(),
             pace: Pace::default(),
             paced_until: None,
             served: id,
@@ -383,6 +389,7 @@ impl Replica {
         }
         self.expect_no_account(id);
         self.drop_exchanges(id);
+        self.casts.forget(id);
     }
 
     /// Gives up everything large that is on its way from a peer: what it was to send, others are asked for.
@@ -427,6 +434,7 @@ impl Replica {
         self.expire(now);
         self.check_spread(now);
         self.probe_tails(now);
+        self.retry_casts(now);
         self.retry_pulls(now);
         self.retry_assemblies(now);
         self.retry_fetches(now);

@@ -212,6 +212,14 @@ counters! {
     keys_removed,
     /// Baselines of resets dropped because nothing needs them any more.
     baselines_collected,
+    /// Messages published here.
+    publications_made,
+    /// Messages of other replicas that arrived whole.
+    publications_heard,
+    /// Messages of other replicas that did not arrive, as gaps in their numbers show.
+    publications_lost,
+    /// Messages that were not sent to, or not passed on to, a peer for which too much waited.
+    publications_dropped,
     /// Control messages dropped because a peer's queue was full.
     messages_dropped,
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use cahoots_crdt::{Dot, ReplicaId};
 
 use crate::bytes::Bytes;
+use crate::engine::PartHead;
 use crate::store::Fingerprint;
 
 /// The ids of sender and receiver at the head of a payload.
@@ -112,6 +113,16 @@ pub(crate) enum Message<'a> {
     AskStays { number: u64 },
     /// The answer to the question of that number.
     Stays { number: u64, staying: Staying },
+    /// A part of a publication: part `at` of a run of them between these two replicas.
+    Part {
+        link: u64,
+        at: u64,
+        head: PartHead,
+        #[serde(borrow)]
+        data: Bytes<'a>,
+    },
+    /// The sender has the parts of that run before this one.
+    Heard { link: u64, next: u64 },
 }
 
 /// Whether a replica stays, and can be relied on.

@@ -16,6 +16,9 @@ pub(crate) struct Circle {
     pub(crate) replicas: Vec<Option<Replica>>,
     /// Whose datagrams do not pass, neither way.
     pub(crate) silent: BTreeSet<usize>,
+    /// Of so many datagrams one is lost; 0: none.
+    pub(crate) loses_one_of: u64,
+    pub(crate) sent: u64,
 }
 
 pub(crate) fn addr(index: usize) -> SocketAddr {
@@ -31,7 +34,7 @@ impl Circle {
     /// So many replicas that do not know each other.
     pub(crate) fn strangers(count: usize) -> Self {
         let now = Now { mono: 0, wall: WALL };
-        let mut circle = Self { now, replicas: Vec::new(), silent: BTreeSet::new() };
+        let mut circle = Self { now, replicas: Vec::new(), silent: BTreeSet::new(), loses_one_of: 0, sent: 0 };
         for _ in 0..count {
             circle.start();
         }
@@ -130,6 +133,10 @@ impl Circle {
             }
             if let Some(replica) = &mut self.replicas[to] {
                 for datagram in transmit.datagrams() {
+                    self.sent += 1;
+                    if self.loses_one_of > 0 && self.sent.is_multiple_of(self.loses_one_of) {
+                        continue;
+                    }
                     // One that does not know the sender yet refuses.
                     let _ = replica.handle_datagram(self.now, addr(from), datagram);
                 }

@@ -164,11 +164,11 @@ fn told(reply: &mut Reply<'_>, word: &str, name: Option<&[u8]>, count: usize) {
 }
 
 fn publish(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.count(ctx.server.pubsub.publish(&args[1], &args[2]));
+    reply.count(ctx.publish(Topic::Channel, &args[1], &args[2])?);
     Ok(Flow::Continue)
 }
 
 fn spublish(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.count(ctx.server.pubsub.publish_sharded(&args[1], &args[2]));
+    reply.count(ctx.publish(Topic::Shard, &args[1], &args[2])?);
     Ok(Flow::Continue)
 }

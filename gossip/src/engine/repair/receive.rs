@@ -96,6 +96,8 @@ impl Replica {
             Message::AskKept => self.on_ask_kept(sender),
             Message::Kept { upto } => self.on_kept(sender, upto),
             Message::AskStays { number } => self.on_ask_stays(sender, number),
+            Message::Part { link, at, head, data } => self.on_part(now, sender, (link, at), &head, data.0),
+            Message::Heard { link, next } => self.on_heard(now, sender, link, next),
             Message::Stays { number, staying } => self.on_stays(sender, number, staying),
         }
     }

@@ -1,6 +1,7 @@
 //! How changes travel while nothing goes wrong: what is sent to which peer, when, and how much waits for it.
 
-pub(super) mod log;
+pub(super) mod cast;
+pub(in crate::engine) mod log;
 pub(super) mod pace;
 pub(super) mod peer;
 pub(super) mod peers;

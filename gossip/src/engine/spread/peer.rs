@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 
+use super::cast::{Incoming, Outgoing, QUEUE_BYTES_MAX};
 use super::pace::Pace;
 use super::relay::Relays;
 use crate::Zone;
@@ -97,6 +98,9 @@ pub(in crate::engine) struct Peer {
     pub(in crate::engine) jobs: VecDeque<Job>,
     /// Events of others to be passed on to it.
     pub(in crate::engine) relays: Relays,
+    /// Parts of publications for it, and from it.
+    pub(in crate::engine) outgoing: Outgoing,
+    pub(in crate::engine) incoming: Incoming,
     pub(in crate::engine) pace: Pace,
 
     /// Of what it said it has: what it had lately, and what collecting baselines depends on. Never all of it, for then
@@ -151,6 +155,8 @@ impl Peer {
             chunks: VecDeque::new(),
             jobs: VecDeque::new(),
             relays: Relays::default(),
+            outgoing: Outgoing::default(),
+            incoming: Incoming::default(),
             pace: Pace::default(),
             versions: VersionVector::new(),
             said_seq: 0,
@@ -178,26 +184,30 @@ impl Peer {
         self.chunks.clear();
         self.jobs.clear();
         self.relays.clear();
+        self.outgoing.clear();
         self.asked_upto = 0;
     }
 
     /// When something is due for it.
     pub(in crate::engine) fn due(&self) -> Option<u64> {
         let tail_due = self.tail_due.filter(|_| self.live);
-        tail_due.into_iter().chain(self.ack_due).min()
+        let others = [self.ack_due, self.outgoing.due(), self.incoming.ack_due];
+        tail_due.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// What is queued for it.
-    pub(in crate::engine) fn queues(&self, config: &ReplicaConfig) -> [Queue; 5] {
+    pub(in crate::engine) fn queues(&self, config: &ReplicaConfig) -> [Queue; 6] {
         let control = self.control.iter().map(Vec::len).sum();
         let (chunk, job) = (size_of::<(Chunked, u32)>(), size_of::<Job>());
         // The last event to go may be the largest there is.
         let flight = config.flight_bytes_max + 2 * config.limits.group_bytes_max;
+        let parts = QUEUE_BYTES_MAX + 2 * config.limits.value_bytes_max;
         [
             Queue { name: "messages", bytes: control, bytes_max: CONTROL_MAX * config.datagram_bytes_max },
             Queue { name: "chunks to send", bytes: self.chunks.len() * chunk, bytes_max: CHUNKS_MAX * chunk },
             Queue { name: "requests to serve", bytes: self.jobs.len() * job, bytes_max: JOBS_MAX * job },
             Queue { name: "events in flight", bytes: self.flight_bytes, bytes_max: flight },
+            Queue { name: "publications to send", bytes: self.outgoing.bytes(), bytes_max: parts },
             Queue { name: "events to pass on", bytes: self.relays.bytes(), bytes_max: config.relay_bytes_max },
         ]
     }

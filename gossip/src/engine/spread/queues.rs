@@ -1,6 +1,7 @@
 //! What is queued or kept for a while, each with its bound in bytes.
 
 use crate::engine::repair::reconcile::ASKS_MAX;
+use crate::engine::spread::cast::HEARD_BYTES_MAX;
 use crate::engine::{EVENTS_MAX, Event, Replica};
 use crate::wire::REQUEST_BYTES_MAX;
 
@@ -34,6 +35,11 @@ impl Replica {
         for (name, bytes) in [("answers kept", self.kept_answers.bytes()), ("answers fetched", self.fetches.bytes())] {
             queues.push(Queue { name, bytes, bytes_max: config.assembly_bytes_max });
         }
+        queues.push(Queue {
+            name: "publications",
+            bytes: self.casts.bytes(),
+            bytes_max: config.assembly_bytes_max + HEARD_BYTES_MAX,
+        });
         queues.push(Queue {
             name: "requests",
             bytes: self.asks.iter().map(|ask| ask.body.len()).sum(),

@@ -43,6 +43,8 @@ pub const RUN_MAX: usize = 16;
 const ACK_BYTES: usize = 11;
 /// Tag, seq and flag of the question how far a peer is.
 const TAIL_BYTES: usize = 12;
+/// Tag and two numbers of what was heard of publications.
+const HEARD_BYTES: usize = 21;
 /// Tag, origin, seq and length of an event at most.
 const EVENT_HEAD_BYTES: usize = 1 + 8 + 10 + 3;
 
@@ -87,6 +89,7 @@ impl Replica {
             self.flush(now);
         }
         self.log_sealed();
+        self.casts.fresh = false;
         self.spread(now);
         let upto = self.store.certain_seq();
         self.peers.settle(now.mono, upto);
@@ -147,7 +150,7 @@ impl Replica {
         let applied = self.store.version_vector().get(id);
         let upto = self.store.certain_seq();
         let flight_max = self.config.flight_bytes_max;
-        let relayed = self.relays();
+        let (relayed, wall) = (self.relays(), self.store.at(now.wall).now());
         let peer = self.peers.get_mut(&id)?;
         let mut payload = Payload::new(me, id, bytes_max);
         payload.bytes_max -= ACK_BYTES;
@@ -158,6 +161,7 @@ impl Replica {
             let own = Own { me, upto, relayed, flight_max };
             peer.push_events(now.mono, &own, &self.log, &mut payload, &mut self.counters);
             self.counters.relays_sent += peer.push_relays(&mut payload);
+            peer.push_parts(Now { wall, ..now }, &mut payload);
         }
         if peer.tail_now && payload.fits(TAIL_BYTES) {
             peer.tail_now = false;
@@ -168,6 +172,9 @@ impl Replica {
             self.counters.events_resent += peer.serve_jobs(&self.log, &mut payload);
         }
         payload.bytes_max += ACK_BYTES;
+        if peer.incoming.ack_due.is_some_and(|due| due <= now.mono) && payload.fits(HEARD_BYTES) {
+            payload.push(&peer.incoming.answer());
+        }
         if peer.ack_due.is_some_and(|due| due <= now.mono || !payload.is_empty()) {
             payload.push(&Message::Ack { upto: applied });
             peer.note_ack_sent();
@@ -223,7 +230,8 @@ impl Peer {
     pub(in crate::engine) fn has_output(&self, now: u64, upto: u64) -> bool {
         let asked = self.tail_now || !self.control.is_empty() || !self.chunks.is_empty() || !self.jobs.is_empty();
         let events = self.live && self.pushed && self.sent < upto;
-        asked || events || !self.relays.is_empty() || self.ack_due.is_some_and(|due| due <= now)
+        let parts = self.outgoing.has_output() || self.incoming.ack_due.is_some_and(|due| due <= now);
+        asked || events || parts || !self.relays.is_empty() || self.ack_due.is_some_and(|due| due <= now)
     }
 
     /// Own events that were not sent to it yet.
@@ -277,6 +285,18 @@ impl Peer {
             sent += 1;
         }
         sent
+    }
+
+    /// Parts of publications, as many as fit.
+    fn push_parts(&mut self, now: Now, payload: &mut Payload) {
+        let rto = self.rto_us();
+        self.outgoing.send(now, rto, |part, bytes| {
+            let fits = payload.fits(bytes);
+            if fits {
+                payload.push(part);
+            }
+            fits
+        });
     }
 
     /// Chunks it asked for; says how many.
