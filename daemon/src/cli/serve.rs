@@ -85,7 +85,7 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
     node.on_changes(move |replica, now| crate::command::serve_blocked(replica, now, &watching));
 
     // Clients are let in at once, and told that data is being loaded for as long as it is.
-    let mut end = End::Stopped("");
+    let (mut end, mut may_repeat) = (End::Stopped(""), false);
     let until = async {
         let live = async {
             match &disk {
@@ -116,7 +116,7 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         if matches!(end, End::Stopped(SIGTERM)) && !linger_bound.is_zero() && !server.durability.is_loading() {
             tokio::select! {
                 never = &mut reloads => match never {},
-                () = linger(&node, &server, linger_bound) => {}
+                () = linger(&node, &server, linger_bound) => may_repeat = true,
                 reason = stop() => info!(reason, "serving no longer"),
                 () = server.leave.notified() => info!(reason = "CAHOOTS LEAVE", "serving no longer"),
                 failure = node.failed() => end = End::Failed(failure),
@@ -140,7 +140,13 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
     let drained = tokio::select! {
         drained = node.shutdown_after(wanted) => Some(drained),
         // Asked twice: whoever asks knows what it may cost.
-        reason = stop() => {
+        reason = async {
+            // Who sends a second SIGTERM to end the lingering may do so a moment after that has ended by itself.
+            match stop().await {
+                SIGTERM if may_repeat => stop().await,
+                reason => reason,
+            }
+        } => {
             warn!(reason, "stopped before all writes were handed over");
             // Still nothing may be told any more before the disk is closed.
             node.shutdown_after(HandOver { replicas: 0, bound: Duration::ZERO, on_disk: false }).await;

@@ -104,7 +104,6 @@ impl World {
             (true, _) => {
                 process.engine.peer_up(now, subject, address, zone);
                 process.believed.insert(subject, Some(address));
-                process.heard.insert(at);
                 self.announce_readiness(host, subject);
             }
             (false, Some(_)) if forgotten => {

@@ -69,14 +69,15 @@ impl World {
         viewer.engine.peer_stance(now, subject, stance);
     }
 
-    /// Membership looks whether a process that joins has heard all its seeds by now: every host on which something runs, or
-    /// is stopped.
+    /// Membership looks whether all seeds of a process that joins are peers by now: every host on which something runs, or is
+    /// stopped.
     pub(super) fn look_at_seeds(&mut self, host: usize) {
         let process = self.process(host);
         if !process.engine.awaits_seeds() {
             return;
         }
-        let silent = self.alive().into_iter().any(|other| other != host && !process.heard.contains(&other));
+        let is_peer = |other: usize| process.engine.is_live(self.process(other).engine.id());
+        let silent = self.alive().into_iter().any(|other| other != host && !is_peer(other));
         let now = self.read_clocks(host);
         self.process_mut(host).engine.await_seeds(now, silent);
         self.pump(host);

@@ -1,6 +1,6 @@
 //! One simulated process: the real engine, its clocks, and a client that believes every change notification.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use cahoots_crdt::{ReplicaId, VersionVector};
@@ -65,8 +65,6 @@ pub struct Process {
     pub(super) joined: Option<Joined>,
     /// How it stood, as others are told.
     pub(super) stood: Stance,
-    /// Hosts from which it has heard: its seeds are all that run.
-    pub(super) heard: BTreeSet<usize>,
     /// What those had that it was told are complete, or that others knew which it has met.
     pub(super) knows: BTreeMap<ReplicaId, VersionVector>,
     /// When it started.
@@ -94,7 +92,6 @@ impl Process {
             timer: (0, 0),
             joined: None,
             stood: Stance { standing: Standing::Joining, ..Stance::default() },
-            heard: BTreeSet::new(),
             knows: BTreeMap::new(),
             born: world,
             slow_us: 0,

@@ -90,6 +90,7 @@ fn accept(_: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
         let members = node.members();
         node.with(|replica, now| {
             let owed = replica.owed_by();
+            let awaited = usize::from(replica.awaits_seeds());
             let goes_by = |id: &ReplicaId, who: &str| id.to_string() == who || status::name_of(*id, &members) == who;
             match who {
                 None => replica.accept(now, None),
@@ -97,7 +98,7 @@ fn accept(_: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
                     owed.iter().filter(|id| goes_by(id, &who)).for_each(|id| replica.accept(now, Some(*id)));
                 }
             }
-            owed.len() - replica.owed_by().len()
+            owed.len() - replica.owed_by().len() + awaited - usize::from(replica.awaits_seeds())
         })
     };
     Ok(Flow::Wait(Wait::new(accept, |_, accepted: usize, reply| {

@@ -54,6 +54,8 @@ const DEAD_GRACE: Duration = Duration::from_secs(3600);
 /// Between two calls on a seed or a member that is down, while there are peers.
 const CONTACT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// A seed that answered so long ago is one of the members that are known since, by whatever address.
+const SEED_SETTLES: Duration = Duration::from_secs(1);
 /// Between two calls on a seed or a member that is down, while there are no peers, or seeds are waited for.
 const CONTACT_INTERVAL_ALONE: Duration = Duration::from_secs(1);
 
@@ -418,7 +420,8 @@ impl Membership {
             return;
         }
         let peers: BTreeSet<_> = self.roster.up_addresses().collect();
-        let (silent, unknown) = self.seeds.silent(&peers);
+        let settled = self.roster.is_settled().then(|| Instant::now().checked_sub(SEED_SETTLES)).flatten();
+        let (silent, unknown) = self.seeds.silent(&peers, settled);
         let silent: Vec<SocketAddr> = silent.into_iter().filter(|it| !self.is_own(*it)).collect();
         let awaits_seeds = self.shared.drive(|replica, now| {
             replica.await_seeds(now, unknown || !silent.is_empty());
@@ -428,7 +431,7 @@ impl Membership {
             self.seeds_missed = true;
             tracing::warn!(
                 ?silent,
-                "serving although these seeds have not answered: what they hold may be missing here. If one of them is no \
+                "serving although there is no peer at these seeds: what they hold may be missing here. If one of them is no \
                  more, take it from the list of seeds"
             );
         }

@@ -249,6 +249,12 @@ impl Roster {
         self.up().map(|(_, known)| known.member.addr)
     }
 
+    /// Whether there are peers, and every member that is alive is one.
+    pub(in crate::driver) fn is_settled(&self) -> bool {
+        let mut alive = self.known.values().filter(|known| !known.is_down()).peekable();
+        alive.peek().is_some() && alive.all(Known::is_up)
+    }
+
     fn up(&self) -> impl Iterator<Item = (&ReplicaId, &Known)> {
         self.known.iter().filter(|(_, known)| known.is_up())
     }

@@ -5,8 +5,8 @@
 //! names are resolved here, in the background: again and again, quickly while this node is alone, and what a
 //! name once meant is kept until it means something else.
 //!
-//! And it is known which of them have answered: a joiner does not take itself for one of the first while a seed that was
-//! configured is silent. Members known from an earlier run are called like seeds, but not waited for.
+//! And it is known at which of them there is a peer: a joiner does not take itself for one of the first while a seed that was
+//! configured is none. That it was heard is not enough: what it has it tells as a peer. Members known from an earlier run are called like seeds, but not waited for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -14,7 +14,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -50,8 +50,8 @@ pub(in crate::driver) struct Seeds {
 #[derive(Default)]
 struct Awaited {
     addresses: Vec<SocketAddr>,
-    /// From which a message of this cluster has come.
-    heard: BTreeSet<SocketAddr>,
+    /// From which an answer has come, and when the first one did.
+    heard: BTreeMap<SocketAddr, Instant>,
     /// A name has not been looked up yet.
     unknown: bool,
 }
@@ -92,22 +92,33 @@ impl Seeds {
         self.settled.subscribe()
     }
 
-    /// A message of this cluster has come from an address.
+    /// An answer of this cluster has come from an address.
     pub(in crate::driver) fn note_heard(&self, from: SocketAddr) {
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-        if awaited.addresses.contains(&from) && awaited.heard.insert(from) {
-            self.heard.notify_one();
+        if awaited.addresses.contains(&from) {
+            awaited.heard.entry(from).or_insert_with(|| {
+                self.heard.notify_one();
+                Instant::now()
+            });
         }
     }
 
-    /// The seeds that have not answered, and whether there may be more of them: a name has not been looked up yet. Left out
-    /// are those at which a peer is, and those of a family of addresses in which nobody was heard: a name may mean one
-    /// host in two families, of which it listens in one.
-    pub(in crate::driver) fn silent(&self, peers: &BTreeSet<SocketAddr>) -> (Vec<SocketAddr>, bool) {
+    /// The seeds at which there is no peer, and whether there may be more of them: a name has not been looked up yet.
+    ///
+    /// A peer may go by another address than the one at which it is called, behind a name or a translation: so left out are
+    /// also those that answered before `settled`, since when every member that is known has become a peer. And those of
+    /// a family of addresses in which nobody was heard: a name may mean one host in two families, of which it listens in one.
+    pub(in crate::driver) fn silent(
+        &self,
+        peers: &BTreeSet<SocketAddr>,
+        settled: Option<Instant>,
+    ) -> (Vec<SocketAddr>, bool) {
         let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-        let heard: BTreeSet<bool> = awaited.heard.iter().chain(peers).map(SocketAddr::is_ipv4).collect();
+        let heard: BTreeSet<bool> = awaited.heard.keys().chain(peers).map(SocketAddr::is_ipv4).collect();
+        let is_settled =
+            |it: &SocketAddr| settled.zip(awaited.heard.get(it)).is_some_and(|(settled, heard)| *heard <= settled);
         let is_silent = |it: &&SocketAddr| {
-            !awaited.heard.contains(it) && !peers.contains(it) && (heard.is_empty() || heard.contains(&it.is_ipv4()))
+            !peers.contains(it) && !is_settled(it) && (heard.is_empty() || heard.contains(&it.is_ipv4()))
         };
         (awaited.addresses.iter().filter(is_silent).copied().collect(), awaited.unknown)
     }
@@ -197,7 +208,7 @@ impl Names {
         let addresses: Vec<SocketAddr> = names().flat_map(|name| name.addresses.iter().copied()).collect();
         // Of a name that cannot be resolved nobody says that anybody is there.
         let unknown = names().any(|name| !name.looked_up);
-        let heard = before.heard.into_iter().filter(|it| addresses.contains(it)).collect();
+        let heard = before.heard.into_iter().filter(|(it, _)| addresses.contains(it)).collect();
         Awaited { addresses, heard, unknown }
     }
 }
@@ -264,25 +275,30 @@ mod tests {
     async fn names_are_resolved_in_the_background() {
         let (seeds, names) = Seeds::new(&["localhost:7700".into()], &[]);
         assert!(seeds.addresses().is_empty());
-        assert_eq!(seeds.silent(&BTreeSet::new()), (vec![], true), "nobody knows yet who that is");
+        assert_eq!(seeds.silent(&BTreeSet::new(), None), (vec![], true), "nobody knows yet who that is");
         let mut found = seeds.watch();
         tokio::select! {
             () = seeds.keep_fresh(names) => panic!("there is a name to keep fresh"),
             changed = found.changed() => changed.unwrap(),
         }
-        assert!(!seeds.silent(&BTreeSet::new()).1);
+        assert!(!seeds.silent(&BTreeSet::new(), None).1);
         assert!(seeds.addresses().iter().all(|address| address.ip().is_loopback() && address.port() == 7700));
     }
 
     #[test]
-    fn a_seed_is_silent_until_a_message_or_a_peer_is_at_its_address() {
+    fn a_seed_is_silent_until_there_is_a_peer_at_its_address_or_it_is_one_by_another() {
         let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
         let texts = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "[::1]:1"].map(str::to_owned);
         let (seeds, _) = Seeds::new(&texts[..], &["127.0.0.1:9".into()]);
-        assert_eq!(seeds.silent(&BTreeSet::new()).0.len(), 4, "those that are remembered are not waited for");
+        let silent = |peers: &[&str], settled| seeds.silent(&peers.iter().map(|it| at(it)).collect(), settled).0;
+        assert_eq!(silent(&[], None).len(), 4, "those that are remembered are not waited for");
+        let before = Instant::now();
         seeds.note_heard(at("127.0.0.1:1"));
         seeds.note_heard(at("127.0.0.1:7"));
-        assert_eq!(seeds.silent(&[at("127.0.0.1:2")].into()).0, [at("127.0.0.1:3")], "nobody was heard by IPv6");
-        assert_eq!(seeds.silent(&[at("[::1]:5")].into()).0.len(), 3);
+        let others = [at("127.0.0.1:1"), at("127.0.0.1:3")];
+        assert_eq!(silent(&["127.0.0.1:2"], None), others, "nobody was heard by IPv6");
+        assert_eq!(silent(&["127.0.0.1:2"], before.checked_sub(Duration::from_secs(1))), others);
+        assert_eq!(silent(&["127.0.0.1:2"], Some(Instant::now())), [at("127.0.0.1:3")]);
+        assert_eq!(silent(&["[::1]:5"], None).len(), 4);
     }
 }

@@ -63,8 +63,8 @@ impl Socket for MembershipSocket {
             let (from, payload) = self.messages.recv().await.context("the node has stopped")?;
             match decode(&payload) {
                 Some(message) => {
-                    self.seeds.note_heard(from);
                     if matches!(message, ChitchatMessage::SynAck { .. }) {
+                        self.seeds.note_heard(from);
                         self.shared.pace().answered(from);
                     }
                     return Ok((from, message));

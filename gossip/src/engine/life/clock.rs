@@ -7,10 +7,12 @@
 //! nothing any more, and a few are asked at once. Until one of them has answered, a clock that has stepped ahead by more
 //! than the bound is taken for wrong: nothing is written by it, and nothing removed that has expired by it. So a wrong step
 //! is never written by, and one that all clocks make together, or that puts a wrong clock right, stops writing for a round
-//! trip.
+//! trip. One that was wrong when the process started has made no step: so whoever joins is not complete before it has
+//! heard what a peer's clock reads (`joining.rs`).
 
 use cahoots_crdt::ReplicaId;
 
+use crate::engine::life::joining::Joining;
 use crate::engine::{Event, Now, Replica};
 use crate::wire::Message;
 
@@ -101,11 +103,15 @@ impl Replica {
     pub(in crate::engine) fn on_clock(&mut self, now: Now, sender: ReplicaId, wall_ms: u64) {
         self.note_clock(now, sender, wall_ms);
         self.check_clock();
+        self.consider_joining(now);
     }
 
     pub(in crate::engine) fn note_clock(&mut self, now: Now, sender: ReplicaId, wall_ms: u64) {
         if let Some(peer) = self.peers.get_mut(&sender) {
             peer.clock_offset_ms = Some(wall_ms.cast_signed().saturating_sub(now.wall.cast_signed()));
+        }
+        if self.joining.as_mut().is_some_and(Joining::hear_clock) {
+            self.check_clock();
         }
     }
 

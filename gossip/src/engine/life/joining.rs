@@ -30,10 +30,13 @@ use cahoots_crdt::{ReplicaId, VersionVector};
 use crate::engine::repair::versions::ALL;
 use crate::engine::{Event, Now, Replica};
 use crate::store::BUCKETS;
+use crate::wire::Message;
 
 /// Before live peers that have not said all are asked again, in microseconds; doubled each time.
 const ASK_US: u64 = 50_000;
 const ASK_MOST_US: u64 = 1_000_000;
+/// A joiner waits for so long, in microseconds, for a peer to say what its clock reads.
+const CLOCK_WAIT_US: u64 = 2_000_000;
 /// How many are asked at once: one that is ready is enough.
 const ASKED_MAX: usize = 8;
 /// So many entries of what is to be here cost a microsecond of rest between two looks at them: a tenth of the time that
@@ -257,6 +260,9 @@ pub(in crate::engine) struct Joining {
     awaits_seeds: bool,
     /// An operator has said that there is no such data.
     waives_seeds: bool,
+    /// No peer has said yet what its clock reads. It is waited for until then, once there is a peer: by a wrong clock the
+    /// first thing that a complete replica did would be to remove what has not expired.
+    clock_unheard: Option<u64>,
     /// Live peers.
     peers: BTreeMap<ReplicaId, Account>,
     /// What peers had that went away before it was here; and those that lacked something when they went away, or when this
@@ -286,6 +292,7 @@ impl Joining {
             founds: false,
             awaits_seeds: false,
             waives_seeds: false,
+            clock_unheard: Some(u64::MAX),
             peers: BTreeMap::new(),
             owed: BTreeMap::new(),
             goal: VersionVector::new(),
@@ -310,11 +317,19 @@ impl Joining {
         self.peers.entry(id).or_insert_with(|| account.unwrap_or_else(Account::new));
         self.recount_goal();
         self.changed_at = now;
+        self.clock_unheard = self.clock_unheard.map(|until| until.min(now.saturating_add(CLOCK_WAIT_US)));
+    }
+
+    /// A peer has said what its clock reads. Says whether that was waited for.
+    pub(in crate::engine) fn hear_clock(&mut self) -> bool {
+        let was_waited_for = self.clock_unheard.take().is_some();
+        self.stale |= was_waited_for;
+        was_waited_for
     }
 
     /// Begins as one that has nobody to join.
     fn founder(now: u64, settle_us: u64) -> Self {
-        Self { serves: true, founds: true, ..Self::new(now, u64::MAX, settle_us) }
+        Self { serves: true, founds: true, clock_unheard: None, ..Self::new(now, u64::MAX, settle_us) }
     }
 
     /// Whether a founder has met nobody who was complete before: it has nothing to ask anybody.
@@ -476,7 +491,7 @@ impl Joining {
         // Once it has settled, only news can help.
         let settled = settled.filter(|at| *at > self.reviewed_at);
         let gives_up = if self.serves { u64::MAX } else { self.gives_up_at() };
-        [ask, settled].into_iter().flatten().fold(gives_up, u64::min)
+        [ask, settled, self.clock_unheard].into_iter().flatten().fold(gives_up, u64::min)
     }
 
     /// So many bytes of an answer have come. One that breaks off and begins anew is progress only where it comes further.
@@ -504,7 +519,9 @@ impl Joining {
         if self.is_first() {
             return None;
         }
-        let mut known = self.peers.iter().chain(&self.owed);
+        self.clock_unheard = self.clock_unheard.filter(|until| now < *until);
+        let may_be_complete = self.clock_unheard.is_none() || self.peers.is_empty();
+        let mut known = self.peers.iter().chain(&self.owed).filter(|_| may_be_complete);
         if let Some((peer, _)) = known.find(|(_, account)| account.is_of_all() && account.is_met(me, here)) {
             return Some(ReadyReason::CaughtUp { peer: *peer });
         }
@@ -516,6 +533,7 @@ impl Joining {
         let settled = now >= self.changed_at.saturating_add(self.settle_us);
         let is_equal = |it: &Account| !it.stance.standing.lacks() && !it.stance.awaits_seeds && it.is_met(me, here);
         if settled
+            && may_be_complete
             && !self.awaits_seeds
             && self.owed.is_empty()
             && !self.peers.is_empty()
@@ -536,7 +554,7 @@ impl Joining {
     /// Serves what is here. What was to be here stays owed, also when those who have it go away.
     fn give_up(&mut self, me: ReplicaId, here: &VersionVector, ahead: usize) -> ReadyReason {
         let percent = self.progress(me, here, ahead).percent;
-        self.serves = true;
+        (self.serves, self.clock_unheard) = (true, None);
         let any_complete = self.peers.values().any(|account| account.is_complete_peer() && account.is_whole());
         // One that was complete is live, and owed as soon as it is not.
         let others = self.peers.iter().filter(|(_, it)| !it.is_of_all());
@@ -682,6 +700,9 @@ impl Replica {
     pub(in crate::engine) fn expect_account(&mut self, now: Now, id: ReplicaId) -> bool {
         let Some(joining) = &mut self.joining else { return false };
         joining.peer_up(now.mono, id);
+        if joining.clock_unheard.is_some() {
+            self.tell(id, &Message::AskClock);
+        }
         self.review_joining(now);
         true
     }
@@ -742,7 +763,7 @@ mod tests {
     }
 
     fn joining() -> Joining {
-        Joining::new(0, TIMEOUT, SETTLE)
+        Joining { clock_unheard: None, ..Joining::new(0, TIMEOUT, SETTLE) }
     }
 
     fn says<const N: usize>(joining: &mut Joining, peer: ReplicaId, entries: [(ReplicaId, u64); N]) {
@@ -1067,6 +1088,24 @@ mod tests {
         it.peer_down(A, ME, &vv([]));
         assert_eq!(it.lacking(ME), [], "it is here, and says otherwise");
         assert_eq!(it.review(2 * SETTLE, ME, &vv([]), 0), Some(ReadyReason::Together));
+    }
+
+    #[test]
+    fn nobody_is_complete_before_a_peer_has_said_what_its_clock_reads() {
+        let mut it = Joining::new(0, TIMEOUT, SETTLE);
+        it.peer_up(10, A);
+        says(&mut it, A, [(A, 1)]);
+        let here = vv([(A, 1)]);
+        assert_eq!((it.review(20, ME, &here, 0), it.due()), (None, 10 + SETTLE));
+        assert_eq!((it.review(10 + SETTLE, ME, &here, 0), it.due()), (None, 10 + CLOCK_WAIT_US));
+        let mut silent = it.peers.clone();
+        assert!(it.hear_clock() && !it.hear_clock() && it.is_due_for_news(11 + SETTLE));
+        assert_eq!(it.review(11 + SETTLE, ME, &here, 0), Some(ReadyReason::CaughtUp { peer: A }));
+        // One that never says so is not waited for forever.
+        let mut it = Joining::new(0, TIMEOUT, SETTLE);
+        it.peer_up(10, A);
+        it.peers.append(&mut silent);
+        assert_eq!(it.review(10 + CLOCK_WAIT_US, ME, &here, 0), Some(ReadyReason::CaughtUp { peer: A }));
     }
 
     /// What it catches up with is the founder's own.
