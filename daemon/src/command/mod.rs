@@ -54,6 +54,7 @@ mod connection;
 mod generic;
 mod geo;
 mod hash;
+mod hll;
 mod list;
 mod presence;
 mod pubsub;
