@@ -7,8 +7,8 @@
 use super::contract::Command;
 use super::error::CommandError;
 use super::{
-    bitmap, cahoots, connection, generic, geo, hash, list, presence, pubsub, server, set, stream, string, transaction, vote,
-    zset,
+    bitmap, cahoots, connection, generic, geo, hash, list, presence, pubsub, server, set, stream, string, transaction,
+    vote, zset,
 };
 use crate::resp::Args;
 
