@@ -68,6 +68,7 @@ pub mod config;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod pubsub;
+pub mod rdb;
 pub mod resp;
 pub mod server;
 pub mod session;

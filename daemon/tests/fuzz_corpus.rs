@@ -1,20 +1,30 @@
-//! The corpus of the fuzz target `resp`, replayed through the same body.
+//! The corpora of the fuzz targets `resp` and `rdb`, replayed through the same bodies.
 
 use std::path::Path;
 
 use proptest::prelude::*;
 
-#[test]
-fn the_corpus_of_resp_holds() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/resp");
+/// Hands every file of a corpus to its body.
+fn replay(corpus: &str, least: usize, body: fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(corpus);
     let files = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut replayed = 0;
     for file in files {
         let path = file.expect("an entry").path();
-        cahoots::fuzz::resp(&std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
+        body(&std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
         replayed += 1;
     }
-    assert!(replayed >= 20, "only {replayed} inputs");
+    assert!(replayed >= least, "only {replayed} inputs");
+}
+
+#[test]
+fn the_corpus_of_resp_holds() {
+    replay("resp", 20, cahoots::fuzz::resp);
+}
+
+#[test]
+fn the_corpus_of_rdb_holds() {
+    replay("rdb", 15, cahoots::fuzz::rdb);
 }
 
 /// Frames of commands that exist, with arguments that mean something to one or another of them.

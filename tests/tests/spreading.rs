@@ -1,8 +1,9 @@
 //! How state spreads: joiners, partitions, bad networks, small bounds. On the real engine in virtual time.
 
 use cahoots_gossip::engine::{Event, ReplicaConfig, Standing, Status};
+use cahoots_gossip::store::ListEnd;
 use cahoots_tests::client::Request;
-use cahoots_tests::oracle::{Action, Shown};
+use cahoots_tests::oracle::{Action, ListCommand, Shown};
 use cahoots_tests::sim::{Link, World};
 
 const SECOND: u64 = 1_000_000;
@@ -526,4 +527,48 @@ fn where_no_stream_connects_catching_up_goes_on_over_datagrams() {
         world.process(1).events.iter().filter(|it| matches!(it, Event::StreamsFail { peer } if *peer == id)).count();
     assert_eq!(told, 1, "that it is slower is said once");
     world.check();
+}
+
+/// How long one bucket of two megabytes takes a joiner where no stream connects, in virtual microseconds.
+fn micros_for_a_large_bucket(config: ReplicaConfig, link: Link) -> u64 {
+    let mut world = cluster(2, config);
+    world.streams_blocked = true;
+    for number in 0..20 {
+        let push = ListCommand::Push(ListEnd::Right, vec![vec![b'a' + number; 100_000]]);
+        run(&mut world, 0, "list", Action::List(push));
+        world.advance(50_000);
+    }
+    world.crash(1);
+    world.joins = true;
+    for (from, to) in [(0, 1), (1, 0)] {
+        world.set_link(from, to, link);
+    }
+    world.start(1);
+    let begun = world.now;
+    while world.process(1).engine.standing() != Standing::Complete {
+        world.advance(10_000);
+        assert!(world.now - begun < 100 * SECOND, "{}", world.describe());
+    }
+    world.now - begun
+}
+
+/// However it is paced, it comes to an end, and at about the rate that is allowed.
+#[test]
+fn a_bucket_of_megabytes_is_fetched_over_datagrams_at_the_pace_that_is_allowed() {
+    const BYTES: u64 = 2_000_000;
+    let lossy = Link { loss: 10.0, jitter: 2_000, ..Link::default() };
+    let [usual, mut slow, mut narrow] = std::array::from_fn(|_| short_log(20_000));
+    slow.serve_bytes_per_second_each = Some(100_000);
+    (narrow.send_bytes_per_second, narrow.send_bytes_per_second_peer) = (Some(2_000_000), Some(100_000));
+    for (config, link, rate) in [
+        (usual.clone(), Link::default(), 1_000_000_000),
+        (usual, lossy, 1_000_000),
+        (slow, Link::default(), 100_000),
+        (narrow, Link::default(), 100_000),
+    ] {
+        let took = micros_for_a_large_bucket(config, link);
+        // Until it is clear that no stream connects; and as much again as the bytes take.
+        let bound = 10 * SECOND + 2 * BYTES * SECOND / rate;
+        assert!(took < bound, "{took} us at {rate} bytes a second");
+    }
 }

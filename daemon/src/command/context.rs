@@ -25,7 +25,7 @@ use crate::watch::{EventClass, Own};
 use cahoots_gossip::driver::random_id;
 use cahoots_gossip::engine::{Now, Replica, Tally};
 use cahoots_gossip::store::{Class, KeyMemory, Moment, View, WriteError, Writer};
-use cahoots_gossip::{Dot, ReplicaId};
+use cahoots_gossip::{Dot, Limits, ReplicaId};
 
 /// What a command works on: the replica, locked; the client; and what all clients share.
 pub struct Context<'a> {
@@ -293,6 +293,11 @@ impl<'a> Context<'a> {
     /// As [`current`](Self::current), whatever the type.
     pub(super) fn current_any<'s>(&'s self, key: &'s [u8]) -> Option<View<'s>> {
         self.moment().view(key)
+    }
+
+    /// What the cluster has agreed to hold.
+    pub(super) fn limits(&self) -> &Limits {
+        self.replica.store().limits()
     }
 
     /// Walks over all keys; see [`Moment::scan`].

@@ -173,24 +173,36 @@ fn dump(daemon: &Daemon) -> BTreeMap<Value, Value> {
         let page = client.call(&[b"SCAN", &cursor, b"COUNT", b"1000"]);
         for key in page.array()[1].array() {
             let Value::Text(name) = key else { panic!("{key:?} is no key") };
-            let content = match client.call(&[b"TYPE", name]) {
-                Value::Text(class) if class == b"string" => client.call(&[b"GET", name]),
-                Value::Text(class) if class == b"set" => match client.call(&[b"SMEMBERS", name]) {
-                    Value::Array(mut members) => {
-                        members.sort();
-                        Value::Array(members)
-                    }
-                    other => other,
-                },
-                Value::Text(class) if class == b"hash" => client.call(&[b"HGETALL", name]),
-                other => panic!("a key of type {other:?}"),
-            };
-            all.insert(key.clone(), content);
+            let Some(content) = content(&mut client, name) else { continue };
+            let end = client.call(&[b"PEXPIRETIME", name]);
+            all.insert(key.clone(), Value::Array(vec![content, end]));
         }
         let Value::Text(next) = &page.array()[0] else { panic!("{page:?} is no page") };
         cursor.clone_from(next);
         if cursor == b"0" {
             return all;
         }
+    }
+}
+
+/// What a key holds; `None` if it has ended meanwhile.
+fn content(client: &mut Client, key: &[u8]) -> Option<Value> {
+    let Value::Text(class) = client.call(&[b"TYPE", key]) else { panic!("a type is a text") };
+    let words: &[&[u8]] = match &class[..] {
+        b"none" => return None,
+        b"string" => &[b"GET", key],
+        b"set" => &[b"SMEMBERS", key],
+        b"hash" => &[b"HGETALL", key],
+        b"list" => &[b"LRANGE", key, b"0", b"-1"],
+        b"zset" => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
+        b"stream" => &[b"XRANGE", key, b"-", b"+"],
+        other => panic!("a key of type {}", String::from_utf8_lossy(other)),
+    };
+    match client.call(words) {
+        Value::Array(mut members) if class == b"set" => {
+            members.sort();
+            Some(Value::Array(members))
+        }
+        content => Some(content),
     }
 }

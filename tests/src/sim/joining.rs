@@ -166,8 +166,9 @@ impl World {
                 Standing::Alone => continue,
                 Standing::Complete => {}
                 _ => {
-                    let back = owed.iter().find(|id| self.running(**id).is_some() && !self.doubtful);
-                    incomplete.push((host, owed.is_empty() || back.is_some()));
+                    // Besides whoever is gone it may be owed something by others that are incomplete, too.
+                    let are_back = !self.doubtful && owed.iter().all(|id| self.running(*id).is_some());
+                    incomplete.push((host, owed.is_empty() || are_back));
                 }
             }
             alone.retain(|it| *it != host);

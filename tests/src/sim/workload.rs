@@ -8,10 +8,6 @@ use cahoots_gossip::store::ListEnd;
 /// Kinds of operations.
 const KINDS: usize = 24;
 
-/// Bytes of an element of a list: lists grow, and what is fetched in the end is to be fetched within the time that a run
-/// waits for.
-const ELEMENT_BYTES_MAX: usize = 3_000;
-
 /// A mix of keys and operations, some left out altogether.
 pub struct Workload {
     /// Keys by the class their name promises: `t`, `s`, `h`, `b`, `z`, `l`, `e` (entries of a stream), and `x` for keys used as anything.
@@ -183,8 +179,7 @@ impl Workload {
 
     /// A value that is written once.
     fn element(&mut self, random: &mut Random) -> Vec<u8> {
-        let mut value = self.value(random);
-        value.truncate(ELEMENT_BYTES_MAX);
+        let value = self.value(random);
         self.member(value)
     }
 

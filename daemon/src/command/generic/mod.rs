@@ -3,6 +3,7 @@
 mod expire;
 mod object;
 mod rename;
+mod serial;
 mod sort;
 mod wait;
 
@@ -82,6 +83,25 @@ pub(super) const COMMANDS: &[Command] = &[
         .also(SORTABLE)
         .at(ONE_KEY)
         .takes(&[KEY, BY, LIMIT, GET, ORDER, word("ALPHA").optional()]),
+    command("dump", 2, READONLY, serial::dump)
+        .about("2.6.0", ELEMENTS, "Serializes a key's value as Redis does.")
+        .also(KEYSPACE)
+        .at(ONE_KEY)
+        .takes(&[KEY]),
+    command("restore", -4, WRITE.and(DENYOOM), serial::restore)
+        .about("2.6.0", ELEMENTS, "Makes a key of a serialized value.")
+        .changed(&[("3.0.0", "Added REPLACE."), ("5.0.0", "Added ABSTTL."), ("5.0.0", "Added IDLETIME and FREQ.")])
+        .also(KEYSPACE.and(Categories::DANGEROUS))
+        .at(ONE_KEY)
+        .takes(&[
+            KEY,
+            integer("ttl"),
+            string("serialized-value"),
+            word("REPLACE").optional(),
+            word("ABSTTL").optional(),
+            integer("seconds").behind("IDLETIME").optional(),
+            integer("frequency").behind("FREQ").optional(),
+        ]),
     Command::container(
         "generic",
         "object",
