@@ -131,7 +131,7 @@ fn every_command_tells_what_redis_tells_in_its_order() {
     let Some(redis) = Process::redis() else { return };
     let ours = Process::cahoots(&[]);
     let servers = std::cell::RefCell::new([Watched::new(&redis), Watched::new(&ours)]);
-    let mut runner = TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
     let result = runner.run(&commands(), |commands| {
         let [theirs, mine] = &mut *servers.borrow_mut();
         for it in [&mut *theirs, &mut *mine] {
