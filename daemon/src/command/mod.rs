@@ -35,6 +35,7 @@ mod context;
 mod contract;
 mod deadline;
 mod error;
+mod events;
 mod flags;
 mod glob;
 mod help;
