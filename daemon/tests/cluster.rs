@@ -58,6 +58,31 @@ fn what_is_written_at_one_is_read_at_the_others_once_wait_says_so() {
     assert_eq!(clients[0].words("GET hits").text(), "6");
 }
 
+/// Neither has seen what the other adds, of some of the keys at least; of all of them nothing is lost.
+#[test]
+fn what_two_add_to_a_hyperloglog_at_once_is_counted_at_both() {
+    const KEYS: usize = 200;
+    let daemons = cluster(2, &[]);
+    let mut clients: Vec<Client> = daemons.iter().map(Process::client).collect();
+    for (at, client) in clients.iter_mut().enumerate() {
+        let commands: String = (0..KEYS).map(|key| format!("PFADD h{key} from{at}\r\n")).collect();
+        client.send(commands.as_bytes());
+    }
+    for client in &mut clients {
+        (0..KEYS).for_each(|_| assert_eq!(client.receive().integer(), 1));
+        assert_eq!(client.words("WAIT 1 10000").integer(), 1);
+    }
+    for client in &mut clients {
+        for key in 0..KEYS {
+            assert_eq!(client.words(&format!("PFCOUNT h{key}")).integer(), 2, "h{key}");
+        }
+    }
+    // Who adds next writes down what both had, and all read that.
+    assert_eq!(clients[0].words("PFADD h0 more").integer(), 1);
+    assert_eq!(clients[0].words("WAIT 1 10000").integer(), 1);
+    clients.iter_mut().for_each(|client| assert_eq!(client.words("PFCOUNT h0").integer(), 3));
+}
+
 #[test]
 fn a_reader_that_moves_from_daemon_to_daemon_is_given_every_entry_once() {
     let daemons = cluster(2, &[]);

@@ -451,6 +451,8 @@ const SETS: &str = include_str!("sets.session");
 const BITMAPS: &str = include_str!("bitmaps.session");
 /// Of places on Earth.
 const PLACES: &str = include_str!("places.session");
+/// Of HyperLogLogs.
+const HYPERLOGLOGS: &str = include_str!("hyperloglogs.session");
 /// Of sorted sets.
 const SORTED: &str = include_str!("sorted_sets.session");
 /// Of lists.
@@ -504,13 +506,42 @@ fn strings_keys_sets_and_hashes_read_the_same_in_both_protocols() {
 }
 
 #[test]
-fn bitmaps_and_places_read_the_same_in_both_protocols() {
+fn bitmaps_places_and_hyperloglogs_read_the_same_in_both_protocols() {
     for hello in [None, Some("3")] {
         if let Some(mut pair) = Pair::start(hello) {
             session(&mut pair, BITMAPS);
             pair.assert_same(&["FLUSHALL"]);
             session(&mut pair, PLACES);
+            pair.assert_same(&["FLUSHALL"]);
+            session(&mut pair, HYPERLOGLOGS);
         }
+    }
+}
+
+/// Of few elements and of many, each server counts the other's string, and adds to it.
+#[test]
+fn a_hyperloglog_is_one_at_the_other_server_too() {
+    let Some(mut pair) = Pair::start(None) else { return };
+    for count in [0, 1, 10, 300, 3_000, 30_000] {
+        let elements: Vec<String> = (0..count).map(|number| format!("element {number}")).collect();
+        for part in elements.chunks(1_000) {
+            let command: Vec<&str> = ["PFADD", "h"].into_iter().chain(part.iter().map(|it| &**it)).collect();
+            pair.assert_same(&command);
+        }
+        pair.call(&["PFADD", "h"]);
+        let [redis, ours] = pair.clients.each_mut().map(|client| {
+            let Value::Leaf(reply) = client.call(&["GET", "h"]) else { panic!("a string") };
+            let head = reply.iter().position(|byte| *byte == b'\n').expect("a head") + 1;
+            reply[head..reply.len() - 2].to_vec()
+        });
+        assert!(ours.len() <= redis.len() + 16, "{} bytes and {} for {count}", ours.len(), redis.len());
+        let [at_redis, at_ours] = &mut pair.clients;
+        at_redis.call(&[&b"SET"[..], b"theirs", &ours]);
+        at_ours.call(&[&b"SET"[..], b"theirs", &redis]);
+        pair.assert_same(&["PFCOUNT", "theirs"]);
+        pair.assert_same(&["PFADD", "theirs", "one", "more", "element 3"]);
+        pair.assert_same(&["PFCOUNT", "theirs", "h"]);
+        pair.assert_same(&["DEL", "h"]);
     }
 }
 
@@ -690,7 +721,7 @@ fn the_command_table_is_that_of_redis() {
         for command in std::iter::once(command).chain(subcommands) {
             let name = command.parts()[0].text();
             // Ours, and what Redis got since 7.0: some commands, and WITHSCORE of two others.
-            let newer = ["client|setinfo", "zrank", "zrevrank"];
+            let newer = ["client|setinfo", "client|no-touch", "zrank", "zrevrank"];
             let is_ours = ["cahoots", "vote.", "presence.", "crdt."].iter().any(|ours| name.starts_with(ours));
             if is_ours || newer.contains(&&*name) || is_newer(&mut pair.clients[1], &name) {
                 continue;
@@ -985,6 +1016,7 @@ fn commands() -> impl Strategy<Value = Vec<Vec<String>>> {
         3 => keyspace::sets(),
         4 => keyspace::bitmaps(),
         4 => keyspace::places(),
+        3 => keyspace::hyperloglogs(),
         1 => prop_oneof![Just("DBSIZE"), Just("FLUSHALL"), Just("RESET")].prop_map(move |c| owned(vec![c])),
         1 => Just(owned(vec!["KEYS", "*"])),
         1 => Just(owned(vec!["HELLO", "3"])),

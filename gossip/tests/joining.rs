@@ -24,9 +24,8 @@ fn introduce(circle: &mut Circle, a: usize, b: usize) {
 
 /// Membership tells one how another stands.
 fn announce(circle: &mut Circle, at: usize, peer: usize) {
-    let (now, standing) = (circle.now, circle.at(peer).standing());
-    let awaits_seeds = circle.at(peer).awaits_seeds();
-    circle.at(at).peer_standing(now, id(peer), standing, awaits_seeds);
+    let (now, stance) = (circle.now, circle.at(peer).stance());
+    circle.at(at).peer_stance(now, id(peer), stance);
 }
 
 fn reason(circle: &mut Circle, at: usize) -> Option<ReadyReason> {

@@ -60,6 +60,10 @@ figures! {
         |it| some(it.server.pubsub.counts().0);
     SHARD_CHANNELS = "pubsubshard_channels", Count, "Channels of shards that clients of this daemon listen to.",
         |it| some(it.server.pubsub.shards());
+    TRACKERS_KEYS = "tracking_total_keys", Count, "Keys that clients cache, as far as they are noted.",
+        |it| some(it.server.tracking.counts().0);
+    TRACKERS_PREFIXES = "tracking_total_prefixes", Count, "Prefixes of keys that clients cache.",
+        |it| some(it.server.tracking.counts().1);
     PUSHED_BYTES = "pushed_bytes", Bytes, "Bytes that wait to be sent to clients unasked.", |it| some(it.server.push_budget.total());
     PUSHED_TOO_MUCH = "clients_too_slow", Count, "Clients that were cut because they did not take what they were sent unasked.",
         |it| some(it.server.push_budget.cut());

@@ -18,9 +18,10 @@ use super::{CliResult, EXIT_ID_IN_USE, EXIT_NOT_HANDED_OVER, EXIT_NOT_KEPT, EXIT
 use crate::config::{Config, Flags};
 use crate::pubsub::{PubSub, Topic};
 use crate::server::{LINGER_LOOK, Linger, Listeners};
-use crate::session::Clients;
-use crate::state::{Durability, Server, Stats};
+use crate::session::{Clients, Monitors};
+use crate::state::{Durability, Server, Slowlog, Stats};
 use crate::storage::StorageError;
+use crate::watch::{KeyspaceEvents, Tracking};
 use cahoots_gossip::driver::{HandOver, Node, NodeConfig, NodeFailure};
 use cahoots_gossip::wire::ClusterKey;
 
@@ -54,6 +55,8 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
     let node = Node::asleep(node_config(&config, reloader.keys.as_deref())).await?;
     let disk = disk::Disk::new(&config);
     let farewell = Mutex::new(reload::farewell(&config));
+    let keyspace = KeyspaceEvents::default();
+    keyspace.choose(config.notify_keyspace_events.value);
     let server = Arc::new(Server {
         node: config.node.value,
         cluster: config.cluster.value,
@@ -69,12 +72,20 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         farewell,
         clients_max: AtomicUsize::new(clients_with_files(config.limits.clients_max)),
         watch: Arc::default(),
+        keyspace,
+        tracking: Tracking::default(),
         clients: Clients::default(),
+        monitors: Monitors::default(),
+        slowlog: Slowlog::default(),
         push_budget: Arc::default(),
         pubsub: PubSub::default(),
         awaits_others: AtomicBool::new(config.data_dir.value.as_deref().is_some_and(disk::awaits_others)),
         stopping: AtomicBool::new(false),
     });
+    if server.keyspace.is_on() {
+        node.run(|replica, _| replica.record_changes(true));
+        server.watch.activate(true);
+    }
     let watching = Arc::clone(&server);
     let listening = Arc::clone(&server);
     node.on_publication(move |it| {

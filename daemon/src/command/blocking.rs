@@ -3,18 +3,20 @@
 //! Such a command looks first, and answers if it can. Else its client is put into the queues of its keys, with a function
 //! that looks again. That runs under the replica's lock as soon as one of the keys has changed, whoever changed it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::context::Context;
 use super::contract::{Flow, Outcome};
 use super::error::CommandError;
+use super::events;
 use super::wait::Wait;
 use crate::resp::{Args, Reply};
 use crate::session::Session;
 use crate::state::Server;
 use crate::watch::{Blocked, Served};
 use cahoots_gossip::engine::{Now, Replica};
-use cahoots_gossip::store::Class;
+use cahoots_gossip::store::{Change, Class};
 
 /// Looks at one key, answers and says so if there is what is wanted. What it answers is a whole reply.
 type Look = dyn FnMut(&mut Context<'_>, &[u8], &mut Reply<'_>) -> Result<bool, CommandError> + Send;
@@ -41,7 +43,7 @@ pub(super) fn first_of(
         return Ok(Flow::Continue);
     }
     ctx.record_changes();
-    let Session { id, protocol, .. } = *ctx.session;
+    let Session { id, protocol, last_command: command, .. } = *ctx.session;
     let keys = keys.iter().map(Box::from).collect();
     // Of another type, or gone, a key is waited for: so only the first look tells of its type, and later ones of that of
     // other keys alone.
@@ -49,7 +51,7 @@ pub(super) fn first_of(
         let is_other = takes.is_some_and(|class| ctx.current(key, class).is_err());
         if is_other { Ok(false) } else { look(ctx, key, reply) }
     };
-    let ticket = ctx.server.watch.block(Blocked { client: id, protocol, keys, takes, serve: Box::new(serve) });
+    let ticket = ctx.server.watch.block(Blocked { client: id, protocol, command, keys, takes, serve: Box::new(serve) });
     let wait = Wait::new(
         move |_, _| ticket.served(timeout),
         move |ctx, served, reply| {
@@ -71,15 +73,35 @@ pub(super) fn first_of(
     Ok(Flow::Wait(wait.for_others()))
 }
 
-/// Takes the changes that were recorded, and has those served who are blocked at keys that have changed. To be called
-/// under the replica's lock, with no group open.
+/// Takes the changes that were recorded, tells of them, and has those served who are blocked at keys that have changed. To be
+/// called under the replica's lock, with no group open.
 pub fn serve(replica: &mut Replica, now: Now, server: &Server) {
-    while let Some(change) = replica.poll_change() {
-        for key in server.watch.note(&change) {
-            server.watch.serve(&key, |blocked| look_for(replica, now, server, &key, blocked));
-        }
+    let changes = take(replica);
+    events::tell(server, None, &changes);
+    server.tracking.tell(&changes, &mut None);
+    let keys = note(server, &changes);
+    serve_at(replica, now, server, keys);
+}
+
+/// Takes the changes that were recorded.
+pub(super) fn take(replica: &mut Replica) -> Vec<Change> {
+    std::iter::from_fn(|| replica.poll_change()).collect()
+}
+
+/// Has those know who watch; says at which keys clients are blocked.
+pub(super) fn note(server: &Server, changes: &[Change]) -> Vec<Box<[u8]>> {
+    changes.iter().flat_map(|change| server.watch.note(change)).collect()
+}
+
+/// Has those served who are blocked at these keys, and at those that are changed for them.
+pub(super) fn serve_at(replica: &mut Replica, now: Now, server: &Server, keys: Vec<Box<[u8]>>) {
+    let mut keys = VecDeque::from(keys);
+    while let Some(key) = keys.pop_front() {
+        let mut changes = Vec::new();
+        server.watch.serve(&key, |blocked| look_for(replica, now, server, &key, blocked, &mut changes));
+        keys.extend(note(server, &changes));
     }
-    if server.watch.is_idle() {
+    if server.watch.is_idle() && !server.keyspace.is_on() && !server.tracking.is_on() {
         replica.record_changes(false);
         server.watch.activate(false);
     }
@@ -92,16 +114,23 @@ fn look_for(
     server: &Server,
     key: &[u8],
     mut blocked: Blocked,
+    changes: &mut Vec<Change>,
 ) -> Result<Served, Blocked> {
     let mut session = Session::new(blocked.client, "", "");
     let mut answer = Vec::new();
     let mut context = Context::new(replica, now, &mut session, server);
     let mut reply = Reply::new(&mut answer, blocked.protocol);
-    match (blocked.serve)(&mut context, key, &mut reply) {
+    let served = (blocked.serve)(&mut context, key, &mut reply);
+    let said = context.said();
+    match served {
         Ok(true) => {}
         Ok(false) => return Err(blocked),
         Err(error) => reply.error(&error),
     }
+    let made = take(replica);
+    events::tell(server, blocked.command.map(|command| (command, &said)), &made);
+    server.tracking.tell(&made, &mut None);
+    changes.extend(made);
     Ok(Served::Answered(answer, session.written))
 }
 

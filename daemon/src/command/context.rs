@@ -9,16 +9,19 @@
 //!   a client would see: admission, refusals and counts included.
 
 use std::cell::Cell;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::contract::{Command, Flow, Outcome};
 use super::error::CommandError;
-use super::flags::{LOADING, WRITE};
+use super::events::{self, Said};
+use super::flags::{ADMIN, LOADING, READONLY, SKIP_SLOWLOG, WRITE};
 use super::{blocking, table, transaction};
 use crate::account::Account;
 use crate::pubsub::Topic;
 use crate::resp::{Args, Reply};
 use crate::session::Session;
 use crate::state::{Counts, Server};
+use crate::watch::{EventClass, Own};
 use cahoots_gossip::driver::random_id;
 use cahoots_gossip::engine::{Now, Replica, Tally};
 use cahoots_gossip::store::{Class, KeyMemory, Moment, View, WriteError, Writer};
@@ -33,6 +36,14 @@ pub struct Context<'a> {
     /// What all connections share.
     pub server: &'a Server,
     counting: Counting,
+    /// What the command that runs says of the events of its keys.
+    said: Said,
+    /// Keys that a transaction has changed, for those who are blocked at them.
+    changed: Vec<Box<[u8]>>,
+    /// What the client is told of keys that it has changed itself, behind its reply.
+    own: Vec<u8>,
+    /// When the command that runs began.
+    began: Instant,
 }
 
 /// What is counted while commands run. Reads are counted while views of the store are held, hence the cells.
@@ -47,7 +58,17 @@ struct Counting {
 impl<'a> Context<'a> {
     /// For commands of `session`. `now` serves all of them: the clocks are read once.
     pub fn new(replica: &'a mut Replica, now: Now, session: &'a mut Session, server: &'a Server) -> Self {
-        Self { replica, now, session, server, counting: Counting::default() }
+        Self {
+            replica,
+            now,
+            session,
+            server,
+            counting: Counting::default(),
+            said: Said::default(),
+            changed: Vec::new(),
+            own: Vec::new(),
+            began: Instant::now(),
+        }
     }
 
     /// Runs one command, its reply or refusal included.
@@ -61,13 +82,26 @@ impl<'a> Context<'a> {
             self.admit(command)?;
             Ok((command, command.handler.ok_or_else(|| CommandError::Arity(command.name.into()))?))
         });
+        let command = found.as_ref().ok().map(|(command, _)| *command);
+        let queues = self.session.transaction.is_some();
+        let ran = command.filter(|command| !(queues && transaction::is_queued(command)));
         let outcome = match found {
             Ok(found) if self.session.transaction.is_some() => transaction::take(self, found, args, reply),
             Ok((_, handler)) => handler(self, args, reply),
             Err(error) => Err(transaction::refused(self, args, error)),
         };
-        if self.server.watch.is_active() && !self.session.executes {
-            blocking::serve(self.replica, self.now, self.server);
+        if self.server.watch.is_active() {
+            self.see_changes(ran, reply);
+        }
+        let began = std::mem::replace(&mut self.began, Instant::now());
+        let took = self.began.duration_since(began);
+        if let Some(command) = ran
+            && (self.server.monitors.is_on() || self.server.slowlog.keeps(took))
+        {
+            self.show(command, took, args);
+        }
+        if self.session.tracking.is_some() {
+            self.note_keys(ran.filter(|_| outcome.is_ok()), args);
         }
         match outcome {
             Ok(flow) => flow,
@@ -76,6 +110,106 @@ impl<'a> Context<'a> {
                 if table::is_foreign_protocol(&args[0]) { Flow::Cut } else { Flow::Continue }
             }
         }
+    }
+
+    /// Tells those who care of what a command has changed. Who is blocked is served once a transaction is over.
+    #[cold]
+    fn see_changes(&mut self, command: Option<&'static Command>, reply: &mut Reply<'_>) {
+        let said = std::mem::take(&mut self.said);
+        let changes = blocking::take(self.replica);
+        events::tell(self.server, command.map(|command| (command, &said)), &changes);
+        self.changed.extend(blocking::note(self.server, &changes));
+        if self.server.tracking.is_on() {
+            let mut own = Some(Own { client: self.session.id, out: &mut self.own });
+            match command {
+                Some(Command { name: "flushall" | "flushdb", .. }) => self.server.tracking.tell_all(&mut own),
+                _ => self.server.tracking.tell(&changes, &mut own),
+            }
+        }
+        if !self.session.executes {
+            reply.written(&std::mem::take(&mut self.own));
+            let changed = std::mem::take(&mut self.changed);
+            blocking::serve_at(self.replica, self.now, self.server, changed);
+        }
+    }
+
+    /// Shows a command that has run to those who watch, and keeps it if it took long.
+    #[cold]
+    fn show(&self, command: &'static Command, took: Duration, args: Args<'_>) {
+        let (server, client) = (self.server, &self.session.client);
+        if server.monitors.is_on() && !command.flags.has(ADMIN) {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros());
+            server.monitors.show(now, &client.address, args.iter());
+        }
+        if server.slowlog.keeps(took) && !command.flags.has(SKIP_SLOWLOG) {
+            let args: Vec<&[u8]> = args.iter().collect();
+            server.slowlog.note(took, args.into_iter(), &client.address, &client.facts().name);
+        }
+    }
+
+    /// Has others see what the client does.
+    pub(super) fn note_client(&self) {
+        let Session { client, last_command, subscriptions, transaction, tracking, .. } = &*self.session;
+        let mut facts = client.facts();
+        facts.last_command = *last_command;
+        facts.active = self.began;
+        facts.listens_to = Topic::ALL.map(|topic| subscriptions.as_ref().map_or(0, |its| its.len(topic)));
+        facts.queued = transaction.as_ref().map(transaction::Transaction::len);
+        facts.tracks = tracking.as_ref().map(|mode| (mode.redirect, mode.broadcasts()));
+    }
+
+    /// The event that carries the last write here.
+    pub(super) fn position(&self) -> u64 {
+        self.replica.position()
+    }
+
+    /// Notes the keys that a client has read, if it caches them.
+    #[cold]
+    fn note_keys(&mut self, command: Option<&'static Command>, args: Args<'_>) {
+        let Some(mode) = &mut self.session.tracking else { return };
+        if let Some(command) = command.filter(|command| command.flags.has(READONLY) && mode.caches_now()) {
+            for spec in command.keys {
+                spec.visit(
+                    args.len(),
+                    |at| args.get(at),
+                    |at| {
+                        args.get(at).into_iter().for_each(|key| self.server.tracking.note(self.session.id, key));
+                        true
+                    },
+                );
+            }
+        }
+        let is_of_client = command.is_some_and(|command| command.name.starts_with("client|"));
+        if !is_of_client && self.session.transaction.is_none() && !self.session.executes {
+            mode.told = false;
+        }
+    }
+
+    /// What the command has said of the events of its keys.
+    pub(super) fn said(&mut self) -> Said {
+        std::mem::take(&mut self.said)
+    }
+
+    /// Says that something happened to a key, in this order, in place of what follows from the command's name.
+    pub(super) fn happened(&mut self, key: &[u8], name: &'static str) {
+        if self.server.keyspace.is_on() {
+            self.said.event(key, name);
+        }
+    }
+
+    /// Says what happened to the keys besides what the command is called.
+    pub(super) fn also_happened(&mut self, name: &'static str) {
+        self.said.also(name);
+    }
+
+    /// Says what happened to the keys, which is not what the command is called.
+    pub(super) fn happened_as(&mut self, name: &'static str) {
+        self.said.name(name);
+    }
+
+    /// Says that clients are told of nothing: what was written is what was there.
+    pub(super) fn nothing_happened(&mut self) {
+        self.said.nothing();
     }
 
     /// Puts what the command has sent to its own client in front of its reply, which began at `start`.
@@ -128,7 +262,7 @@ impl<'a> Context<'a> {
     #[inline]
     pub(super) fn read<'s>(&'s self, key: &'s [u8], class: Class) -> Result<Option<View<'s>>, CommandError> {
         let view = self.current(key, class)?;
-        self.looked_up(view.is_some());
+        self.looked_up(key, view.is_some());
         Ok(view)
     }
 
@@ -136,14 +270,14 @@ impl<'a> Context<'a> {
     #[inline]
     pub(super) fn read_if<'s>(&'s self, key: &'s [u8], class: Class) -> Option<View<'s>> {
         let view = self.moment().view(key).filter(|view| view.class() == class);
-        self.looked_up(view.is_some());
+        self.looked_up(key, view.is_some());
         view
     }
 
     /// As [`read`](Self::read), whatever the type.
     pub(super) fn read_any<'s>(&'s self, key: &'s [u8]) -> Option<View<'s>> {
         let view = self.moment().view(key);
-        self.looked_up(view.is_some());
+        self.looked_up(key, view.is_some());
         view
     }
 
@@ -233,6 +367,7 @@ impl<'a> Context<'a> {
         if !self.replica.records_changes() {
             self.replica.record_changes(true);
         }
+        self.said = Said::default();
         self.server.watch.activate(true);
     }
 
@@ -302,8 +437,11 @@ impl<'a> Context<'a> {
         self.replica.store().at(self.now.wall)
     }
 
-    fn looked_up(&self, found: bool) {
+    fn looked_up(&self, key: &[u8], found: bool) {
         count(if found { &self.counting.hits } else { &self.counting.misses });
+        if !found && self.server.watch.is_active() {
+            self.server.keyspace.tell(&self.server.pubsub, EventClass::MISS, "keymiss", key);
+        }
     }
 }
 

@@ -128,6 +128,8 @@ impl Categories {
     pub const BITMAP: Self = Self::word("@bitmap");
     /// Places on Earth.
     pub const GEO: Self = Self::word("@geo");
+    /// HyperLogLogs.
+    pub const HYPERLOGLOG: Self = Self::word("@hyperloglog");
     /// Operators' commands.
     pub const ADMIN: Self = Self::word("@admin");
     /// What may hurt when used without thought.

@@ -104,6 +104,7 @@ impl<'a> Batch<'a> {
     }
 
     fn end(self) {
+        self.context.note_client();
         self.context.server.stats.add(&self.context.counts());
     }
 

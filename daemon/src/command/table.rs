@@ -7,8 +7,8 @@
 use super::contract::Command;
 use super::error::CommandError;
 use super::{
-    bitmap, cahoots, connection, generic, geo, hash, list, presence, pubsub, server, set, stream, string, transaction,
-    vote, zset,
+    bitmap, cahoots, connection, generic, geo, hash, hll, list, presence, pubsub, server, set, stream, string,
+    transaction, vote, zset,
 };
 use crate::resp::Args;
 
@@ -38,6 +38,7 @@ pub const FAMILIES: &[Family] = &[
     family("stream", stream::COMMANDS),
     family("bitmap", bitmap::COMMANDS),
     family("geo", geo::COMMANDS),
+    family("hyperloglog", hll::COMMANDS),
     family("transactions", transaction::COMMANDS),
     family("pubsub", pubsub::COMMANDS),
     family("vote", vote::COMMANDS),

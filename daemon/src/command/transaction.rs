@@ -49,6 +49,13 @@ pub struct Transaction {
     refused: bool,
 }
 
+impl Transaction {
+    /// How many are queued.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+}
+
 /// Keys that are watched, by now.
 #[derive(Debug, Default)]
 pub struct Watched {
@@ -74,6 +81,11 @@ impl Watched {
 /// Whether a command is carried out though a transaction has begun.
 fn passes(command: &Command) -> bool {
     matches!(command.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+}
+
+/// Whether a command that comes after MULTI is not carried out then.
+pub(super) fn is_queued(command: &Command) -> bool {
+    !passes(command)
 }
 
 /// Takes a command that comes after MULTI: most are queued.

@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::value::{LogFormat, LogLevel, Seconds, SocketMode};
 use crate::state::Limits;
 use crate::storage::AppendFsync;
+use crate::watch::EventLetters;
 
 /// Why the configuration file is of no use.
 #[derive(Debug, Error)]
@@ -61,6 +62,7 @@ pub(super) struct Table {
     pub(super) linger_ms: Option<u64>,
     pub(super) drain_replicas: Option<usize>,
     pub(super) drain_ms: Option<u64>,
+    pub(super) notify_keyspace_events: Option<EventLetters>,
     pub(super) tcp: Option<SocketAddr>,
     pub(super) key_file: Option<PathBuf>,
     pub(super) insecure: Option<bool>,

@@ -8,6 +8,7 @@ use clap::builder::BoolishValueParser;
 
 use super::value::{LogFormat, LogLevel, Seconds, SocketMode};
 use crate::storage::AppendFsync;
+use crate::watch::EventLetters;
 
 /// The variable that stands for flag `name`.
 pub(super) fn variable(name: &str) -> String {
@@ -82,6 +83,10 @@ pub struct Flags {
     /// fit [default: everysec]
     #[arg(long, env = "CAHOOTS_APPENDFSYNC", value_name = "WHEN")]
     pub appendfsync: Option<AppendFsync>,
+
+    /// Which events of keys clients can listen to, in Redis's letters: KEA for most, none by default
+    #[arg(long, env = "CAHOOTS_NOTIFY_KEYSPACE_EVENTS", value_name = "LETTERS")]
+    pub notify_keyspace_events: Option<EventLetters>,
 
     /// Do not go on under the replica id of the data directory, but take a new one and keep the data: for a directory that
     /// was copied or moved, which is refused without this

@@ -17,7 +17,8 @@ use std::time::Duration;
 use clap::ArgMatches;
 use thiserror::Error;
 
-pub use file::FileError;
+pub use crate::watch::EventLetters;
+use file::FileError;
 pub use flags::{Flags, Locate};
 pub use key_file::{Access, KeyFileError, read_keys, write_key};
 pub use value::{LogFormat, LogLevel, Seconds, SocketMode};
@@ -104,6 +105,8 @@ pub struct Config {
     pub data_dir: Setting<Option<PathBuf>>,
     /// When it is made to survive a power failure.
     pub appendfsync: Setting<AppendFsync>,
+    /// Which events of keys are published.
+    pub notify_keyspace_events: Setting<EventLetters>,
     /// Whether a fresh id is taken whatever the directory says.
     pub new_id: Setting<bool>,
     /// Whether a damaged directory is loaded as far as it can be.
@@ -218,6 +221,12 @@ impl Config {
             in_memory: layers.pick("in-memory", flags.in_memory, table.in_memory, || !kept),
             data_dir,
             appendfsync: layers.pick("appendfsync", flags.appendfsync, table.appendfsync, AppendFsync::default),
+            notify_keyspace_events: layers.pick(
+                "notify-keyspace-events",
+                flags.notify_keyspace_events,
+                table.notify_keyspace_events,
+                EventLetters::default,
+            ),
             new_id: layers.pick("new-id", flags.new_id, table.new_id, || false),
             repair: layers.pick("repair", flags.repair, table.repair, || false),
             linger_ms: layers.pick("linger-ms", flags.linger_ms, table.linger_ms, || LINGER_MS),
@@ -318,6 +327,8 @@ impl Config {
         line("in-memory", Some(toml::Value::Boolean(self.in_memory.value)), &self.in_memory.source);
         line("data-dir", self.data_dir.value.as_ref().and_then(path), &self.data_dir.source);
         line("appendfsync", text(self.appendfsync.value.to_string()), &self.appendfsync.source);
+        let letters = text(self.notify_keyspace_events.value.to_string());
+        line("notify-keyspace-events", letters, &self.notify_keyspace_events.source);
         line("new-id", Some(toml::Value::Boolean(self.new_id.value)), &self.new_id.source);
         line("repair", Some(toml::Value::Boolean(self.repair.value)), &self.repair.source);
         let number = |number: u64| Some(toml::Value::Integer(i64::try_from(number).unwrap_or(i64::MAX)));

@@ -346,6 +346,7 @@ impl Connection {
         let resume: Resume = if for_others {
             let _blocked = Blocked::new(&self.server);
             let client = Arc::clone(&self.session.client);
+            client.set_waits(true);
             let limit = self.server.limits.query_bytes_max;
             loop {
                 // What the client sends meanwhile waits; it is read so that its going away is noticed.
@@ -364,6 +365,7 @@ impl Connection {
         } else {
             wait.await
         };
+        self.session.client.set_waits(false);
         let Self { node, session, server, output, .. } = self;
         let (stop, pressed) = locked(node, session, server, output, |batch| batch.resume(resume));
         self.pressed = pressed;
@@ -432,6 +434,10 @@ impl Drop for Connection {
         if let Some(its) = self.session.subscriptions.take() {
             self.server.pubsub.forget(&self.session.client, &its);
         }
+        if let Some(mode) = self.session.tracking.take() {
+            self.server.tracking.end(self.session.id, mode.prefixes.iter().map(|it| &**it));
+        }
+        self.server.monitors.end(self.session.id);
         self.server.clients.leave(&self.session.client);
     }
 }

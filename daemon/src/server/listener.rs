@@ -142,9 +142,9 @@ impl Doorman<'_> {
             Ok(socket) => socket,
             Err(error) => return warn!(%error, "cannot serve a client"),
         };
-        let client = Arc::new(Client::new(id, Arc::clone(&self.server.push_budget)));
+        let client = Arc::new(Client::new(id, from, to, Arc::clone(&self.server.push_budget)));
         self.server.clients.enter(&client);
-        let session = Session::of(client, from, to);
+        let session = Session::of(client);
         debug!(client = id, from, "client came");
         let (node, server) = (self.node.clone(), Arc::clone(self.server));
         self.connections.spawn(Connection::new(socket, session, node, server, Arc::clone(&self.scratch)).serve());

@@ -163,6 +163,13 @@ impl Inbox {
         waker.into_iter().for_each(Waker::wake);
     }
 
+    /// Bytes that wait to be sent.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let state = self.state();
+        state.bytes.len() + state.taken
+    }
+
     /// Whether there is something to take.
     #[must_use]
     pub fn has_some(&self) -> bool {

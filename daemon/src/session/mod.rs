@@ -5,14 +5,17 @@
 mod client;
 mod inbox;
 mod mode;
+mod monitors;
+mod tracking;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
-pub use client::{Client, Clients};
+pub use client::{Client, Clients, Facts};
 pub use inbox::{Dismissal, Inbox, PushBudget};
 pub use mode::Mode;
+pub use monitors::Monitors;
+pub use tracking::{CachesWhat, TrackingMode};
 
 use cahoots_gossip::Dot;
 use cahoots_gossip::driver::PresenceGuard;
@@ -28,20 +31,8 @@ pub struct Session {
     pub id: u64,
     /// What others know of it.
     pub client: Arc<Client>,
-    /// Where it came from: the socket's path, or its TCP address.
-    pub address: Box<str>,
-    /// Where it came in.
-    pub local_address: Box<str>,
-    /// When it came.
-    pub since: Instant,
     /// What it speaks.
     pub protocol: Protocol,
-    /// `CLIENT SETNAME`.
-    pub name: Box<[u8]>,
-    /// `CLIENT SETINFO LIB-NAME`.
-    pub library_name: Box<[u8]>,
-    /// `CLIENT SETINFO LIB-VER`.
-    pub library_version: Box<[u8]>,
     /// `CLIENT REPLY`.
     pub replies: Replies,
     /// The event that carries its last write, with the id that minted it: what `WAIT` waits for.
@@ -56,6 +47,8 @@ pub struct Session {
     pub transaction: Option<Transaction>,
     /// What it listens to, if it listens.
     pub subscriptions: Option<Subscriptions>,
+    /// How it tracks, if it does.
+    pub tracking: Option<TrackingMode>,
     /// What it watches.
     pub watched: Option<Watched>,
     /// Whether the commands of a transaction are being carried out: nothing waits then.
@@ -66,22 +59,16 @@ impl Session {
     /// A client that has just come; what is sent to it unasked counts towards nothing.
     #[must_use]
     pub fn new(id: u64, address: &str, local_address: &str) -> Self {
-        Self::of(Arc::new(Client::new(id, Arc::default())), address, local_address)
+        Self::of(Arc::new(Client::new(id, address, local_address, Arc::default())))
     }
 
     /// A client that has just come.
     #[must_use]
-    pub fn of(client: Arc<Client>, address: &str, local_address: &str) -> Self {
+    pub fn of(client: Arc<Client>) -> Self {
         Self {
             id: client.id,
             client,
-            address: address.into(),
-            local_address: local_address.into(),
-            since: Instant::now(),
             protocol: Protocol::default(),
-            name: Box::default(),
-            library_name: Box::default(),
-            library_version: Box::default(),
             replies: Replies::default(),
             written: None,
             present: BTreeMap::new(),
@@ -89,6 +76,7 @@ impl Session {
             last_command: None,
             transaction: None,
             subscriptions: None,
+            tracking: None,
             watched: None,
             executes: false,
         }

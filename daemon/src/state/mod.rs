@@ -3,6 +3,7 @@
 mod durability;
 mod limits;
 mod readiness;
+mod slowlog;
 mod stats;
 
 use std::net::SocketAddr;
@@ -14,13 +15,14 @@ use std::time::{Duration, Instant};
 pub use durability::Durability;
 pub use limits::Limits;
 pub use readiness::NotReady;
+pub use slowlog::{SlowCommand, Slowlog};
 pub use stats::{Counts, Stats};
 
 use cahoots_gossip::driver::HandOver;
 
 use crate::pubsub::PubSub;
-use crate::session::{Clients, PushBudget};
-use crate::watch::Watch;
+use crate::session::{Clients, Monitors, PushBudget};
+use crate::watch::{KeyspaceEvents, Tracking, Watch};
 
 /// What all connections share, and `INFO` tells.
 #[derive(Debug)]
@@ -53,8 +55,16 @@ pub struct Server {
     pub clients_max: AtomicUsize,
     /// Who cares about which key.
     pub watch: Arc<Watch>,
+    /// Which events of keys are published.
+    pub keyspace: KeyspaceEvents,
+    /// Who caches which keys.
+    pub tracking: Tracking,
     /// The clients that are connected.
     pub clients: Clients,
+    /// Those of them that are shown every command.
+    pub monitors: Monitors,
+    /// Commands that took long.
+    pub slowlog: Slowlog,
     /// What may wait to be sent to them unasked.
     pub push_budget: Arc<PushBudget>,
     /// Who listens to which channel.

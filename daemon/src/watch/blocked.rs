@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::registry::Watch;
-use crate::command::{CommandError, Context};
+use crate::command::{Command, CommandError, Context};
 use crate::resp::{Protocol, Reply};
 use cahoots_gossip::Dot;
 use cahoots_gossip::store::Class;
@@ -20,6 +20,8 @@ pub struct Blocked {
     pub client: u64,
     /// What it speaks.
     pub protocol: Protocol,
+    /// What it has asked for.
+    pub command: Option<&'static Command>,
     /// Any of these keys.
     pub keys: Vec<Box<[u8]>>,
     /// The type it takes elements of: when one finds nothing, nobody behind it who takes of the same type does. `None` of

@@ -1,4 +1,5 @@
-//! Who cares about which key: clients that are blocked until something is there, and transactions that watch keys.
+//! Who cares about which key: clients that are blocked until something is there, transactions that watch keys, clients
+//! that cache what they read, and those who listen to keyspace events.
 //!
 //! While nobody does, the store records no changes, and nothing here costs anything. Otherwise changes are taken under the
 //! replica's lock: after each command that writes, and whenever peers or time may have changed something
@@ -6,7 +7,11 @@
 //! before anybody else's next command, as in Redis.
 
 mod blocked;
+mod keyspace;
 mod registry;
+mod tracking;
 
 pub use blocked::{Blocked, Serve, Served, Ticket};
+pub use keyspace::{EventClass, EventLetters, KeyspaceEvents};
 pub use registry::{Dirty, Watch};
+pub use tracking::{NOTED_BYTES_MAX, Own, Tracker, Tracking};

@@ -151,3 +151,17 @@ pub(crate) fn places() -> impl Strategy<Value = Words> {
         }),
     ]
 }
+
+/// HyperLogLogs, under keys of their own: what else reads their bytes may see that they are written in another way.
+pub(crate) fn hyperloglogs() -> impl Strategy<Value = Words> {
+    let key = || one_of(&["p", "q", "r"]);
+    let word = |text: &str| text.to_owned();
+    prop_oneof![
+        4 => (key(), 0..50_000_u32, 0..400_u32).prop_map(move |(k, from, count)| {
+            [vec![word("PFADD"), word(k)], (from..from + count).map(|number| format!("e{number}")).collect()].concat()
+        }),
+        2 => key().prop_map(|k| owned(["PFCOUNT", k])),
+        1 => (key(), key()).prop_map(|(k, l)| owned(["PFCOUNT", k, l])),
+        1 => (key(), key(), key()).prop_map(|(to, k, l)| owned(["PFMERGE", to, k, l])),
+    ]
+}

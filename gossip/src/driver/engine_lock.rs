@@ -29,7 +29,9 @@ use super::socket::{Endpoint, Sent, UDP_PAYLOAD_BYTES_MAX};
 use super::sums::Sums;
 use super::timer::Timer;
 use super::waiters::{Waiters, Waiting};
-use crate::engine::{Ask, Event, Now, Publication, RUN_MAX, Readiness, ReadyReason, Replica, Standing, Transmit};
+use crate::engine::{
+    Ask, Event, Now, Publication, RUN_MAX, Readiness, ReadyReason, Replica, Stance, Standing, Transmit,
+};
 use crate::store::{Change, WriteError, hash_of};
 use crate::wire::Probe;
 
@@ -48,7 +50,7 @@ pub(super) struct Core {
     armed: Option<u64>,
     /// The replica's id, and how it stands, as everybody has been told.
     told_id: ReplicaId,
-    told_standing: Standing,
+    told_stance: Stance,
     /// There while a subscriber listens.
     changes: Option<broadcast::Sender<Change>>,
     /// A task waits for events the peers have not been asked about.
@@ -108,8 +110,8 @@ pub(super) struct Shared {
     bulk_addresses: Mutex<BTreeMap<ReplicaId, SocketAddr>>,
     /// There once the replica serves.
     pub(super) ready: watch::Sender<Option<ReadyReason>>,
-    /// Whether it has what its cluster has.
-    pub(super) standing: watch::Sender<Standing>,
+    /// How it stands.
+    pub(super) stance: watch::Sender<Stance>,
     /// There once the node has ended by itself.
     pub(super) failure: watch::Sender<Option<NodeFailure>>,
     /// The id that membership is to announce.
@@ -159,14 +161,15 @@ impl Shared {
     ) -> (Self, mpsc::Receiver<Ask>) {
         let (asks, receiver) = mpsc::channel(ASKS_MAX);
         let id = watch::Sender::new(replica.id());
-        let (told_id, told_standing, guards) = (replica.id(), Standing::Joining, Guards::new());
+        let (told_id, guards) = (replica.id(), Guards::new());
+        let told_stance = Stance { standing: Standing::Joining, ..Stance::default() };
         let sums = Sums::default();
         let core = Core {
             replica,
             sums,
             armed: None,
             told_id,
-            told_standing,
+            told_stance: told_stance.clone(),
             changes: None,
             hurry: false,
             hurried: 0,
@@ -191,7 +194,7 @@ impl Shared {
             streams_changed: Notify::new(),
             bulk_addresses: Mutex::default(),
             ready: watch::Sender::new(None),
-            standing: watch::Sender::new(told_standing),
+            stance: watch::Sender::new(told_stance),
             failure: watch::Sender::new(None),
             id,
             founding: watch::Sender::default(),
@@ -409,14 +412,15 @@ impl Shared {
         if let Readiness::Ready(reason) = core.replica.readiness() {
             self.ready.send_replace(Some(reason));
         }
-        self.note_standing(&mut core);
+        self.note_stance(&mut core);
     }
 
     /// Tells membership if the replica stands otherwise than before.
-    fn note_standing(&self, core: &mut Core) {
-        let standing = core.replica.standing();
-        if std::mem::replace(&mut core.told_standing, standing) != standing {
-            self.standing.send_replace(standing);
+    fn note_stance(&self, core: &mut Core) {
+        let stance = core.replica.stance();
+        if core.told_stance != stance {
+            core.told_stance.clone_from(&stance);
+            self.stance.send_replace(stance);
         }
     }
 
@@ -430,7 +434,7 @@ impl Shared {
             }
             turn.events.push(event);
         }
-        self.note_standing(core);
+        self.note_stance(core);
         if core.replica.needs_new_id() {
             self.take_new_id(core, now);
         }

@@ -53,7 +53,7 @@ use spread::relay::{Place, SpreadCheck};
 
 pub use config::{Now, ReplicaConfig};
 pub use life::ballots::{Discarded, Tally};
-pub use life::joining::{Progress, Readiness, ReadyReason, Standing};
+pub use life::joining::{Progress, Readiness, ReadyReason, Stance, Standing};
 pub use life::record::{Record, Records};
 pub use repair::receive::Received;
 pub use repair::reconcile::Ask;
@@ -328,7 +328,7 @@ impl Replica {
     }
 
     /// Membership announces a live peer, or that one has moved. One that comes up counts as complete until
-    /// [`Replica::peer_standing`] says otherwise.
+    /// [`Replica::peer_stance`] says otherwise.
     pub fn peer_up(&mut self, now: Now, id: ReplicaId, addr: SocketAddr, zone: Zone) {
         if id == self.id() {
             return;

@@ -56,9 +56,9 @@ impl World {
     pub(super) fn announce_readiness(&mut self, viewer: usize, subject: ReplicaId) {
         let home = self.home_of(subject, viewer);
         let Some(process) = self.hosts[home].process.as_ref().filter(|it| it.engine.id() == subject) else { return };
-        let (standing, awaits_seeds) = (process.engine.standing(), process.engine.awaits_seeds());
+        let stance = process.engine.stance();
         let mut knows = process.knows.clone();
-        if standing == Standing::Complete {
+        if stance.standing == Standing::Complete {
             knows.entry(subject).or_insert_with(|| account(&process.engine));
         }
         let now = self.read_clocks(viewer);
@@ -66,7 +66,7 @@ impl World {
         for (id, had) in knows {
             viewer.knows.entry(id).or_insert(had);
         }
-        viewer.engine.peer_standing(now, subject, standing, awaits_seeds);
+        viewer.engine.peer_stance(now, subject, stance);
     }
 
     /// Membership looks whether a process that joins has heard all its seeds by now: every host on which something runs, or
@@ -136,12 +136,12 @@ impl World {
     /// Membership has everybody hear, in time, if a process stands otherwise than before.
     pub(super) fn note_standing(&mut self, host: usize) {
         let process = self.hosts[host].process.as_mut().expect("it runs");
-        let (id, standing) = (process.engine.id(), process.engine.standing());
-        let stands = (standing, process.engine.awaits_seeds());
-        if std::mem::replace(&mut process.stood, stands) == stands {
+        let (id, stance) = (process.engine.id(), process.engine.stance());
+        if process.stood == stance {
             return;
         }
-        if standing == Standing::Complete {
+        process.stood.clone_from(&stance);
+        if stance.standing == Standing::Complete {
             self.complete.insert(id);
         }
         for viewer in self.alive().into_iter().filter(|viewer| *viewer != host) {

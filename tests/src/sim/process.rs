@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use cahoots_crdt::{ReplicaId, VersionVector};
-use cahoots_gossip::engine::{Event, Now, Replica, Standing, Tally};
+use cahoots_gossip::engine::{Event, Now, Replica, Stance, Standing, Tally};
 use cahoots_gossip::store::Change;
 
 use super::joining::Joined;
@@ -63,8 +63,8 @@ pub struct Process {
     pub(super) timer: (u64, u32),
     /// There if it joined others.
     pub(super) joined: Option<Joined>,
-    /// How it stood, as others are told, and whether it waited for seeds.
-    pub(super) stood: (Standing, bool),
+    /// How it stood, as others are told.
+    pub(super) stood: Stance,
     /// Hosts from which it has heard: its seeds are all that run.
     pub(super) heard: BTreeSet<usize>,
     /// What those had that it was told are complete, or that others knew which it has met.
@@ -93,7 +93,7 @@ impl Process {
             events: Vec::new(),
             timer: (0, 0),
             joined: None,
-            stood: (Standing::Joining, false),
+            stood: Stance { standing: Standing::Joining, ..Stance::default() },
             heard: BTreeSet::new(),
             knows: BTreeMap::new(),
             born: world,

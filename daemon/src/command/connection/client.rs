@@ -1,9 +1,6 @@
 //! CLIENT: what a client says about itself, and asks about itself.
 
-use std::fmt::Write;
-
 use super::{Args, CommandError, Context, Flow, Outcome, Replies, Reply, int_arg, is};
-use crate::session::Session;
 use crate::watch::Served;
 
 pub(super) fn id(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -12,14 +9,14 @@ pub(super) fn id(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> O
 }
 
 pub(super) fn getname(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let name = &ctx.session.name;
+    let name = &ctx.session.client.facts().name;
     reply.maybe_bulk((!name.is_empty()).then_some(name));
     Ok(Flow::Continue)
 }
 
 pub(super) fn setname(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     check_name(&args[2], "Client names")?;
-    ctx.session.name = args.at(2).into();
+    ctx.session.client.facts().name = args.at(2).into();
     reply.ok();
     Ok(Flow::Continue)
 }
@@ -28,10 +25,10 @@ pub(super) fn setinfo(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'
     let (attribute, value) = (args.at(2), args.at(3));
     if is(attribute, "lib-name") {
         check_name(value, "lib-name")?;
-        ctx.session.library_name = value.into();
+        ctx.session.client.facts().library_name = value.into();
     } else if is(attribute, "lib-ver") {
         check_name(value, "lib-ver")?;
-        ctx.session.library_version = value.into();
+        ctx.session.client.facts().library_version = value.into();
     } else {
         let attribute = String::from_utf8_lossy(attribute);
         return Err(CommandError::Other(format!("ERR Unrecognized option '{attribute}'").into()));
@@ -48,36 +45,6 @@ pub(super) fn check_name(name: &[u8], what: &str) -> Result<(), CommandError> {
         let refusal = format!("ERR {what} cannot contain spaces, newlines or special characters.");
         Err(CommandError::Other(refusal.into()))
     }
-}
-
-pub(super) fn info(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let mut line = describe(ctx.session);
-    line.push('\n');
-    reply.verbatim(&line);
-    Ok(Flow::Continue)
-}
-
-/// The fields of Redis's line that mean something here.
-fn describe(session: &Session) -> String {
-    let text = String::from_utf8_lossy;
-    let mut line = format!(
-        "id={} addr={} laddr={} name={} age={} db=0",
-        session.id,
-        session.address,
-        session.local_address,
-        text(&session.name),
-        session.since.elapsed().as_secs(),
-    );
-    // Formatting into a String cannot fail.
-    let _ = write!(
-        line,
-        " cmd={} user=default lib-name={} lib-ver={} resp={}",
-        session.last_command.map_or("NULL", |command| command.name),
-        text(&session.library_name),
-        text(&session.library_version),
-        session.protocol.version(),
-    );
-    line
 }
 
 pub(super) fn no_evict(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

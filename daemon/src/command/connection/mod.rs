@@ -1,12 +1,15 @@
 //! Commands about the connection itself.
 
 mod client;
+mod clients;
+mod tracking;
 
 use super::arguments::{Argument, block, integer, one_of, string, word};
 use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{ADMIN, ALLOW_BUSY, Categories, FAST, Flags, LOADING, NO_AUTH, NOSCRIPT, STALE};
+use super::help::help;
 use super::options::{int_arg, is};
 use super::transaction;
 use super::wait::Wait;
@@ -65,13 +68,54 @@ pub(super) const COMMANDS: &[Command] = &[
             command("client|setinfo", 4, ABOUT_CLIENT, client::setinfo)
                 .about("7.2.0", "O(1)", "Names the client's library.")
                 .takes(&[one_of("attribute", &[word("LIB-NAME"), word("LIB-VER")]), string("value")]),
-            command("client|info", 2, ABOUT_CLIENT, client::info).about("6.2.0", "O(1)", "Describes this connection."),
+            command("client|info", 2, ABOUT_CLIENT, clients::info).about("6.2.0", "O(1)", "Describes this connection."),
+            command("client|list", -2, ADMIN.and(ABOUT_CLIENT), clients::list)
+                .about("2.4.0", "O(N), N the clients", "Describes the clients of this daemon.")
+                .changed(&[("5.0.0", "Accepts a type."), ("6.2.0", "Accepts ids.")])
+                .takes(&[
+                    one_of("client-type", &[word("NORMAL"), word("MASTER"), word("REPLICA"), word("PUBSUB")])
+                        .behind("TYPE")
+                        .optional(),
+                    integer("client-id").behind("ID").optional().multiple(),
+                ]),
+            command("client|kill", -3, ADMIN.and(ABOUT_CLIENT), clients::kill)
+                .about("2.4.0", "O(N), N the clients", "Closes connections.")
+                .changed(&[("2.8.12", "Takes conditions.")])
+                .takes(&[string("filter").multiple()]),
+            command("client|no-touch", 3, ABOUT_CLIENT, client::no_evict)
+                .about("7.2.0", "O(1)", "Accepted; what is read is not noted at the keys.")
+                .takes(&[one_of("enabled", &[word("ON"), word("OFF")])]),
+            command("client|help", 2, ALWAYS, help).about("5.0.0", "O(1)", "Explains the subcommands."),
             command("client|no-evict", 3, ADMIN.and(ABOUT_CLIENT), client::no_evict)
                 .about("7.0.0", "O(1)", "Accepted; clients are never evicted.")
                 .takes(&[one_of("enabled", &[word("ON"), word("OFF")])]),
             command("client|unblock", -3, ADMIN.and(ABOUT_CLIENT), client::unblock)
                 .about("5.0.0", "O(N), N the clients that are blocked", "Has a client that is blocked wait no longer.")
                 .takes(&[integer("client-id"), one_of("unblock-type", &[word("TIMEOUT"), word("ERROR")]).optional()]),
+            command("client|tracking", -3, ABOUT_CLIENT, tracking::tracking)
+                .about("6.0.0", "O(1)", "Has this connection told of keys that change after it has read them.")
+                .takes(&[
+                    one_of("status", &[word("ON"), word("OFF")]),
+                    integer("client-id").behind("REDIRECT").optional(),
+                    string("prefix").behind("PREFIX").optional().multiple(),
+                    word("BCAST").optional(),
+                    word("OPTIN").optional(),
+                    word("OPTOUT").optional(),
+                    word("NOLOOP").optional(),
+                ]),
+            command("client|caching", 3, ABOUT_CLIENT, tracking::caching)
+                .about("6.0.0", "O(1)", "Says whether the keys of the next command are tracked.")
+                .takes(&[one_of("mode", &[word("YES"), word("NO")])]),
+            command("client|trackinginfo", 2, ABOUT_CLIENT, tracking::trackinginfo).about(
+                "6.2.0",
+                "O(1)",
+                "Tells how this connection tracks.",
+            ),
+            command("client|getredir", 2, ABOUT_CLIENT, tracking::getredir).about(
+                "6.0.0",
+                "O(1)",
+                "Tells which client is told in place of this connection.",
+            ),
             command("client|reply", 3, ABOUT_CLIENT, client::reply)
                 .about("3.2.0", "O(1)", "Chooses whether commands are answered.")
                 .takes(&[one_of("mode", &[word("ON"), word("OFF"), word("SKIP")])]),
@@ -116,10 +160,14 @@ fn quit(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 /// Everything the connection asked for is forgotten, except what it wrote: `WAIT` may still be asked for that.
 fn reset(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     ctx.session.set_protocol(Protocol::Resp2);
-    ctx.session.name = Box::default();
+    ctx.session.client.facts().name = Box::default();
+    ctx.session.client.facts().monitors = false;
+    ctx.server.monitors.end(ctx.session.id);
     ctx.session.replies = Replies::On;
     ctx.session.transaction = None;
     transaction::forget(ctx);
+    tracking::stop(ctx.session, ctx.server);
+    ctx.session.client.set_listens(false);
     if let Some(its) = ctx.session.subscriptions.take() {
         ctx.server.pubsub.forget(&ctx.session.client, &its);
     }
@@ -171,7 +219,7 @@ fn hello(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcom
         }
     }
     if let Some(name) = name {
-        ctx.session.name = name.into();
+        ctx.session.client.facts().name = name.into();
     }
     ctx.session.set_protocol(protocol);
     reply.set_protocol(protocol);

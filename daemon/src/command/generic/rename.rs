@@ -5,6 +5,7 @@
 
 use super::{Args, Context, Flow, Outcome, Reply};
 use crate::command::error::CommandError;
+use crate::command::events::NEW;
 use crate::command::options::{int_arg, is};
 use cahoots_gossip::store::{Value, WriteError};
 
@@ -52,6 +53,8 @@ pub(super) fn copy(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     let copies = ctx.read_any(from).is_some() && (replace || ctx.current_any(to).is_none());
     if copies && let Some((value, deadline)) = whole(ctx, from)? {
         ctx.write(to.len() + value.bytes(), |writer| writer.replace(to, &value, deadline))?;
+        ctx.happened(to, NEW);
+        ctx.happened(to, "copy_to");
     }
     reply.integer(copies.into());
     Ok(Flow::Continue)
@@ -77,6 +80,9 @@ fn rename_to(
         writer.replace(to, value, deadline)?;
         writer.delete(from)?;
         Ok::<_, WriteError>(())
-    })
-    .map_err(CommandError::from)
+    })?;
+    ctx.happened(to, NEW);
+    ctx.happened(from, "rename_from");
+    ctx.happened(to, "rename_to");
+    Ok(())
 }

@@ -45,6 +45,9 @@ pub(super) fn geoadd(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_
         }
         Ok::<_, WriteError>(())
     })?;
+    if added + changed == 0 {
+        ctx.nothing_happened();
+    }
     reply.count(if count_changed { added + changed } else { added });
     Ok(Flow::Continue)
 }

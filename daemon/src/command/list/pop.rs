@@ -88,6 +88,7 @@ fn pop_several(
     reply: &mut Reply<'_>,
 ) -> Result<bool, CommandError> {
     let Some(values) = take(ctx, key, wanted.end, wanted.count)? else { return Ok(false) };
+    ctx.happened_as(if wanted.end == ListEnd::Left { "lpop" } else { "rpop" });
     reply.array(2);
     reply.bulk(key);
     list(&values, reply);

@@ -60,5 +60,8 @@ fn transfer(
     let list = view.ordered();
     let element: usize = list.range(out.ranks(1, list.len())).map(|(name, value)| name.len() + value.len()).sum();
     let bytes = source.len() + destination.len() + element + POSITION_BYTES;
-    Ok(ctx.write(bytes, |writer| writer.move_element((source, out), (destination, into)))?)
+    let moved = ctx.write(bytes, |writer| writer.move_element((source, out), (destination, into)))?;
+    ctx.happened(destination, if into == ListEnd::Left { "lpush" } else { "rpush" });
+    ctx.happened(source, if out == ListEnd::Left { "lpop" } else { "rpop" });
+    Ok(moved)
 }

@@ -122,6 +122,7 @@ fn listen(ctx: &mut Context<'_>, topic: Topic, word: &'static str, names: Args<'
         pubsub.subscribe(&session.client, &mut its, topic, name);
         told(reply, word, Some(name), count(&its, topic));
     }
+    session.client.set_listens(!its.is_empty());
     session.subscriptions = (!its.is_empty()).then_some(its);
     if has_room {
         return Ok(Flow::Continue);
@@ -145,6 +146,7 @@ fn leave(ctx: &mut Context<'_>, topic: Topic, word: &'static str, names: Args<'_
     if all.is_empty() {
         told(reply, word, None, count(&its, topic));
     }
+    session.client.set_listens(!its.is_empty());
     session.subscriptions = (!its.is_empty()).then_some(its);
 }
 

@@ -1,6 +1,9 @@
 //! COMMAND: the lists of commands, as clients read them.
 
 use super::{Args, Command, Context, Flow, Outcome, Reply};
+use crate::command::error::CommandError;
+use crate::command::glob;
+use crate::command::options::is;
 use crate::command::table::{self, commands};
 
 pub(super) fn command(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -49,6 +52,80 @@ fn describe(reply: &mut Reply<'_>, command: &Command) {
     reply.set(0);
     reply.array(command.subcommands.len());
     command.subcommands.iter().for_each(|subcommand| describe(reply, subcommand));
+}
+
+/// Whether a command is listed, by what it is filtered by.
+enum Filter<'a> {
+    Nothing,
+    Pattern(&'a [u8]),
+    Category(String),
+    /// There are no modules.
+    Module,
+}
+
+impl Filter<'_> {
+    fn passes(&self, command: &Command) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Pattern(pattern) => glob::matches(pattern, command.name.as_bytes()),
+            Self::Category(wanted) => command.categories().words().any(|word| word == wanted),
+            Self::Module => false,
+        }
+    }
+}
+
+pub(super) fn list(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let filter = match (args.get(2), args.get(3), args.get(4)) {
+        (None, ..) => Filter::Nothing,
+        (Some(word), Some(by), Some(wanted)) if args.len() == 5 && is(word, "filterby") => {
+            if is(by, "pattern") {
+                Filter::Pattern(wanted)
+            } else if is(by, "aclcat") {
+                Filter::Category(format!("@{}", String::from_utf8_lossy(wanted).to_ascii_lowercase()))
+            } else if is(by, "module") {
+                Filter::Module
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        _ => return Err(CommandError::Syntax),
+    };
+    reply.array_of(|items| {
+        let all = commands().flat_map(|command| std::iter::once(command).chain(command.subcommands));
+        all.filter(|command| filter.passes(command)).for_each(|command| items.one().bulk(command.name.as_bytes()));
+    });
+    Ok(Flow::Continue)
+}
+
+pub(super) fn getkeys(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let called = args.from(2);
+    let command = table::by_name(&called[0]).ok_or(CommandError::text("ERR Invalid command specified"))?;
+    let subcommand = command.subcommands.iter().find(|it| is(called.at(1), &it.name[command.name.len() + 1..]));
+    let command = subcommand.unwrap_or(command);
+    if command.keys.is_empty() {
+        return Err(CommandError::text("ERR The command has no key arguments"));
+    }
+    let (least, given) = (usize::from(command.arity.unsigned_abs()), called.len());
+    if given < least || command.arity > 0 && given > least {
+        return Err(CommandError::text("ERR Invalid number of arguments specified for command"));
+    }
+    let mut keys: Vec<&[u8]> = Vec::new();
+    for spec in command.keys {
+        spec.visit(
+            given,
+            |at| called.get(at),
+            |at| {
+                keys.extend(called.get(at));
+                true
+            },
+        );
+    }
+    if keys.is_empty() {
+        return Err(CommandError::text("ERR Invalid arguments specified for command"));
+    }
+    reply.array(keys.len());
+    keys.iter().for_each(|key| reply.bulk(key));
+    Ok(Flow::Continue)
 }
 
 pub(super) fn docs(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

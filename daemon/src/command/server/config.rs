@@ -1,34 +1,173 @@
-//! CONFIG GET: the parameters of Redis that clients ask for, and what is true of them here.
+//! CONFIG: the parameters of Redis that clients ask for, and what is true of them here.
 
+use std::str::FromStr;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Args, Context, Flow, Outcome, Reply};
+use crate::command::error::CommandError;
 use crate::command::glob;
+use crate::session::PushBudget;
 use crate::state::Server;
+use crate::watch::EventLetters;
+
+/// A parameter.
+struct Parameter {
+    name: &'static str,
+    get: fn(&Server) -> String,
+    /// How it is changed, if it may be: what was given is judged first, and takes effect when all is sound.
+    set: Option<Set>,
+}
+
+type Set = fn(&str) -> Result<Change, String>;
+type Change = Box<dyn FnOnce(&mut Context<'_>)>;
+
+const fn fixed(name: &'static str, get: fn(&Server) -> String) -> Parameter {
+    Parameter { name, get, set: None }
+}
+
+const fn settable(name: &'static str, get: fn(&Server) -> String, set: Set) -> Parameter {
+    Parameter { name, get, set: Some(set) }
+}
+
+const PARAMETERS: &[Parameter] = &[
+    fixed("appendonly", |_| "no".to_owned()),
+    settable("client-output-buffer-limit", output_limits, set_output_limits),
+    fixed("databases", |_| "1".to_owned()),
+    fixed("maxclients", |server| server.clients_max.load(Relaxed).to_string()),
+    fixed("maxmemory", |_| "0".to_owned()),
+    settable("notify-keyspace-events", |server| server.keyspace.letters().to_string(), set_events),
+    fixed("port", |server| server.tcp.map_or(0, |address| address.port()).to_string()),
+    fixed("proto-max-bulk-len", |server| server.limits.frame.bulk_bytes_max.to_string()),
+    fixed("save", |_| String::new()),
+    fixed("timeout", |_| "0".to_owned()),
+    settable("slowlog-log-slower-than", |server| server.slowlog.slower_than.load(Relaxed).to_string(), set_slow),
+    settable("slowlog-max-len", |server| server.slowlog.len_max.load(Relaxed).to_string(), set_slow_len),
+    settable("tracking-table-max-keys", |server| server.tracking.keys_max.load(Relaxed).to_string(), set_tracked),
+    fixed("unixsocket", |server| server.socket.display().to_string()),
+];
 
 pub(super) fn get(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let patterns: Vec<Vec<u8>> = args.from(2).iter().map(<[u8]>::to_ascii_lowercase).collect();
     reply.map_of(|fields| {
-        for (name, value) in parameters(ctx.server) {
+        for Parameter { name, get, .. } in PARAMETERS {
             if patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes())) {
-                fields.text(name, &value);
+                fields.text(name, &get(ctx.server));
             }
         }
     });
     Ok(Flow::Continue)
 }
 
-fn parameters(server: &Server) -> [(&'static str, String); 9] {
-    let limits = &server.limits;
-    [
-        ("appendonly", "no".to_owned()),
-        ("databases", "1".to_owned()),
-        ("maxclients", server.clients_max.load(Relaxed).to_string()),
-        ("maxmemory", "0".to_owned()),
-        ("port", server.tcp.map_or(0, |address| address.port()).to_string()),
-        ("proto-max-bulk-len", limits.frame.bulk_bytes_max.to_string()),
-        ("save", String::new()),
-        ("timeout", "0".to_owned()),
-        ("unixsocket", server.socket.display().to_string()),
-    ]
+pub(super) fn set(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let pairs = args.from(2);
+    if !pairs.len().is_multiple_of(2) {
+        return Err(CommandError::Arity("config|set".into()));
+    }
+    let mut changes: Vec<(&str, Change)> = Vec::new();
+    for (name, value) in pairs.pairs() {
+        let found = PARAMETERS.iter().find(|it| it.name.as_bytes().eq_ignore_ascii_case(name));
+        let Some(Parameter { name, set, .. }) = found else {
+            let name = String::from_utf8_lossy(name);
+            let refusal = format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'");
+            return Err(CommandError::Other(refusal.into()));
+        };
+        let refused = |why: &str| {
+            let refusal = format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
+            CommandError::Other(refusal.into())
+        };
+        let set = set.ok_or_else(|| refused("can't set immutable config"))?;
+        if changes.iter().any(|(known, _)| known == name) {
+            return Err(refused("duplicate parameter"));
+        }
+        changes.push((name, set(&String::from_utf8_lossy(value)).map_err(|why| refused(&why))?));
+    }
+    changes.into_iter().for_each(|(_, change)| change(ctx));
+    reply.ok();
+    Ok(Flow::Continue)
+}
+
+fn set_events(letters: &str) -> Result<Change, String> {
+    let letters = EventLetters::from_str(letters)?;
+    Ok(Box::new(move |ctx| {
+        ctx.server.keyspace.choose(letters);
+        if ctx.server.keyspace.is_on() {
+            ctx.record_changes();
+        }
+    }))
+}
+
+fn set_slow(value: &str) -> Result<Change, String> {
+    let micros: i64 = number(value, -1, i64::MAX)?;
+    Ok(Box::new(move |ctx| ctx.server.slowlog.slower_than.store(micros, Relaxed)))
+}
+
+fn set_slow_len(value: &str) -> Result<Change, String> {
+    let max: usize = number(value, 0, i64::MAX)?;
+    Ok(Box::new(move |ctx| ctx.server.slowlog.len_max.store(max, Relaxed)))
+}
+
+fn set_tracked(value: &str) -> Result<Change, String> {
+    let max: usize = number(value, 0, i64::MAX)?;
+    Ok(Box::new(move |ctx| ctx.server.tracking.keys_max.store(max, Relaxed)))
+}
+
+/// A number within bounds, in Redis's words if it is none.
+fn number<T: TryFrom<i64>>(text: &str, min: i64, max: i64) -> Result<T, String> {
+    let number: i64 = text.parse().map_err(|_| "argument couldn't be parsed into an integer")?;
+    let bounded = T::try_from(number).ok().filter(|_| (min..=max).contains(&number));
+    bounded.ok_or_else(|| format!("argument must be between {min} and {max} inclusive"))
+}
+
+/// What waits for a client is bounded for all of them alike; there are no replicas among them.
+fn output_limits(server: &Server) -> String {
+    let PushBudget { hard, soft, soft_seconds, .. } = &*server.push_budget;
+    let (hard, soft, seconds) = (hard.load(Relaxed), soft.load(Relaxed), soft_seconds.load(Relaxed));
+    format!("normal 0 0 0 slave 0 0 0 pubsub {hard} {soft} {seconds}")
+}
+
+/// Of the classes that Redis has, `pubsub` is the one that means something here.
+fn set_output_limits(value: &str) -> Result<Change, String> {
+    let words: Vec<&str> = value.split_whitespace().collect();
+    if words.is_empty() || !words.len().is_multiple_of(4) {
+        return Err("Wrong number of arguments in buffer limit configuration.".to_owned());
+    }
+    let mut wanted = None;
+    for of_class in words.chunks(4) {
+        let class = of_class[0].to_ascii_lowercase();
+        if !["normal", "slave", "replica", "pubsub"].contains(&&*class) {
+            return Err("Invalid client class specified in buffer limit configuration.".to_owned());
+        }
+        let numbers = (bytes_of(of_class[1]), bytes_of(of_class[2]), of_class[3].parse::<u64>().ok());
+        let (Some(hard), Some(soft), Some(seconds)) = numbers else {
+            return Err("Error in hard, soft or soft_seconds setting in buffer limit configuration.".to_owned());
+        };
+        if class == "pubsub" {
+            wanted = Some((hard, soft, seconds));
+        }
+    }
+    Ok(Box::new(move |ctx| {
+        let PushBudget { hard, soft, soft_seconds, total_max, .. } = &*ctx.server.push_budget;
+        if let Some((hard_bytes, soft_bytes, seconds)) = wanted {
+            // 0 is as much as all of them may have.
+            hard.store(if hard_bytes == 0 { *total_max } else { hard_bytes }, Relaxed);
+            soft.store(soft_bytes, Relaxed);
+            soft_seconds.store(seconds, Relaxed);
+        }
+    }))
+}
+
+/// A number of bytes in Redis's spelling: `32mb`.
+fn bytes_of(text: &str) -> Option<usize> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let unit: usize = match &*text[digits..].to_ascii_lowercase() {
+        "" | "b" => 1,
+        "k" => 1_000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    text[..digits].parse::<usize>().ok()?.checked_mul(unit)
 }

@@ -97,6 +97,8 @@ const SECTIONS: &[(&str, &[Line])] = &[
             Of("keyspace_hits", &f::HITS),
             Of("keyspace_misses", &f::MISSES),
             Of("total_error_replies", &f::ERRORS),
+            Of("tracking_total_keys", &f::TRACKERS_KEYS),
+            Of("tracking_total_prefixes", &f::TRACKERS_PREFIXES),
             Of("pubsub_channels", &f::CHANNELS),
             Of("pubsub_patterns", &f::PATTERNS),
             Of("pubsubshard_channels", &f::SHARD_CHANNELS),

@@ -6,8 +6,9 @@ mod data;
 mod info;
 mod memory;
 mod persistence;
+mod watchers;
 
-use super::arguments::{Argument, KEY, integer, one_of, pattern, string, word};
+use super::arguments::{Argument, KEY, block, integer, one_of, pattern, string, word};
 use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
@@ -26,6 +27,7 @@ const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler)
 }
 
 const ALWAYS: Flags = LOADING.and(STALE);
+const WATCH: Flags = ADMIN.and(NOSCRIPT).and(ALWAYS);
 const SAVES: Flags = ADMIN.and(NOSCRIPT).and(NO_ASYNC_LOADING);
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -41,6 +43,23 @@ pub(super) const COMMANDS: &[Command] = &[
                 .changed(&[("7.0.0", "Without names it describes every command.")])
                 .also(Categories::CONNECTION)
                 .takes(&[string("command-name").multiple().optional()]),
+            command("command|list", -2, ALWAYS, command_info::list)
+                .about("7.0.0", "O(N), N the commands", "Lists the names of commands.")
+                .also(Categories::CONNECTION)
+                .takes(&[one_of(
+                    "filterby",
+                    &[
+                        string("module-name").behind("MODULE"),
+                        string("category").behind("ACLCAT"),
+                        pattern("pattern").behind("PATTERN"),
+                    ],
+                )
+                .behind("FILTERBY")
+                .optional()]),
+            command("command|getkeys", -4, ALWAYS, command_info::getkeys)
+                .about("2.8.13", "O(N), N the arguments", "Tells which arguments of a command are keys.")
+                .also(Categories::CONNECTION)
+                .takes(&[string("command"), string("arg").multiple()]),
             command("command|docs", -2, ALWAYS, command_info::docs)
                 .about("7.0.0", "O(N), N the commands asked about", "Documents commands.")
                 .also(Categories::CONNECTION)
@@ -49,10 +68,16 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::container(
         GROUP,
         "config",
-        &[command("config|get", -3, ADMIN.and(NOSCRIPT).and(ALWAYS), config::get)
-            .about("2.0.0", "O(N), N the parameters", "Reads parameters.")
-            .changed(&[("7.0.0", "Accepts several patterns.")])
-            .takes(&[pattern("parameter").multiple()])],
+        &[
+            command("config|set", -4, ADMIN.and(NOSCRIPT).and(ALWAYS), config::set)
+                .about("2.0.0", "O(N), N the parameters", "Changes parameters while the daemon runs.")
+                .changed(&[("7.0.0", "Accepts several parameters.")])
+                .takes(&[block("data", &[string("parameter"), string("value")]).multiple()]),
+            command("config|get", -3, ADMIN.and(NOSCRIPT).and(ALWAYS), config::get)
+                .about("2.0.0", "O(N), N the parameters", "Reads parameters.")
+                .changed(&[("7.0.0", "Accepts several patterns.")])
+                .takes(&[pattern("parameter").multiple()]),
+        ],
     )
     .about("2.0.0", "Depends on the subcommand", "Commands about the configuration."),
     command("info", -1, ALWAYS, info::info)
@@ -92,6 +117,61 @@ pub(super) const COMMANDS: &[Command] = &[
         ],
     )
     .about("4.0.0", "Depends on the subcommand", "Commands about memory."),
+    command("monitor", 1, WATCH, watchers::monitor).about("1.0.0", "O(1)", "Shows every command as it is executed."),
+    Command::container(
+        GROUP,
+        "slowlog",
+        &[
+            command("slowlog|get", -2, ADMIN.and(ALWAYS), watchers::slowlog_get)
+                .about("2.2.12", "O(N), N the entries", "Tells of commands that took long.")
+                .changed(&[("4.0.0", "Tells of the client.")])
+                .takes(&[integer("count").optional()]),
+            command("slowlog|len", 2, ADMIN.and(ALWAYS), watchers::slowlog_len).about(
+                "2.2.12",
+                "O(1)",
+                "Counts the commands that took long and are kept.",
+            ),
+            command("slowlog|reset", 2, ADMIN.and(ALWAYS), watchers::slowlog_reset).about(
+                "2.2.12",
+                "O(N), N the entries",
+                "Forgets the commands that took long.",
+            ),
+            command("slowlog|help", 2, ALWAYS, help::help).about("6.2.0", "O(1)", "Explains the subcommands."),
+        ],
+    )
+    .about("2.2.12", "Depends on the subcommand", "Commands about commands that took long."),
+    command("role", 1, NOSCRIPT.and(ALWAYS).and(FAST), watchers::role)
+        .about("2.8.12", "O(1)", "Tells that this daemon takes writes, as every one does.")
+        .also(Categories::ADMIN.and(Categories::DANGEROUS)),
+    command("lolwut", -1, READONLY.and(FAST), watchers::lolwut)
+        .about("5.0.0", "O(1)", "Tells the version of Redis whose behaviour is promised.")
+        .takes(&[integer("version").behind("VERSION").optional()]),
+    Command::container(
+        GROUP,
+        "module",
+        &[
+            command("module|list", 2, ADMIN.and(NOSCRIPT), watchers::module_list).about(
+                "4.0.0",
+                "O(1)",
+                "Lists modules, of which there are none.",
+            ),
+            command("module|help", 2, ALWAYS, help::help).about("5.0.0", "O(1)", "Explains the subcommands."),
+        ],
+    )
+    .about("4.0.0", "Depends on the subcommand", "Commands about modules."),
+    Command::container(
+        CLUSTER,
+        "cluster",
+        &[
+            no_cluster("cluster|info", 2, "3.0.0"),
+            no_cluster("cluster|myid", 2, "3.0.0"),
+            no_cluster("cluster|nodes", 2, "3.0.0"),
+            no_cluster("cluster|slots", 2, "3.0.0"),
+            no_cluster("cluster|shards", 2, "7.0.0"),
+            no_cluster("cluster|keyslot", 3, "3.0.0").takes(&[string("key")]),
+        ],
+    )
+    .about("3.0.0", "Depends on the subcommand", "Commands of Redis Cluster, which this is not."),
     flush("flushall"),
     flush("flushdb"),
     command("save", 1, SAVES.and(NO_MULTI), persistence::save).about(
@@ -106,6 +186,16 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("1.0.0", "O(1)", "Tells when a copy was last made.")
         .also(Categories::ADMIN.and(Categories::DANGEROUS)),
 ];
+
+const CLUSTER: &str = "cluster";
+
+const fn no_cluster(name: &'static str, arity: i16, since: &'static str) -> Command {
+    Command::new(CLUSTER, name, arity, STALE, watchers::no_cluster).about(
+        since,
+        "O(1)",
+        "Refused: there is no Redis Cluster.",
+    )
+}
 
 const FLUSH_TYPES: &[Argument] = &[one_of("flush-type", &[word("ASYNC"), word("SYNC")]).optional()];
 

@@ -84,7 +84,7 @@ pub(super) fn smove(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
         reply.count(0);
         return Ok(Flow::Continue);
     };
-    ctx.current(to, Class::Set)?;
+    let is_new = !ctx.current(to, Class::Set)?.is_some_and(|view| view.contains(member));
     let is_there = source.contains(member);
     if is_there && from != to {
         ctx.write(args.bytes(), |writer| {
@@ -93,6 +93,10 @@ pub(super) fn smove(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
             writer.remove(from, Class::Set, member)?;
             Ok::<_, WriteError>(())
         })?;
+        ctx.happened(from, "srem");
+        if is_new {
+            ctx.happened(to, "sadd");
+        }
     }
     reply.integer(is_there.into());
     Ok(Flow::Continue)

@@ -112,6 +112,9 @@ fn sadd(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome
         }
         Ok::<_, WriteError>(added)
     })?;
+    if added == 0 {
+        ctx.nothing_happened();
+    }
     reply.count(added);
     Ok(Flow::Continue)
 }

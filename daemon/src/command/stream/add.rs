@@ -23,6 +23,7 @@ pub(super) fn xadd(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>)
         reply.null();
         return Ok(Flow::Continue);
     }
+    let mut trimmed = 0;
     let id = ctx
         .write(args.bytes(), |writer| {
             // What the trim removes is admitted whole before the entry is there.
@@ -34,7 +35,7 @@ pub(super) fn xadd(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>)
             let id = writer.append(key, id, fields.pairs())?;
             if let Some(trim) = options.trim {
                 let count = writer.moment().view(key).map_or(0, |view| trim.count(&view.stream()));
-                writer.trim_entries(key, count)?;
+                trimmed = writer.trim_entries(key, count)?;
             }
             Ok(id)
         })
@@ -47,6 +48,9 @@ pub(super) fn xadd(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>)
             }
             other => other.into(),
         })?;
+    if trimmed > 0 {
+        ctx.also_happened("xtrim");
+    }
     reply_id(reply, id);
     Ok(Flow::Continue)
 }

@@ -148,6 +148,9 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
             Ends::Keep => writer.set_keeping(key, value),
             _ => writer.set_until(key, value, deadline),
         })?;
+        if deadline.is_some() {
+            ctx.also_happened("expire");
+        }
     }
     if options.get {
         reply.maybe_bulk(old.as_deref());
@@ -238,6 +241,7 @@ fn set_for(ctx: &mut Context<'_>, args: Args<'_>, (unit, name): (Unit, &str), re
     let (key, value) = (args.at(1), args.at(3));
     let deadline = unit.positive_time(ctx, &args[2], name)?;
     ctx.write(key.len() + value.len(), |writer| writer.set_until(key, value, Some(deadline)))?;
+    ctx.also_happened("expire");
     reply.ok();
     Ok(Flow::Continue)
 }
@@ -252,6 +256,7 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcom
     let deadline = options.deadline(ctx, "getex")?;
     if deadline.is_some() || matches!(options.ends, Ends::Never) {
         ctx.write(key.len(), |writer| writer.expire(key, deadline))?;
+        ctx.happened_as(if deadline.is_some() { "expire" } else { "persist" });
     }
     reply.bulk(&value);
     Ok(Flow::Continue)

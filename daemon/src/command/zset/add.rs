@@ -145,6 +145,11 @@ fn add(ctx: &mut Context<'_>, key: &[u8], scored: &[Scored<'_>], options: Option
             Ok::<_, WriteError>(())
         })?;
     }
+    if added + changed == 0 {
+        ctx.nothing_happened();
+    } else if options.increment {
+        ctx.happened_as("zincr");
+    }
     match (options.increment, last) {
         (true, Some(score)) => reply.double(score),
         (true, None) => reply.null(),

@@ -122,6 +122,7 @@ fn pop_several(
     if popped.is_empty() {
         return Ok(false);
     }
+    ctx.happened_as(if wanted.highest { "zpopmax" } else { "zpopmin" });
     reply.array(2);
     reply.bulk(key);
     reply.array(popped.len());

@@ -8,7 +8,7 @@ use cahoots_crdt::ReplicaId;
 
 use super::founding::Founding;
 use crate::Limits;
-use crate::engine::Standing;
+use crate::engine::{Stance, Standing};
 
 /// Raised when members of the old and the new one must not be peers although each can read the other's datagrams. (Of
 /// other datagrams the envelope refuses even the membership messages inside.)
@@ -23,12 +23,15 @@ const ZONE: &str = "zone";
 const READY: &str = "ready";
 const STANDING: &str = "standing";
 const AWAITS_SEEDS: &str = "awaits-seeds";
+const LACKING: &str = "lacking";
 const LEAVING: &str = "leaving";
 const FOUNDING: &str = "founding";
 const FORGOTTEN: &str = "forgotten";
 
 /// The last orders to forget a member that are announced: 20 bytes each, and they reach all within seconds.
 pub(in crate::driver) const FORGOTTEN_MAX: usize = 64;
+/// Ids announced of those who knew of data that they lacked.
+const LACKING_MAX: usize = 64;
 
 /// An order to forget a member, as its announcer counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +55,8 @@ pub(in crate::driver) struct Announcement {
     pub(in crate::driver) zone: Option<String>,
     /// Whether the node serves clients, and has all that it knows of.
     pub(in crate::driver) ready: bool,
-    /// What it is to those who join.
-    pub(in crate::driver) standing: Standing,
-    /// Whether it is not complete, and a seed of its has not answered.
-    pub(in crate::driver) awaits_seeds: bool,
+    /// How it stands.
+    pub(in crate::driver) stance: Stance,
     /// Whether the node is about to stop for good.
     pub(in crate::driver) leaving: bool,
     /// Which first start of a cluster it goes back to.
@@ -88,8 +89,7 @@ impl Announcement {
             bulk,
             zone,
             ready: true,
-            standing: Standing::Complete,
-            awaits_seeds: false,
+            stance: Stance::default(),
             leaving: false,
             founding: None,
             forgotten: Vec::new(),
@@ -103,8 +103,10 @@ impl Announcement {
         pairs.extend(self.bulk.map(|bulk| (BULK, bulk.to_string())));
         pairs.extend(self.zone.clone().map(|zone| (ZONE, zone)));
         pairs.push((READY, flag(self.ready).to_owned()));
-        pairs.push((STANDING, self.standing.name().to_owned()));
-        pairs.push((AWAITS_SEEDS, flag(self.awaits_seeds).to_owned()));
+        pairs.push((STANDING, self.stance.standing.name().to_owned()));
+        pairs.push((AWAITS_SEEDS, flag(self.stance.awaits_seeds).to_owned()));
+        let lacking: Vec<String> = self.stance.lacking.iter().take(LACKING_MAX).map(ToString::to_string).collect();
+        pairs.push((LACKING, lacking.join(" ")));
         pairs.push((LEAVING, flag(self.leaving).to_owned()));
         pairs.extend(self.founding.as_ref().map(|founding| (FOUNDING, founding.to_string())));
         let orders = self.forgotten.iter().rev().take(FORGOTTEN_MAX).rev();
@@ -126,9 +128,12 @@ impl Announcement {
             bulk: get(BULK).and_then(|bulk| bulk.parse().ok()),
             zone: get(ZONE).map(str::to_owned),
             ready: get(READY) == Some(flag(true)),
-            // One of a later version that this one does not know has some reason to say so.
-            standing: Standing::named(&text(STANDING)?).unwrap_or(Standing::Incomplete),
-            awaits_seeds: get(AWAITS_SEEDS) == Some(flag(true)),
+            stance: Stance {
+                // One of a later version that this one does not know has some reason to say so.
+                standing: Standing::named(&text(STANDING)?).unwrap_or(Standing::Incomplete),
+                awaits_seeds: get(AWAITS_SEEDS) == Some(flag(true)),
+                lacking: get(LACKING).map(ids).unwrap_or_default(),
+            },
             leaving: get(LEAVING) == Some(flag(true)),
             founding: get(FOUNDING).and_then(|text| text.parse().ok()),
             forgotten: get(FORGOTTEN).map(orders).unwrap_or_default(),
@@ -144,6 +149,12 @@ fn orders(text: &str) -> Vec<Forgotten> {
         Some(Forgotten { number: number.parse().ok()?, id })
     };
     text.split(' ').filter_map(order).take(FORGOTTEN_MAX).collect()
+}
+
+/// What makes no sense is left out.
+fn ids(text: &str) -> Vec<ReplicaId> {
+    let ids = text.split(' ').filter_map(|word| u64::from_str_radix(word, 16).ok());
+    ids.map(ReplicaId::new).take(LACKING_MAX).collect()
 }
 
 fn flag(set: bool) -> &'static str {
@@ -171,7 +182,8 @@ mod tests {
         let bulk = Some(SocketAddr::from(([10, 0, 0, 1], 7201)));
         let mut announcement = Announcement::new(ReplicaId::new(0xBEEF), &Limits::default(), bulk, Some("b-2".into()));
         announcement.leaving = true;
-        announcement.awaits_seeds = true;
+        announcement.stance.awaits_seeds = true;
+        announcement.stance.lacking = vec![ReplicaId::new(0xF00), ReplicaId::new(3)];
         announcement.founding = Some(Founding { ids: [3, 4].into(), fresh: true });
         announcement.forgotten = [1, 2].map(|number| Forgotten { number, id: ReplicaId::new(number) }).into();
         let pairs = announcement.key_values().into_iter().collect();

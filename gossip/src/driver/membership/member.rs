@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use cahoots_crdt::ReplicaId;
 
-use crate::engine::Standing;
+use crate::engine::{Stance, Standing};
 
 /// A member of the cluster, this node included, as seen from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Member {
     pub standing: Standing,
     /// Whether it is not complete, and a seed of its has not answered: it may have data that nobody else has.
     pub awaits_seeds: bool,
+    /// Who knew, when last heard, of data that it lacked itself: this member, or others that went away from it.
+    pub lacking: Vec<ReplicaId>,
     /// Whether its streams can be had: by who catches up. Members without are live all the same.
     pub streams: Streams,
     /// Other live members, this node among them, that go by the same name. A moment of this is a restart elsewhere, and
@@ -45,9 +47,9 @@ pub struct Member {
 
 impl Member {
     /// What joiners and those who leave make of it: one that does not serve, or not any more, keeps nothing for others.
-    pub(in crate::driver) fn relied_on_as(&self) -> (Standing, bool) {
+    pub(in crate::driver) fn relied_on_as(&self) -> Stance {
         let standing = if self.standing.is_whole() && !self.ready { Standing::Joining } else { self.standing };
-        (standing, self.awaits_seeds)
+        Stance { standing, awaits_seeds: self.awaits_seeds, lacking: self.lacking.clone() }
     }
 }
 

@@ -42,7 +42,7 @@ use super::membership::roster::{BY_ORDER, Roster, Seen, Step};
 use super::membership::seeds::Seeds;
 use super::membership::transport::MembershipTransport;
 use crate::Zone;
-use crate::engine::{ReadyReason, ReplicaConfig, Standing};
+use crate::engine::{ReadyReason, ReplicaConfig, Stance};
 
 /// Chitchat drops a dead incarnation from its digests after half of this, and forgets it after the whole.
 ///
@@ -95,7 +95,7 @@ pub(super) struct Membership {
     /// Whether the replica is ready for that.
     ready: watch::Receiver<Option<ReadyReason>>,
     /// Whether it has what its cluster has.
-    standing: watch::Receiver<Standing>,
+    stance: watch::Receiver<Stance>,
     /// Under which id it runs.
     identity: watch::Receiver<ReplicaId>,
     roster: Roster,
@@ -124,13 +124,12 @@ impl Membership {
         advertised: SocketAddr,
         bulk: SocketAddr,
     ) -> Self {
-        let (ready, standing) = (shared.ready.subscribe(), shared.standing.subscribe());
+        let (ready, stance) = (shared.ready.subscribe(), shared.stance.subscribe());
         let identity = shared.id.subscribe();
         let id = *identity.borrow();
         let mut announcement = Announcement::new(id, &config.replica.limits, Some(bulk), config.zone.clone());
-        announcement.standing = *standing.borrow();
-        announcement.ready = ready.borrow().is_some() && announcement.standing.is_whole();
-        announcement.awaits_seeds = shared.read(crate::engine::Replica::awaits_seeds);
+        announcement.stance = stance.borrow().clone();
+        announcement.ready = ready.borrow().is_some() && announcement.stance.standing.is_whole();
         let incarnation = wall_ms();
         // Found dead at the latest after twice the timeout, an old incarnation is not a duplicate before that.
         let grace = config.failure_timeout * 2;
@@ -149,7 +148,7 @@ impl Membership {
             announcement,
             willing: true,
             ready,
-            standing,
+            stance,
             identity,
             roster,
             founded: Founded::new(&config.founding),
@@ -264,7 +263,7 @@ impl Membership {
                     self.found(&live);
                     self.announce(chitchat).await;
                 }
-                Ok(()) = self.standing.changed() => self.announce(chitchat).await,
+                Ok(()) = self.stance.changed() => self.announce(chitchat).await,
                 Ok(()) = settled.changed() => self.look_for_others(),
                 () = self.shared.reach_changed.notified() => {
                     if let Some(failure) = self.review(&mut live) {
@@ -311,8 +310,8 @@ impl Membership {
     /// Takes over whether the replica is ready, and its id.
     fn renew(&mut self) {
         let serves = self.willing && self.ready.borrow_and_update().is_some();
-        self.announcement.standing = *self.standing.borrow_and_update();
-        self.announcement.ready = serves && self.announcement.standing.is_whole();
+        self.announcement.stance = self.stance.borrow_and_update().clone();
+        self.announcement.ready = serves && self.announcement.stance.standing.is_whole();
         self.announcement.id = *self.identity.borrow();
         self.announcement.founding = self.founded.announced().cloned();
         self.shared.founding.send_if_modified(|known| {
@@ -415,7 +414,7 @@ impl Membership {
 
     /// Tells a replica that joins whether a seed has not answered yet.
     fn look_at_seeds(&mut self) {
-        if !self.announcement.awaits_seeds {
+        if !self.announcement.stance.awaits_seeds {
             return;
         }
         let peers: BTreeSet<_> = self.roster.up_addresses().collect();
@@ -425,8 +424,6 @@ impl Membership {
             replica.await_seeds(now, unknown || !silent.is_empty());
             replica.awaits_seeds()
         });
-        self.unannounced |= !awaits_seeds;
-        self.announcement.awaits_seeds = awaits_seeds;
         if awaits_seeds && !self.seeds_missed && self.ready.borrow().is_some() {
             self.seeds_missed = true;
             tracing::warn!(
@@ -525,9 +522,7 @@ impl Membership {
                             replica.accept(now, Some(id));
                         }
                     }
-                    Step::Standing { id, standing, awaits_seeds } => {
-                        replica.peer_standing(now, id, standing, awaits_seeds);
-                    }
+                    Step::Standing { id, stance } => replica.peer_stance(now, id, stance),
                     Step::Refuse { .. } | Step::Shared { .. } | Step::Conflict { .. } => {}
                 }
             }
@@ -563,7 +558,7 @@ impl Membership {
         let peers: BTreeSet<_> = self.roster.up_addresses().collect();
         let alone = peers.is_empty();
         self.look_at_seeds();
-        let eager = alone || self.announcement.awaits_seeds;
+        let eager = alone || self.announcement.stance.awaits_seeds;
         self.seeds.alone(eager);
         let stranger = |addr: &SocketAddr| !peers.contains(addr) && *addr != self.advertised && *addr != self.local;
         let mut calls: Vec<_> = self.seeds.addresses().into_iter().filter(stranger).collect();

@@ -33,7 +33,7 @@ use cahoots_crdt::ReplicaId;
 use super::announcement::{Announcement, Unreadable};
 use super::member::{BrokenPath, ForgetError, Member, MemberState, PeerRefusal, Streams};
 use super::namesakes::Namesakes;
-use crate::engine::Standing;
+use crate::engine::Stance;
 
 /// Members that went down and are kept for their return. One costs about 200 bytes and, at a low rate, datagrams to
 /// where it was.
@@ -109,8 +109,7 @@ pub(in crate::driver) enum Step {
     /// A peer now stands otherwise; when it comes up it counts as complete.
     Standing {
         id: ReplicaId,
-        standing: Standing,
-        awaits_seeds: bool,
+        stance: Stance,
     },
     Refuse {
         name: String,
@@ -440,7 +439,7 @@ impl Roster {
     fn settle(&mut self, now: Instant, id: ReplicaId, fate: Fate, steps: &mut Vec<Step>) {
         let known = self.known.remove(&id);
         let stood = known.as_ref().filter(|known| known.is_up());
-        let stood = stood.map_or((Standing::Complete, false), |known| known.member.relied_on_as());
+        let stood = stood.map(|known| known.member.relied_on_as()).unwrap_or_default();
         let (member, contact) = match fate {
             Fate::Answers(member) => {
                 if let Some(Known { member: former, .. }) = known.as_ref().filter(|it| it.member.name != member.name) {
@@ -490,9 +489,9 @@ impl Roster {
                 return;
             }
         };
-        let (standing, awaits_seeds) = member.relied_on_as();
-        if matches!(contact, Contact::Up { .. }) && stood != (standing, awaits_seeds) {
-            steps.push(Step::Standing { id, standing, awaits_seeds });
+        let stance = member.relied_on_as();
+        if matches!(contact, Contact::Up { .. }) && stood != stance {
+            steps.push(Step::Standing { id, stance });
         }
         self.known.insert(id, Known { member, contact });
     }
@@ -682,8 +681,9 @@ fn member(origin: (&str, u64, SocketAddr), of: &Announcement, state: MemberState
         version: of.version.clone(),
         zone: of.zone.clone(),
         ready: of.ready,
-        standing: of.standing,
-        awaits_seeds: of.awaits_seeds,
+        standing: of.stance.standing,
+        awaits_seeds: of.stance.awaits_seeds,
+        lacking: of.stance.lacking.clone(),
         streams: Streams::Untried,
         namesakes: Vec::new(),
     }
@@ -697,6 +697,7 @@ mod tests {
     use super::super::announcement::Forgotten;
     use super::*;
     use crate::Limits;
+    use crate::engine::Standing;
 
     const GRACE: Duration = Duration::from_secs(8);
 
@@ -829,13 +830,14 @@ mod tests {
         let (mut roster, now) = (roster(), Instant::now());
         let mut a = seen("a", 5, 2, 2);
         a.announcement.as_mut().unwrap().ready = false;
-        let stands = |standing| Step::Standing { id: ReplicaId::new(2), standing, awaits_seeds: false };
+        let stands =
+            |standing| Step::Standing { id: ReplicaId::new(2), stance: Stance { standing, ..Stance::default() } };
         let joining = [up("a", 2, 2), stands(Standing::Joining)];
         assert_eq!(see(&mut roster, now, std::slice::from_ref(&a)), joining, "one that serves nobody keeps nothing");
-        a.announcement.as_mut().unwrap().standing = Standing::Incomplete;
+        a.announcement.as_mut().unwrap().stance.standing = Standing::Incomplete;
         assert_eq!(see(&mut roster, now, std::slice::from_ref(&a)), [stands(Standing::Incomplete)]);
         a.announcement.as_mut().unwrap().ready = true;
-        a.announcement.as_mut().unwrap().standing = Standing::Complete;
+        a.announcement.as_mut().unwrap().stance.standing = Standing::Complete;
         assert_eq!(see(&mut roster, now, std::slice::from_ref(&a)), [stands(Standing::Complete)]);
         assert_eq!(see(&mut roster, now, &[a]), []);
     }

@@ -11,6 +11,8 @@
 //! - One that was told of data it could not get is *incomplete*. It goes on catching up and is no source for others. That
 //!   the peer who had the data is gone does not change this, for then the data is gone, too: only another complete peer
 //!   does, or an operator's word ([`Replica::accept`]). So a cluster in which all gave up is told apart from a fresh one.
+//!   That a peer knew of such data is remembered when the peer goes away, and passed on under the id of the one that knew
+//!   it itself: else two that remember it of each other would do so for ever.
 //! - One that was started without anybody to join *founds* a cluster, and is complete; but after a restart it may be empty
 //!   beside others that have the data. So it is incomplete as soon as it meets a peer that was complete before, until it has
 //!   what that one has; and is like any other once somebody has joined it.
@@ -138,6 +140,17 @@ pub enum Readiness {
     Ready(ReadyReason),
 }
 
+/// How a replica stands, as it tells its peers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stance {
+    /// What it is to those who join.
+    pub standing: Standing,
+    /// Whether it is not complete, and a seed of its has not answered: it may have data that nobody else has.
+    pub awaits_seeds: bool,
+    /// Who knew, when last heard, of data that it lacked itself: this replica, or others that went away from it.
+    pub lacking: Vec<ReplicaId>,
+}
+
 impl Readiness {
     /// Whether it serves.
     #[must_use]
@@ -150,9 +163,9 @@ impl Readiness {
 /// than that they are equal here.
 #[derive(Clone, Debug)]
 struct Account {
-    standing: Standing,
-    /// A seed of its has not answered.
-    awaits_seeds: bool,
+    stance: Stance,
+    /// It has said how it stands since it came up.
+    has_said: bool,
     /// It was complete when it told some of this: so this is what there was, however it stands now.
     was_complete: bool,
     versions: VersionVector,
@@ -165,12 +178,22 @@ struct Account {
 
 impl Account {
     fn new() -> Self {
-        let (standing, awaits_seeds, was_complete, versions, told) = Default::default();
-        Self { standing, awaits_seeds, was_complete, versions, told, asks: 0, ask_at: 0 }
+        let (stance, has_said, was_complete, versions, told) = Default::default();
+        Self { stance, has_said, was_complete, versions, told, asks: 0, ask_at: 0 }
+    }
+
+    /// Of one that is not here, and knew of data that it lacked.
+    fn of_lacking() -> Self {
+        Self { stance: Stance { standing: Standing::Incomplete, ..Stance::default() }, ..Self::new() }
+    }
+
+    /// Whether nothing is known of it but that it knew of data that it lacked.
+    fn only_lacks(&self) -> bool {
+        self.stance.standing.lacks() && !self.is_of_all()
     }
 
     fn is_complete_peer(&self) -> bool {
-        self.standing == Standing::Complete
+        self.stance.standing == Standing::Complete
     }
 
     /// Whether whoever has all of it is complete.
@@ -283,7 +306,7 @@ impl Joining {
             Some(account) if account.is_of_all() => self.owed.remove(&id),
             _ => None,
         };
-        let account = owed.map(|it| Account { standing: Standing::Complete, was_complete: true, ..it });
+        let account = owed.map(|it| Account { stance: Stance::default(), has_said: false, was_complete: true, ..it });
         self.peers.entry(id).or_insert_with(|| account.unwrap_or_else(Account::new));
         self.recount_goal();
         self.changed_at = now;
@@ -305,25 +328,20 @@ impl Joining {
     }
 
     /// A peer says how it stands.
-    pub(in crate::engine) fn peer_standing(&mut self, id: ReplicaId, standing: Standing) {
+    pub(in crate::engine) fn peer_stance(&mut self, id: ReplicaId, stance: Stance) {
         // It has what it lacked, or has begun anew and tells what there is now.
-        let is_over = |owed: &Account| owed.standing.lacks() && !owed.is_of_all();
-        if !standing.lacks() && self.owed.get(&id).is_some_and(is_over) {
+        if !stance.lacking.contains(&id) && self.owed.get(&id).is_some_and(Account::only_lacks) {
             self.owed.remove(&id);
             self.recount_goal();
         }
         let Some(account) = self.peers.get_mut(&id) else { return };
-        let before = std::mem::replace(&mut account.standing, standing);
+        account.has_said = true;
+        let standing = stance.standing;
+        let before = std::mem::replace(&mut account.stance, stance).standing;
         if standing == Standing::Complete && before != standing && !account.was_complete {
             // It had less when it said what it had: whoever has that has not caught up with it.
-            *account = Account::new();
+            *account = Account { has_said: true, ..Account::new() };
             self.recount_goal();
-        }
-    }
-
-    fn peer_awaits_seeds(&mut self, id: ReplicaId, awaits_seeds: bool) {
-        if let Some(account) = self.peers.get_mut(&id) {
-            account.awaits_seeds = awaits_seeds;
         }
     }
 
@@ -335,11 +353,11 @@ impl Joining {
         let founds = self.is_first();
         let Some(account) = self.peers.remove(&id) else { return };
         self.stale = true;
-        if account.standing.lacks() && !account.is_of_all() && !founds {
-            self.owe(id, account);
+        if account.only_lacks() && !founds {
+            self.owe_lacking(&account.stance.lacking, me);
             return self.recount_goal();
         }
-        let tells_of_data = account.standing == Standing::Alone && account.is_whole();
+        let tells_of_data = account.stance.standing == Standing::Alone && account.is_whole();
         if (account.is_of_all() || tells_of_data) && !account.is_met(me, here) {
             self.owe(id, account);
         }
@@ -350,6 +368,23 @@ impl Joining {
         if self.owed.len() < OWED_MAX || self.owed.contains_key(&id) {
             self.owed.insert(id, account);
         }
+    }
+
+    /// Remembers who knew of data that it lacked, unless it is here and says that it does not any more.
+    fn owe_lacking(&mut self, lacking: &[ReplicaId], me: ReplicaId) {
+        for id in lacking.iter().filter(|id| **id != me) {
+            let is_over = self.peers.get(id).is_some_and(|it| it.has_said && !it.stance.lacking.contains(id));
+            if !is_over && !self.owed.contains_key(id) {
+                self.owe(*id, Account::of_lacking());
+            }
+        }
+    }
+
+    /// Who knew, when last heard, of data that it lacked: this replica, or others.
+    fn lacking(&self, me: ReplicaId) -> Vec<ReplicaId> {
+        let knows_itself = self.peers.values().any(Account::is_of_all) || !self.owed.values().all(Account::only_lacks);
+        let others = self.owed.iter().filter(|(_, it)| it.only_lacks()).map(|(id, _)| *id);
+        knows_itself.then_some(me).filter(|_| !self.is_first()).into_iter().chain(others).collect()
     }
 
     fn recount_goal(&mut self) {
@@ -474,12 +509,12 @@ impl Joining {
             return Some(ReadyReason::CaughtUp { peer: *peer });
         }
         let before = self.owed.len();
-        self.owed.retain(|_, account| account.standing.lacks() || !account.is_met(me, here));
+        self.owed.retain(|_, account| account.only_lacks() || !account.is_met(me, here));
         if self.owed.len() < before {
             self.recount_goal();
         }
         let settled = now >= self.changed_at.saturating_add(self.settle_us);
-        let is_equal = |it: &Account| !it.standing.lacks() && !it.awaits_seeds && it.is_met(me, here);
+        let is_equal = |it: &Account| !it.stance.standing.lacks() && !it.stance.awaits_seeds && it.is_met(me, here);
         if settled
             && !self.awaits_seeds
             && self.owed.is_empty()
@@ -503,16 +538,16 @@ impl Joining {
         let percent = self.progress(me, here, ahead).percent;
         self.serves = true;
         let any_complete = self.peers.values().any(|account| account.is_complete_peer() && account.is_whole());
-        let is_owed = |account: &Account| match account.standing {
-            _ if account.is_of_all() => false, // that one is live, and owed as soon as it is not
-            Standing::Incomplete | Standing::CatchingUp => true,
-            _ => !any_complete && account.is_whole() && !account.is_met(me, here),
-        };
-        let owed: Vec<ReplicaId> = self.peers.iter().filter(|(_, it)| is_owed(it)).map(|(id, _)| *id).collect();
-        for id in owed {
-            let account = self.peers[&id].clone();
+        // One that was complete is live, and owed as soon as it is not.
+        let others = self.peers.iter().filter(|(_, it)| !it.is_of_all());
+        let (lacking, others): (Vec<_>, Vec<_>) = others.partition(|(_, it)| it.only_lacks());
+        let lacking: Vec<ReplicaId> = lacking.into_iter().flat_map(|(_, it)| it.stance.lacking.clone()).collect();
+        let is_owed = |it: &Account| !any_complete && it.is_whole() && !it.is_met(me, here);
+        let owed = others.into_iter().filter(|(_, it)| is_owed(it)).map(|(id, it)| (*id, it.clone()));
+        for (id, account) in owed.collect::<Vec<_>>() {
             self.owe(id, account);
         }
+        self.owe_lacking(&lacking, me);
         let heard = !self.owed.is_empty() || self.peers.values().any(Account::is_whole);
         if heard { ReadyReason::Unfinished { percent } } else { ReadyReason::Alone }
     }
@@ -620,20 +655,26 @@ impl Replica {
         }
     }
 
-    /// A peer announces how it stands, and whether it [awaits seeds](Self::awaits_seeds). One that announces nothing is
-    /// complete.
-    pub fn peer_standing(&mut self, now: Now, id: ReplicaId, standing: Standing, awaits_seeds: bool) {
+    /// How it stands, in full, for its peers.
+    #[must_use]
+    pub fn stance(&self) -> Stance {
+        let (standing, awaits_seeds) = (self.standing(), self.awaits_seeds());
+        let lacking = self.joining.as_ref().map(|joining| joining.lacking(self.id())).unwrap_or_default();
+        Stance { standing, awaits_seeds, lacking }
+    }
+
+    /// A peer announces how it stands. One that announces nothing is complete.
+    pub fn peer_stance(&mut self, now: Now, id: ReplicaId, stance: Stance) {
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.standing = standing;
+            peer.standing = stance.standing;
         }
         let Some(joining) = &mut self.joining else { return };
-        if joining.is_first() && standing == Standing::Complete {
+        if joining.is_first() && stance.standing == Standing::Complete {
             // It was not before, or membership would not have had to say so: it has joined this one.
             self.joining = None;
             return;
         }
-        joining.peer_standing(id, standing);
-        joining.peer_awaits_seeds(id, awaits_seeds);
+        joining.peer_stance(id, stance);
         self.review_joining(now);
     }
 
@@ -708,6 +749,12 @@ mod tests {
         joining.heard(peer, &ALL, entries.into_iter());
     }
 
+    /// One that lacks something knows so itself.
+    fn stands(joining: &mut Joining, peer: ReplicaId, standing: Standing) {
+        let lacking = if standing.lacks() { vec![peer] } else { vec![] };
+        joining.peer_stance(peer, Stance { standing, lacking, ..Stance::default() });
+    }
+
     #[test]
     fn an_answer_that_comes_further_than_any_before_is_progress_and_one_that_breaks_off_again_and_again_is_not() {
         let mut it = joining();
@@ -740,7 +787,7 @@ mod tests {
         let mut it = joining();
         for peer in [A, B] {
             it.peer_up(10, peer);
-            it.peer_standing(peer, Standing::Joining);
+            stands(&mut it, peer, Standing::Joining);
         }
         says(&mut it, A, []);
         let now = 10 + SETTLE;
@@ -756,7 +803,7 @@ mod tests {
         let mut both = [joining(), joining()];
         for (it, peer) in both.iter_mut().zip([A, ME]) {
             it.peer_up(0, peer);
-            it.peer_standing(peer, Standing::Joining);
+            stands(it, peer, Standing::Joining);
             it.agrees(peer);
         }
         let [mine, theirs] = &mut both;
@@ -770,19 +817,19 @@ mod tests {
         let mut it = joining();
         for peer in [A, B] {
             it.peer_up(0, peer);
-            it.peer_standing(peer, Standing::Joining);
+            stands(&mut it, peer, Standing::Joining);
         }
         says(&mut it, A, []);
         says(&mut it, B, [(B, 9)]);
         assert_eq!(it.review(SETTLE, ME, &vv([]), 0), None);
-        it.peer_standing(A, Standing::Complete);
+        stands(&mut it, A, Standing::Complete);
         assert_eq!(it.review(SETTLE, ME, &vv([]), 0), None, "it has more than when it was joining itself");
         says(&mut it, A, []);
         assert_eq!(it.review(SETTLE, ME, &vv([]), 0), Some(ReadyReason::CaughtUp { peer: A }));
         let mut it = joining();
         for peer in [A, B] {
             it.peer_up(0, peer);
-            it.peer_standing(peer, Standing::Joining);
+            stands(&mut it, peer, Standing::Joining);
         }
         says(&mut it, A, []);
         it.peer_down(B, ME, &vv([]));
@@ -861,7 +908,7 @@ mod tests {
         let mut it = joining();
         let ids: Vec<ReplicaId> = (10..40).map(ReplicaId::new).collect();
         ids.iter().for_each(|id| it.peer_up(0, *id));
-        it.peer_standing(ids[0], Standing::Joining);
+        stands(&mut it, ids[0], Standing::Joining);
         let asked = it.choose_asked(0);
         assert_eq!(asked.len(), ASKED_MAX);
         assert!(asked.iter().all(|(id, _)| *id != ids[0]), "those that are ready first");
@@ -927,7 +974,7 @@ mod tests {
         // That the one with the data is gone, or that another fresh one comes, does not make it complete.
         it.peer_down(A, ME, &vv([(A, 4)]));
         it.peer_up(TIMEOUT, B);
-        it.peer_standing(B, Standing::Joining);
+        stands(&mut it, B, Standing::Joining);
         says(&mut it, B, []);
         let later = TIMEOUT + SETTLE;
         assert_eq!((it.review(later, ME, &vv([(A, 4)]), 0), it.standing()), (None, Standing::Incomplete));
@@ -940,7 +987,7 @@ mod tests {
     fn whoever_met_only_those_that_gave_up_is_no_more_complete_than_they_are() {
         let mut it = joining();
         it.peer_up(0, A);
-        it.peer_standing(A, Standing::Incomplete);
+        stands(&mut it, A, Standing::Incomplete);
         says(&mut it, A, []);
         assert_eq!(it.review(0, ME, &vv([]), 0), None);
         assert_eq!(it.review(SETTLE, ME, &vv([]), 0), None);
@@ -952,7 +999,7 @@ mod tests {
         it.accept(None);
         assert_eq!((it.review(2 * TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Alone));
         it.peer_up(2 * TIMEOUT, B);
-        it.peer_standing(B, Standing::Joining);
+        stands(&mut it, B, Standing::Joining);
         says(&mut it, B, []);
         assert_eq!(it.review(3 * TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Together));
     }
@@ -979,7 +1026,7 @@ mod tests {
         let mut it = joining();
         for peer in [A, B] {
             it.peer_up(0, peer);
-            it.peer_standing(peer, Standing::CatchingUp);
+            stands(&mut it, peer, Standing::CatchingUp);
             says(&mut it, peer, [(A, 4)]);
         }
         let here = vv([(A, 4)]);
@@ -987,10 +1034,39 @@ mod tests {
         // One of them goes away, and with it all that it knew.
         it.peer_down(B, ME, &here);
         assert_eq!((it.review(2 * SETTLE, ME, &here, 0), it.standing()), (None, Standing::CatchingUp));
-        it.peer_standing(A, Standing::Joining);
+        stands(&mut it, A, Standing::Joining);
         assert_eq!(it.review(3 * SETTLE, ME, &here, 0), None);
         it.accept(Some(B));
         assert_eq!(it.review(3 * SETTLE, ME, &here, 0), Some(ReadyReason::Together));
+    }
+
+    /// Two went away from each other while each knew that the other lacked something, and what that was has come since.
+    #[test]
+    fn that_one_lacks_only_what_the_other_lacked_is_no_reason_for_either_to_lack_anything() {
+        let mut it = joining();
+        it.peer_up(0, A);
+        stands(&mut it, A, Standing::CatchingUp);
+        it.peer_down(A, ME, &vv([]));
+        assert_eq!((it.standing(), it.lacking(ME)), (Standing::CatchingUp, vec![A]));
+        // It is back, and has what it lacked; but it remembers the same of this one, and of a third.
+        let lacks = |lacking| Stance { standing: Standing::Incomplete, lacking, ..Stance::default() };
+        it.peer_up(0, A);
+        it.peer_stance(A, lacks(vec![ME, B]));
+        says(&mut it, A, []);
+        assert_eq!((it.standing(), it.lacking(ME)), (Standing::Joining, vec![]));
+        assert_eq!(it.review(SETTLE, ME, &vv([]), 0), None, "it has not heard yet that this one lacks nothing");
+        // If it goes away, what it knew of the third is remembered under that one's name, unless that is here.
+        it.peer_down(A, ME, &vv([]));
+        assert_eq!(it.lacking(ME), [B]);
+        it.peer_up(0, B);
+        stands(&mut it, B, Standing::Joining);
+        says(&mut it, B, []);
+        it.peer_up(0, A);
+        it.peer_stance(A, lacks(vec![B]));
+        says(&mut it, A, []);
+        it.peer_down(A, ME, &vv([]));
+        assert_eq!(it.lacking(ME), [], "it is here, and says otherwise");
+        assert_eq!(it.review(2 * SETTLE, ME, &vv([]), 0), Some(ReadyReason::Together));
     }
 
     /// What it catches up with is the founder's own.
@@ -998,7 +1074,7 @@ mod tests {
     fn that_one_which_was_catching_up_with_it_goes_away_makes_no_founder_incomplete() {
         let mut it = Joining::founder(0, SETTLE);
         it.peer_up(0, A);
-        it.peer_standing(A, Standing::CatchingUp);
+        stands(&mut it, A, Standing::CatchingUp);
         it.peer_down(A, ME, &vv([(ME, 9)]));
         assert_eq!(it.standing(), Standing::Complete);
     }
@@ -1008,16 +1084,16 @@ mod tests {
         let mut it = joining();
         it.awaits_seeds = true;
         it.peer_up(0, A);
-        it.peer_standing(A, Standing::Joining);
+        stands(&mut it, A, Standing::Joining);
         says(&mut it, A, []);
         assert_eq!(it.review(SETTLE, ME, &vv([]), 0), None);
         assert_eq!(it.review(SETTLE + TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Unfinished { percent: 100 }));
         assert_eq!(it.standing(), Standing::Alone, "it knows of nothing that it lacks, and is no cluster");
         assert_eq!(it.review(2 * TIMEOUT, ME, &vv([]), 0), None);
         it.awaits_seeds = false;
-        it.peer_awaits_seeds(A, true);
+        it.peer_stance(A, Stance { standing: Standing::Joining, awaits_seeds: true, ..Stance::default() });
         assert_eq!(it.review(2 * TIMEOUT, ME, &vv([]), 0), None, "a seed of its peer is silent");
-        it.peer_awaits_seeds(A, false);
+        it.peer_stance(A, Stance { standing: Standing::Joining, awaits_seeds: false, ..Stance::default() });
         assert_eq!(it.review(2 * TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Together));
     }
 
@@ -1025,18 +1101,18 @@ mod tests {
     fn that_an_incomplete_peer_is_back_completes_nobody() {
         let mut it = joining();
         it.peer_up(0, A);
-        it.peer_standing(A, Standing::Incomplete);
+        stands(&mut it, A, Standing::Incomplete);
         says(&mut it, A, []);
         assert_eq!(it.review(0, ME, &vv([]), 0), None);
         assert_eq!(it.review(TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Unfinished { percent: 100 }));
         for _ in 0..2 {
             it.peer_down(A, ME, &vv([]));
             it.peer_up(TIMEOUT, A);
-            it.peer_standing(A, Standing::Incomplete);
+            stands(&mut it, A, Standing::Incomplete);
             assert_eq!((it.review(TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
         }
         // It has got what it was owed.
-        it.peer_standing(A, Standing::Alone);
+        stands(&mut it, A, Standing::Alone);
         says(&mut it, A, [(A, 1)]);
         assert_eq!((it.review(TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Alone));
         assert_eq!(it.review(2 * TIMEOUT, ME, &vv([(A, 1)]), 0), Some(ReadyReason::Together));
@@ -1053,14 +1129,14 @@ mod tests {
             if gives_up {
                 assert_eq!(it.review(TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Unfinished { percent: 0 }));
             }
-            it.peer_standing(A, Standing::Joining);
+            stands(&mut it, A, Standing::Joining);
             assert_eq!(it.standing(), if gives_up { Standing::Incomplete } else { Standing::CatchingUp });
             it.peer_down(A, ME, &vv([]));
             it.review(2 * TIMEOUT, ME, &vv([]), 0);
             assert_eq!(it.standing(), Standing::Incomplete);
             // It is back, and may be down again before it has given what it has.
             it.peer_up(2 * TIMEOUT, A);
-            it.peer_standing(A, Standing::Joining);
+            stands(&mut it, A, Standing::Joining);
             assert_eq!((it.review(3 * TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
             it.peer_down(A, ME, &vv([]));
             assert_eq!((it.review(3 * TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
@@ -1073,11 +1149,11 @@ mod tests {
     fn what_one_that_served_alone_had_told_of_is_owed_when_it_goes_away_until_it_is_here() {
         let mut it = joining();
         it.peer_up(0, A);
-        it.peer_standing(A, Standing::Alone);
+        stands(&mut it, A, Standing::Alone);
         it.peer_down(A, ME, &vv([]));
         assert!(it.owed.is_empty(), "nothing is known of it");
         it.peer_up(0, A);
-        it.peer_standing(A, Standing::Alone);
+        stands(&mut it, A, Standing::Alone);
         says(&mut it, A, [(A, 10)]);
         it.peer_down(A, ME, &vv([(A, 9)]));
         assert_eq!(it.review(SETTLE, ME, &vv([(A, 9)]), 0), None);
@@ -1085,7 +1161,7 @@ mod tests {
         assert_eq!(it.standing(), Standing::Incomplete);
         // Another has it, from its disk.
         it.peer_up(2 * TIMEOUT, B);
-        it.peer_standing(B, Standing::Joining);
+        stands(&mut it, B, Standing::Joining);
         says(&mut it, B, [(A, 10)]);
         assert_eq!(it.review(3 * TIMEOUT, ME, &vv([(A, 9)]), 0), None);
         assert_eq!(it.review(3 * TIMEOUT, ME, &vv([(A, 10)]), 0), Some(ReadyReason::Together));
@@ -1099,7 +1175,7 @@ mod tests {
         it.peer_down(A, ME, &vv([]));
         assert_eq!(it.review(TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Unfinished { percent: 0 }));
         it.peer_up(TIMEOUT, A);
-        it.peer_standing(A, Standing::Joining);
+        stands(&mut it, A, Standing::Joining);
         assert_eq!((it.review(TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
         says(&mut it, A, [(A, 1)]);
         assert_eq!((it.review(TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
@@ -1111,7 +1187,7 @@ mod tests {
         let mut it = joining();
         for peer in [A, B] {
             it.peer_up(0, peer);
-            it.peer_standing(peer, if peer == B { Standing::Joining } else { Standing::Complete });
+            stands(&mut it, peer, if peer == B { Standing::Joining } else { Standing::Complete });
             says(&mut it, peer, [(peer, 1)]);
         }
         it.peer_down(B, ME, &vv([]));
@@ -1130,7 +1206,7 @@ mod tests {
         let mut it = Joining::founder(0, SETTLE);
         assert_eq!((it.standing(), it.due(), it.review(TIMEOUT, ME, &vv([]), 0)), (Standing::Complete, u64::MAX, None));
         it.peer_up(0, B);
-        it.peer_standing(B, Standing::Joining);
+        stands(&mut it, B, Standing::Joining);
         assert_eq!((it.standing(), it.choose_asked(0)), (Standing::Complete, vec![]));
         it.peer_up(0, A);
         assert_eq!(it.standing(), Standing::Incomplete);

@@ -120,6 +120,13 @@ impl<'a> View<'a> {
         (self.class == Class::Text).then(|| self.value_of(b"", &self.element(b"")))
     }
 
+    /// What was assigned to a text, by whoever did so at the same time, in no order: what has won, and what it has won over
+    /// without having been seen. Increments are not in it. None of other types.
+    pub fn assignments(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let assigned = (self.class == Class::Text).then(|| self.element(b""));
+        assigned.into_iter().flat_map(|element| owned_values(&element)).map(|(_, value)| value)
+    }
+
     /// The value of a text as a number. 128 bits: concurrent increments may sum to more than 64.
     ///
     /// # Errors
@@ -317,4 +324,45 @@ pub(in crate::store) fn number(
 fn parse(text: &[u8]) -> Option<i64> {
     let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     (itoa::Buffer::new().format(number).as_bytes() == text).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::store::{Applied, Store};
+    use crate::{Dot, Limits, ReplicaId};
+
+    const WALL: u64 = 1_700_000_000_000;
+
+    fn texts(store: &Store) -> BTreeSet<Vec<u8>> {
+        store.at(WALL).view(b"k").into_iter().flat_map(|view| view.assignments()).map(<[u8]>::to_vec).collect()
+    }
+
+    fn tell(from: &mut Store, to: &mut Store) {
+        from.seal();
+        while let Some(sealed) = from.poll_sealed() {
+            let applied = to.apply(Dot::new(from.id(), sealed.seq), &sealed.body);
+            assert!(matches!(applied, Ok(Applied::Now | Applied::Known)), "{applied:?}");
+        }
+    }
+
+    #[test]
+    fn assignments_made_at_once_are_all_read_until_one_has_seen_them() {
+        let new = |id| Store::new(ReplicaId::new(id), Limits::default(), 1 << 20);
+        let (mut a, mut b) = (new(1), new(2));
+        a.write(WALL, 0, |w| w.set(b"k", b"of a")).unwrap();
+        b.write(WALL, 0, |w| w.set(b"k", b"of b")).unwrap();
+        assert_eq!(texts(&a), BTreeSet::from([b"of a".to_vec()]));
+        tell(&mut a, &mut b);
+        tell(&mut b, &mut a);
+        for store in [&a, &b] {
+            assert_eq!(texts(store), BTreeSet::from([b"of a".to_vec(), b"of b".to_vec()]));
+        }
+        b.write(WALL, 0, |w| w.set(b"k", b"of both")).unwrap();
+        tell(&mut b, &mut a);
+        assert_eq!(texts(&a), BTreeSet::from([b"of both".to_vec()]));
+        a.write(WALL, 0, |w| w.delete(b"k")).unwrap();
+        assert!(texts(&a).is_empty());
+    }
 }
