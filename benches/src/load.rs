@@ -39,19 +39,46 @@ pub fn knows(socket: &Path, command: &str) -> bool {
     }
 }
 
+/// What the load tool asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// What a table calls it.
+    pub name: &'static str,
+    /// The words of the command, of which `__rand_int__` is another number each time; none: the tool's own test of this name.
+    pub words: &'static [&'static str],
+}
+
+impl Asked {
+    /// The tool's own test of this name.
+    #[must_use]
+    pub const fn test(name: &'static str) -> Self {
+        Self { name, words: &[] }
+    }
+
+    /// The command that it is.
+    #[must_use]
+    pub fn command(&self) -> &'static str {
+        self.words.first().copied().unwrap_or(self.name)
+    }
+}
+
 /// Runs the load tool once: `load` is how many commands are under way a client, how many clients, how many commands in all;
 /// they are spread over so many keys.
 ///
 /// # Panics
 /// If `redis-benchmark` is missing, or the server is.
 #[must_use]
-pub fn run(side: &Side, command: &str, (pipeline, clients, requests): (u32, u32, u32), keys: u32) -> Run {
+pub fn run(side: &Side, asked: Asked, (pipeline, clients, requests): (u32, u32, u32), keys: u32) -> Run {
     let before = cpu_seconds(&side.processes);
     let mut tool = Command::new("redis-benchmark");
-    tool.arg("-s").arg(&side.socket).args(["--csv", "-d", "16", "-t", command]);
+    tool.arg("-s").arg(&side.socket).args(["--csv", "-d", "16"]);
     for (flag, value) in [("-P", pipeline), ("-c", clients), ("-n", requests), ("-r", keys)] {
         tool.arg(flag).arg(value.to_string());
     }
+    match asked.words {
+        [] => tool.args(["-t", asked.name]),
+        words => tool.args(words),
+    };
     let output = tool.output().expect("redis-benchmark is installed");
     let cpu = (cpu_seconds(&side.processes) - before) * 1e6 / f64::from(requests);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -3,7 +3,7 @@
 //! `cargo run --release -p cahoots-benches --bin many_keys [rounds]`. A cahoots daemon alone and a Redis server alone take
 //! turns under `redis-benchmark` with 50 clients; a figure is the median of the rounds. Needs 5 GB of memory.
 
-use cahoots_benches::load::{Side, median, run};
+use cahoots_benches::load::{Asked, Side, median, run};
 use cahoots_benches::redis::Redis;
 use cahoots_tests::cluster::Group;
 
@@ -25,7 +25,7 @@ fn main() {
         let theirs = Side { socket: redis.socket.clone(), processes: vec![redis.pid()] };
         for side in [&ours, &theirs] {
             // Keys are drawn by chance: of three times as many draws, 95 of 100 are there.
-            let _ = run(side, "set", (64, CLIENTS, 3 * keys), keys);
+            let _ = run(side, Asked::test("set"), (64, CLIENTS, 3 * keys), keys);
         }
         (keys, [ours, theirs], (cluster, redis))
     });
@@ -35,7 +35,7 @@ fn main() {
             for _ in 0..rounds {
                 for (at, runs) in runs.iter_mut().enumerate() {
                     let (keys, servers, _) = &sides[at % 2];
-                    runs.push(run(&servers[at / 2], command, (pipeline, CLIENTS, requests), *keys));
+                    runs.push(run(&servers[at / 2], Asked::test(command), (pipeline, CLIENTS, requests), *keys));
                 }
             }
             let [few, many, few_there, many_there] = runs.map(|runs| median(&runs).per_second);

@@ -7,12 +7,30 @@
 
 use std::collections::BTreeMap;
 
-use cahoots_benches::load::{Side, knows, median, run};
+use cahoots_benches::load::{Asked, Side, knows, median, run};
 use cahoots_benches::redis::Redis;
-use cahoots_tests::cluster::Group;
+use cahoots_tests::cluster::{Client, Group};
 
-/// As `redis-benchmark` calls them.
-const COMMANDS: [&str; 8] = ["set", "get", "incr", "sadd", "hset", "zadd", "lpush", "mset"];
+const COMMANDS: [Asked; 16] = [
+    Asked::test("set"),
+    Asked::test("get"),
+    Asked::test("incr"),
+    Asked::test("sadd"),
+    Asked::test("hset"),
+    Asked::test("mset"),
+    Asked { name: "set ex", words: &["SET", "key:__rand_int__", "0123456789abcdef", "EX", "100"] },
+    Asked { name: "zadd", words: &["ZADD", "scores", "__rand_int__", "element:__rand_int__"] },
+    Asked { name: "zincrby", words: &["ZINCRBY", "scores", "1", "element:__rand_int__"] },
+    Asked { name: "zrange 10", words: &["ZRANGE", "scores", "0", "9"] },
+    Asked { name: "zrank", words: &["ZRANK", "scores", "element:__rand_int__"] },
+    Asked::test("lpush"),
+    Asked::test("rpop"),
+    Asked { name: "lrange 100", words: &["LRANGE", "hundred", "0", "99"] },
+    Asked { name: "xadd", words: &["XADD", "stream", "MAXLEN", "~", "100000", "*", "field", "0123456789abcdef"] },
+    Asked { name: "xrange 10", words: &["XRANGE", "stream", "-", "+", "COUNT", "10"] },
+];
+/// Those that write nothing.
+const READS: [&str; 5] = ["get", "zrange 10", "zrank", "lrange 100", "xrange 10"];
 /// Pipeline, clients, requests: each run takes about half a second.
 const LOADS: [(u32, u32, u32); 6] =
     [(1, 1, 20_000), (1, 50, 60_000), (16, 1, 200_000), (16, 50, 500_000), (64, 1, 300_000), (64, 50, 800_000)];
@@ -37,7 +55,7 @@ fn main() {
     let together = compare(rounds, &side_of(&cahoots), &Side { socket: primary.socket.clone(), processes });
     let tax = |without: &[&str]| {
         let [ours, theirs] = [0, 1].map(|side| {
-            let writes = together.iter().filter(|(load, _)| load.0 != "get" && !without.contains(&load.0));
+            let writes = together.iter().filter(|(load, _)| !READS.contains(&load.0) && !without.contains(&load.0));
             means(writes.map(|(load, speeds)| (load.1, speeds[side] / alone[load][side])))
         });
         format!("cahoots {ours}; Redis {theirs}.")
@@ -65,24 +83,26 @@ fn side_of(cluster: &Group) -> Side {
 
 /// Prints a table; what was reached on either side, a second.
 fn compare(rounds: usize, ours: &Side, theirs: &Side) -> BTreeMap<Load, [f64; 2]> {
-    let known: Vec<&'static str> = COMMANDS.into_iter().filter(|name| knows(&ours.socket, name)).collect();
+    let known: Vec<Asked> = COMMANDS.into_iter().filter(|asked| knows(&ours.socket, asked.command())).collect();
+    [ours, theirs].into_iter().for_each(fill);
     let (mut reached, mut speeds, mut waits) = (BTreeMap::new(), Vec::new(), Vec::new());
     println!(
         "| command | pipeline | clients | cahoots /s | Redis /s | ratio | p50 ms | Redis | p99 ms | Redis | CPU s/M | Redis |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for (pipeline, clients, requests) in LOADS {
-        for name in &known {
+        for &asked in &known {
+            let name = asked.name;
             let (mut mine, mut others) = (Vec::new(), Vec::new());
             for _ in 0..rounds {
-                mine.push(run(ours, name, (pipeline, clients, requests), KEYS));
-                others.push(run(theirs, name, (pipeline, clients, requests), KEYS));
+                mine.push(run(ours, asked, (pipeline, clients, requests), KEYS));
+                others.push(run(theirs, asked, (pipeline, clients, requests), KEYS));
             }
             let [mine, others] = [median(&mine), median(&others)];
             let ratio = mine.per_second / others.per_second;
             speeds.push((pipeline, ratio));
             waits.push((pipeline, mine.p99_ms / others.p99_ms));
-            reached.insert((*name, pipeline, clients), [mine.per_second, others.per_second]);
+            reached.insert((name, pipeline, clients), [mine.per_second, others.per_second]);
             println!(
                 "| {} | {pipeline} | {clients} | {:.0} | {:.0} | {ratio:.2} | {:.3} | {:.3} | {:.3} | {:.3} | {:.2} | {:.2} |",
                 name.to_uppercase(),
@@ -101,9 +121,18 @@ fn compare(rounds: usize, ours: &Side, theirs: &Side) -> BTreeMap<Load, [f64; 2]
     println!(
         "\nGeometric mean of the ratios over commands and numbers of clients: {speeds}; of those of p99: {waits}."
     );
-    let unknown: Vec<&str> = COMMANDS.into_iter().filter(|name| !known.contains(name)).collect();
+    let unknown = COMMANDS.into_iter().filter(|asked| !known.iter().any(|known| known.name == asked.name));
+    let unknown: Vec<&str> = unknown.map(|asked| asked.name).collect();
     if !unknown.is_empty() {
         println!("Not compared, for cahoots has no such command: {}.", unknown.join(", ").to_uppercase());
     }
     reached
+}
+
+/// A list of a hundred elements, for LRANGE.
+fn fill(side: &Side) {
+    let mut client = Client::connect(&side.socket).expect("the server runs");
+    let elements = ["0123456789abcdef"; 100].join(" ");
+    client.words("DEL hundred");
+    client.words(&format!("RPUSH hundred {elements}"));
 }

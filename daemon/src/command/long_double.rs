@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use super::number::exponent;
+
 /// Bits of a mantissa.
 const BITS: i64 = 64;
 /// The exponent of the last bit of the smallest numbers.
@@ -225,22 +227,6 @@ impl Spelled {
         }
         rounded(&whole, -up, more, is_negative)
     }
-}
-
-/// So large that no number of digits makes up for it.
-const EXPONENT_MAX: i64 = 1 << 40;
-
-fn exponent(text: &[u8]) -> Option<i64> {
-    let (sign, digits) = match text {
-        [b'-', rest @ ..] => (-1, rest),
-        [b'+', rest @ ..] => (1, rest),
-        rest => (1, rest),
-    };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let add = |sum: i64, digit: &u8| (sum * 10 + i64::from(digit - b'0')).min(EXPONENT_MAX);
-    Some(sign * digits.iter().fold(0, add))
 }
 
 /// A whole number of any length: its digits to the base of 2³², the lowest first.

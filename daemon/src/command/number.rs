@@ -89,7 +89,8 @@ fn hexadecimal(text: &[u8]) -> Option<Number> {
 /// So large that no number of digits makes up for it, so small that adding to it never overflows.
 const EXPONENT_MAX: i64 = 1 << 48;
 
-fn exponent(text: &[u8]) -> Option<i64> {
+/// A whole number of any size, as it stands behind the letter for a power.
+pub(super) fn exponent(text: &[u8]) -> Option<i64> {
     let (sign, digits) = match text {
         [b'-', rest @ ..] => (-1, rest),
         [b'+', rest @ ..] => (1, rest),
