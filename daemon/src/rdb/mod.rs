@@ -6,7 +6,7 @@
 //! reads; a hash whose fields end has the form of 7.4.
 //!
 //! - Nothing is believed: the sum and the version are checked first, then every length before something is made of it.
-//! - What is made of a payload is bounded, however small that is: [`Budget`].
+//! - What is made of a payload is bounded, however small that is: a budget of bytes (`budget.rs`).
 //! - Nothing here knows commands or the key space.
 
 mod budget;
