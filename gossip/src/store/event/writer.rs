@@ -349,8 +349,9 @@ impl Writer<'_> {
         if is_volatile && class == Class::Hash {
             self.clear_field(&path);
         }
-        if self.bucket(&path).keys.get(path.key_hash, key).is_some_and(|entry| !entry.has_data()) {
-            self.delete_all(&path); // attributes go with the last of what they are about
+        let is_left = |it: &Self| it.bucket(&path).keys.get(path.key_hash, key).is_some();
+        if is_volatile && is_left(self) && self.moment().view(key).is_none() {
+            self.delete_all(&path); // with the last that is visible go attributes, and what is hidden
         }
         Ok(true)
     }

@@ -245,6 +245,26 @@ fn fields_that_are_written_and_removed_at_once_end_as_the_rules_say() {
 }
 
 /// A field in a table of many ends as one in a record of few does, and costs no look at the others.
+/// Otherwise a deadline that nobody sees any more would hide what was written elsewhere before it passed.
+#[test]
+fn with_the_last_field_that_is_visible_goes_what_is_hidden() {
+    let [mut a, mut b] = stores();
+    b.write(WALL, 0, |w| w.insert(b"h", Class::Hash, b"x", b"of b")).unwrap();
+    a.write(WALL, 0, |w| w.insert(b"h", Class::Hash, b"x", b"of a")).unwrap();
+    a.write(WALL + 1, 0, |w| w.insert(b"h", Class::Hash, b"y", b"")).unwrap();
+    field(&mut a, WALL + 2, "x", WALL + 9);
+    a.seal();
+    assert_eq!(a.write(WALL + 10, 0, |w| w.remove(b"h", Class::Hash, b"y")), Ok(true));
+    assert!(a.at(WALL + 10).view(b"h").is_none() && a.memory_of(b"h").is_none());
+    send(&mut a, &mut b);
+    send(&mut b, &mut a);
+    for store in [&a, &b] {
+        let view = store.at(WALL + 11).view(b"h").expect("one field, of which nobody has said that it ends");
+        assert!(view.contains(b"x") && view.field_deadline(b"x").is_none());
+    }
+    assert_eq!(a.fingerprint(), b.fingerprint());
+}
+
 #[test]
 fn many_fields_end_one_after_the_other_and_leave_nothing() {
     let [mut a, mut b] = stores();
