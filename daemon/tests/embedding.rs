@@ -23,7 +23,7 @@ async fn two_embedded_nodes_and_a_daemon_are_one_cluster() {
     for line in [
         "left is ready: CaughtUp",
         "right is ready: ", // caught up with one, or together with left
-        "right was told of a change: Some(Key(",
+        "right was told of a change: Some(Key {",
         "left sees 42 visits, 1 in the room",
         "left sees 2 votes for left, 1 silent",
         "the daemon sees 42 visits",

@@ -247,6 +247,17 @@ impl Account {
     }
 }
 
+/// A joiner waits to hear what a peer's clock reads.
+#[derive(Clone, Copy, Debug)]
+struct ClockWait {
+    /// No longer than that.
+    until: u64,
+    /// How often the peers were asked, and when they will be asked again: one that does not know this replica yet does not
+    /// answer.
+    asks: u32,
+    ask_at: u64,
+}
+
 /// A replica that is not complete yet.
 #[derive(Debug)]
 pub(in crate::engine) struct Joining {
@@ -262,7 +273,7 @@ pub(in crate::engine) struct Joining {
     waives_seeds: bool,
     /// No peer has said yet what its clock reads. It is waited for until then, once there is a peer: by a wrong clock the
     /// first thing that a complete replica did would be to remove what has not expired.
-    clock_unheard: Option<u64>,
+    clock_unheard: Option<ClockWait>,
     /// Live peers.
     peers: BTreeMap<ReplicaId, Account>,
     /// What peers had that went away before it was here; and those that lacked something when they went away, or when this
@@ -292,7 +303,7 @@ impl Joining {
             founds: false,
             awaits_seeds: false,
             waives_seeds: false,
-            clock_unheard: Some(u64::MAX),
+            clock_unheard: Some(ClockWait { until: u64::MAX, asks: 0, ask_at: now }),
             peers: BTreeMap::new(),
             owed: BTreeMap::new(),
             goal: VersionVector::new(),
@@ -317,7 +328,19 @@ impl Joining {
         self.peers.entry(id).or_insert_with(|| account.unwrap_or_else(Account::new));
         self.recount_goal();
         self.changed_at = now;
-        self.clock_unheard = self.clock_unheard.map(|until| until.min(now.saturating_add(CLOCK_WAIT_US)));
+        if let Some(wait) = &mut self.clock_unheard {
+            wait.until = wait.until.min(now.saturating_add(CLOCK_WAIT_US));
+            wait.ask_at = now;
+        }
+    }
+
+    /// Whether to ask peers now what their clocks read.
+    fn asks_for_clocks(&mut self, now: u64) -> bool {
+        let has_peers = !self.peers.is_empty();
+        let Some(wait) = self.clock_unheard.as_mut().filter(|it| has_peers && now >= it.ask_at) else { return false };
+        wait.ask_at = now + (ASK_US << wait.asks.min(10)).min(ASK_MOST_US);
+        wait.asks += 1;
+        true
     }
 
     /// A peer has said what its clock reads. Says whether that was waited for.
@@ -491,7 +514,8 @@ impl Joining {
         // Once it has settled, only news can help.
         let settled = settled.filter(|at| *at > self.reviewed_at);
         let gives_up = if self.serves { u64::MAX } else { self.gives_up_at() };
-        [ask, settled, self.clock_unheard].into_iter().flatten().fold(gives_up, u64::min)
+        let clock = self.clock_unheard.filter(|_| !self.peers.is_empty()).map(|it| it.until.min(it.ask_at));
+        [ask, settled, clock].into_iter().flatten().fold(gives_up, u64::min)
     }
 
     /// So many bytes of an answer have come. One that breaks off and begins anew is progress only where it comes further.
@@ -519,7 +543,7 @@ impl Joining {
         if self.is_first() {
             return None;
         }
-        self.clock_unheard = self.clock_unheard.filter(|until| now < *until);
+        self.clock_unheard = self.clock_unheard.filter(|it| now < it.until);
         let may_be_complete = self.clock_unheard.is_none() || self.peers.is_empty();
         let mut known = self.peers.iter().chain(&self.owed).filter(|_| may_be_complete);
         if let Some((peer, _)) = known.find(|(_, account)| account.is_of_all() && account.is_met(me, here)) {
@@ -700,9 +724,6 @@ impl Replica {
     pub(in crate::engine) fn expect_account(&mut self, now: Now, id: ReplicaId) -> bool {
         let Some(joining) = &mut self.joining else { return false };
         joining.peer_up(now.mono, id);
-        if joining.clock_unheard.is_some() {
-            self.tell(id, &Message::AskClock);
-        }
         self.review_joining(now);
         true
     }
@@ -735,6 +756,11 @@ impl Replica {
             if self.joining.is_none() {
                 return;
             }
+        }
+        let Some(joining) = &mut self.joining else { return };
+        if joining.asks_for_clocks(now.mono) {
+            let peers: Vec<ReplicaId> = joining.peers.keys().take(ASKED_MAX).copied().collect();
+            peers.into_iter().for_each(|peer| self.tell(peer, &Message::AskClock));
         }
         let Some(joining) = &mut self.joining else { return };
         for (peer, ids) in joining.choose_asked(now.mono) {
@@ -1096,8 +1122,10 @@ mod tests {
         it.peer_up(10, A);
         says(&mut it, A, [(A, 1)]);
         let here = vv([(A, 1)]);
-        assert_eq!((it.review(20, ME, &here, 0), it.due()), (None, 10 + SETTLE));
-        assert_eq!((it.review(10 + SETTLE, ME, &here, 0), it.due()), (None, 10 + CLOCK_WAIT_US));
+        assert!(it.asks_for_clocks(20) && !it.asks_for_clocks(21));
+        assert_eq!((it.review(21, ME, &here, 0), it.due()), (None, 20 + ASK_US));
+        assert!(it.asks_for_clocks(10 + SETTLE), "it may not have been known there yet");
+        assert_eq!((it.review(10 + SETTLE, ME, &here, 0), it.due()), (None, 10 + SETTLE + 2 * ASK_US));
         let mut silent = it.peers.clone();
         assert!(it.hear_clock() && !it.hear_clock() && it.is_due_for_news(11 + SETTLE));
         assert_eq!(it.review(11 + SETTLE, ME, &here, 0), Some(ReadyReason::CaughtUp { peer: A }));
