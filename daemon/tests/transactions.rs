@@ -16,6 +16,8 @@ fn pair() -> [Process; 2] {
         client.words("INCR ready");
         client.words("WAIT 1 100").integer() == 1
     });
+    let mut client = second.client();
+    until(|| !client.words("GET ready").lines().starts_with("-LOADING"));
     [first, second]
 }
 

@@ -70,6 +70,12 @@ fn reads(daemon: &Daemon, key: &str, value: &str) {
 fn replicates(one: &Daemon, other: &Daemon) {
     shows_live(one, &other.setup.node);
     shows_live(other, &one.setup.node);
+    for daemon in [one, other] {
+        until(&format!("{} serves", daemon.setup.node), || match daemon.status().at("serving") {
+            Value::Boolean(true) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    }
     for (from, to) in [(one, other), (other, one)] {
         let key = format!("from-{}-to-{}", from.setup.node, to.setup.node);
         from.ask(&format!("SET {key} 1"));

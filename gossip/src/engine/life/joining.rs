@@ -464,6 +464,10 @@ impl Joining {
             account.note(range, entries);
             self.goal.merge(&account.versions);
         }
+        // One that answers knows this replica by now.
+        if let Some(wait) = self.clock_unheard.as_mut().filter(|it| it.asks == 1) {
+            wait.ask_at = 0;
+        }
     }
 
     /// A peer has the same as is here.
@@ -1120,12 +1124,14 @@ mod tests {
     fn nobody_is_complete_before_a_peer_has_said_what_its_clock_reads() {
         let mut it = Joining::new(0, TIMEOUT, SETTLE);
         it.peer_up(10, A);
-        says(&mut it, A, [(A, 1)]);
         let here = vv([(A, 1)]);
-        assert!(it.asks_for_clocks(20) && !it.asks_for_clocks(21));
-        assert_eq!((it.review(21, ME, &here, 0), it.due()), (None, 20 + ASK_US));
+        assert!(it.asks_for_clocks(20) && !it.asks_for_clocks(20));
+        says(&mut it, A, [(A, 1)]);
+        assert!(it.asks_for_clocks(20) && !it.asks_for_clocks(20), "now it is known there");
+        says(&mut it, A, []);
+        assert_eq!((it.review(21, ME, &here, 0), it.due()), (None, 20 + 2 * ASK_US));
         assert!(it.asks_for_clocks(10 + SETTLE), "it may not have been known there yet");
-        assert_eq!((it.review(10 + SETTLE, ME, &here, 0), it.due()), (None, 10 + SETTLE + 2 * ASK_US));
+        assert_eq!((it.review(10 + SETTLE, ME, &here, 0), it.due()), (None, 10 + SETTLE + 4 * ASK_US));
         let mut silent = it.peers.clone();
         assert!(it.hear_clock() && !it.hear_clock() && it.is_due_for_news(11 + SETTLE));
         assert_eq!(it.review(11 + SETTLE, ME, &here, 0), Some(ReadyReason::CaughtUp { peer: A }));
