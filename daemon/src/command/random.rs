@@ -1,20 +1,44 @@
 //! Randomness for commands that draw: seeded by the system for each, so that nobody foresees it, and cheap after that.
 
 use super::error::CommandError;
-use super::options::int_arg;
+use super::options::{int_arg, is};
+use crate::resp::Args;
 use cahoots_gossip::driver::random_id;
 
 /// Elements that one command draws more than once at most: a reply has a bound.
-pub(super) const REPEATED_MAX: u64 = 1 << 20;
+const REPEATED_MAX: u64 = 1 << 20;
 
-/// How many elements are asked for: if negative, any of them more than once.
-pub(super) fn drawn_arg(arg: &[u8]) -> Result<i64, CommandError> {
-    let count = int_arg(arg)?;
+/// What a command that draws elements asks for.
+pub(super) struct Wanted {
+    /// How many.
+    pub(super) count: usize,
+    /// Whether one may come more than once.
+    pub(super) repeats: bool,
+    /// Whether what belongs to each is asked for, too.
+    pub(super) paired: bool,
+}
+
+/// Reads `[count [word]]` behind the key: `None` where one element is asked for, by itself. Without a `word` there is no such
+/// option.
+pub(super) fn wanted(args: Args<'_>, word: Option<&str>) -> Result<Option<Wanted>, CommandError> {
+    let Some(count) = args.get(2) else { return Ok(None) };
+    if word.is_none() && args.len() > 3 {
+        return Err(CommandError::Syntax);
+    }
+    let count = int_arg(count)?;
     if count == i64::MIN {
         let text = format!("ERR value is out of range, value must between {} and {}", -i64::MAX, i64::MAX);
         return Err(CommandError::Other(text.into()));
     }
-    Ok(count)
+    let given = args.get(3);
+    if args.len() > 4 || given.is_some_and(|given| word.is_none_or(|word| !is(given, word))) {
+        return Err(CommandError::Syntax);
+    }
+    let (repeats, paired, many) = (count < 0, given.is_some(), count.unsigned_abs());
+    if paired && many > i64::MAX.unsigned_abs() / 2 || repeats && many > REPEATED_MAX {
+        return Err(CommandError::text("ERR value is out of range"));
+    }
+    Ok(Some(Wanted { count: usize::try_from(many).unwrap_or(usize::MAX), repeats, paired }))
 }
 
 /// Numbers one after the other (splitmix64, by Steele, Lea and Flood).

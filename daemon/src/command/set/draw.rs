@@ -2,27 +2,18 @@
 
 use super::{Args, Context, Flow, Outcome, Reply, admit};
 use crate::command::error::CommandError;
-use crate::command::random::{REPEATED_MAX, Random, drawn_arg};
+use crate::command::random::{Random, Wanted, wanted};
 use crate::resp::integer;
 use cahoots_gossip::store::{Class, WriteError};
 
 pub(super) fn srandmember(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut random = Random::new();
-    let Some(count) = args.get(2) else {
+    let Some(Wanted { count, repeats, .. }) = wanted(args, None)? else {
         let view = ctx.read(&args[1], Class::Set)?;
         let member = view.and_then(|view| view.draws().one(|max| random.below(max)));
         reply.maybe_bulk(member.map(|(member, _)| member));
         return Ok(Flow::Continue);
     };
-    if args.len() > 3 {
-        return Err(CommandError::Syntax);
-    }
-    let count = drawn_arg(count)?;
-    let repeats = count < 0;
-    if repeats && count.unsigned_abs() > REPEATED_MAX {
-        return Err(CommandError::text("ERR value is out of range"));
-    }
-    let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     let draws = ctx.read(&args[1], Class::Set)?.map(|view| view.draws());
     match draws {
         None => reply.array(0),

@@ -6,7 +6,7 @@ use crate::command::context::Context;
 use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
 use crate::command::options::is;
-use crate::command::random::{REPEATED_MAX, Random, drawn_arg};
+use crate::command::random::{Random, Wanted, wanted};
 use crate::command::scan::Target;
 use crate::command::{collection, scan};
 use crate::resp::{Args, Reply};
@@ -94,34 +94,25 @@ pub(super) fn zscan(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
 }
 
 pub(super) fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let Some(count) = args.get(2) else {
+    let Some(Wanted { count, repeats, paired }) = wanted(args, Some("withscores"))? else {
         let view = ctx.read(&args[1], Class::Sorted)?;
         let sorted = view.map(|view| view.sorted());
         let member = sorted.as_ref().and_then(|sorted| at(sorted, Random::new().below(sorted.len())));
         reply.maybe_bulk(member.map(|(member, _)| member));
         return Ok(Flow::Continue);
     };
-    let (count, scores) = (drawn_arg(count)?, args.get(3).is_some());
-    if args.len() > 4 || args.get(3).is_some_and(|word| !is(word, "withscores")) {
-        return Err(CommandError::Syntax);
-    }
-    if scores && count.unsigned_abs() > i64::MAX.unsigned_abs() / 2 || count < 0 && count.unsigned_abs() > REPEATED_MAX
-    {
-        return Err(CommandError::text("ERR value is out of range"));
-    }
     let view = ctx.read(&args[1], Class::Sorted)?;
     let Some(sorted) = view.map(|view| view.sorted()) else {
         reply.array(0);
         return Ok(Flow::Continue);
     };
     let (len, mut random) = (sorted.len(), Random::new());
-    let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-    let ranks: Vec<usize> = if count < 0 {
-        (0..wanted).map(|_| random.below(len)).collect()
+    let ranks: Vec<usize> = if repeats {
+        (0..count).map(|_| random.below(len)).collect()
     } else {
-        sample(len, wanted.min(len), &mut random)
+        sample(len, count.min(len), &mut random)
     };
-    list(ranks.into_iter().filter_map(|rank| at(&sorted, rank)), scores, reply);
+    list(ranks.into_iter().filter_map(|rank| at(&sorted, rank)), paired, reply);
     Ok(Flow::Continue)
 }
 
