@@ -180,7 +180,7 @@ pub(super) fn write_members(reply: &mut Reply<'_>, members: &[Member]) {
             fields.text("state", state);
             fields.field("reason").maybe_bulk(reason.as_deref().map(str::as_bytes));
             fields.text("version", &member.version);
-            fields.text("standing", member.standing.name());
+            fields.text("standing", member.stance.standing.name());
             let (streams, since) = match member.streams {
                 Streams::Reachable { since } => (Some("reachable"), Some(since)),
                 Streams::Unreachable { since } => (Some("unreachable"), Some(since)),

@@ -32,12 +32,8 @@ pub struct Member {
     pub zone: Option<String>,
     /// Whether it says it serves clients, and has all that it knows of.
     pub ready: bool,
-    /// What it is to those who join.
-    pub standing: Standing,
-    /// Whether it is not complete, and a seed of its has not answered: it may have data that nobody else has.
-    pub awaits_seeds: bool,
-    /// Who knew, when last heard, of data that it lacked itself: this member, or others that went away from it.
-    pub lacking: Vec<ReplicaId>,
+    /// How it stands.
+    pub stance: Stance,
     /// Whether its streams can be had: by who catches up. Members without are live all the same.
     pub streams: Streams,
     /// Other live members, this node among them, that go by the same name. A moment of this is a restart elsewhere, and
@@ -48,8 +44,11 @@ pub struct Member {
 impl Member {
     /// What joiners and those who leave make of it: one that does not serve, or not any more, keeps nothing for others.
     pub(in crate::driver) fn relied_on_as(&self) -> Stance {
-        let standing = if self.standing.is_whole() && !self.ready { Standing::Joining } else { self.standing };
-        Stance { standing, awaits_seeds: self.awaits_seeds, lacking: self.lacking.clone() }
+        let mut stance = self.stance.clone();
+        if stance.standing.is_whole() && !self.ready {
+            stance.standing = Standing::Joining;
+        }
+        stance
     }
 }
 

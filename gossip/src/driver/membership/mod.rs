@@ -229,7 +229,6 @@ impl Membership {
         let mut ended = pin!(chitchat.termination_watcher());
         let mut seeds = self.seeds.watch();
         let mut settled = self.seeds.settled();
-        let seeds_heard = Arc::clone(&self.seeds);
         settled.mark_changed();
         if self.ready.borrow().is_some() {
             self.found(&live);
@@ -289,7 +288,6 @@ impl Membership {
                 () = sleep_until(call_back_at) => call_back_at = self.call_back(chitchat),
                 // A name resolved: no need to wait.
                 Ok(()) = seeds.changed() => contact_at = Instant::now(),
-                () = seeds_heard.heard.notified() => self.look_at_seeds(),
                 command = commands.recv() => match command {
                     Some(Command::Ready(willing)) => {
                         self.willing = willing;

@@ -687,9 +687,7 @@ fn member(origin: (&str, u64, SocketAddr), of: &Announcement, state: MemberState
         version: of.version.clone(),
         zone: of.zone.clone(),
         ready: of.ready,
-        standing: of.stance.standing,
-        awaits_seeds: of.stance.awaits_seeds,
-        lacking: of.stance.lacking.clone(),
+        stance: of.stance.clone(),
         streams: Streams::Untried,
         namesakes: Vec::new(),
     }

@@ -6,7 +6,8 @@
 //! name once meant is kept until it means something else.
 //!
 //! And it is known at which of them there is a peer: a joiner does not take itself for one of the first while a seed that was
-//! configured is none. That it was heard is not enough: what it has it tells as a peer. Members known from an earlier run are called like seeds, but not waited for.
+//! configured is none. That it was heard is not enough: what it has it tells as a peer. Members known from an earlier run are
+//! called like seeds, but not waited for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::driver::socket::canonical;
 
@@ -38,8 +39,6 @@ pub(in crate::driver) struct Seeds {
     found: watch::Sender<Vec<SocketAddr>>,
     /// Those of them that are waited for.
     awaited: Mutex<Awaited>,
-    /// One that is waited for has answered for the first time.
-    pub(in crate::driver) heard: Notify,
     /// Set by membership: whether there are peers.
     alone: AtomicBool,
     /// Every seed is known: an address, or a name that was looked up twice, [`SECOND_LOOK`] apart, with the same answer.
@@ -71,7 +70,6 @@ impl Seeds {
             Self {
                 found: watch::Sender::new(names.addresses()),
                 awaited: Mutex::new(names.awaited(Awaited::default())),
-                heard: Notify::new(),
                 alone: AtomicBool::new(true),
                 settled: watch::Sender::new(false),
             },
@@ -96,10 +94,7 @@ impl Seeds {
     pub(in crate::driver) fn note_heard(&self, from: SocketAddr) {
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
         if awaited.addresses.contains(&from) {
-            awaited.heard.entry(from).or_insert_with(|| {
-                self.heard.notify_one();
-                Instant::now()
-            });
+            awaited.heard.entry(from).or_insert_with(Instant::now);
         }
     }
 

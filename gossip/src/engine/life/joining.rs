@@ -762,12 +762,11 @@ impl Replica {
             }
         }
         let Some(joining) = &mut self.joining else { return };
-        if joining.asks_for_clocks(now.mono) {
-            let peers: Vec<ReplicaId> = joining.peers.keys().take(ASKED_MAX).copied().collect();
-            peers.into_iter().for_each(|peer| self.tell(peer, &Message::AskClock));
-        }
-        let Some(joining) = &mut self.joining else { return };
-        for (peer, ids) in joining.choose_asked(now.mono) {
+        let clocks_of = if joining.asks_for_clocks(now.mono) { ASKED_MAX } else { 0 };
+        let clocks_of: Vec<ReplicaId> = joining.peers.keys().take(clocks_of).copied().collect();
+        let asked = joining.choose_asked(now.mono);
+        clocks_of.into_iter().for_each(|peer| self.tell(peer, &Message::AskClock));
+        for (peer, ids) in asked {
             if ids == ALL {
                 self.send_versions(peer, true);
             } else {
