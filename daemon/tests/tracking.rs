@@ -2,66 +2,29 @@
 
 mod process;
 
-use process::{Client, Process, Value, frame};
+use process::listener::Listener;
+use process::{Process, Value, frame};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// A client, and whether it has begun a transaction.
-struct Listener {
-    client: Client,
-    queues: bool,
-    asked: u64,
+/// What was heard, each by its lines.
+fn lines(heard: &[Value]) -> Vec<String> {
+    heard.iter().map(Value::lines).collect()
 }
 
-impl Listener {
-    fn new(server: &Process, protocol: &str) -> Self {
-        let mut client = server.client();
-        client.call(&["HELLO", protocol]);
-        Self { client, queues: false, asked: 0 }
-    }
-
-    /// Sends a command; its reply, and what was pushed behind it.
-    fn call(&mut self, words: &str) -> Vec<String> {
-        self.client.send(&frame(&words.split(' ').collect::<Vec<_>>()));
-        let mut heard = self.up_to(|value| !value.lines().starts_with('>'));
-        let reply = heard.last().map(Value::lines).unwrap_or_default();
-        self.queues = match words {
-            "MULTI" => self.queues || reply == "+OK",
-            "EXEC" | "DISCARD" | "RESET" => false,
-            _ => self.queues,
-        };
-        if !self.queues {
-            heard.extend(self.pushed());
-        }
-        heard.iter().map(Value::lines).collect()
-    }
-
-    /// What was pushed since this was last asked.
-    fn pushed(&mut self) -> Vec<Value> {
-        if self.queues {
-            return Vec::new();
-        }
-        self.asked += 1;
-        let token = format!("token-{}", self.asked);
-        self.client.send(&frame(&["PING", &token]));
-        let mut heard = self.up_to(|value| value.lines().ends_with(&token));
-        heard.pop();
-        heard
-    }
-
-    fn heard(&mut self) -> Vec<String> {
-        self.pushed().iter().map(Value::lines).collect()
-    }
-
-    fn up_to(&mut self, last: impl Fn(&Value) -> bool) -> Vec<Value> {
-        let mut values = Vec::new();
-        loop {
-            values.push(self.client.receive());
-            if values.last().is_some_and(&last) {
-                return values;
-            }
-        }
-    }
+/// Sends a command and has its reply before it asks what was pushed behind that: told of all keys with a prefix, a client hears of
+/// its own changes only once Redis has nothing left to do.
+fn say(listener: &mut Listener, words: &str) -> Vec<String> {
+    listener.client.send(&frame(&words.split(' ').collect::<Vec<_>>()));
+    let mut heard = listener.up_to(|value| !value.lines().starts_with('>'));
+    let reply = heard.last().map(Value::lines).unwrap_or_default();
+    listener.queues = match words {
+        "MULTI" => listener.queues || reply == "+OK",
+        "EXEC" | "DISCARD" | "RESET" => false,
+        _ => listener.queues,
+    };
+    heard.extend(listener.heard());
+    lines(&heard)
 }
 
 fn commands() -> impl Strategy<Value = Vec<(usize, &'static str)>> {
@@ -110,13 +73,14 @@ fn who_caches_what_is_told_of_what_redis_tells() {
     let result = runner.run(&commands(), |commands| {
         let [mut theirs, mut mine] = [&redis, &ours].map(|server| {
             let mut listeners = ["3", "3", "2"].map(|protocol| Listener::new(server, protocol));
-            listeners[0].call("FLUSHALL");
+            say(&mut listeners[0], "FLUSHALL");
             listeners
         });
         for (who, words) in commands {
             let heard = |listeners: &mut [Listener; 3]| {
-                let said = listeners[who].call(words);
-                let hears = |(at, it): (usize, &mut Listener)| if at == who { said.clone() } else { it.heard() };
+                let said = say(&mut listeners[who], words);
+                let hears =
+                    |(at, it): (usize, &mut Listener)| if at == who { said.clone() } else { lines(&it.heard()) };
                 listeners.iter_mut().enumerate().map(hears).collect::<Vec<_>>()
             };
             prop_assert_eq!(heard(&mut theirs), heard(&mut mine), "{} says {}", who, words);
@@ -133,13 +97,13 @@ fn prefixes_and_other_connections_are_told_as_by_redis() {
     let [theirs, mine] = [&redis, &ours].map(|server| {
         let (mut old, mut told, mut broad) =
             (Listener::new(server, "2"), Listener::new(server, "2"), Listener::new(server, "3"));
-        let id = told.call("CLIENT ID")[0].trim_start_matches(':').to_owned();
-        told.call("SUBSCRIBE __redis__:invalidate");
+        let id = say(&mut told, "CLIENT ID")[0].trim_start_matches(':').to_owned();
+        say(&mut told, "SUBSCRIBE __redis__:invalidate");
         let mut all = Vec::new();
-        all.push(old.call(&format!("CLIENT TRACKING ON REDIRECT {id}")));
+        all.push(say(&mut old, &format!("CLIENT TRACKING ON REDIRECT {id}")));
         for words in ["GET a", "CLIENT TRACKING ON BCAST", "SET a 1"] {
-            all.push(old.call(words));
-            all.push(told.heard());
+            all.push(say(&mut old, words));
+            all.push(lines(&told.heard()));
         }
         let tracks = [
             "CLIENT TRACKING ON BCAST PREFIX a PREFIX ab",
@@ -150,16 +114,16 @@ fn prefixes_and_other_connections_are_told_as_by_redis() {
             "SET bcd 1",
             "SET cd 1",
         ];
-        all.extend(tracks.map(|words| broad.call(words)));
+        all.extend(tracks.map(|words| say(&mut broad, words)));
         for words in ["SET ab 1", "SET b 1", "DEL ab bcd", "FLUSHALL"] {
-            all.push(old.call(words));
-            let mut heard = broad.heard();
+            all.push(say(&mut old, words));
+            let mut heard = lines(&broad.heard());
             // Redis tells of several keys at once.
             heard = heard.iter().flat_map(|it| it.split(' ').skip(3)).map(str::to_owned).collect();
             heard.retain(|it| !it.starts_with('$') && !it.starts_with('*'));
             heard.sort();
             all.push(heard);
-            all.push(told.heard());
+            all.push(lines(&told.heard()));
         }
         drop(told);
         all
@@ -171,12 +135,12 @@ fn prefixes_and_other_connections_are_told_as_by_redis() {
 fn a_table_that_is_full_forgets_a_key_and_says_so() {
     let server = Process::cahoots(&[]);
     let mut listener = Listener::new(&server, "3");
-    listener.call("CONFIG SET tracking-table-max-keys 2");
-    listener.call("CLIENT TRACKING ON");
-    listener.call("GET a");
-    listener.call("GET b");
-    assert_eq!(listener.call("GET c"), [">2 $10 invalidate *1 $1 a", "_"], "what was noted first goes first");
-    assert!(listener.call("INFO stats")[0].contains("tracking_total_keys:2"));
+    say(&mut listener, "CONFIG SET tracking-table-max-keys 2");
+    say(&mut listener, "CLIENT TRACKING ON");
+    say(&mut listener, "GET a");
+    say(&mut listener, "GET b");
+    assert_eq!(say(&mut listener, "GET c"), [">2 $10 invalidate *1 $1 a", "_"], "what was noted first goes first");
+    assert!(say(&mut listener, "INFO stats")[0].contains("tracking_total_keys:2"));
 }
 
 #[test]
@@ -193,10 +157,10 @@ fn what_another_daemon_changes_and_what_ends_is_told() {
     while is_apart(&mut other) {
         assert!(begun.elapsed() < process::PATIENCE);
     }
-    listener.call("CLIENT TRACKING ON");
-    listener.call("GET k");
-    other.call("SET k 1 PX 300");
+    say(&mut listener, "CLIENT TRACKING ON");
+    say(&mut listener, "GET k");
+    say(&mut other, "SET k 1 PX 300");
     assert_eq!(listener.client.receive().lines(), ">2 $10 invalidate *1 $1 k");
-    listener.call("GET k");
+    say(&mut listener, "GET k");
     assert_eq!(listener.client.receive().lines(), ">2 $10 invalidate *1 $1 k", "it has ended");
 }

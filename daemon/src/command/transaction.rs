@@ -213,7 +213,7 @@ fn unwatch(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome
 }
 
 /// Forgets what was watched.
-pub(super) fn forget(ctx: &mut Context<'_>) {
+fn forget(ctx: &mut Context<'_>) {
     if let Some(watched) = ctx.session.watched.take() {
         watched.forget(&ctx.server.watch);
     }

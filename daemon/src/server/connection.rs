@@ -428,16 +428,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.server.stats.clients.fetch_sub(1, Relaxed);
         self.server.stats.query_bytes.fetch_sub(self.input_counted, Relaxed);
-        if let Some(watched) = self.session.watched.take() {
-            watched.forget(&self.server.watch);
-        }
-        if let Some(its) = self.session.subscriptions.take() {
-            self.server.pubsub.forget(&self.session.client, &its);
-        }
-        if let Some(mode) = self.session.tracking.take() {
-            self.server.tracking.end(self.session.id, mode.prefixes.iter().map(|it| &**it));
-        }
-        self.server.monitors.end(self.session.id);
+        self.session.let_go(&self.server);
         self.server.clients.leave(&self.session.client);
     }
 }

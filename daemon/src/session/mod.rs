@@ -23,6 +23,7 @@ use cahoots_gossip::driver::PresenceGuard;
 use crate::command::{Command, Transaction, Watched};
 use crate::pubsub::Subscriptions;
 use crate::resp::Protocol;
+use crate::state::Server;
 
 /// One client's state. The bytes in flight are the connection's business, not this.
 #[derive(Debug)]
@@ -88,6 +89,25 @@ impl Session {
     pub(crate) fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
         self.client.set_protocol(protocol);
+    }
+
+    /// It tracks no more.
+    pub(crate) fn stop_tracking(&mut self, server: &Server) {
+        if let Some(mode) = self.tracking.take() {
+            server.tracking.end(self.id, mode.prefixes.iter().map(|it| &**it));
+        }
+    }
+
+    /// It watches nothing any more, listens to nothing, tracks nothing and is shown nothing.
+    pub(crate) fn let_go(&mut self, server: &Server) {
+        if let Some(watched) = self.watched.take() {
+            watched.forget(&server.watch);
+        }
+        if let Some(its) = self.subscriptions.take() {
+            server.pubsub.forget(&self.client, &its);
+        }
+        self.stop_tracking(server);
+        server.monitors.end(self.id);
     }
 }
 

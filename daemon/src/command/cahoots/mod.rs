@@ -11,6 +11,7 @@ use super::wait::Wait;
 use crate::resp::{Args, Reply};
 use cahoots_gossip::ReplicaId;
 use cahoots_gossip::driver::{Drained, Node};
+use cahoots_gossip::engine::Replica;
 
 const GROUP: &str = "cluster";
 
@@ -90,7 +91,8 @@ fn accept(_: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
         let members = node.members();
         node.with(|replica, now| {
             let owed = replica.owed_by();
-            let awaited = usize::from(replica.awaits_seeds());
+            let expected = |replica: &Replica| replica.owed_by().len() + usize::from(replica.awaits_seeds());
+            let before = expected(replica);
             let goes_by = |id: &ReplicaId, who: &str| id.to_string() == who || status::name_of(*id, &members) == who;
             match who {
                 None => replica.accept(now, None),
@@ -98,7 +100,7 @@ fn accept(_: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
                     owed.iter().filter(|id| goes_by(id, &who)).for_each(|id| replica.accept(now, Some(*id)));
                 }
             }
-            owed.len() - replica.owed_by().len() + awaited - usize::from(replica.awaits_seeds())
+            before - expected(replica)
         })
     };
     Ok(Flow::Wait(Wait::new(accept, |_, accepted: usize, reply| {

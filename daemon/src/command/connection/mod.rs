@@ -11,7 +11,6 @@ use super::error::CommandError;
 use super::flags::{ADMIN, ALLOW_BUSY, Categories, FAST, Flags, LOADING, NO_AUTH, NOSCRIPT, STALE};
 use super::help::help;
 use super::options::{int_arg, is};
-use super::transaction;
 use super::wait::Wait;
 use crate::account::REDIS_VERSION;
 use crate::resp::{Args, Protocol, Reply};
@@ -162,15 +161,10 @@ fn reset(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     ctx.session.set_protocol(Protocol::Resp2);
     ctx.session.client.facts().name = Box::default();
     ctx.session.client.facts().monitors = false;
-    ctx.server.monitors.end(ctx.session.id);
     ctx.session.replies = Replies::On;
     ctx.session.transaction = None;
-    transaction::forget(ctx);
-    tracking::stop(ctx.session, ctx.server);
+    ctx.session.let_go(ctx.server);
     ctx.session.client.set_listens(false);
-    if let Some(its) = ctx.session.subscriptions.take() {
-        ctx.server.pubsub.forget(&ctx.session.client, &its);
-    }
     if !ctx.session.present.is_empty() {
         let present = std::mem::take(&mut ctx.session.present);
         return Ok(Flow::Wait(Wait::new(

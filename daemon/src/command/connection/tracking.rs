@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::{Args, CommandError, Context, Flow, Outcome, Reply, int_arg, is};
-use crate::session::{CachesWhat, Session, TrackingMode};
-use crate::state::Server;
+use crate::session::{CachesWhat, TrackingMode};
 use crate::watch::Tracker;
 
 /// Bytes of the prefixes that one client may give.
@@ -110,7 +109,7 @@ impl Options {
 pub(super) fn tracking(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let options = Options::parse(ctx, args.from(3))?;
     if is(&args[2], "off") {
-        stop(ctx.session, ctx.server);
+        ctx.session.stop_tracking(ctx.server);
         reply.ok();
         return Ok(Flow::Continue);
     }
@@ -141,13 +140,6 @@ pub(super) fn tracking(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<
     ctx.session.tracking = Some(mode);
     reply.ok();
     Ok(Flow::Continue)
-}
-
-/// It tracks no more.
-pub(super) fn stop(session: &mut Session, server: &Server) {
-    if let Some(mode) = session.tracking.take() {
-        server.tracking.end(session.id, mode.prefixes.iter().map(|it| &**it));
-    }
 }
 
 pub(super) fn caching(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
