@@ -127,6 +127,31 @@ fn a_fresh_daemon_among_some_that_were_catching_up_makes_nobody_complete() {
     assert_eq!(*a.status().at("ready"), Value::Boolean(false));
 }
 
+/// It is complete, for it has met nobody.
+#[test]
+fn what_a_cluster_has_is_not_made_up_for_by_another_that_was_founded_apart_and_has_less() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let nowhere = UdpSocket::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string();
+    // Over datagrams it takes a while.
+    let flags = ["--bulk-advertise", &nowhere];
+    let data = Daemon::start(setup(directory.path(), "a", &[], &flags));
+    let mut client = data.client();
+    let value = vec![b'v'; 500_000];
+    for number in 0..20 {
+        client.call(&[b"SET", format!("key{number}").as_bytes(), &value]);
+    }
+    let apart = Daemon::start(setup(directory.path(), "b", &[], &flags));
+    await_standing(&data, "complete");
+    await_standing(&apart, "complete");
+    let both = Daemon::start(setup(directory.path(), "c", &[&apart, &data], &flags));
+    until("it has everything and is complete", || {
+        // In this order: it may become complete between the two.
+        let (standing, has) = (standing(&both), both.ask("CAHOOTS STATUS").at("keys").integer());
+        assert!(standing != "complete" || has == 20, "it is complete with {has} keys");
+        if standing == "complete" { Ok(()) } else { Err(format!("{standing} with {has} keys")) }
+    });
+}
+
 /// Kills one after the other and starts each again as it was, each waited for as an operator does.
 fn kill_and_start_each(mut daemons: Vec<Daemon>) -> Vec<Daemon> {
     for number in 0..daemons.len() {
