@@ -110,6 +110,7 @@ pub mod wire;
 mod bytes;
 mod clock;
 mod limits;
+mod mix;
 mod varint;
 mod zone;
 

@@ -274,6 +274,7 @@ impl Shared {
     pub(super) fn run<R>(&self, f: impl FnOnce(&mut Replica, Now) -> R) -> R {
         let mut core = self.core();
         let now = self.clock.now();
+        core.replica.see_time(now);
         let result = f(&mut core.replica, now);
         if !core.may_rest(now) {
             self.see_to(core, now);

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use cahoots_crdt::{Dot, ReplicaId, VersionVector};
 
 use crate::Zone;
+use crate::mix;
 use crate::store::{Change, Store, Writer};
 use crate::wire::{ClusterKey, Envelope, Message};
 use life::ballots::Departed;
@@ -571,12 +572,8 @@ impl Replica {
         self.peers.get(&peer).map_or(spread::peer::RTO_UNKNOWN_US, Peer::rto_us)
     }
 
-    /// A number below `bound`: splitmix64, started from the id. Only chooses whom to talk to.
+    /// A number below `bound`, of a sequence that begins with the id. Only chooses whom to talk to.
     fn random_below(&mut self, bound: usize) -> usize {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut x = self.random;
-        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((x ^ (x >> 31)) % bound as u64).expect("below a usize")
+        usize::try_from(mix::next(&mut self.random) % bound as u64).expect("below a usize")
     }
 }

@@ -29,6 +29,32 @@ impl Store {
         self.draft.earliest()
     }
 
+    /// It is wall time `wall_ms`: those who watch changes are told of what is visible now. If the clock has run back, what it
+    /// had hidden is visible again, and they are told of that. O(1), else O(buckets + keys that were found to have expired).
+    #[inline]
+    pub fn see_time(&mut self, wall_ms: u64) {
+        let (now, then) = (self.now(wall_ms), self.changes.now());
+        self.changes.set_now(now);
+        if now < then {
+            self.look_back(now, then);
+        }
+    }
+
+    #[cold]
+    fn look_back(&mut self, now: u64, then: u64) {
+        let Self { buckets, changes, draft, .. } = self;
+        for (index, bucket) in buckets.iter_mut().enumerate() {
+            bucket.keys.look_back(now);
+            draft.expect_deadline(draft.earliest().into_iter().chain(bucket.keys.next_deadline()).min());
+            if changes.is_on() {
+                for prefix in bucket.keys.due(then) {
+                    let keys = bucket.keys.beginning_with(index, prefix);
+                    keys.for_each(|(key, entry)| changes.show_again(key, entry, then));
+                }
+            }
+        }
+    }
+
     /// Takes note of what has expired by wall time `wall_ms`, of `max` keys at most; those who watch changes are told once
     /// of each. Seals the window if there is something. `wait` says how many milliseconds after its deadline a key, by its
     /// hash, is to be removed here: those whose time has come are returned, the others are put off. O(buckets + keys
@@ -42,19 +68,10 @@ impl Store {
             // Nothing that is hidden is in an open window, so what removes it has no event to change.
             self.seal();
         }
-        self.changes.see_time(now);
+        self.see_time(wall_ms);
         let (mut lapsed, mut looked) = (Lapsed::default(), 0);
         let mut next = None;
         for index in 0..BUCKETS {
-            for prefix in self.buckets[index].keys.look_back(now) {
-                self.changes.look_back(now);
-                let keys = self.buckets[index].keys.beginning_with(index, prefix);
-                for (key, entry) in keys {
-                    if let Some(class) = entry.class() {
-                        self.changes.tell(key, class, What::Created, By::Time);
-                    }
-                }
-            }
             while looked < max
                 && let Some(prefix) = self.buckets[index].keys.pop_deadline(now)
             {

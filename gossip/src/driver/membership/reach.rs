@@ -33,6 +33,7 @@ use cahoots_crdt::ReplicaId;
 
 use super::member::BrokenPath;
 use super::roster::Reached;
+use crate::mix;
 
 /// Between two full probes of a peer that answers. A path whose MTU shrinks is found out by then; it is rare, and at rest
 /// each costs three times 1,200 bytes a pair.
@@ -310,15 +311,11 @@ impl Reach {
     }
 }
 
-/// A number that strangers cannot guess: splitmix64, never zero.
+/// A number that strangers cannot guess, never zero.
 fn nonce(random: &mut u64) -> u32 {
     loop {
-        *random = random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut x = *random;
-        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         #[allow(clippy::cast_possible_truncation, reason = "half of the bits are as good as all")]
-        let number = (x >> 32) as u32;
+        let number = (mix::next(random) >> 32) as u32;
         if number != 0 {
             return number;
         }

@@ -27,8 +27,6 @@ pub(in crate::engine) struct Expiry {
     /// The time as it was seen last: how deadlines, which are of the wall clock, lie on the monotonic one.
     seen: Now,
     not_before: u64,
-    /// The latest time by which was looked: an earlier one shows again what was hidden.
-    looked_upto: u64,
     /// What the last look removed, by which events, where that is asked for.
     removed: Option<Vec<(Box<[u8]>, Dot)>>,
 }
@@ -42,23 +40,21 @@ impl Replica {
         Some(seen.mono.saturating_add(wait_ms.saturating_mul(1_000)).max(not_before))
     }
 
-    pub(in crate::engine) fn see_time(&mut self, now: Now) {
+    /// So late it is by now: what is told from now on, of keys that change, is what is visible then. If the clock was put back,
+    /// what shows again is told of. For those who only read; everything else that is given the time sees to it.
+    pub fn see_time(&mut self, now: Now) {
         self.expiry.seen = now;
+        self.store.see_time(now.wall);
     }
 
     /// Tells of what has expired, and removes what is this replica's to remove.
     pub(in crate::engine) fn expire(&mut self, now: Now) {
         self.see_time(now);
-        if !self.is_back(now) && self.expiry_due().is_none_or(|due| due > now.mono) {
+        if self.expiry_due().is_none_or(|due| due > now.mono) {
             return;
         }
         self.expiry.not_before = now.mono + PAUSE_US;
         self.look_for_expired(now, LOOKED_MAX);
-    }
-
-    /// Whether the clock has gone back since it was looked for what has expired by it.
-    fn is_back(&self, now: Now) -> bool {
-        self.store.at(now.wall).now() < self.expiry.looked_upto
     }
 
     /// How many keys there are, as clients see them. O(buckets + keys that have expired since it was looked last).
@@ -79,11 +75,11 @@ impl Replica {
     }
 
     fn look_for_expired(&mut self, now: Now, max: usize) {
+        self.see_time(now);
         let time = self.store.at(now.wall).now();
-        if !self.is_back(now) && self.store.next_deadline().is_none_or(|next| next > time) {
+        if self.store.next_deadline().is_none_or(|next| next > time) {
             return;
         }
-        self.expiry.looked_upto = time;
         self.flush(now);
         let (me, live): (ReplicaId, Vec<ReplicaId>) = (self.id(), self.live().collect());
         let wait = |key: u64| {

@@ -71,6 +71,7 @@ impl Replica {
     /// Goes on under a fresh id. Peers learn of it as of a new replica; the old one is dead. If that moves events, the
     /// records of them are void, and a disk has to begin anew ([`Records::lost`](crate::engine::Records::lost)).
     pub fn take_new_id(&mut self, now: Now, id: ReplicaId) -> Renamed {
+        self.see_time(now);
         self.log_sealed();
         let renamed = self.store.rename(id);
         // Its ballots under the old id count no more, and it may vote anew.

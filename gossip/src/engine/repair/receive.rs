@@ -54,6 +54,7 @@ impl Replica {
             return Err(Refusal::UnknownPeer);
         }
         self.watch_clock(now);
+        self.see_time(now);
         for message in messages {
             if self.conflicted {
                 break;

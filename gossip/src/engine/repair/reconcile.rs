@@ -109,6 +109,7 @@ impl Replica {
 
     /// The answer to request `number`; `None` if the stream broke, took too long, or the peer cannot be reached.
     pub fn handle_answer(&mut self, now: Now, number: u64, answer: Option<&[u8]>) {
+        self.see_time(now);
         let Some(it) = &mut self.reconciliation else { return };
         let Some(UnderWay { peer, batch, by_datagrams }) = it.under_way.remove(&number) else { return }; // given up meanwhile
         self.counters.bytes_fetched += answer.map_or(0, <[u8]>::len) as u64;

@@ -21,6 +21,7 @@ use super::peer::{ACK_DELAY_US, RTO_MOST_US};
 use super::peers::Peers;
 use crate::Zone;
 use crate::engine::{Now, Peer, Replica};
+use crate::mix::mix;
 use crate::wire::Message;
 
 /// Up to so many live replicas, the own one counted, every event is sent to every peer directly: one hop, and at 1200
@@ -106,14 +107,6 @@ impl Place {
 /// How high `id` ranks for one origin, or one key: as good as random, and the same everywhere.
 pub(in crate::engine) fn rank(of: u64, id: ReplicaId) -> u64 {
     mix(of ^ mix(id.get()))
-}
-
-/// The finalizer of splitmix64.
-fn mix(mut x: u64) -> u64 {
-    x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
 }
 
 /// Events on their way through this replica to one peer.

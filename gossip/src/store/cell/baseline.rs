@@ -10,7 +10,8 @@ use hashbrown::HashTable;
 
 use cahoots_crdt::{Dot, ReplicaId};
 
-use crate::store::cell::{Count, Path, mix};
+use crate::mix::fold;
+use crate::store::cell::{Count, Path};
 use crate::store::kind::Class;
 
 /// The part of one slot's life that a reset has taken away.
@@ -65,7 +66,7 @@ impl Baselines {
         if self.table.is_empty() {
             return None;
         }
-        self.table.find(mix(path.hash, owner.get()), |it| it.is_at(path, owner)).map(|it| &it.baseline)
+        self.table.find(fold(path.hash, owner.get()), |it| it.is_at(path, owner)).map(|it| &it.baseline)
     }
 
     /// The baseline that takes something from the live cell `count` of `dot` at `path`.
@@ -80,13 +81,13 @@ impl Baselines {
 
     /// Keeps, of this and any known baseline of the slot, the one that observed more; says whether it is this.
     pub(in crate::store) fn merge(&mut self, path: &Path<'_>, baseline: Baseline) -> bool {
-        let hash = mix(path.hash, baseline.owner.get());
+        let hash = fold(path.hash, baseline.owner.get());
         match self.table.find_mut(hash, |it| it.is_at(path, baseline.owner)) {
             Some(known) if known.baseline.seen < baseline.seen => known.baseline = baseline,
             Some(_) => return false,
             None => {
                 let located = Located { key: path.key.into(), class: path.class, name: path.name.into(), baseline };
-                self.table.insert_unique(hash, located, |it| mix(it.path().hash, it.baseline.owner.get()));
+                self.table.insert_unique(hash, located, |it| fold(it.path().hash, it.baseline.owner.get()));
             }
         }
         true
@@ -98,7 +99,7 @@ impl Baselines {
         if self.table.is_empty() {
             return;
         }
-        let hash = mix(path.hash, owner.get());
+        let hash = fold(path.hash, owner.get());
         if let Ok(found) = self.table.find_entry(hash, |it| it.is_at(path, owner))
             && found.get().baseline.birth < birth
         {

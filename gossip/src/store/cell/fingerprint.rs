@@ -11,7 +11,8 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use cahoots_crdt::Dot;
 
 use super::baseline::Baselines;
-use crate::store::cell::{Count, Element, Path, Register, mix};
+use crate::mix::fold;
+use crate::store::cell::{Count, Element, Path, Register};
 
 /// The fingerprint of a set of cells, side tables included.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,7 +34,7 @@ impl Fingerprint {
     }
 
     pub(in crate::store) fn of_register(path: &Path<'_>, dot: Dot, register: &Register<'_>) -> Self {
-        Self(xxh3_128_with_seed(register.value, mix(seed(path.hash, dot), register.clock.get())))
+        Self(xxh3_128_with_seed(register.value, fold(seed(path.hash, dot), register.clock.get())))
     }
 
     /// Only a baseline that takes something away is part of the state: others are dropped at different times.
@@ -45,7 +46,7 @@ impl Fingerprint {
         bytes[24..32].copy_from_slice(&seen.to_le_bytes());
         bytes[32..].copy_from_slice(&taken.to_le_bytes());
         // The complement sets a counter's cells apart from a register that holds the same bytes.
-        Self(xxh3_128_with_seed(&bytes, mix(seed(!path.hash, dot), count.clock.get())))
+        Self(xxh3_128_with_seed(&bytes, fold(seed(!path.hash, dot), count.clock.get())))
     }
 
     pub(in crate::store) fn of_element(path: &Path<'_>, element: &Element<'_>, baselines: &Baselines) -> Self {
@@ -67,5 +68,5 @@ impl std::fmt::Debug for Fingerprint {
 }
 
 fn seed(place: u64, dot: Dot) -> u64 {
-    mix(mix(place, dot.replica.get()), dot.seq)
+    fold(fold(place, dot.replica.get()), dot.seq)
 }

@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use cahoots_crdt::{Dot, DotFun, Observed, ReplicaId};
 
 use crate::Hlc;
+use crate::mix::fold;
 use crate::store::kind::Class;
 
 /// Where an element lies: a key, a type, and a name within it (empty unless there are named parts).
@@ -42,7 +43,7 @@ impl<'a> Path<'a> {
     /// The path that key, class and name say, if they were changed.
     pub(super) fn rehashed(self) -> Self {
         let name_hash = hash_of(self.name);
-        let hash = mix(mix(self.key_hash, self.class as u64), name_hash);
+        let hash = fold(fold(self.key_hash, self.class as u64), name_hash);
         Self { name_hash, hash, ..self }
     }
 }
@@ -50,14 +51,6 @@ impl<'a> Path<'a> {
 /// The hash of a key or a name. Every replica of every version computes the same: buckets depend on it.
 pub(crate) fn hash_of(bytes: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(bytes)
-}
-
-/// Folds `word` into `state` (the finalizer of splitmix64, by Steele, Lea and Flood).
-pub(super) fn mix(state: u64, word: u64) -> u64 {
-    let mut x = state.rotate_left(25) ^ word.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
 }
 
 /// The two sorts of cells. Of one replica there is at most one of either at a path.

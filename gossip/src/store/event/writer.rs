@@ -113,7 +113,7 @@ impl Store {
                 0
             }
         };
-        self.changes.see_time(self.now(wall_ms));
+        self.see_time(wall_ms);
         let mut writer = Writer { store: self, wall_ms, bytes: bytes_before };
         let result = operations(&mut writer);
         let written = writer.bytes;

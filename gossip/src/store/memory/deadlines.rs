@@ -71,6 +71,14 @@ impl Deadlines {
         self.heap.peek().map(|Reverse(entry)| deadline_of(entry))
     }
 
+    /// The keys of all entries whose deadlines are not after `upto`, some of them several times. O(1) if there is none, else
+    /// O(entries).
+    pub(in crate::store) fn upto(&self, upto: u64) -> impl Iterator<Item = u32> + '_ {
+        let some = self.next().filter(|next| *next <= upto).map(|_| self.heap.iter());
+        let entries = some.into_iter().flatten().filter(move |Reverse(entry)| deadline_of(entry) <= upto);
+        entries.filter_map(|Reverse(entry)| prefix_in(entry))
+    }
+
     /// Takes the first entry if its deadline is not after `now`.
     pub(in crate::store) fn pop(&mut self, now: u64) -> Option<u32> {
         if self.next()? > now {
@@ -80,12 +88,16 @@ impl Deadlines {
         if self.heap.is_empty() {
             self.clear();
         }
-        entry.last_chunk().map(|prefix| u32::from_be_bytes(*prefix))
+        prefix_in(&entry)
     }
 
     pub(in crate::store) fn memory(&self) -> usize {
         self.heap.capacity() * size_of::<Entry>()
     }
+}
+
+fn prefix_in(entry: &Entry) -> Option<u32> {
+    entry.last_chunk().map(|prefix| u32::from_be_bytes(*prefix))
 }
 
 fn deadline_of(entry: &Entry) -> u64 {

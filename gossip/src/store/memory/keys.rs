@@ -133,15 +133,19 @@ impl Keys {
         self.deadlines.next()
     }
 
-    /// The clock has run back to `now`: what was hidden may be visible again, and will be hidden again. Says of which keys
-    /// that may be so.
-    pub(in crate::store) fn look_back(&mut self, now: u64) -> Vec<u32> {
-        if now >= self.looked_upto {
-            return Vec::new();
+    /// The clock has run back to `now`: what was hidden may be visible again, and will be hidden again.
+    pub(in crate::store) fn look_back(&mut self, now: u64) {
+        if now < self.looked_upto {
+            self.looked_upto = now;
+            self.hidden.clear();
+            self.gather_deadlines();
         }
-        self.looked_upto = now;
-        self.gather_deadlines();
-        self.hidden.drain().collect()
+    }
+
+    /// Keys with deadlines not after `upto` that were not looked at, by the part of the hash by which one is found: each
+    /// once, and others besides. O(1) if there is none.
+    pub(in crate::store) fn due(&self, upto: u64) -> BTreeSet<u32> {
+        self.deadlines.upto(upto).collect()
     }
 
     /// Takes the part of the hash by which a key is found whose deadline is not after `now`.
@@ -209,6 +213,9 @@ impl Keys {
 
     #[cold]
     fn gather_deadlines(&mut self) {
+        if self.volatile == 0 {
+            return self.deadlines.clear();
+        }
         let mut all = Vec::with_capacity(self.volatile);
         for (key, entry) in self.iter() {
             let prefix = prefix_of(hash_of(key));

@@ -4,7 +4,8 @@
 use cahoots_crdt::Dot;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::store::cell::{Path, mix};
+use crate::mix::fold;
+use crate::store::cell::Path;
 use crate::store::event::{Body, Change, EventError};
 use crate::store::kind::Class;
 use crate::store::transfer::content::{Content, KeyState};
@@ -23,11 +24,11 @@ pub struct CarriedCell {
 }
 
 fn register(dot: Dot, path: &Path<'_>, clock: Hlc, value: &[u8]) -> CarriedCell {
-    CarriedCell { dot, place: path.hash, content: mix(clock.get(), xxh3_64(value)) }
+    CarriedCell { dot, place: path.hash, content: fold(clock.get(), xxh3_64(value)) }
 }
 
 fn count(dot: Dot, path: &Path<'_>, clock: Hlc, birth: u64, total: i128) -> CarriedCell {
-    let content = mix(mix(clock.get(), birth), xxh3_64(&total.to_le_bytes()));
+    let content = fold(fold(clock.get(), birth), xxh3_64(&total.to_le_bytes()));
     CarriedCell { dot, place: !path.hash, content }
 }
 

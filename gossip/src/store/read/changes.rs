@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::store::cell::lapse::Lapse;
+use crate::store::cell::lifetime::Lifetime;
 use crate::store::kind::Class;
 use crate::store::memory::deadlines::prefix_of;
 use crate::store::memory::entry::Entry;
@@ -103,9 +104,10 @@ pub(in crate::store) struct Changes {
     on: bool,
     bytes: usize,
     queue: VecDeque<Change>,
-    /// What was seen before the change that is being made, who makes it, and at what time.
+    /// What was seen before the change that is being made, and who makes it.
     before: Before,
     by: By,
+    /// The time as of which is told: what is visible, and was before.
     now: u64,
 }
 
@@ -123,14 +125,27 @@ impl Changes {
         (self.bytes, QUEUE_BYTES_MAX)
     }
 
-    /// It is so late by now.
-    pub(in crate::store) fn see_time(&mut self, now: u64) {
-        self.now = self.now.max(now);
+    /// The time as of which is told.
+    pub(in crate::store) fn now(&self) -> u64 {
+        self.now
     }
 
-    /// The clock has run back.
-    pub(in crate::store) fn look_back(&mut self, now: u64) {
+    /// It is another time by now. What shows again because that is an earlier one, the caller tells of.
+    pub(in crate::store) fn set_now(&mut self, now: u64) {
         self.now = now;
+    }
+
+    /// The time has run back from `then`, and what a key shows may be something else again.
+    pub(in crate::store) fn show_again(&mut self, key: &[u8], entry: Entry<'_>, then: u64) {
+        let now = self.now;
+        let (of_key, of_fields) = (Lifetime::of(entry, now), entry.field_deadline_from(now + 1));
+        if !of_key.deadlines().chain(of_fields).any(|deadline| now < deadline && deadline <= then) {
+            return;
+        }
+        if let Some(class) = shown(entry, now) {
+            let what = if shown(entry, then).is_some() { What::Changed } else { What::Created };
+            self.tell(key, class, what, By::Time);
+        }
     }
 
     /// A key is about to be changed.
@@ -236,112 +251,4 @@ fn cost(key: &[u8]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use cahoots_crdt::{Dot, ReplicaId};
-
-    use super::*;
-    use crate::Limits;
-    use crate::store::{Store, Writer};
-
-    const WALL: u64 = 1_700_000_000_000;
-
-    fn change(key: &[u8], class: Class, what: What, by: By) -> Change {
-        Change::Key { key: key.into(), class, what, by }
-    }
-
-    fn store(id: u64) -> Store {
-        let mut store = Store::new(ReplicaId::new(id), Limits::default(), 1_000);
-        store.record_changes(true);
-        store
-    }
-
-    fn write(store: &mut Store, wall: u64, write: impl FnOnce(&mut Writer<'_>)) {
-        store.write(wall, 0, write);
-    }
-
-    fn told(store: &mut Store) -> Vec<(String, Class, What, By)> {
-        let told = std::iter::from_fn(|| store.poll_change());
-        let told = told.map(|change| match change {
-            Change::Key { key, class, what, by } => (String::from_utf8(key.into()).unwrap(), class, what, by),
-            Change::Lost => panic!("so little cannot be too much"),
-        });
-        told.collect()
-    }
-
-    /// Brings what one store has written to another.
-    fn bring(from: &mut Store, to: &mut Store) {
-        from.seal();
-        let id = from.id();
-        while let Some(sealed) = from.poll_sealed() {
-            to.apply(Dot::new(id, sealed.seq), &sealed.body).expect("sound");
-        }
-    }
-
-    #[test]
-    fn a_watcher_that_falls_behind_is_told_so_once_and_then_goes_on() {
-        let mut changes = Changes::default();
-        let tell = |changes: &mut Changes, key: &[u8]| changes.tell(key, Class::Text, What::Changed, By::Peer);
-        tell(&mut changes, b"unwatched");
-        assert_eq!(changes.poll(), None);
-        changes.record(true);
-        let key = vec![0; QUEUE_BYTES_MAX / 2];
-        for at in 0..4 {
-            let mut key = key.clone();
-            key[0] = at;
-            tell(&mut changes, &key);
-        }
-        assert_eq!(changes.poll(), Some(Change::Lost));
-        assert_eq!(changes.poll(), None);
-        tell(&mut changes, b"k");
-        assert_eq!(changes.poll(), Some(change(b"k", Class::Text, What::Changed, By::Peer)));
-    }
-
-    #[test]
-    fn a_change_says_what_became_of_the_key_and_who_did_it() {
-        let (mut a, mut b) = (store(1), store(2));
-        let key = |what, class, by| vec![("k".to_owned(), class, what, by)];
-        write(&mut a, WALL, |w| {
-            w.insert(b"k", Class::Set, b"x", b"").unwrap();
-            w.insert(b"k", Class::Set, b"y", b"").unwrap();
-        });
-        assert_eq!(told(&mut a), key(What::Created, Class::Set, By::Client), "two members, one operation");
-        bring(&mut a, &mut b);
-        assert_eq!(told(&mut b), key(What::Created, Class::Set, By::Peer));
-        write(&mut b, WALL, |w| w.set(b"k", b"v").unwrap());
-        assert_eq!(told(&mut b), key(What::Changed, Class::Text, By::Client));
-        bring(&mut b, &mut a);
-        assert_eq!(told(&mut a), key(What::Changed, Class::Text, By::Peer));
-        write(&mut a, WALL, |w| assert_eq!(w.clear(), Ok(1)));
-        assert_eq!(told(&mut a), key(What::Removed, Class::Text, By::Client));
-        bring(&mut a, &mut b);
-        assert_eq!(told(&mut b), key(What::Removed, Class::Text, By::Peer));
-    }
-
-    #[test]
-    fn an_end_is_told_once_whoever_removes_what_is_left_and_however_early() {
-        let (mut a, mut b) = (store(1), store(2));
-        let expired = |key: &str| (key.to_owned(), Class::Text, What::Expired, By::Time);
-        for key in [b"k", b"l", b"m"] {
-            write(&mut a, WALL, |w| w.set_until(key, b"v", Some(WALL + 100)).unwrap());
-        }
-        bring(&mut a, &mut b);
-        told(&mut a);
-        told(&mut b);
-        // Before anybody has looked for what has ended, one is written and one removed.
-        write(&mut a, WALL + 100, |w| {
-            w.set(b"k", b"again").unwrap();
-            w.remove_expired(b"l").unwrap();
-        });
-        let created = ("k".to_owned(), Class::Text, What::Created, By::Client);
-        assert_eq!(told(&mut a), [expired("k"), created, expired("l")]);
-        a.lapse(WALL + 100, usize::MAX, |_| u64::MAX);
-        assert_eq!(told(&mut a), [expired("m")]);
-        // The other one has looked: removals tell nothing more.
-        b.lapse(WALL + 100, usize::MAX, |_| u64::MAX);
-        let mut ended = told(&mut b);
-        ended.sort_by(|a, b| a.0.cmp(&b.0));
-        assert_eq!(ended, [expired("k"), expired("l"), expired("m")]);
-        bring(&mut a, &mut b);
-        assert_eq!(told(&mut b), [("k".to_owned(), Class::Text, What::Created, By::Peer)]);
-    }
-}
+mod tests;

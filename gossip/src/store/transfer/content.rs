@@ -9,9 +9,10 @@ use cahoots_crdt::{Dot, Observed, ReplicaId, VersionVector};
 
 use super::TransferError;
 use crate::bytes::Bytes;
+use crate::mix::fold;
 use crate::store::cell::ballot::{self, BallotError};
 use crate::store::cell::sound;
-use crate::store::cell::{Count, Element, Register, hash_of, mix};
+use crate::store::cell::{Count, Element, Register, hash_of};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of, place_of};
 use crate::store::memory::entry::Entry;
@@ -217,7 +218,7 @@ pub(in crate::store) fn check(
             }
             if elements.len() > 1 {
                 let place = (element.class, element.name.0);
-                let hash = |(class, name): &(u8, &[u8])| mix(hash_of(name), u64::from(*class));
+                let hash = |(class, name): &(u8, &[u8])| fold(hash_of(name), u64::from(*class));
                 if names.find(hash(&place), |known| *known == place).is_some() {
                     return Err(TransferError::Illegal("an element twice"));
                 }

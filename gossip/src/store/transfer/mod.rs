@@ -24,7 +24,7 @@ use cahoots_crdt::{Dot, DotFun, Observed, VersionVector};
 
 use super::cell::baseline::{Baseline, Baselines};
 use super::cell::fingerprint::Fingerprint;
-use super::cell::{Element, Path, hash_of, mix};
+use super::cell::{Element, Path, hash_of};
 use super::kind::Class;
 use super::memory::bucket::{BUCKETS, Bucket, place_of, remove_cells};
 use super::memory::keys::{Draft, Keys};
@@ -33,6 +33,7 @@ use super::transfer::content::{Content, ElementState, check, content_of};
 use super::transfer::difference::{Difference, Sketch};
 use super::{Store, beyond};
 use crate::bytes::append;
+use crate::mix::fold;
 use crate::{Hlc, Limits};
 
 /// More events than any replica mints: keeps forged vectors away from the end of the number range.
@@ -399,7 +400,7 @@ impl Joining<'_> {
     /// The own elements that the other side does not have, and of which it has seen some cell.
     fn gone(&self, hash: u64, key: &[u8], theirs: &[ElementState<'_>]) -> Vec<(Class, Box<[u8]>)> {
         let Some(entry) = self.keys.get(hash, key) else { return Vec::new() };
-        let place_of = |class: u8, name: &[u8]| mix(hash_of(name), u64::from(class));
+        let place_of = |class: u8, name: &[u8]| fold(hash_of(name), u64::from(class));
         let mut named: HashTable<(u8, &[u8])> = HashTable::with_capacity(theirs.len());
         for state in theirs {
             let place = (state.class, state.name.0);

@@ -22,7 +22,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::cell::mix;
+use crate::mix::fold;
 
 /// Symbols in one row at most: 192 KiB.
 pub(crate) const SYMBOLS_MAX: usize = 16 << 10;
@@ -69,7 +69,7 @@ impl Symbols {
 
     /// Puts an item in, or takes it out if it is in.
     pub(crate) fn toggle(&mut self, item: u64) {
-        let hash = mix(item, self.salt);
+        let hash = fold(item, self.salt);
         let check = check_of(hash);
         let mut places = [0; DEGREES[1]];
         for at in places_of(hash, self.row.len(), &mut places) {
@@ -86,7 +86,7 @@ impl Symbols {
         let mut bare: Vec<usize> = (0..self.row.len()).collect();
         while let Some(at) = bare.pop() {
             let Symbol { items: item, checks } = self.row[at];
-            let hash = mix(item, self.salt);
+            let hash = fold(item, self.salt);
             if checks != check_of(hash) {
                 continue; // none, several, or no items at all
             }
@@ -111,7 +111,7 @@ impl Symbols {
 /// Never the check sum of no items.
 fn check_of(hash: u64) -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "half of it is wanted")]
-    let half = mix(hash, 1) as u32;
+    let half = fold(hash, 1) as u32;
     half.max(1)
 }
 
@@ -120,7 +120,7 @@ fn places_of(hash: u64, len: usize, places: &mut [usize; DEGREES[1]]) -> &[usize
     let degree = DEGREES[usize::from(hash >> 56 >= FIRST_DEGREE_SHARE)].min(len);
     let mut random = hash;
     for chosen in 0..degree {
-        random = mix(random, 2);
+        random = fold(random, 2);
         let scaled = (u128::from(random) * len as u128) >> 64;
         let mut at = usize::try_from(scaled).expect("below the length");
         while places[..chosen].contains(&at) {
@@ -166,7 +166,7 @@ mod tests {
 
     /// `common` items in both, `ours` and `theirs` in one only.
     fn sets(common: usize, ours: usize, theirs: usize, seed: u64) -> (BTreeSet<u64>, BTreeSet<u64>) {
-        let mut items = (0..).map(|at| mix(seed, at));
+        let mut items = (0..).map(|at| fold(seed, at));
         let common: BTreeSet<u64> = items.by_ref().take(common).collect();
         let mut with = |extra: usize| common.iter().copied().chain(items.by_ref().take(extra)).collect();
         (with(ours), with(theirs))
