@@ -91,10 +91,12 @@ impl World {
                 let later = self.now + self.detector_delay();
                 self.appoint(later, Appointment::Readiness { viewer, subject });
             }
-            Some(_) => {
+            // Of one that is down for it, a member tells its replica when it is up again.
+            Some(process) if process.engine.is_live(subject) => {
                 self.announce_readiness(viewer, subject);
                 self.pump(viewer);
             }
+            Some(_) => {}
         }
     }
 
