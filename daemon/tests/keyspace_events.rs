@@ -19,7 +19,7 @@ impl Watched {
     fn new(server: &Process) -> Self {
         let (mut writer, mut listener) = (server.client(), server.client());
         assert_eq!(writer.words("CONFIG SET notify-keyspace-events KEAn").text(), "OK");
-        listener.words("PSUBSCRIBE __key*@0__:*");
+        listener.words("PSUBSCRIBE __key*@*__:*");
         Self { writer, listener, asked: 0 }
     }
 
@@ -118,6 +118,12 @@ fn commands() -> impl Strategy<Value = Vec<String>> {
         "XTRIM x MAXLEN 0",
         "SORT l ALPHA STORE m",
         "FLUSHALL",
+        "FLUSHDB",
+        "SELECT 1",
+        "SELECT 0",
+        "MOVE a 1",
+        "MOVE l 0",
+        "COPY a b DB 1",
         "MULTI",
         "EXEC",
         "DISCARD",

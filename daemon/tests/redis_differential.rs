@@ -30,6 +30,15 @@ impl Pair {
         Some(Self { redis, cahoots, clients })
     }
 
+    /// In RESP3 in another database than the first.
+    fn start_elsewhere(hello: Option<&str>) -> Option<Self> {
+        let mut pair = Self::start(hello)?;
+        if hello.is_some() {
+            pair.assert_same(&["SELECT", "9"]);
+        }
+        Some(pair)
+    }
+
     /// Redis's reply and ours, without order where there is none.
     fn call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> [Value; 2] {
         let name = String::from_utf8_lossy(args[0].as_ref()).to_ascii_lowercase();
@@ -463,6 +472,9 @@ const STREAMS: &str = include_str!("streams.session");
 /// Of transactions, and of commands that wait.
 const TRANSACTIONS: &str = include_str!("transactions.session");
 
+/// Of numbered databases.
+const DATABASES: &str = include_str!("databases.session");
+
 fn session(pair: &mut Pair, lines: &str) {
     let mut differences = String::new();
     for line in lines.lines().filter(|line| !line.is_empty()) {
@@ -495,7 +507,7 @@ fn a_session_reads_the_same_in_resp3() {
 #[test]
 fn strings_keys_sets_and_hashes_read_the_same_in_both_protocols() {
     for hello in [None, Some("3")] {
-        if let Some(mut pair) = Pair::start(hello) {
+        if let Some(mut pair) = Pair::start_elsewhere(hello) {
             session(&mut pair, STRINGS);
             pair.assert_same(&["FLUSHALL"]);
             session(&mut pair, KEYS);
@@ -508,7 +520,7 @@ fn strings_keys_sets_and_hashes_read_the_same_in_both_protocols() {
 #[test]
 fn bitmaps_places_and_hyperloglogs_read_the_same_in_both_protocols() {
     for hello in [None, Some("3")] {
-        if let Some(mut pair) = Pair::start(hello) {
+        if let Some(mut pair) = Pair::start_elsewhere(hello) {
             session(&mut pair, BITMAPS);
             pair.assert_same(&["FLUSHALL"]);
             session(&mut pair, PLACES);
@@ -546,9 +558,32 @@ fn a_hyperloglog_is_one_at_the_other_server_too() {
 }
 
 #[test]
-fn sorted_sets_read_the_same_in_both_protocols() {
+fn databases_read_the_same_in_both_protocols() {
     for hello in [None, Some("3")] {
         if let Some(mut pair) = Pair::start(hello) {
+            session(&mut pair, DATABASES);
+            // Names that might be taken for those of another database.
+            for key in [&b"\0"[..], b"\0\x01a", b"\0\0"] {
+                pair.assert_same(&[b"SET", key, key]);
+                pair.assert_same(&[b"GET", key]);
+                pair.assert_same(&[&b"KEYS"[..], b"*"]);
+                pair.assert_same(&[&b"DBSIZE"[..]]);
+                pair.assert_same(&[&b"MOVE"[..], key, b"1"]);
+                pair.assert_same(&[&b"DBSIZE"[..]]);
+                pair.assert_same(&[&b"SELECT"[..], b"1"]);
+                pair.assert_same(&[b"GET", key]);
+                pair.assert_same(&[&b"RANDOMKEY"[..]]);
+                pair.assert_same(&[&b"FLUSHDB"[..]]);
+                pair.assert_same(&[&b"SELECT"[..], b"0"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn sorted_sets_read_the_same_in_both_protocols() {
+    for hello in [None, Some("3")] {
+        if let Some(mut pair) = Pair::start_elsewhere(hello) {
             session(&mut pair, SORTED);
         }
     }
@@ -557,7 +592,7 @@ fn sorted_sets_read_the_same_in_both_protocols() {
 #[test]
 fn streams_read_the_same_in_both_protocols() {
     for hello in [None, Some("3")] {
-        if let Some(mut pair) = Pair::start(hello) {
+        if let Some(mut pair) = Pair::start_elsewhere(hello) {
             session(&mut pair, STREAMS);
         }
     }
@@ -566,7 +601,7 @@ fn streams_read_the_same_in_both_protocols() {
 #[test]
 fn lists_read_the_same_in_both_protocols() {
     for hello in [None, Some("3")] {
-        if let Some(mut pair) = Pair::start(hello) {
+        if let Some(mut pair) = Pair::start_elsewhere(hello) {
             session(&mut pair, LISTS);
         }
     }
@@ -575,7 +610,7 @@ fn lists_read_the_same_in_both_protocols() {
 #[test]
 fn transactions_and_waiting_read_the_same_in_both_protocols() {
     for hello in [None, Some("3")] {
-        if let Some(mut pair) = Pair::start(hello) {
+        if let Some(mut pair) = Pair::start_elsewhere(hello) {
             session(&mut pair, TRANSACTIONS);
         }
     }

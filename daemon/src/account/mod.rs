@@ -5,6 +5,8 @@
 
 pub mod figures;
 
+use std::collections::BTreeMap;
+
 use cahoots_gossip::engine::{Replica, Status};
 
 use crate::state::{Counts, Server};
@@ -110,6 +112,12 @@ impl<'a> Account<'a> {
     /// The replica's account of itself. Seals the flush window.
     pub fn status(&mut self) -> &Status {
         self.status.get_or_insert_with(|| self.replica.status())
+    }
+
+    /// How many keys each database has, and how many have a deadline.
+    #[must_use]
+    pub fn databases(&self) -> BTreeMap<u8, (usize, usize)> {
+        self.replica.store().databases()
     }
 
     /// What all connections share.

@@ -8,14 +8,16 @@
 //!   queue, with the reply of its own command; a script with a reply into a buffer, which it reads. Both then see what
 //!   a client would see: admission, refusals and counts included.
 
+use std::borrow::Cow;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::contract::{Command, Flow, Outcome};
 use super::error::CommandError;
 use super::events::{self, Said};
 use super::flags::{ADMIN, LOADING, READONLY, SKIP_SLOWLOG, WRITE};
-use super::{blocking, table, transaction};
+use super::{blocking, database, table, transaction};
 use crate::account::Account;
 use crate::pubsub::Topic;
 use crate::resp::{Args, Reply};
@@ -24,8 +26,14 @@ use crate::state::{Counts, Server};
 use crate::watch::{EventClass, Own};
 use cahoots_gossip::driver::random_id;
 use cahoots_gossip::engine::{Now, Replica, Tally};
+use cahoots_gossip::store::database::{parts, stored};
 use cahoots_gossip::store::{Class, KeyMemory, Moment, View, WriteError, Writer};
 use cahoots_gossip::{Dot, Limits, ReplicaId};
+
+/// Keys of one step of a walk over all.
+pub(super) const WALK_KEYS: usize = 1024;
+/// Keys drawn at random before those of other databases are passed over instead.
+const DRAWS_MAX: usize = 100;
 
 /// What a command works on: the replica, locked; the client; and what all clients share.
 pub struct Context<'a> {
@@ -87,7 +95,10 @@ impl<'a> Context<'a> {
         let ran = command.filter(|command| !(queues && transaction::is_queued(command)));
         let outcome = match found {
             Ok(found) if self.session.transaction.is_some() => transaction::take(self, found, args, reply),
-            Ok((_, handler)) => handler(self, args, reply),
+            Ok((command, handler)) => match database::in_store(self.session.database, command, args) {
+                None => handler(self, args, reply),
+                Some(named) => handler(self, named.args(), reply),
+            },
             Err(error) => Err(transaction::refused(self, args, error)),
         };
         if self.server.watch.is_active() {
@@ -139,7 +150,7 @@ impl<'a> Context<'a> {
         let (server, client) = (self.server, &self.session.client);
         if server.monitors.is_on() && !command.flags.has(ADMIN) {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros());
-            server.monitors.show(now, &client.address, args.iter());
+            server.monitors.show(now, self.session.database, &client.address, args.iter());
         }
         if server.slowlog.keeps(took) && !command.flags.has(SKIP_SLOWLOG) {
             let args: Vec<&[u8]> = args.iter().collect();
@@ -149,8 +160,9 @@ impl<'a> Context<'a> {
 
     /// Has others see what the client does.
     pub(super) fn note_client(&self) {
-        let Session { client, last_command, subscriptions, transaction, tracking, .. } = &*self.session;
+        let Session { client, last_command, subscriptions, transaction, tracking, database, .. } = &*self.session;
         let mut facts = client.facts();
+        facts.database = *database;
         facts.last_command = *last_command;
         facts.active = self.began;
         facts.listens_to = Topic::ALL.map(|topic| subscriptions.as_ref().map_or(0, |its| its.len(topic)));
@@ -300,19 +312,62 @@ impl<'a> Context<'a> {
         self.replica.store().limits()
     }
 
-    /// Walks over all keys; see [`Moment::scan`].
-    pub(super) fn scan(&self, cursor: u64, count: usize, each: impl FnMut(&[u8], View<'_>)) -> u64 {
-        self.moment().scan(cursor, count, each)
+    /// Walks over the keys of the client's database; see [`Moment::scan`].
+    pub(super) fn scan(&self, cursor: u64, count: usize, mut each: impl FnMut(&[u8], View<'_>)) -> u64 {
+        self.moment().scan(cursor, count, |stored, view| {
+            if let (database, key) = parts(stored)
+                && database == self.session.database
+            {
+                each(key, view);
+            }
+        })
     }
 
-    /// A key at random; `below` draws a number below another.
-    pub(super) fn draw_key(&self, below: impl FnMut(usize) -> usize) -> Option<&[u8]> {
-        self.moment().draw(below)
+    /// A key of the client's database at random; `below` draws a number below another. Where others have most of the keys,
+    /// it is the first one behind a place that is drawn.
+    pub(super) fn draw_key(&mut self, mut below: impl FnMut(usize) -> usize) -> Option<Vec<u8>> {
+        let database = self.session.database;
+        if self.keys() == 0 {
+            return None;
+        }
+        for _ in 0..DRAWS_MAX {
+            match self.moment().draw(&mut below).map(parts) {
+                Some((of, key)) if of == database => return Some(key.to_vec()),
+                Some(_) => {}
+                None => return None,
+            }
+        }
+        let mut found = None;
+        let mut cursor = (below(usize::MAX) as u64).max(1);
+        let mut ends = 2;
+        while found.is_none() && ends > 0 {
+            cursor = self.scan(cursor, WALK_KEYS, |key, _| _ = found.get_or_insert_with(|| key.to_vec()));
+            ends -= i32::from(cursor == 0);
+        }
+        found
     }
 
-    /// How many keys there are.
+    /// How many keys there are in the client's database.
     pub(super) fn keys(&mut self) -> usize {
-        self.replica.count_keys(self.now)
+        let database = self.session.database;
+        self.databases().get(&database).map_or(0, |(keys, _)| *keys)
+    }
+
+    /// How many keys there are in each database, and how many of them have a deadline.
+    pub(super) fn databases(&mut self) -> BTreeMap<u8, (usize, usize)> {
+        self.replica.count_keys(self.now);
+        self.replica.store().databases()
+    }
+
+    /// The name in the store of a key of the client's database.
+    pub(super) fn stored<'k>(&self, key: &'k [u8]) -> Cow<'k, [u8]> {
+        stored(self.session.database, key)
+    }
+
+    /// The number of a database, if there is one.
+    pub(super) fn database(&self, number: i64) -> Option<u8> {
+        let number = u8::try_from(number).ok()?;
+        (usize::from(number) < self.server.limits.databases).then_some(number)
     }
 
     /// What a key takes of the memory.

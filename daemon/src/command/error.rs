@@ -25,6 +25,12 @@ pub enum CommandError {
     /// The options contradict each other or are unknown.
     #[error("ERR syntax error")]
     Syntax,
+    /// There is no database of this number.
+    #[error("ERR DB index is out of range")]
+    NoDatabase,
+    /// What is to be put elsewhere is there already.
+    #[error("ERR source and destination objects are the same")]
+    SamePlace,
     /// A number of arguments the command does not take.
     #[error("ERR wrong number of arguments for '{0}' command")]
     Arity(Cow<'static, str>),

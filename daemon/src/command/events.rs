@@ -72,7 +72,10 @@ fn name_of(command: &str) -> &str {
 
 /// Whether such an event does not depend on the type of the key.
 fn is_generic(event: &str) -> bool {
-    matches!(event, "del" | "expire" | "persist" | "rename_from" | "rename_to" | "copy_to" | "restore")
+    matches!(
+        event,
+        "del" | "expire" | "persist" | "rename_from" | "rename_to" | "copy_to" | "restore" | "move_from" | "move_to"
+    )
 }
 
 /// Whether a command takes a key away as such, and tells of nothing else.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::value::{LogFormat, LogLevel, Seconds, SocketMode};
+use crate::command::DATABASES_MOST;
 use crate::state::Limits;
 use crate::storage::AppendFsync;
 use crate::watch::EventLetters;
@@ -105,6 +106,7 @@ fn key_of(line: &str) -> Option<String> {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct LimitsTable {
     clients_max: Option<usize>,
+    databases: Option<usize>,
     inline_bytes_max: Option<usize>,
     bulk_bytes_max: Option<usize>,
     args_max: Option<usize>,
@@ -123,6 +125,7 @@ impl LimitsTable {
     pub(super) fn over(self, base: Limits) -> Limits {
         let mut limits = base;
         limits.clients_max = self.clients_max.unwrap_or(base.clients_max);
+        limits.databases = self.databases.unwrap_or(base.databases).clamp(1, DATABASES_MOST);
         limits.frame.inline_bytes_max = self.inline_bytes_max.unwrap_or(base.frame.inline_bytes_max);
         limits.frame.bulk_bytes_max = self.bulk_bytes_max.unwrap_or(base.frame.bulk_bytes_max);
         limits.frame.args_max = self.args_max.unwrap_or(base.frame.args_max);
@@ -138,6 +141,7 @@ impl LimitsTable {
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let bytes = [
             ("clients-max", self.clients_max),
+            ("databases", self.databases),
             ("inline-bytes-max", self.inline_bytes_max),
             ("bulk-bytes-max", self.bulk_bytes_max),
             ("args-max", self.args_max),
@@ -155,6 +159,7 @@ impl From<&Limits> for LimitsTable {
     fn from(limits: &Limits) -> Self {
         Self {
             clients_max: Some(limits.clients_max),
+            databases: Some(limits.databases),
             inline_bytes_max: Some(limits.frame.inline_bytes_max),
             bulk_bytes_max: Some(limits.frame.bulk_bytes_max),
             args_max: Some(limits.frame.args_max),

@@ -80,6 +80,18 @@ pub struct KeptArgs {
 }
 
 impl KeptArgs {
+    /// Copies of these.
+    #[must_use]
+    pub fn of<A: AsRef<[u8]>>(args: impl Iterator<Item = A>) -> Self {
+        let mut kept = Self { bytes: Vec::new(), spans: Vec::new() };
+        for arg in args {
+            let start = kept.bytes.len();
+            kept.bytes.extend_from_slice(arg.as_ref());
+            kept.spans.push(Span::new(start, kept.bytes.len()));
+        }
+        kept
+    }
+
     /// To be worked with.
     #[must_use]
     pub fn args(&self) -> Args<'_> {

@@ -39,6 +39,8 @@ pub struct Facts {
     pub library_name: Box<[u8]>,
     /// `CLIENT SETINFO LIB-VER`.
     pub library_version: Box<[u8]>,
+    /// The database that it has chosen.
+    pub database: u8,
     /// What it asked last, and when.
     pub last_command: Option<&'static Command>,
     /// When that was.
@@ -71,6 +73,7 @@ impl Client {
                 name: Box::default(),
                 library_name: Box::default(),
                 library_version: Box::default(),
+                database: 0,
                 last_command: None,
                 active: since,
                 listens_to: [0; 3],
@@ -136,7 +139,7 @@ impl fmt::Display for Client {
         let [channels, patterns, shards] = facts.listens_to;
         write!(
             f,
-            "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={channels} psub={patterns} ssub={shards} multi={}",
+            "id={} addr={} laddr={} name={} age={} idle={} flags={} db={} sub={channels} psub={patterns} ssub={shards} multi={}",
             self.id,
             self.address,
             self.local_address,
@@ -144,6 +147,7 @@ impl fmt::Display for Client {
             self.since.elapsed().as_secs(),
             facts.active.elapsed().as_secs(),
             self.flags(&facts),
+            facts.database,
             facts.queued.map_or(-1, |queued| i64::try_from(queued).unwrap_or(i64::MAX)),
         )?;
         write!(

@@ -34,6 +34,8 @@ pub struct Session {
     pub client: Arc<Client>,
     /// What it speaks.
     pub protocol: Protocol,
+    /// The database that it has chosen.
+    pub database: u8,
     /// `CLIENT REPLY`.
     pub replies: Replies,
     /// The event that carries its last write, with the id that minted it: what `WAIT` waits for.
@@ -70,6 +72,7 @@ impl Session {
             id: client.id,
             client,
             protocol: Protocol::default(),
+            database: 0,
             replies: Replies::default(),
             written: None,
             present: BTreeMap::new(),

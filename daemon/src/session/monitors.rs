@@ -37,12 +37,12 @@ impl Monitors {
         self.on.store(!clients.is_empty(), Relaxed);
     }
 
-    /// Shows a command of a client, at a time in microseconds since 1970.
-    pub fn show<'a>(&self, micros: u128, address: &str, args: impl Iterator<Item = &'a [u8]>) {
+    /// Shows a command of a client in its database, at a time in microseconds since 1970.
+    pub fn show<'a>(&self, micros: u128, database: u8, address: &str, args: impl Iterator<Item = &'a [u8]>) {
         let transport = if address.ends_with(":0") { "unix:" } else { "" };
         let address = address.strip_suffix(":0").unwrap_or(address);
         let mut line =
-            format!("+{}.{:06} [0 {transport}{address}]", micros / 1_000_000, micros % 1_000_000).into_bytes();
+            format!("+{}.{:06} [{database} {transport}{address}]", micros / 1_000_000, micros % 1_000_000).into_bytes();
         for arg in args {
             line.extend_from_slice(b" \"");
             arg.iter().for_each(|byte| escape(*byte, &mut line));

@@ -24,6 +24,8 @@ pub struct Limits {
     pub output_stall: Duration,
     /// Connections at once. One more is told so and closed.
     pub clients_max: usize,
+    /// Numbered databases, from 0 on. At most 256.
+    pub databases: usize,
 }
 
 impl Default for Limits {
@@ -47,6 +49,7 @@ impl Default for Limits {
             output_stall: Duration::from_secs(60),
             // Redis's default.
             clients_max: 10_000,
+            databases: 16,
         }
     }
 }

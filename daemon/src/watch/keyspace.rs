@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::pubsub::{PubSub, Topic};
 use cahoots_gossip::store::Class;
+use cahoots_gossip::store::database::parts;
 
 /// A class of events: a bit for each letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,18 +136,19 @@ impl KeyspaceEvents {
         self.0.load(Relaxed) & class.0 != 0
     }
 
-    /// Publishes that something happened to a key, if that is wanted.
-    pub fn tell(&self, pubsub: &PubSub, class: EventClass, event: &str, key: &[u8]) {
+    /// Publishes that something happened to a key, as it is called in the store, if that is wanted.
+    pub fn tell(&self, pubsub: &PubSub, class: EventClass, event: &str, stored: &[u8]) {
         if !self.wants(class) {
             return;
         }
+        let (database, key) = parts(stored);
         if self.wants(EventClass::KEYSPACE) {
-            let channel = [&b"__keyspace@0__:"[..], key].concat();
+            let channel = [format!("__keyspace@{database}__:").as_bytes(), key].concat();
             pubsub.publish(Topic::Channel, &channel, event.as_bytes());
         }
         if self.wants(EventClass::KEYEVENT) {
-            let channel = [&b"__keyevent@0__:"[..], event.as_bytes()].concat();
-            pubsub.publish(Topic::Channel, &channel, key);
+            let channel = format!("__keyevent@{database}__:{event}");
+            pubsub.publish(Topic::Channel, channel.as_bytes(), key);
         }
     }
 }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::resp::{Protocol, Reply};
 use crate::session::Client;
 use cahoots_gossip::store::Change;
+use cahoots_gossip::store::database::parts;
 
 /// Bytes of keys that are noted, and of who is noted there.
 pub const NOTED_BYTES_MAX: usize = 256 << 20;
@@ -149,7 +150,8 @@ impl Tracking {
                 // One message is enough for several changes by one command.
                 Change::Key { key, .. } if last == Some(&**key) => {}
                 Change::Key { key, .. } => {
-                    state.invalidate(key, own);
+                    // As in Redis, caches do not tell databases apart.
+                    state.invalidate(parts(key).1, own);
                     last = Some(key);
                 }
                 Change::Lost => state.invalidate_all(own),

@@ -15,6 +15,7 @@
 //! context; Baquero, Almeida, Lerche, *The problem with embedded CRDT counters and a solution* (2016) for resets.
 
 mod cell;
+pub mod database;
 mod event;
 mod expiry;
 mod identity;
@@ -138,6 +139,29 @@ impl Store {
     #[must_use]
     pub fn len(&self) -> usize {
         self.buckets.iter().map(|bucket| bucket.keys.shown()).sum()
+    }
+
+    /// How many keys each [numbered database](database) has, 0 first and others that are empty left out; and how many have a
+    /// deadline. As [`Store::len`] and [`Store::volatile`] count. O(buckets), and the keys that have expired and are not removed yet.
+    #[must_use]
+    pub fn databases(&self) -> BTreeMap<u8, (usize, usize)> {
+        let mut counts: BTreeMap<u8, (usize, usize)> = BTreeMap::from([(0, (self.len(), self.volatile()))]);
+        for (at, bucket) in self.buckets.iter().enumerate().filter(|(_, it)| it.keys.numbered().next().is_some()) {
+            for (database, (data, volatile)) in bucket.keys.numbered() {
+                let count = counts.entry(database).or_default();
+                *count = (count.0 + data, count.1 + volatile);
+            }
+            for key in bucket.keys.hidden(at) {
+                if let (database @ 1.., _) = database::parts(key)
+                    && let Some((data, _)) = counts.get_mut(&database)
+                {
+                    *data = data.saturating_sub(1);
+                }
+            }
+        }
+        let others = counts.range(1..).fold((0, 0), |sum, (_, it)| (sum.0 + it.0, sum.1 + it.1));
+        counts.entry(0).and_modify(|it| *it = (it.0.saturating_sub(others.0), it.1.saturating_sub(others.1)));
+        counts
     }
 
     /// How many keys have a deadline, those included of which nothing but that is left. O(buckets).

@@ -43,7 +43,7 @@ pub(super) const COMMANDS: &[Command] = &[
             string("clientname").behind("SETNAME").optional(),
         ]),
     command("select", 2, ALWAYS.and(FAST), select)
-        .about("1.0.0", "O(1)", "Chooses the database; there is only 0.")
+        .about("1.0.0", "O(1)", "Chooses the database.")
         .takes(&[integer("index")]),
     command("quit", -1, TALK, quit).about("1.0.0", "O(1)", "Closes the connection."),
     command("reset", 1, TALK, reset).about("6.2.0", "O(1)", "Forgets everything the connection asked for."),
@@ -142,11 +142,8 @@ fn echo(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     Ok(Flow::Continue)
 }
 
-fn select(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    // One database: numbered ones are a feature Redis itself regrets, and would be another thing to replicate.
-    if int_arg(&args[1])? != 0 {
-        return Err(CommandError::text("ERR DB index is out of range"));
-    }
+fn select(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    ctx.session.database = ctx.database(int_arg(&args[1])?).ok_or(CommandError::NoDatabase)?;
     reply.ok();
     Ok(Flow::Continue)
 }
@@ -162,6 +159,7 @@ fn reset(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     ctx.session.client.facts().name = Box::default();
     ctx.session.client.facts().monitors = false;
     ctx.session.replies = Replies::On;
+    ctx.session.database = 0;
     ctx.session.transaction = None;
     ctx.session.let_go(ctx.server);
     ctx.session.client.set_listens(false);

@@ -8,7 +8,7 @@ mod sort;
 mod wait;
 
 use super::arguments::{Argument, KEY, block, integer, one_of, pattern, string, word};
-use super::context::{Context, admit};
+use super::context::{Context, WALK_KEYS, admit};
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::flags::{Categories, DENYOOM, FAST, Flags, LOADING, MOVABLEKEYS, NOSCRIPT, READONLY, STALE, WRITE};
 use super::keys::{ALL_KEYS, KEY_AND_STORE, ONE_KEY, SECOND, TWO_KEYS};
@@ -65,6 +65,11 @@ pub(super) const COMMANDS: &[Command] = &[
             integer("destination-db").behind("DB").optional(),
             word("REPLACE").optional(),
         ]),
+    command("move", 3, WRITE.and(FAST), rename::move_to)
+        .about("1.0.0", ELEMENTS, "Puts a key's value into another database if there is no such key there.")
+        .also(KEYSPACE)
+        .at(ONE_KEY)
+        .takes(&[KEY, integer("db")]),
     command("sort", -2, WRITE.and(DENYOOM), sort::sort)
         .about("1.0.0", SORTED, "Lists the elements of a list, a set or a sorted set in an order, or stores them so.")
         .also(SORTABLE)
@@ -196,9 +201,6 @@ const SECONDS_AT: &[Argument] = &[KEY, integer("unix-time-seconds"), CONDITION];
 const MILLIS_AT: &[Argument] = &[KEY, integer("unix-time-milliseconds"), CONDITION];
 const TTL_CHANGED: &[(&str, &str)] = &[("2.8.0", "Added the -2 reply.")];
 
-/// Keys asked for in one step of a walk over all of them.
-const WALK_KEYS: usize = 1024;
-
 fn exists(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.count(args.from(1).iter().filter(|key| ctx.read_any(key).is_some()).count());
     Ok(Flow::Continue)
@@ -226,7 +228,7 @@ fn type_of(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outc
 
 fn randomkey(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut random = Random::new();
-    reply.maybe_bulk(ctx.draw_key(|max| random.below(max)));
+    reply.maybe_bulk(ctx.draw_key(|max| random.below(max)).as_deref());
     Ok(Flow::Continue)
 }
 

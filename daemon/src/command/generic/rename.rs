@@ -7,6 +7,7 @@ use super::{Args, Context, Flow, Outcome, Reply};
 use crate::command::error::CommandError;
 use crate::command::events::NEW;
 use crate::command::options::{int_arg, is};
+use cahoots_gossip::store::database::{parts, stored};
 use cahoots_gossip::store::{Value, WriteError};
 
 pub(super) fn rename(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -31,24 +32,22 @@ pub(super) fn renamenx(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<
 }
 
 pub(super) fn copy(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (from, to) = (args.at(1), args.at(2));
-    let (mut options, mut replace) = (args.from(3).iter(), false);
+    let from = args.at(1);
+    let (mut options, mut replace, mut database) = (args.from(3).iter(), false, ctx.session.database);
     while let Some(option) = options.next() {
         if is(option, "replace") {
             replace = true;
         } else if is(option, "db")
             && let Some(number) = options.next()
         {
-            // There is one.
-            if int_arg(number)? != 0 {
-                return Err(CommandError::text("ERR DB index is out of range"));
-            }
+            database = ctx.database(int_arg(number)?).ok_or(CommandError::NoDatabase)?;
         } else {
             return Err(CommandError::Syntax);
         }
     }
+    let to = &*stored(database, parts(&args[2]).1);
     if from == to {
-        return Err(CommandError::text("ERR source and destination objects are the same"));
+        return Err(CommandError::SamePlace);
     }
     let copies = ctx.read_any(from).is_some() && (replace || ctx.current_any(to).is_none());
     if copies && let Some((value, deadline)) = whole(ctx, from)? {
@@ -57,6 +56,24 @@ pub(super) fn copy(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>)
         ctx.happened(to, "copy_to");
     }
     reply.integer(copies.into());
+    Ok(Flow::Continue)
+}
+
+/// MOVE: as RENAMENX, to the same name in another database.
+pub(super) fn move_to(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let from = args.at(1);
+    let database = ctx.database(int_arg(&args[2])?).ok_or(CommandError::NoDatabase)?;
+    if database == ctx.session.database {
+        return Err(CommandError::SamePlace);
+    }
+    let to = &*stored(database, parts(from).1);
+    let found = if ctx.current_any(to).is_none() { whole(ctx, from)? } else { None };
+    if let Some((value, deadline)) = &found {
+        put_elsewhere(ctx, from, to, value, *deadline)?;
+        ctx.happened(from, "move_from");
+        ctx.happened(to, "move_to");
+    }
+    reply.integer(found.is_some().into());
     Ok(Flow::Continue)
 }
 
@@ -73,6 +90,20 @@ fn rename_to(
     value: &Value,
     deadline: Option<u64>,
 ) -> Result<(), CommandError> {
+    put_elsewhere(ctx, from, to, value, deadline)?;
+    ctx.happened(to, NEW);
+    ctx.happened(from, "rename_from");
+    ctx.happened(to, "rename_to");
+    Ok(())
+}
+
+fn put_elsewhere(
+    ctx: &mut Context<'_>,
+    from: &[u8],
+    to: &[u8],
+    value: &Value,
+    deadline: Option<u64>,
+) -> Result<(), CommandError> {
     ctx.write(from.len() + to.len() + value.bytes(), |writer| {
         writer.admit(from, b"", 0)?;
         writer.admit_value(to, value)?;
@@ -80,9 +111,6 @@ fn rename_to(
         writer.replace(to, value, deadline)?;
         writer.delete(from)?;
         Ok::<_, WriteError>(())
-    })?;
-    ctx.happened(to, NEW);
-    ctx.happened(from, "rename_from");
-    ctx.happened(to, "rename_to");
-    Ok(())
+    })
+    .map_err(CommandError::from)
 }

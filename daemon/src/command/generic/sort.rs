@@ -196,6 +196,7 @@ fn held<'a>(ctx: &'a Context<'_>, pattern: &[u8], element: &Bytes<'a>) -> Option
         None => (rest, None),
     };
     let key = [&pattern[..star], element, behind].concat();
+    let key = ctx.stored(&key);
     let found = match field {
         Some(field) => ctx.read_if(&key, Class::Hash).and_then(|view| view.get(field).map(Cow::into_owned)),
         None => ctx.read_if(&key, Class::Text).and_then(|view| view.text().map(Cow::into_owned)),

@@ -7,6 +7,7 @@ use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
 use crate::command::options::is;
 use crate::resp::{Args, Reply};
+use cahoots_gossip::store::database::parts;
 use cahoots_gossip::store::{Class, ListEnd};
 
 pub(super) fn lpop(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -50,7 +51,7 @@ fn pop_when_there(ctx: &mut Context<'_>, args: Args<'_>, end: ListEnd, reply: &m
         let popped = take(ctx, key, end, 1)?.unwrap_or_default();
         let Some(value) = popped.first() else { return Ok(false) };
         reply.array(2);
-        reply.bulk(key);
+        reply.bulk(parts(key).1);
         reply.bulk(value);
         Ok(true)
     };
@@ -90,7 +91,7 @@ fn pop_several(
     let Some(values) = take(ctx, key, wanted.end, wanted.count)? else { return Ok(false) };
     ctx.happened_as(if wanted.end == ListEnd::Left { "lpop" } else { "rpop" });
     reply.array(2);
-    reply.bulk(key);
+    reply.bulk(parts(key).1);
     list(&values, reply);
     Ok(true)
 }

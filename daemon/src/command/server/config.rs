@@ -32,7 +32,7 @@ const fn settable(name: &'static str, get: fn(&Server) -> String, set: Set) -> P
 const PARAMETERS: &[Parameter] = &[
     fixed("appendonly", |_| "no".to_owned()),
     settable("client-output-buffer-limit", output_limits, set_output_limits),
-    fixed("databases", |_| "1".to_owned()),
+    fixed("databases", |server| server.limits.databases.to_string()),
     fixed("maxclients", |server| server.clients_max.load(Relaxed).to_string()),
     fixed("maxmemory", |_| "0".to_owned()),
     settable("notify-keyspace-events", |server| server.keyspace.letters().to_string(), set_events),

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::{Args, CommandError, Context, Flow, Outcome, Reply, is};
+use crate::command::context::WALK_KEYS;
 
 pub(super) fn time(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     // Before 1970 there is nothing to tell.
@@ -25,7 +26,37 @@ pub(super) fn flush(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
         Some(mode) if args.len() == 2 && (is(mode, "sync") || is(mode, "async")) => {}
         Some(_) => return Err(CommandError::Syntax),
     }
-    ctx.write(0, |writer| writer.clear().map(drop))?;
+    if is(&args[0], "flushdb") && has_others(ctx) {
+        clear_database(ctx)?;
+    } else {
+        ctx.write(0, |writer| writer.clear().map(drop))?;
+    }
     reply.ok();
     Ok(Flow::Continue)
+}
+
+/// Between writers it has no meaning: a key that another daemon writes meanwhile would be in either database.
+pub(super) fn swapdb(_: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+    Err(CommandError::text("ERR SWAPDB is not possible where several daemons write"))
+}
+
+fn has_others(ctx: &mut Context<'_>) -> bool {
+    let own = ctx.session.database;
+    ctx.databases().iter().any(|(database, (keys, _))| *database != own && *keys > 0)
+}
+
+/// Removes the keys of the client's database: in one event for so many at a time.
+fn clear_database(ctx: &mut Context<'_>) -> Result<(), CommandError> {
+    let (mut cursor, mut keys) = (0, Vec::new());
+    loop {
+        cursor = ctx.scan(cursor, WALK_KEYS, |key, _| keys.push(key.to_vec()));
+        let stored: Vec<_> = keys.iter().map(|key| ctx.stored(key)).collect();
+        ctx.write(stored.iter().map(|key| key.len()).sum(), |writer| {
+            stored.iter().try_for_each(|key| writer.delete(key).map(drop))
+        })?;
+        keys.clear();
+        if cursor == 0 {
+            return Ok(());
+        }
+    }
 }

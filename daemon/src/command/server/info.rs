@@ -181,16 +181,12 @@ impl Line {
                 Some(Value::Text(words)) => write!(text, "{name}:{words}\r\n"),
             },
             Fixed(name, words) => write!(text, "{name}:{words}\r\n"),
-            Keyspace => match f::KEYS.value(account) {
-                Some(Value::Number(keys)) if keys > 0 => {
-                    let expires = match f::KEYS_THAT_END.value(account) {
-                        Some(Value::Number(expires)) => expires,
-                        _ => 0,
-                    };
-                    write!(text, "db0:keys={keys},expires={expires},avg_ttl=0\r\n")
-                }
-                _ => Ok(()),
-            },
+            Keyspace => {
+                let databases = account.databases().into_iter().filter(|(_, (keys, _))| *keys > 0);
+                databases.into_iter().try_for_each(|(database, (keys, expires))| {
+                    write!(text, "db{database}:keys={keys},expires={expires},avg_ttl=0\r\n")
+                })
+            }
             Counters => {
                 let counters = account.status().counters.entries();
                 counters.into_iter().try_for_each(|(name, value)| write!(text, "{name}:{value}\r\n"))

@@ -174,6 +174,10 @@ pub(super) const COMMANDS: &[Command] = &[
     .about("3.0.0", "Depends on the subcommand", "Commands of Redis Cluster, which this is not."),
     flush("flushall"),
     flush("flushdb"),
+    command("swapdb", 3, WRITE.and(FAST), data::swapdb)
+        .about("4.0.0", "O(1)", "Refused: what others write at the same time would be torn apart.")
+        .also(Categories::KEYSPACE.and(Categories::DANGEROUS))
+        .takes(&[integer("index1"), integer("index2")]),
     command("save", 1, SAVES.and(NO_MULTI), persistence::save).about(
         "1.0.0",
         "O(1)",

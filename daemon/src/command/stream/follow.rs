@@ -12,6 +12,7 @@ use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
 use crate::command::options::{int_arg, is, timeout_arg};
 use crate::resp::{Args, Reply};
+use cahoots_gossip::store::database::parts;
 use cahoots_gossip::store::{Class, Stream, StreamCursor, StreamId};
 
 /// Entries that CRDT.XREAD answers unless it is told how many.
@@ -134,7 +135,7 @@ impl Query {
                 }
                 reply.keyed(found.len());
                 for (key, first, stream) in &found {
-                    reply.key(key);
+                    reply.key(parts(key).1);
                     reply_entries(reply, stream.range(*first, StreamId::MAX).take(*count));
                 }
                 true

@@ -8,6 +8,7 @@ use crate::command::error::CommandError;
 use crate::command::options::{int_arg, is};
 use crate::resp::{Args, Reply};
 use cahoots_gossip::store::Class;
+use cahoots_gossip::store::database::parts;
 
 /// A member with its score.
 type Scored = (Box<[u8]>, f64);
@@ -73,7 +74,7 @@ fn pop_when_there(ctx: &mut Context<'_>, args: Args<'_>, highest: bool, reply: &
         let popped = pop(ctx, key, highest, 1)?;
         let Some((member, score)) = popped.first() else { return Ok(false) };
         reply.array(3);
-        reply.bulk(key);
+        reply.bulk(parts(key).1);
         reply.bulk(member);
         reply.double(*score);
         Ok(true)
@@ -124,7 +125,7 @@ fn pop_several(
     }
     ctx.happened_as(if wanted.highest { "zpopmax" } else { "zpopmin" });
     reply.array(2);
-    reply.bulk(key);
+    reply.bulk(parts(key).1);
     reply.array(popped.len());
     for (member, score) in &popped {
         reply.array(2);

@@ -7,7 +7,7 @@
 //! ([`Keys::draft`]), then put that in its place ([`Keys::commit`]). Two steps, because what was read, and what is new
 //! about it, may lie in what is overwritten.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use slab::Slab;
 use smallvec::SmallVec;
@@ -24,6 +24,7 @@ use crate::store::cell::baseline::Baselines;
 use crate::store::cell::lifetime::{self, Lifetime};
 use crate::store::cell::score;
 use crate::store::cell::{Element, Path, hash_of};
+use crate::store::database;
 use crate::store::kind::{CLASS_BITS, Class};
 use crate::store::read::changes::Subject;
 
@@ -54,6 +55,8 @@ pub(in crate::store) struct Keys {
     bare: usize,
     /// Keys with attributes.
     volatile: usize,
+    /// Of the keys of numbered databases, how many have data and how many have attributes.
+    numbered: BTreeMap<u8, (usize, usize)>,
     deadlines: Deadlines,
     /// Deadlines up to here were looked at.
     looked_upto: u64,
@@ -126,6 +129,16 @@ impl Keys {
     /// Keys with attributes.
     pub(in crate::store) fn volatile(&self) -> usize {
         self.volatile
+    }
+
+    /// Of the keys of each numbered database: how many have data, and how many have attributes.
+    pub(in crate::store) fn numbered(&self) -> impl Iterator<Item = (u8, (usize, usize))> {
+        self.numbered.iter().map(|(database, counts)| (*database, *counts))
+    }
+
+    /// The keys of `bucket`, which this is, that have data all of which was found to be hidden.
+    pub(in crate::store) fn hidden(&self, bucket: usize) -> impl Iterator<Item = &[u8]> {
+        self.hidden.iter().flat_map(move |prefix| self.beginning_with(bucket, *prefix)).map(|(key, _)| key)
     }
 
     /// When the first deadline is, or the first that was put off.
@@ -561,6 +574,9 @@ impl Keys {
         if before == after {
             return;
         }
+        if key.first() == Some(&database::MARK) {
+            self.count_numbered(key, before, after);
+        }
         self.clashes = self.clashes + usize::from(after.clashes) - usize::from(before.clashes);
         self.bare = self.bare + usize::from(after.bare) - usize::from(before.bare);
         self.volatile = self.volatile + usize::from(after.volatile) - usize::from(before.volatile);
@@ -570,6 +586,20 @@ impl Keys {
             _ => {}
         }
     }
+
+    #[cold]
+    fn count_numbered(&mut self, key: &[u8], before: Traits, after: Traits) {
+        let (number, _) = database::parts(key);
+        if number == 0 {
+            return;
+        }
+        let (data, volatile) = self.numbered.entry(number).or_default();
+        *data = *data + usize::from(after.data) - usize::from(before.data);
+        *volatile = *volatile + usize::from(after.volatile) - usize::from(before.volatile);
+        if (*data, *volatile) == (0, 0) {
+            self.numbered.remove(&number);
+        }
+    }
 }
 
 /// What is counted over all keys of a bucket.
@@ -577,6 +607,7 @@ impl Keys {
 struct Traits {
     clashes: bool,
     holds_ballots: bool,
+    data: bool,
     bare: bool,
     volatile: bool,
 }
@@ -586,6 +617,7 @@ impl Traits {
         Self {
             clashes: entry.clashes(),
             holds_ballots: entry.holds_ballots(),
+            data: entry.has_data(),
             bare: !entry.has_data(),
             volatile: entry.has_attributes(),
         }
