@@ -70,6 +70,7 @@ pub(super) fn move_to(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'
     let found = if ctx.current_any(to).is_none() { whole(ctx, from)? } else { None };
     if let Some((value, deadline)) = &found {
         put_elsewhere(ctx, from, to, value, *deadline)?;
+        ctx.happened(to, NEW);
         ctx.happened(from, "move_from");
         ctx.happened(to, "move_to");
     }

@@ -6,6 +6,7 @@ use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
 use crate::command::options::{int_arg, is};
 use crate::resp::{Args, Reply};
+use cahoots_gossip::store::database::parts;
 use cahoots_gossip::store::{Class, Stream, StreamId, View};
 
 /// Entries that FULL shows unless it is told how many.
@@ -79,7 +80,7 @@ pub(super) fn groups(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_
 
 pub(super) fn consumers(ctx: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
     found(ctx, args.at(2))?;
-    let (group, key) = (String::from_utf8_lossy(&args[3]), String::from_utf8_lossy(&args[2]));
+    let (group, key) = (String::from_utf8_lossy(&args[3]), String::from_utf8_lossy(parts(&args[2]).1));
     let text = format!("NOGROUP No such consumer group '{group}' for key name '{key}'");
     Err(CommandError::Other(text.into()))
 }
