@@ -87,6 +87,7 @@ pub fn server() -> Server {
         stats: Stats::default(),
         durability: crate::state::Durability::default(),
         leave: tokio::sync::Notify::new(),
+        leaves: std::sync::atomic::AtomicUsize::new(0),
         farewell: std::sync::Mutex::default(),
         clients_max: std::sync::atomic::AtomicUsize::new(1),
         watch: std::sync::Arc::default(),

@@ -4,15 +4,17 @@ mod driver_cluster;
 use std::time::{Duration, Instant};
 
 use cahoots_gossip::driver::NodeFailure;
-use cahoots_gossip::engine::{Readiness, ReadyReason};
+use cahoots_gossip::engine::{Readiness, ReadyReason, Standing};
 use driver_cluster::*;
 
 #[tokio::test]
-async fn a_node_without_seeds_is_ready_at_once_and_announces_it() {
+async fn a_node_without_seeds_is_ready_at_once_and_announces_it_once_it_has_listened() {
     let node = start(config("a", &[])).await;
     assert_eq!(node.readiness(), Readiness::Ready(ReadyReason::First));
     assert_eq!(within("readiness", node.ready()).await, ReadyReason::First);
-    assert!(node.members()[0].ready);
+    assert!(!node.members()[0].ready && node.read(|replica| replica.standing()) == Standing::Joining);
+    within("the announcement", node.members_when(|members| members[0].ready)).await;
+    assert_eq!(node.read(|replica| replica.standing()), Standing::Complete);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,9 @@ use cahoots_gossip::engine::{Event, Readiness, ReadyReason, Standing};
 use circle::{Circle, addr, id};
 
 const TIMEOUT_US: u64 = 5_000_000;
+/// The defaults of the configuration.
+const SETTLE_US: u64 = 250_000;
+const LISTEN_US: u64 = 2_000_000;
 
 /// Starts one that joins.
 fn joiner(circle: &mut Circle) -> usize {
@@ -195,7 +198,9 @@ fn nobody_catches_up_with_a_founder_that_was_started_again_beside_others() {
     circle.run(10_000);
     let (founder, now) = (circle.start(), circle.now);
     circle.at(founder).found(now);
-    assert_eq!(circle.at(founder).standing(), Standing::Complete);
+    assert_eq!((circle.at(founder).standing(), circle.at(founder).is_ready()), (Standing::Joining, true));
+    circle.run(LISTEN_US);
+    assert_eq!(circle.at(founder).standing(), Standing::Complete, "nobody has called");
     introduce(&mut circle, founder, 0);
     assert_eq!(circle.at(founder).standing(), Standing::Incomplete);
     let late = joiner(&mut circle);
@@ -214,9 +219,15 @@ fn nobody_catches_up_with_a_founder_that_was_started_again_beside_others() {
     fresh.at(0).found(now);
     let second = joiner(&mut fresh);
     introduce(&mut fresh, 0, second);
+    fresh.run(SETTLE_US);
+    assert_eq!(reason(&mut fresh, second), None, "somebody who has the data may call on the founder");
+    fresh.run(LISTEN_US);
+    announce(&mut fresh, second, 0);
     fresh.run(10_000);
     assert_eq!(reason(&mut fresh, second), Some(ReadyReason::CaughtUp { peer: id(0) }));
     announce(&mut fresh, 0, second);
+    assert_eq!(fresh.at(0).standing(), Standing::Complete);
+    fresh.run(10_000);
     assert_eq!(fresh.at(0).standing(), Standing::Complete);
     fresh.down(0, second);
     fresh.up(0, second);
@@ -301,10 +312,29 @@ fn of_two_that_stop_one_after_the_other_the_first_has_handed_over_and_the_second
     circle.at(1).begin_hand_over(now);
     pursue(&mut circle, &[0, 1], 1_000_000);
     assert!(circle.at(0).is_handed_over(1) && !circle.at(1).is_handed_over(1));
-    // What comes after the answer is not covered by it, and there is no other answer any more.
+    // What comes after it began is no part of it, until it is begun again; and there is no other answer any more.
     circle.write(0, |w| w.set(b"late", b"value"));
     pursue(&mut circle, &[0, 1], 1_000_000);
+    assert!(circle.at(0).is_handed_over(1));
+    let now = circle.now;
+    circle.at(0).begin_hand_over(now);
+    pursue(&mut circle, &[0, 1], 1_000_000);
     assert!(!circle.at(0).is_handed_over(1) && circle.at(0).stops_too(id(1)));
+}
+
+/// Otherwise the last of its words would always be too old.
+#[test]
+fn a_hand_over_ends_while_more_is_written() {
+    let mut circle = Circle::new(2);
+    circle.write(0, |w| w.set(b"key", b"value"));
+    circle.run(1_000_000);
+    let now = circle.now;
+    circle.at(0).begin_hand_over(now);
+    for n in 0..200_u32 {
+        circle.write(0, |w| w.set(b"late", &n.to_be_bytes()));
+        pursue(&mut circle, &[0], 10_000);
+    }
+    assert!(circle.at(0).is_handed_over(1) && circle.at(0).is_handed_over_to_all());
 }
 
 #[test]

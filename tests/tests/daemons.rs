@@ -208,9 +208,11 @@ fn the_session_in_the_readme_goes_as_it_says() {
     }
     let sockets = ["a.sock", "b.sock", "c.sock"].map(|name| directory.path().join(name));
     for socket in &sockets {
-        until("everybody sees everybody", || {
+        // Whoever types them comes to the next terminal a moment later.
+        until("everybody sees everybody, and serves", || {
             let status = Client::connect(socket).unwrap().words("CAHOOTS STATUS");
-            if status.at("peers").array().len() == 2 { Ok(()) } else { Err(format!("{status:?}")) }
+            let is_there = status.at("peers").array().len() == 2 && *status.at("serving") == Value::Boolean(true);
+            if is_there { Ok(()) } else { Err(format!("{status:?}")) }
         });
     }
     let expected = [Value::Integer(3), Value::Integer(1), Value::text("3")];

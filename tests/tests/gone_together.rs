@@ -126,3 +126,108 @@ fn a_fresh_daemon_among_some_that_were_catching_up_makes_nobody_complete() {
     }
     assert_eq!(*a.status().at("ready"), Value::Boolean(false));
 }
+
+/// It is complete, for it has met nobody.
+#[test]
+fn what_a_cluster_has_is_not_made_up_for_by_another_that_was_founded_apart_and_has_less() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let nowhere = UdpSocket::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string();
+    // Over datagrams it takes a while.
+    let flags = ["--bulk-advertise", &nowhere];
+    let data = Daemon::start(setup(directory.path(), "a", &[], &flags));
+    let mut client = data.client();
+    let value = vec![b'v'; 500_000];
+    for number in 0..20 {
+        client.call(&[b"SET", format!("key{number}").as_bytes(), &value]);
+    }
+    let apart = Daemon::start(setup(directory.path(), "b", &[], &flags));
+    await_standing(&data, "complete");
+    await_standing(&apart, "complete");
+    let both = Daemon::start(setup(directory.path(), "c", &[&apart, &data], &flags));
+    until("it has everything and is complete", || {
+        // In this order: it may become complete between the two.
+        let (standing, has) = (standing(&both), both.ask("CAHOOTS STATUS").at("keys").integer());
+        assert!(standing != "complete" || has == 20, "it is complete with {has} keys");
+        if standing == "complete" { Ok(()) } else { Err(format!("{standing} with {has} keys")) }
+    });
+}
+
+/// Kills one after the other and starts each again as it was, each waited for as an operator does.
+fn kill_and_start_each(mut daemons: Vec<Daemon>) -> Vec<Daemon> {
+    for number in 0..daemons.len() {
+        let setup = daemons.remove(number).kill();
+        daemons.insert(number, Daemon::start(setup));
+        until("it is ready", || match daemons[number].status().at("ready") {
+            Value::Boolean(true) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    }
+    daemons
+}
+
+/// The first one has no seeds, so it founds a cluster each time; and at its restart the others may know its address from their
+/// seeds, or from before only.
+#[test]
+fn a_first_daemon_that_was_killed_is_ready_only_once_it_has_what_the_others_have() {
+    for (size, rest) in [(2, 0), (3, 0), (2, 12)] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut daemons = vec![Daemon::start(setup(directory.path(), "n0", &[], &[]))];
+        for number in 1..size {
+            let seeds: Vec<&Daemon> = daemons.iter().collect();
+            daemons.push(Daemon::start(setup(directory.path(), &format!("n{number}"), &seeds, &[])));
+        }
+        daemons.iter().for_each(|it| it.await_peers(size - 1));
+        daemons.iter().for_each(|it| await_standing(it, "complete"));
+        daemons[0].ask("SET key kept");
+        until("all have it", || match daemons.iter().all(|it| it.ask("GET key") == Value::text("kept")) {
+            true => Ok(()),
+            false => Err("not yet".to_owned()),
+        });
+        // Membership calls rarely once nothing has changed for a while.
+        std::thread::sleep(Duration::from_secs(rest));
+        for daemon in kill_and_start_each(daemons) {
+            assert_eq!(daemon.ask("GET key"), Value::text("kept"), "{} of {size}", daemon.setup.node);
+        }
+    }
+}
+
+#[test]
+fn accepted_at_one_daemon_that_a_seed_is_gone_makes_all_complete_and_those_that_join_later() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let gone = Daemon::start(setup(directory.path(), "a", &[], &[]));
+    let dead = gone.setup.listen;
+    drop(gone.kill());
+    let soon = ["--join-timeout", "1"];
+    let start = |node: &str, seeds: &[&Daemon], flags: &[&str]| {
+        let mut setup = setup(directory.path(), node, seeds, flags);
+        setup.seeds.push(dead);
+        Daemon::start(setup)
+    };
+    let b = start("b", &[], &soon);
+    let c = start("c", &[&b], &soon);
+    let d = start("d", &[&b, &c], &soon);
+    for daemon in [&b, &c, &d] {
+        await_standing(daemon, "alone");
+    }
+    d.ask("SET key kept");
+    assert_eq!(b.ask("CAHOOTS ACCEPT"), Value::Integer(1));
+    for daemon in [&b, &c, &d] {
+        await_standing(daemon, "complete");
+        assert_eq!(daemon.ask("GET key"), Value::text("kept"));
+    }
+    assert_eq!(b.ask("CAHOOTS ACCEPT"), Value::Integer(0), "nothing is waited for any more");
+}
+
+#[test]
+fn who_joins_complete_daemons_does_not_wait_for_a_seed_that_is_gone() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let a = Daemon::start(setup(directory.path(), "a", &[], &[]));
+    a.ask("SET key kept");
+    await_standing(&a, "complete");
+    let nobody = UdpSocket::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let mut later = setup(directory.path(), "b", &[&a], &["--join-timeout", "600"]);
+    later.seeds.push(nobody);
+    let b = Daemon::start(later);
+    await_standing(&b, "complete");
+    assert_eq!(b.ask("GET key"), Value::text("kept"));
+}

@@ -134,6 +134,52 @@ fn sigint_and_cahoots_leave_do_not_wait_for_clients() {
     }
 }
 
+/// What is written after it was asked to leave is handed over before it exits, and nobody waits for the last of that to be told.
+#[test]
+fn cahoots_leave_is_answered_while_a_client_writes_and_what_it_wrote_is_handed_over() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let b = beside(directory.path(), "b", None, &[]);
+    let a = beside(directory.path(), "a", Some(&b), &["--drain-ms", "20000"]);
+    let mut writer = a.client();
+    let writing = std::thread::spawn(move || {
+        let written = |n: &u64| {
+            writer.try_call(&[b"SET", b"key", n.to_string().as_bytes()]).is_ok_and(|it| it == Value::text("OK"))
+        };
+        (1..u64::MAX).take_while(written).last().expect("some were written")
+    });
+    until("it writes", || match b.ask("GET key") {
+        Value::Text(_) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let begun = Instant::now();
+    let left = a.ask("CAHOOTS LEAVE");
+    assert_eq!(
+        (left.at("handed_over"), left.at("complete_at")),
+        (&Value::Boolean(true), &Value::Integer(1)),
+        "{left:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(10), "it does not take all of its time");
+    assert_eq!(a.wait().code(), Some(0));
+    let last = writing.join().expect("the writer ends");
+    assert_eq!(b.ask("GET key"), Value::text(&last.to_string()));
+}
+
+#[test]
+fn cahoots_leave_is_answered_although_a_linger_ends_meanwhile() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let b = beside(directory.path(), "b", None, &[]);
+    let a = beside(directory.path(), "a", Some(&b), &["--linger-ms", "600", "--drain-ms", "2000"]);
+    a.ask("SET key value");
+    let mut asking = a.client();
+    b.signal(Signal::STOP);
+    a.signal(Signal::TERM);
+    await_stopping(&a);
+    let left = asking.words("CAHOOTS LEAVE");
+    assert_eq!(left.at("handed_over"), &Value::Boolean(false), "{left:?}");
+    assert_eq!(a.wait().code(), Some(3));
+    b.signal(Signal::CONT);
+}
+
 #[test]
 fn connections_that_nobody_uses_are_let_go_after_half_of_the_time() {
     let directory = tempfile::tempdir().expect("a temporary directory");

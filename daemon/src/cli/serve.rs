@@ -69,6 +69,7 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         stats: Stats::default(),
         durability: disk.as_ref().map_or_else(Durability::default, |_| Durability::of_a_directory()),
         leave: Notify::new(),
+        leaves: AtomicUsize::new(0),
         farewell,
         clients_max: AtomicUsize::new(clients_with_files(config.limits.clients_max)),
         watch: Arc::default(),
@@ -204,7 +205,10 @@ async fn linger(node: &Node, server: &Server, bound: Duration) {
     let mut linger = Linger::begin(Instant::now(), bound, &server.stats);
     let why = loop {
         tokio::time::sleep(LINGER_LOOK).await;
-        if let Some(why) = linger.over(Instant::now(), &server.stats) {
+        // Who has asked this node to leave, and waits for the answer, ends the lingering with it.
+        if server.leaves.load(Relaxed) == 0
+            && let Some(why) = linger.over(Instant::now(), &server.stats)
+        {
             break why;
         }
     };

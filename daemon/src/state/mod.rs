@@ -51,6 +51,8 @@ pub struct Server {
     pub durability: Durability,
     /// Told when a client asks this node to leave.
     pub leave: tokio::sync::Notify,
+    /// Clients that have asked for that and are about to be told how it went.
+    pub leaves: AtomicUsize,
     /// How it stops.
     pub farewell: Mutex<Farewell>,
     /// How many clients may be connected.

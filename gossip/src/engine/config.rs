@@ -57,6 +57,10 @@ pub struct ReplicaConfig {
     /// How long a joiner that meets only other joiners waits for one with data, in microseconds. Default 250 ms: one
     /// round of membership, in which a member that was told of one of them is told of all.
     pub join_settle_us: u64,
+    /// How long one that was started to be the first listens whether somebody calls who has data, before it takes itself for
+    /// complete, in microseconds. Default 2 s: in this time each peer that is up, and knows its address, calls several
+    /// times.
+    pub found_listen_us: u64,
     /// While a disk is told what was applied: bytes of it that wait to be taken. Default 64 MiB, some seconds of a
     /// replica at full load; beyond it they are dropped, and images of all buckets are taken anew. The longest record is
     /// not counted: it may be a bucket of any length.
@@ -123,6 +127,7 @@ impl Default for ReplicaConfig {
             held_bytes_max: 64 << 20,
             assembly_bytes_max: 128 << 20,
             join_settle_us: 250_000,
+            found_listen_us: 2_000_000,
             transfer_bytes: 128 << 10,
             refine_bytes_min: 2 << 10,
             serve_bytes_per_second: None,

@@ -199,8 +199,9 @@ impl World {
         first.is_some() && states.all(|other| other == first)
     }
 
-    /// An event that a process has applied and no other one, those included whose death nobody has noticed yet.
-    pub(super) fn held_here_only(&self, host: usize) -> Option<(Vec<u8>, Dot)> {
+    /// An event that a process has applied and no other one, those included whose death nobody has noticed yet. Of its own
+    /// events those up to one count.
+    pub(super) fn held_here_only(&self, host: usize, upto: u64) -> Option<(Vec<u8>, Dot)> {
         let store = self.process(host).engine.store();
         let own = self.process(host).engine.id();
         let elsewhere = |key: &[u8], dot: Dot| {
@@ -213,7 +214,8 @@ impl World {
                 }
             })
         };
-        let mut only = self.history.events().filter(|(key, dot)| store.covers(key, *dot) && !elsewhere(key, *dot));
+        let counts = |key: &[u8], dot: Dot| store.covers(key, dot) && (dot.replica != own || dot.seq <= upto);
+        let mut only = self.history.events().filter(|(key, dot)| counts(key, *dot) && !elsewhere(key, *dot));
         only.next().map(|(key, dot)| (key.to_vec(), dot))
     }
 

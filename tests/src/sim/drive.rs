@@ -1,5 +1,6 @@
 //! Carrying out a plan: faults first, then healing, and a bounded time in which all must agree.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use cahoots_crdt::{Dot, ReplicaId};
@@ -154,11 +155,13 @@ impl World {
     fn leave_together(&mut self, mut leave: Vec<usize>) {
         self.tally.leaves += leave.len() as u64;
         let deadline = self.now + LEAVE_MICROS_MAX;
-        let ids: Vec<ReplicaId> = leave.iter().map(|host| self.process(*host).engine.id()).collect();
+        let mut begun = BTreeMap::new();
         for host in &leave {
             self.flush(*host);
             let now = self.read_clocks(*host);
-            self.process_mut(*host).engine.begin_hand_over(now);
+            let engine = &mut self.process_mut(*host).engine;
+            begun.insert(engine.id(), engine.position());
+            engine.begin_hand_over(now);
             self.pump(*host);
         }
         while !leave.is_empty() {
@@ -169,7 +172,7 @@ impl World {
                 let now = self.read_clocks(host);
                 self.process_mut(host).engine.pursue_hand_over(now);
                 self.pump(host);
-                let handed_over = self.check_handed_over(host, |id| ids.contains(&id));
+                let handed_over = self.check_handed_over(host, |id| begun.get(&id).copied());
                 if handed_over || self.now >= deadline {
                     *self.tally.counters.entry("left_together").or_default() += u64::from(handed_over);
                     self.crash(host);
@@ -179,21 +182,22 @@ impl World {
         }
     }
 
-    /// Whether a process has handed over, as its exit code would say; `had` is whether it has the id with which it began. It
-    /// may have had to take another since.
+    /// Whether a process has handed over, as its exit code would say. `begun` is how many events there were of its id when it
+    /// began, if it had that id: it may have had to take another since. What it does by itself later, such as removing what
+    /// has expired, it does not hand over.
     ///
     /// # Panics
     /// If it says so and nobody else holds some event that it does.
-    fn check_handed_over(&mut self, host: usize, had: impl Fn(ReplicaId) -> bool) -> bool {
+    fn check_handed_over(&mut self, host: usize, begun: impl Fn(ReplicaId) -> Option<u64>) -> bool {
         let engine = &self.process(host).engine;
         let id = engine.id();
-        let handed_over = had(id) && engine.is_handed_over(1);
-        if handed_over {
-            let only = if self.doubtful { None } else { self.held_here_only(host) };
+        let upto = begun(id).filter(|_| engine.is_handed_over(1));
+        if let Some(upto) = upto {
+            let only = if self.doubtful { None } else { self.held_here_only(host, upto) };
             assert!(only.is_none(), "host {host} says it has handed over, and {only:?} is nowhere else");
             self.departed.insert(id);
         }
-        handed_over
+        upto.is_some()
     }
 
     /// A process hands over what it holds, within a bound; says whether it did, as its exit code would.
@@ -201,9 +205,11 @@ impl World {
     /// # Panics
     /// If it says so and nobody else holds some event that it does.
     pub fn hand_over(&mut self, host: usize, micros_max: u64) -> bool {
-        let (id, deadline) = (self.process(host).engine.id(), self.now + micros_max);
+        let deadline = self.now + micros_max;
         let now = self.read_clocks(host);
-        self.process_mut(host).engine.begin_hand_over(now);
+        let engine = &mut self.process_mut(host).engine;
+        let (id, upto) = (engine.id(), engine.position());
+        engine.begin_hand_over(now);
         self.pump(host);
         while !self.process(host).engine.is_handed_over(1) && self.now < deadline {
             self.advance(10_000);
@@ -211,7 +217,7 @@ impl World {
             self.process_mut(host).engine.pursue_hand_over(now);
             self.pump(host);
         }
-        self.check_handed_over(host, |it| it == id)
+        self.check_handed_over(host, |it| (it == id).then_some(upto))
     }
 
     /// Ends all faults and waits until everybody agrees; says how long that took.

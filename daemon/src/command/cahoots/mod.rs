@@ -2,6 +2,9 @@
 
 mod status;
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::arguments::string;
 use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
@@ -9,9 +12,9 @@ use super::error::CommandError;
 use super::flags::{ADMIN, Flags, LOADING, NOSCRIPT, STALE};
 use super::wait::Wait;
 use crate::resp::{Args, Reply};
-use cahoots_gossip::ReplicaId;
+use crate::state::Server;
 use cahoots_gossip::driver::{Drained, Node};
-use cahoots_gossip::engine::Replica;
+use cahoots_gossip::engine::Standing;
 
 const GROUP: &str = "cluster";
 
@@ -90,17 +93,15 @@ fn accept(_: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
     let accept = |node: Node, _| async move {
         let members = node.members();
         node.with(|replica, now| {
-            let owed = replica.owed_by();
-            let expected = |replica: &Replica| replica.owed_by().len() + usize::from(replica.awaits_seeds());
-            let before = expected(replica);
-            let goes_by = |id: &ReplicaId, who: &str| id.to_string() == who || status::name_of(*id, &members) == who;
-            match who {
-                None => replica.accept(now, None),
-                Some(who) => {
-                    owed.iter().filter(|id| goes_by(id, &who)).for_each(|id| replica.accept(now, Some(*id)));
-                }
-            }
-            before - expected(replica)
+            let mut owed = replica.owed_by();
+            let Some(who) = who else {
+                let waits = replica.standing() != Standing::Complete && (owed.is_empty() || replica.awaits_seeds());
+                replica.accept(now, None);
+                return owed.len() + usize::from(waits);
+            };
+            owed.retain(|id| id.to_string() == who || status::name_of(*id, &members) == who);
+            owed.iter().for_each(|id| replica.accept(now, Some(*id)));
+            owed.len()
         })
     };
     Ok(Flow::Wait(Wait::new(accept, |_, accepted: usize, reply| {
@@ -109,17 +110,39 @@ fn accept(_: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
     })))
 }
 
+/// A client has asked this node to leave and waits for the answer: counted in [`Server::leaves`] for as long as this lives.
+struct LeaveUnderWay(Arc<Server>);
+
+impl LeaveUnderWay {
+    fn begin(server: Arc<Server>) -> Self {
+        server.leaves.fetch_add(1, Relaxed);
+        Self(server)
+    }
+}
+
+impl Drop for LeaveUnderWay {
+    fn drop(&mut self) {
+        self.0.leaves.fetch_sub(1, Relaxed);
+    }
+}
+
 /// Answers once everything is handed over. The daemon stops when the answer is sent: that is the second wait.
 fn leave(ctx: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Outcome {
     let wanted = ctx.server.hand_over();
-    let hand_over = move |node: Node, _| async move { node.hand_over(wanted).await };
-    Ok(Flow::Wait(Wait::new(hand_over, move |_, drained: Drained, reply| {
+    let hand_over = move |node: Node, server: Arc<Server>| async move {
+        let answering = LeaveUnderWay::begin(server);
+        (node.hand_over(wanted).await, answering)
+    };
+    Ok(Flow::Wait(Wait::new(hand_over, move |_, (drained, answering): (Drained, LeaveUnderWay), reply| {
         reply.map_of(|fields| {
             fields.field("handed_over").boolean(drained.handed_over);
             fields.field("kept_on_disk").boolean(wanted.on_disk && drained.nobody_stays);
             fields.count("complete_at", drained.complete_at as u64);
         });
-        let stop = |_, server: std::sync::Arc<crate::state::Server>| async move { server.leave.notify_one() };
+        let stop = |_, server: Arc<Server>| async move {
+            server.leave.notify_one();
+            drop(answering);
+        };
         Ok(Flow::Wait(Wait::new(stop, |_, (), _| Ok(Flow::Continue))))
     })))
 }

@@ -51,13 +51,15 @@ use crate::engine::{ReadyReason, ReplicaConfig, Stance};
 /// The return of a member does not depend on it: the roster remembers addresses for 30 days.
 const DEAD_GRACE: Duration = Duration::from_secs(3600);
 
-/// Between two calls on a seed or a member that is down, while there are peers.
+/// Between two calls on a seed or a member that is down, while there are more than [`FEW_PEERS`].
 const CONTACT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A seed that answered so long ago is one of the members that are known since, by whatever address.
 const SEED_SETTLES: Duration = Duration::from_secs(1);
-/// Between two calls on a seed or a member that is down, while there are no peers, or seeds are waited for.
-const CONTACT_INTERVAL_ALONE: Duration = Duration::from_secs(1);
+/// Between two such calls while there are few peers, or seeds are waited for. Who comes back without a seed, and empty, takes
+/// itself for the first of its cluster if nobody calls in time.
+const CONTACT_INTERVAL_FEW: Duration = Duration::from_secs(1);
+const FEW_PEERS: usize = 16;
 
 /// Seeds called at once by a node that is alone.
 const CONTACTS_MAX: usize = 8;
@@ -282,8 +284,7 @@ impl Membership {
                 }
                 () = sleep_until(Some(contact_at)) => {
                     self.shared.tend();
-                    let eager = self.contact(chitchat);
-                    contact_at = Instant::now() + if eager { CONTACT_INTERVAL_ALONE } else { CONTACT_INTERVAL };
+                    contact_at = Instant::now() + self.contact(chitchat);
                 }
                 () = sleep_until(call_back_at) => call_back_at = self.call_back(chitchat),
                 // A name resolved: no need to wait.
@@ -427,10 +428,13 @@ impl Membership {
         });
         if awaits_seeds && !self.seeds_missed && self.ready.borrow().is_some() {
             self.seeds_missed = true;
+            let (heard, silent): (Vec<_>, Vec<_>) = silent.into_iter().partition(|it| self.seeds.is_heard(*it));
             tracing::warn!(
                 ?silent,
-                "serving although there is no peer at these seeds: what they hold may be missing here. If one of them is no \
-                 more, take it from the list of seeds"
+                ?heard,
+                "serving although there is no peer at these seeds: what they hold may be missing here. If a silent one is no \
+                 more, take it from the list of seeds, and see `cahoots accept`. One that was heard is alive: a firewall may let \
+                 datagrams through in one direction only"
             );
         }
     }
@@ -553,9 +557,9 @@ impl Membership {
         (!left.is_empty()).then_some(now + self.gossip_interval)
     }
 
-    /// Calls on seeds and members that are down; returns whether to do so again soon: there are no peers, or one that joins
-    /// waits for seeds.
-    fn contact(&mut self, chitchat: &ChitchatHandle) -> bool {
+    /// Calls on seeds and members that are down: on several while there are no peers, or one that joins waits for seeds.
+    /// Returns when to do so again.
+    fn contact(&mut self, chitchat: &ChitchatHandle) -> Duration {
         let peers: BTreeSet<_> = self.roster.up_addresses().collect();
         let alone = peers.is_empty();
         self.look_at_seeds();
@@ -576,7 +580,7 @@ impl Membership {
             // Fails only when chitchat has ended, which is noticed elsewhere.
             let _ = chitchat.gossip(addr);
         }
-        eager
+        if eager || peers.len() <= FEW_PEERS { CONTACT_INTERVAL_FEW } else { CONTACT_INTERVAL }
     }
 
     async fn announce(&mut self, chitchat: &ChitchatHandle) {

@@ -98,6 +98,11 @@ impl Seeds {
         }
     }
 
+    /// Whether an answer has come from there since it was a seed.
+    pub(in crate::driver) fn is_heard(&self, seed: SocketAddr) -> bool {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner).heard.contains_key(&seed)
+    }
+
     /// The seeds at which there is no peer, and whether there may be more of them: a name has not been looked up yet.
     ///
     /// A peer may go by another address than the one at which it is called, behind a name or a translation: so left out are

@@ -6,7 +6,8 @@
 //!
 //! What each peer is known to have is worked out against a *target*: what was here when the hand-over began. It is
 //! confirmed by the accounts that version vectors are compared with, range by range of origins, so a peer that was left
-//! out by a lost datagram is asked again. Own events may go on being written; for those acknowledgements tell.
+//! out by a lost datagram is asked again. For own events acknowledgements tell, up to where they had come when the hand-over
+//! began: they may go on being written, and one that is begun again includes them.
 //!
 //! Whether a peer stays is for the peer to say, *after* it has everything and after this replica has begun to stop: so it
 //! is asked, under a number that no older answer bears. A peer that says so hands over itself, should it stop later, and
@@ -36,6 +37,8 @@ const ASKED_MAX: usize = 64;
 pub(in crate::engine) struct HandOver {
     /// What was here when it began, of others; in any bucket.
     target: VersionVector,
+    /// Own events when it was begun last.
+    own: u64,
     /// Live peers.
     receivers: BTreeMap<ReplicaId, Receiver>,
     compare_at: u64,
@@ -161,12 +164,14 @@ struct Live {
 
 impl Replica {
     /// Begins to hand over everything that is here now. From now on this replica tells those who ask that it stops, too: it
-    /// is the beginning of the end. Begun again, it goes on, unless there is more here now.
+    /// is the beginning of the end. Begun again, it goes on with what has come since.
     pub fn begin_hand_over(&mut self, now: Now) {
         let me = self.id();
         let target: VersionVector = self.store.version_ceiling().iter().filter(|(id, _)| *id != me).collect();
-        if self.hand_over.as_ref().is_none_or(|it| it.target != target) {
-            self.hand_over = Some(HandOver { target, receivers: BTreeMap::new(), compare_at: now.mono });
+        let own = self.position();
+        match &mut self.hand_over {
+            Some(it) if it.target == target => it.own = own,
+            other => *other = Some(HandOver { target, own, receivers: BTreeMap::new(), compare_at: now.mono }),
         }
         self.pursue_hand_over(now);
     }
@@ -179,8 +184,8 @@ impl Replica {
         let mut live: Vec<Live> =
             live.map(|(id, it)| Live { id: *id, acked: it.acked, whole: it.standing.is_whole() }).collect();
         live.sort_by_key(|peer| !peer.whole);
-        let own = self.position();
         let Some(mut it) = self.hand_over.take() else { return };
+        let own = it.own;
         it.receivers.retain(|id, _| live.iter().any(|peer| peer.id == *id));
         for peer in it.compare(now.mono, &live) {
             self.send_versions(peer, true);
@@ -224,33 +229,34 @@ impl Replica {
         });
     }
 
-    /// Whether all that was here when the hand-over began, and all that was written here since, is held by so many live
-    /// peers that are whole and stay; or there was nothing to hold.
+    /// Whether all that was here when the hand-over was begun last is held by so many live peers that are whole and stay; or
+    /// there was nothing to hold.
     #[must_use]
     pub fn is_handed_over(&self, peers: usize) -> bool {
         let Some(it) = &self.hand_over else { return false };
-        let is_empty = self.position() == 0 && it.target.is_empty();
+        let is_empty = it.own == 0 && it.target.is_empty();
         is_empty || self.handed_over_to() >= peers
     }
 
     /// Whether every live peer is known to have all of it, or not to be one to rely on.
     #[must_use]
     pub fn is_handed_over_to_all(&self) -> bool {
-        let own = self.position();
-        let is_settled = |it: &&Receiver| it.keeps(own) || matches!(it.word, Some(Word::Stops | Word::Lacks));
+        let is_settled =
+            |(own, it): &(u64, &Receiver)| it.keeps(*own) || matches!(it.word, Some(Word::Stops | Word::Lacks));
         self.live_receivers().filter(is_settled).count() == self.peers.live()
     }
 
     /// How many live peers are whole, stay, and are known to have all of it.
     #[must_use]
     pub fn handed_over_to(&self) -> usize {
-        let own = self.position();
-        self.live_receivers().filter(|it| it.keeps(own)).count()
+        self.live_receivers().filter(|(own, it)| it.keeps(*own)).count()
     }
 
-    fn live_receivers(&self) -> impl Iterator<Item = &Receiver> {
-        let known = self.hand_over.iter().flat_map(|it| &it.receivers);
-        known.filter(|(id, _)| self.peers.get(id).is_some_and(|peer| peer.live)).map(|(_, it)| it)
+    /// Live peers, each with up to where it should have own events.
+    fn live_receivers(&self) -> impl Iterator<Item = (u64, &Receiver)> {
+        let known =
+            self.hand_over.iter().flat_map(|it| it.receivers.iter().map(|(id, receiver)| (id, it.own, receiver)));
+        known.filter(|(id, ..)| self.peers.get(id).is_some_and(|peer| peer.live)).map(|(_, own, it)| (own, it))
     }
 
     /// Whether a live peer has said that it stops, too.
@@ -272,7 +278,7 @@ mod tests {
         let target: VersionVector = [(writer, 9), (other, 4)].into_iter().collect();
         let here: VersionVector = [(writer, 5), (other, 4)].into_iter().collect();
         let receiver = Receiver { lacking: Some([writer, other].into()), ..Receiver::default() };
-        let mut it = HandOver { target, receivers: [(peer, receiver)].into(), compare_at: 0 };
+        let mut it = HandOver { target, own: 0, receivers: [(peer, receiver)].into(), compare_at: 0 };
         it.heard(peer, &ALL, &[], true, &here);
         assert_eq!(it.receivers[&peer].lacking, Some([writer].into()));
         it.heard(peer, &ALL, &[(writer, 9)], true, &here);

@@ -1,7 +1,9 @@
 //! Whether a replica has caught up with the cluster it joins: whether it serves, and whether others may catch up with it.
 //!
-//! A joiner notes what each live peer says it has when it is first heard, and is *complete* once it has all of that: of one
-//! peer that is complete itself, or of every live peer. The second rule is for clusters that start all at once: joiners
+//! A joiner notes what each live peer says it has when it is first heard, and is *complete* once it has all of that: of the
+//! peers that are complete themselves, or of every live peer. Of complete ones a few are enough, and one that does not
+//! answer is not waited for; but what one of them has told is not made up for by another, which may be complete by mistake:
+//! by an operator's word, or as a founder that was started again. The second rule is for clusters that start all at once: joiners
 //! that have what each other had are equal, and no joiner waits for one that waits. It holds only after a moment without
 //! new peers, once every seed has answered, and if no peer knows of data that it has not got itself: lest two fresh ones
 //! that meet first, or while the one with the data is silent or gone, take each other for the whole cluster.
@@ -13,9 +15,10 @@
 //!   does, or an operator's word ([`Replica::accept`]). So a cluster in which all gave up is told apart from a fresh one.
 //!   That a peer knew of such data is remembered when the peer goes away, and passed on under the id of the one that knew
 //!   it itself: else two that remember it of each other would do so for ever.
-//! - One that was started without anybody to join *founds* a cluster, and is complete; but after a restart it may be empty
-//!   beside others that have the data. So it is incomplete as soon as it meets a peer that was complete before, until it has
-//!   what that one has; and is like any other once somebody has joined it.
+//! - One that was started without anybody to join *founds* a cluster, and serves at once; but after a restart it may be empty
+//!   beside others that have the data. So it is complete only after it has listened for a moment, in which those that know
+//!   its address call; and incomplete as soon as it meets a peer that is complete, until it has what that one has. It is
+//!   like any other once it has what somebody has who became complete with it.
 //! - One that nobody answered is *alone*. It knows of nothing that it lacks, and is incomplete as soon as it meets a
 //!   complete peer, until it has what that one has.
 //!
@@ -35,6 +38,8 @@ use crate::wire::Message;
 /// Before live peers that have not said all are asked again, in microseconds; doubled each time.
 const ASK_US: u64 = 50_000;
 const ASK_MOST_US: u64 = 1_000_000;
+/// A peer that does not answer so many times may be silent for longer.
+const ASKS_PATIENT: u32 = 2;
 /// A joiner waits for so long, in microseconds, for a peer to say what its clock reads.
 const CLOCK_WAIT_US: u64 = 2_000_000;
 /// How many are asked at once: one that is ready is enough.
@@ -57,7 +62,8 @@ pub enum Standing {
     Complete,
     /// It serves, and has met nobody yet who could have told it what there is. It knows of nothing that it lacks.
     Alone,
-    /// It does not serve yet, and knows of nothing yet that it lacks.
+    /// It has not met yet all whom it waits for, and knows of nothing yet that it lacks. It does not serve, unless it was
+    /// started to be the first.
     Joining,
     /// It does not serve yet, and is catching up with data that it knows of.
     CatchingUp,
@@ -148,7 +154,8 @@ pub enum Readiness {
 pub struct Stance {
     /// What it is to those who join.
     pub standing: Standing,
-    /// Whether it is not complete, and a seed of its has not answered: it may have data that nobody else has.
+    /// Whether it is not complete, and somebody whom it waits for has not answered, who may have data that nobody else has:
+    /// a seed, or whoever may call on one that was started without.
     pub awaits_seeds: bool,
     /// Who knew, when last heard, of data that it lacked itself: this replica, or others that went away from it.
     pub lacking: Vec<ReplicaId>,
@@ -171,6 +178,8 @@ struct Account {
     has_said: bool,
     /// It was complete when it told some of this: so this is what there was, however it stands now.
     was_complete: bool,
+    /// It was not complete when it came up and is since, and is not known to have anything that is not here.
+    has_joined: bool,
     versions: VersionVector,
     /// The ranges of ids told of: apart from each other, by their first ids.
     told: BTreeMap<u64, u64>,
@@ -181,8 +190,8 @@ struct Account {
 
 impl Account {
     fn new() -> Self {
-        let (stance, has_said, was_complete, versions, told) = Default::default();
-        Self { stance, has_said, was_complete, versions, told, asks: 0, ask_at: 0 }
+        let (stance, has_said, was_complete, has_joined, versions, told) = Default::default();
+        Self { stance, has_said, was_complete, has_joined, versions, told, asks: 0, ask_at: 0 }
     }
 
     /// Of one that is not here, and knew of data that it lacked.
@@ -207,6 +216,11 @@ impl Account {
     /// Whether everything that was told of is here. What is told of the own id is no matter of catching up.
     fn is_met(&self, me: ReplicaId, here: &VersionVector) -> bool {
         self.is_whole() && self.versions.iter().all(|(id, seq)| id == me || here.get(id) >= seq)
+    }
+
+    /// Whether it may still tell what it has: it was not asked yet, or not long ago.
+    fn is_awaited(&self, now: u64) -> bool {
+        !self.is_whole() && (self.asks < ASKS_PATIENT || self.asks == ASKS_PATIENT && now < self.ask_at)
     }
 
     /// The first range of ids not told of.
@@ -267,10 +281,12 @@ pub(in crate::engine) struct Joining {
     serves: bool,
     /// It was started without anybody to join, and has met nobody yet who was complete before, or has joined it.
     founds: bool,
+    /// It founds, and until then somebody may call who has the data.
+    listens_until: Option<u64>,
     /// A seed has not answered yet: it may have data that nobody else has.
     awaits_seeds: bool,
-    /// An operator has said that there is no such data.
-    waives_seeds: bool,
+    /// An operator has said that there is no more than what it and its live peers have.
+    accepts: bool,
     /// No peer has said yet what its clock reads. It is waited for until then, once there is a peer: by a wrong clock the
     /// first thing that a complete replica did would be to remove what has not expired.
     clock_unheard: Option<ClockWait>,
@@ -301,8 +317,9 @@ impl Joining {
             settle_us,
             serves: false,
             founds: false,
+            listens_until: None,
             awaits_seeds: false,
-            waives_seeds: false,
+            accepts: false,
             clock_unheard: Some(ClockWait { until: u64::MAX, asks: 0, ask_at: now }),
             peers: BTreeMap::new(),
             owed: BTreeMap::new(),
@@ -350,19 +367,23 @@ impl Joining {
         was_waited_for
     }
 
-    /// Begins as one that has nobody to join.
-    fn founder(now: u64, settle_us: u64) -> Self {
-        Self { serves: true, founds: true, clock_unheard: None, ..Self::new(now, u64::MAX, settle_us) }
+    /// Begins as one that has nobody to join, and listens for so long whether somebody calls.
+    fn founder(now: u64, listen_us: u64, settle_us: u64) -> Self {
+        let listens_until = Some(now.saturating_add(listen_us));
+        let joining = Self::new(now, u64::MAX, settle_us);
+        Self { serves: true, founds: true, listens_until, clock_unheard: None, ..joining }
     }
 
-    /// Whether a founder has met nobody who was complete before: it has nothing to ask anybody.
+    /// Whether a founder has met nobody who is complete: it has nothing to ask anybody.
     fn is_first(&self) -> bool {
-        self.founds && !self.knows_more()
+        self.founds && self.owed.is_empty() && !self.peers.values().any(Account::is_of_all)
     }
 
-    /// Whether there is data that may not be here.
+    /// Whether there is data that may not be here. Whoever became complete beside a founder has joined it, unless it says
+    /// otherwise.
     fn knows_more(&self) -> bool {
-        !self.owed.is_empty() || self.peers.values().any(Account::is_of_all)
+        let has_more = |it: &Account| it.is_of_all() && !(self.founds && it.has_joined);
+        !self.owed.is_empty() || self.peers.values().any(has_more)
     }
 
     /// A peer says how it stands.
@@ -378,7 +399,7 @@ impl Joining {
         let before = std::mem::replace(&mut account.stance, stance).standing;
         if standing == Standing::Complete && before != standing && !account.was_complete {
             // It had less when it said what it had: whoever has that has not caught up with it.
-            *account = Account { has_said: true, ..Account::new() };
+            *account = Account { has_said: true, has_joined: true, ..Account::new() };
             self.recount_goal();
         }
     }
@@ -436,6 +457,7 @@ impl Joining {
             (false, false) => Standing::Joining,
             (false, true) => Standing::CatchingUp,
             (true, true) => Standing::Incomplete,
+            (true, false) if self.listens_until.is_some() => Standing::Joining,
             (true, false) if self.founds => Standing::Complete,
             (true, false) => Standing::Alone,
         }
@@ -447,7 +469,7 @@ impl Joining {
             Some(peer) => drop(self.owed.remove(&peer)),
             None => {
                 self.owed.clear();
-                (self.waives_seeds, self.awaits_seeds) = (true, false);
+                (self.accepts, self.awaits_seeds, self.listens_until) = (true, false, None);
             }
         }
         self.recount_goal();
@@ -506,7 +528,7 @@ impl Joining {
     /// When to look again although nothing has happened.
     pub(in crate::engine) fn due(&self) -> u64 {
         if self.is_first() {
-            return u64::MAX;
+            return self.listens_until.unwrap_or(u64::MAX);
         }
         if self.stale {
             return self.rests_until();
@@ -519,7 +541,7 @@ impl Joining {
         let settled = settled.filter(|at| *at > self.reviewed_at);
         let gives_up = if self.serves { u64::MAX } else { self.gives_up_at() };
         let clock = self.clock_unheard.filter(|_| !self.peers.is_empty()).map(|it| it.until.min(it.ask_at));
-        [ask, settled, clock].into_iter().flatten().fold(gives_up, u64::min)
+        [ask, settled, clock, self.listens_until].into_iter().flatten().fold(gives_up, u64::min)
     }
 
     /// So many bytes of an answer have come. One that breaks off and begins anew is progress only where it comes further.
@@ -544,22 +566,24 @@ impl Joining {
         ahead: usize,
     ) -> Option<ReadyReason> {
         (self.reviewed_at, self.stale) = (now, false);
+        self.listens_until = self.listens_until.filter(|until| now < *until);
         if self.is_first() {
             return None;
         }
         self.clock_unheard = self.clock_unheard.filter(|it| now < it.until);
         let may_be_complete = self.clock_unheard.is_none() || self.peers.is_empty();
-        let mut known = self.peers.iter().chain(&self.owed).filter(|_| may_be_complete);
-        if let Some((peer, _)) = known.find(|(_, account)| account.is_of_all() && account.is_met(me, here)) {
-            return Some(ReadyReason::CaughtUp { peer: *peer });
+        if may_be_complete && let Some(peer) = self.caught_up_with(now, me, here) {
+            return Some(ReadyReason::CaughtUp { peer });
         }
+        self.peers.values_mut().for_each(|it| it.has_joined &= !it.is_whole() || it.is_met(me, here));
         let before = self.owed.len();
         self.owed.retain(|_, account| account.only_lacks() || !account.is_met(me, here));
         if self.owed.len() < before {
             self.recount_goal();
         }
         let settled = now >= self.changed_at.saturating_add(self.settle_us);
-        let is_equal = |it: &Account| !it.stance.standing.lacks() && !it.stance.awaits_seeds && it.is_met(me, here);
+        let may_lack = |it: &Account| it.stance.standing.lacks() || it.stance.awaits_seeds;
+        let is_equal = |it: &Account| (self.accepts || !may_lack(it)) && it.is_met(me, here);
         if settled
             && may_be_complete
             && !self.awaits_seeds
@@ -577,6 +601,19 @@ impl Joining {
             return None;
         }
         Some(self.give_up(me, here, ahead))
+    }
+
+    /// A peer that is or was complete, of which everything is here that it told; if nothing is known of that another one which
+    /// is live told, and none may tell more in a moment.
+    fn caught_up_with(&self, now: u64, me: ReplicaId, here: &VersionVector) -> Option<ReplicaId> {
+        let complete = || self.peers.values().filter(|it| it.is_of_all());
+        let told = complete().filter(|it| it.is_whole()).count();
+        let all_met = complete().all(|it| !it.is_whole() || it.is_met(me, here));
+        if !all_met || (told < ASKED_MAX && complete().any(|it| it.is_awaited(now))) {
+            return None;
+        }
+        let mut known = self.peers.iter().chain(&self.owed);
+        known.find(|(_, account)| account.is_of_all() && account.is_met(me, here)).map(|(peer, _)| *peer)
     }
 
     /// Serves what is here. What was to be here stays owed, also when those who have it go away.
@@ -629,16 +666,17 @@ impl Replica {
         self.ready = None;
     }
 
-    /// Begins as one that has nobody to join: it serves, and is complete unless it meets somebody who was before.
+    /// Begins as one that has nobody to join: it serves, and is complete once it has listened for a moment
+    /// ([`found_listen_us`](crate::engine::ReplicaConfig::found_listen_us)), unless it meets somebody who was before.
     pub fn found(&mut self, now: Now) {
-        self.joining = Some(Joining::founder(now.mono, self.config.join_settle_us));
+        self.joining = Some(Joining::founder(now.mono, self.config.found_listen_us, self.config.join_settle_us));
         self.ready = Some(ReadyReason::First);
     }
 
     /// Says whether a seed has not answered yet. Until all of all have, joiners do not take each other for the whole cluster;
     /// one that has caught up with a complete peer waits for no seed. An address that is the own one is no seed.
     pub fn await_seeds(&mut self, now: Now, silent: bool) {
-        let Some(joining) = self.joining.as_mut().filter(|it| !it.waives_seeds) else { return };
+        let Some(joining) = self.joining.as_mut().filter(|it| !it.accepts) else { return };
         if std::mem::replace(&mut joining.awaits_seeds, silent) && !silent {
             // Whoever has answered is a peer in a moment.
             joining.changed_at = now.mono;
@@ -692,8 +730,9 @@ impl Replica {
         self.joining.iter().flat_map(|joining| joining.owed.keys().copied()).collect()
     }
 
-    /// Takes what is here for all there is, or, given one, for all that can be had of a peer that went away: for an operator
-    /// who knows that the rest is lost.
+    /// Takes what is here and at the live peers for all there is, or, given one, what is here for all that can be had of a
+    /// peer that went away: for an operator who knows that the rest is lost. With the first this replica is complete as soon as
+    /// it has what its live peers had, however they stand; and they are, as soon as they have what this one has.
     pub fn accept(&mut self, now: Now, peer: Option<ReplicaId>) {
         if let Some(joining) = &mut self.joining {
             joining.accept(peer);
@@ -704,7 +743,8 @@ impl Replica {
     /// How it stands, in full, for its peers.
     #[must_use]
     pub fn stance(&self) -> Stance {
-        let (standing, awaits_seeds) = (self.standing(), self.awaits_seeds());
+        let listens = self.joining.as_ref().is_some_and(|it| it.listens_until.is_some());
+        let (standing, awaits_seeds) = (self.standing(), self.awaits_seeds() || listens);
         let lacking = self.joining.as_ref().map(|joining| joining.lacking(self.id())).unwrap_or_default();
         Stance { standing, awaits_seeds, lacking }
     }
@@ -715,11 +755,6 @@ impl Replica {
             peer.standing = stance.standing;
         }
         let Some(joining) = &mut self.joining else { return };
-        if joining.is_first() && stance.standing == Standing::Complete {
-            // It was not before, or membership would not have had to say so: it has joined this one.
-            self.joining = None;
-            return;
-        }
         joining.peer_stance(id, stance);
         self.review_joining(now);
     }
@@ -751,14 +786,15 @@ impl Replica {
     pub(in crate::engine) fn review_joining(&mut self, now: Now) {
         let Some(joining) = self.joining.as_mut().filter(|_| !self.conflicted) else { return };
         let (here, ahead) = (self.store.version_vector(), self.store.buckets_ahead());
+        let before = joining.standing();
         if let Some(reason) = joining.review(now.mono, self.store.id(), here, ahead) {
-            self.ready = Some(reason);
             if matches!(reason, ReadyReason::CaughtUp { .. } | ReadyReason::Together) {
                 self.joining = None;
             }
-            self.emit(Event::Ready { reason });
-            if self.joining.is_none() {
-                return;
+            // That somebody has joined a founder is no news.
+            if before != Standing::Complete {
+                self.ready = Some(reason);
+                self.emit(Event::Ready { reason });
             }
         }
         let Some(joining) = &mut self.joining else { return };
@@ -786,6 +822,7 @@ mod tests {
     const LAST: ReplicaId = ReplicaId::new(u64::MAX);
     const TIMEOUT: u64 = 5_000_000;
     const SETTLE: u64 = 250_000;
+    const LISTEN: u64 = 1_500_000;
 
     fn vv<const N: usize>(entries: [(ReplicaId, u64); N]) -> VersionVector {
         entries.into_iter().collect()
@@ -825,11 +862,54 @@ mod tests {
     fn one_ready_peer_is_enough_once_all_it_had_at_first_is_here() {
         let mut it = joining();
         it.peer_up(0, A);
-        it.peer_up(0, B);
         says(&mut it, A, [(A, 10), (B, 3)]);
         says(&mut it, A, [(A, 99)]); // later ones do not count
         assert_eq!(it.review(1, ME, &vv([(A, 10), (B, 2)]), 0), None);
         assert_eq!(it.review(1, ME, &vv([(A, 10), (B, 3)]), 0), Some(ReadyReason::CaughtUp { peer: A }));
+    }
+
+    /// One that is complete by mistake has less, and may be heard first.
+    #[test]
+    fn what_one_complete_peer_has_told_is_not_made_up_for_by_another_that_is_there_and_has_less() {
+        let mut it = joining();
+        for peer in [A, B] {
+            it.peer_up(0, peer);
+        }
+        assert_eq!(it.choose_asked(0).len(), 2);
+        says(&mut it, B, [(B, 1)]);
+        let some = vv([(B, 1)]);
+        assert_eq!(it.review(1, ME, &some, 0), None, "A may answer in a moment");
+        says(&mut it, A, [(A, 10), (B, 1)]);
+        assert_eq!((it.review(2, ME, &some, 0), it.standing()), (None, Standing::CatchingUp));
+        let mut gone = Joining { clock_unheard: None, peers: it.peers.clone(), ..Joining::new(0, TIMEOUT, SETTLE) };
+        assert_eq!(it.review(3, ME, &vv([(A, 10), (B, 1)]), 0), Some(ReadyReason::CaughtUp { peer: A }));
+        // What it had goes with it: of the writes of one that crashes, some may be nowhere else.
+        gone.peer_down(A, ME, &some);
+        assert_eq!(gone.review(3, ME, &some, 0), Some(ReadyReason::CaughtUp { peer: B }));
+    }
+
+    #[test]
+    fn a_complete_peer_that_does_not_answer_is_not_waited_for_if_another_does() {
+        let mut it = joining();
+        for peer in [A, B] {
+            it.peer_up(0, peer);
+        }
+        it.choose_asked(0);
+        says(&mut it, A, [(A, 1)]);
+        let (here, mut now) = (vv([(A, 1)]), 0);
+        while it.review(now, ME, &here, 0).is_none() {
+            it.choose_asked(now);
+            now = it.due();
+        }
+        assert_eq!(now, 3 * ASK_US);
+        // Nor are all of many.
+        let mut it = joining();
+        (10..60).for_each(|id| it.peer_up(0, ReplicaId::new(id)));
+        for (peer, _) in it.choose_asked(0) {
+            assert_eq!(it.review(0, ME, &here, 0), None);
+            says(&mut it, peer, [(A, 1)]);
+        }
+        assert!(matches!(it.review(0, ME, &here, 0), Some(ReadyReason::CaughtUp { .. })));
     }
 
     #[test]
@@ -1048,10 +1128,15 @@ mod tests {
         // An operator takes what is here for all there is.
         it.accept(None);
         assert_eq!((it.review(2 * TIMEOUT, ME, &vv([]), 0), it.standing()), (None, Standing::Alone));
-        it.peer_up(2 * TIMEOUT, B);
-        stands(&mut it, B, Standing::Joining);
+        // What others wait for or lack does not matter any more, what they have does.
+        for (peer, standing) in [(B, Standing::Joining), (A, Standing::Incomplete)] {
+            it.peer_up(2 * TIMEOUT, peer);
+            it.peer_stance(peer, Stance { standing, awaits_seeds: true, lacking: vec![ReplicaId::new(9)] });
+        }
         says(&mut it, B, []);
-        assert_eq!(it.review(3 * TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Together));
+        says(&mut it, A, [(A, 2)]);
+        assert_eq!(it.review(3 * TIMEOUT, ME, &vv([(A, 1)]), 0), None);
+        assert_eq!(it.review(3 * TIMEOUT, ME, &vv([(A, 2)]), 0), Some(ReadyReason::Together));
     }
 
     #[test]
@@ -1144,7 +1229,8 @@ mod tests {
     /// What it catches up with is the founder's own.
     #[test]
     fn that_one_which_was_catching_up_with_it_goes_away_makes_no_founder_incomplete() {
-        let mut it = Joining::founder(0, SETTLE);
+        let mut it = Joining::founder(0, 0, SETTLE);
+        it.review(0, ME, &vv([]), 0);
         it.peer_up(0, A);
         stands(&mut it, A, Standing::CatchingUp);
         it.peer_down(A, ME, &vv([(ME, 9)]));
@@ -1275,8 +1361,9 @@ mod tests {
 
     #[test]
     fn a_founder_is_complete_until_it_meets_one_that_was_before_and_for_good_once_it_is_joined() {
-        let mut it = Joining::founder(0, SETTLE);
-        assert_eq!((it.standing(), it.due(), it.review(TIMEOUT, ME, &vv([]), 0)), (Standing::Complete, u64::MAX, None));
+        let mut it = Joining::founder(0, LISTEN, SETTLE);
+        assert_eq!((it.standing(), it.due(), it.review(LISTEN - 1, ME, &vv([]), 0)), (Standing::Joining, LISTEN, None));
+        assert_eq!((it.review(LISTEN, ME, &vv([]), 0), it.standing(), it.due()), (None, Standing::Complete, u64::MAX));
         it.peer_up(0, B);
         stands(&mut it, B, Standing::Joining);
         assert_eq!((it.standing(), it.choose_asked(0)), (Standing::Complete, vec![]));
@@ -1285,5 +1372,35 @@ mod tests {
         says(&mut it, A, [(A, 1)]);
         assert_eq!(it.review(0, ME, &vv([]), 0), None);
         assert_eq!(it.review(0, ME, &vv([(A, 1)]), 0), Some(ReadyReason::CaughtUp { peer: A }));
+    }
+
+    #[test]
+    fn a_founder_that_meets_a_complete_peer_while_it_listens_has_not_got_what_that_one_has() {
+        let mut it = Joining::founder(0, LISTEN, SETTLE);
+        it.peer_up(1, A);
+        assert_eq!((it.review(1, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
+        assert_eq!(it.choose_asked(1).len(), 1);
+        says(&mut it, A, [(A, 1)]);
+        assert_eq!((it.review(LISTEN, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
+        assert_eq!(it.review(LISTEN, ME, &vv([(A, 1)]), 0), Some(ReadyReason::CaughtUp { peer: A }));
+    }
+
+    /// It may have become complete by one that the founder has not met.
+    #[test]
+    fn whoever_becomes_complete_beside_a_founder_has_joined_it_unless_it_has_more() {
+        for has in [vv([]), vv([(B, 1)])] {
+            let mut it = Joining::founder(0, 0, SETTLE);
+            it.review(0, ME, &vv([]), 0);
+            it.peer_up(0, A);
+            stands(&mut it, A, Standing::Joining);
+            stands(&mut it, A, Standing::Complete);
+            assert_eq!((it.review(0, ME, &vv([]), 0), it.standing()), (None, Standing::Complete));
+            assert_eq!(it.choose_asked(0), [(A, ALL)]);
+            it.heard(A, &ALL, has.iter());
+            let joined = has.is_empty().then_some(ReadyReason::CaughtUp { peer: A });
+            let standing = if has.is_empty() { Standing::Complete } else { Standing::Incomplete };
+            assert_eq!((it.review(0, ME, &vv([]), 0), it.standing()), (joined, standing));
+            assert_eq!(it.review(0, ME, &vv([(B, 1)]), 0), Some(ReadyReason::CaughtUp { peer: A }));
+        }
     }
 }
