@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use super::contract::{Command, Flow, Outcome};
 use super::error::CommandError;
@@ -22,7 +22,7 @@ use crate::account::Account;
 use crate::pubsub::Topic;
 use crate::resp::{Args, Reply};
 use crate::session::Session;
-use crate::state::{Counts, Server};
+use crate::state::{Counts, Server, Tick};
 use crate::watch::{EventClass, Own};
 use cahoots_gossip::driver::random_id;
 use cahoots_gossip::engine::{Now, Replica, Tally};
@@ -51,7 +51,7 @@ pub struct Context<'a> {
     /// What the client is told of keys that it has changed itself, behind its reply.
     own: Vec<u8>,
     /// When the command that runs began.
-    began: Instant,
+    began: Tick,
 }
 
 /// What is counted while commands run. Reads are counted while views of the store are held, hence the cells.
@@ -75,7 +75,7 @@ impl<'a> Context<'a> {
             said: Said::default(),
             changed: Vec::new(),
             own: Vec::new(),
-            began: Instant::now(),
+            began: Tick::now(),
         }
     }
 
@@ -104,8 +104,8 @@ impl<'a> Context<'a> {
         if self.server.watch.is_active() {
             self.see_changes(ran, reply);
         }
-        let began = std::mem::replace(&mut self.began, Instant::now());
-        let took = self.began.duration_since(began);
+        let began = std::mem::replace(&mut self.began, Tick::now());
+        let took = self.began.micros_since(began);
         if let Some(command) = ran
             && (self.server.monitors.is_on() || self.server.slowlog.keeps(took))
         {
@@ -144,9 +144,9 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Shows a command that has run to those who watch, and keeps it if it took long.
+    /// Shows a command that has run to those who watch, and keeps it if it took long, in microseconds.
     #[cold]
-    fn show(&self, command: &'static Command, took: Duration, args: Args<'_>) {
+    fn show(&self, command: &'static Command, took: u64, args: Args<'_>) {
         let (server, client) = (self.server, &self.session.client);
         if server.monitors.is_on() && !command.flags.has(ADMIN) {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros());
@@ -225,12 +225,18 @@ impl<'a> Context<'a> {
     }
 
     /// Puts what the command has sent to its own client in front of its reply, which began at `start`.
+    #[inline]
     pub(super) fn hear_oneself(&mut self, reply: &mut Reply<'_>, start: usize) {
         if self.session.client.inbox.has_some() {
-            let mut own = Vec::new();
-            self.session.client.inbox.take(&mut own);
-            reply.in_front(start, |reply| reply.written(&own));
+            self.put_in_front(reply, start);
         }
+    }
+
+    #[cold]
+    fn put_in_front(&mut self, reply: &mut Reply<'_>, start: usize) {
+        let mut own = Vec::new();
+        self.session.client.inbox.take(&mut own);
+        reply.in_front(start, |reply| reply.written(&own));
     }
 
     /// What an outcome comes to: a refusal is answered, and the next command follows.

@@ -188,7 +188,12 @@ impl Connection {
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Result<Turn, End>> {
         let shared = Arc::clone(&self.scratch);
         let scratch = &mut *lock(&shared);
-        let pushed = self.session.client.inbox.poll_some(context).map_err(End::Dismissed)?;
+        let inbox = &self.session.client.inbox;
+        if inbox.has_some()
+            && let Poll::Ready(Err(why)) = inbox.poll_some(context)
+        {
+            return Poll::Ready(Err(End::Dismissed(why)));
+        }
         let stop = if self.input_ready {
             self.output = scratch.spare.pop().unwrap_or_default();
             let mut input = std::mem::take(&mut self.input);
@@ -198,11 +203,13 @@ impl Connection {
             stop
         } else {
             let read = match self.poll_read(context, &mut scratch.read) {
-                Poll::Pending if pushed.is_ready() => {
+                // Only who has nothing else to do waits for what it is sent unasked.
+                Poll::Pending => {
+                    ready!(self.session.client.inbox.poll_some(context)).map_err(End::Dismissed)?;
                     self.session.client.inbox.take(&mut self.output);
                     return Poll::Ready(Ok(Turn::Again));
                 }
-                read => ready!(read)?,
+                Poll::Ready(read) => read?,
             };
             let read = &mut scratch.read[..read];
             if self.input.is_empty() {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::inbox::{Inbox, PushBudget};
 use crate::command::Command;
 use crate::resp::Protocol;
+use crate::state::Tick;
 
 /// One client, as those see it who have something for it, or ask about it.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub struct Facts {
     /// What it asked last, and when.
     pub last_command: Option<&'static Command>,
     /// When that was.
-    pub active: Instant,
+    pub active: Tick,
     /// How many channels, patterns and channels of shards it listens to.
     pub listens_to: [usize; 3],
     /// How many commands it has queued, if it has begun a transaction.
@@ -75,7 +76,7 @@ impl Client {
                 library_version: Box::default(),
                 database: 0,
                 last_command: None,
-                active: since,
+                active: Tick::now(),
                 listens_to: [0; 3],
                 queued: None,
                 tracks: None,
@@ -145,7 +146,7 @@ impl fmt::Display for Client {
             self.local_address,
             text(&facts.name),
             self.since.elapsed().as_secs(),
-            facts.active.elapsed().as_secs(),
+            Tick::now().micros_since(facts.active) / 1_000_000,
             self.flags(&facts),
             facts.database,
             facts.queued.map_or(-1, |queued| i64::try_from(queued).unwrap_or(i64::MAX)),

@@ -78,7 +78,7 @@ impl fmt::Display for Dismissal {
 /// What waits for one client.
 #[derive(Debug)]
 pub struct Inbox {
-    /// Whether there is something to take: to be asked without a lock.
+    /// Whether there is something to take, or the client is to go: to be asked without a lock.
     some: AtomicBool,
     /// Whether something was taken that is not sent yet.
     unsent: AtomicBool,
@@ -157,7 +157,7 @@ impl Inbox {
         state.dismissed = Some(why);
         self.budget.total.fetch_sub(state.bytes.len(), Relaxed);
         state.bytes = Vec::new();
-        self.some.store(false, Relaxed);
+        self.some.store(true, Relaxed);
         let waker = state.waker.take();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
@@ -170,13 +170,13 @@ impl Inbox {
         state.bytes.len() + state.taken
     }
 
-    /// Whether there is something to take.
+    /// Whether there is something to take, or the client is to go.
     #[must_use]
     pub fn has_some(&self) -> bool {
         self.some.load(Relaxed)
     }
 
-    /// Waits until there is something to take.
+    /// Waits until there is something to take. Who has something to do meanwhile asks [`has_some`](Self::has_some) instead.
     ///
     /// # Errors
     /// The client is to go.
@@ -216,7 +216,7 @@ impl Inbox {
         if state.bytes.capacity() > KEPT_BYTES {
             state.bytes = Vec::new();
         }
-        self.some.store(false, Relaxed);
+        self.some.store(state.dismissed.is_some(), Relaxed);
     }
 
     /// All that was taken is sent.
@@ -283,6 +283,8 @@ mod tests {
         assert_eq!(budget.total(), 5);
         assert!(inbox.push(b"abcde") && !inbox.push(b"f"), "beyond it");
         assert_eq!((dismissed(&inbox), budget.total(), budget.cut()), (Some(Dismissal::TooSlow), 0, 1));
+        inbox.take(&mut out);
+        assert!(inbox.has_some(), "that it is to go is never overlooked");
         assert!(!inbox.push(b"g"), "it gets nothing more");
     }
 

@@ -5,6 +5,7 @@ mod limits;
 mod readiness;
 mod slowlog;
 mod stats;
+mod tick;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use limits::Limits;
 pub use readiness::NotReady;
 pub use slowlog::{SlowCommand, Slowlog};
 pub use stats::{Counts, Stats};
+pub use tick::Tick;
 
 use cahoots_gossip::driver::HandOver;
 

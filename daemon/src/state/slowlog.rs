@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// Redis's defaults: microseconds from which on a command is kept, and how many are.
 const SLOWER_THAN_US: i64 = 10_000;
@@ -53,16 +53,16 @@ impl Slowlog {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a command that took so long is kept.
+    /// Whether a command that took so many microseconds is kept.
     #[must_use]
-    pub fn keeps(&self, took: Duration) -> bool {
-        u64::try_from(self.slower_than.load(Relaxed)).is_ok_and(|least| took.as_micros() >= u128::from(least))
+    pub fn keeps(&self, micros: u64) -> bool {
+        // Of a negative one none: as an unsigned number it is more than any command takes.
+        micros >= self.slower_than.load(Relaxed).cast_unsigned()
     }
 
-    /// Keeps one.
-    pub fn note<'a>(&self, took: Duration, args: impl ExactSizeIterator<Item = &'a [u8]>, address: &str, name: &[u8]) {
+    /// Keeps one, which took so many microseconds.
+    pub fn note<'a>(&self, micros: u64, args: impl ExactSizeIterator<Item = &'a [u8]>, address: &str, name: &[u8]) {
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let mut entries = self.entries();
         let (next, kept) = &mut *entries;
         let entry =
@@ -121,10 +121,10 @@ mod tests {
     fn the_last_ones_are_kept_and_of_each_a_bounded_part() {
         let slowlog = Slowlog::default();
         slowlog.len_max.store(2, Relaxed);
-        assert!(!slowlog.keeps(Duration::from_micros(9_999)) && slowlog.keeps(Duration::from_micros(10_000)));
+        assert!(!slowlog.keeps(9_999) && slowlog.keeps(10_000));
         let (long, args) = (vec![b'x'; 200], vec![&b"a"[..]; 40]);
         for args in [vec![&b"GET"[..], b"a"], vec![&b"SET"[..], &long], args] {
-            slowlog.note(Duration::from_millis(20), args.into_iter(), "here", b"me");
+            slowlog.note(20_000, args.into_iter(), "here", b"me");
         }
         let kept = slowlog.last(9);
         assert_eq!(kept.iter().map(|it| it.number).collect::<Vec<_>>(), [2, 1]);
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(kept[0].args[31], b"... (9 more arguments)");
         assert!(kept[1].args[1].ends_with(b"x... (72 more bytes)"));
         slowlog.slower_than.store(-1, Relaxed);
-        assert!(!slowlog.keeps(Duration::MAX));
+        assert!(!slowlog.keeps(i64::MAX.cast_unsigned()));
         slowlog.clear();
         assert!(slowlog.is_empty());
     }
