@@ -60,6 +60,28 @@ fn what_is_written_at_one_is_read_at_the_others_once_wait_says_so() {
 
 /// Neither has seen what the other adds, of some of the keys at least; of all of them nothing is lost.
 #[test]
+fn a_key_of_one_database_is_in_that_database_everywhere() {
+    let daemons = cluster(2, &[]);
+    let mut clients: Vec<Client> = daemons.iter().map(Process::client).collect();
+    for (database, value) in [("0", "zero"), ("3", "three"), ("15", "fifteen")] {
+        clients[0].words(&format!("SELECT {database}"));
+        clients[0].words(&format!("SET key {value}"));
+    }
+    assert_eq!(clients[0].words("WAIT 1 10000").integer(), 1);
+    for (database, value) in [("0", "zero"), ("3", "three"), ("15", "fifteen")] {
+        clients[1].words(&format!("SELECT {database}"));
+        assert_eq!(clients[1].words("GET key").text(), value);
+        assert_eq!(clients[1].words("DBSIZE").integer(), 1);
+        assert_eq!(clients[1].words("KEYS *").parts().len(), 1);
+    }
+    clients[1].words("FLUSHDB");
+    assert_eq!(clients[1].words("WAIT 1 10000").integer(), 1);
+    assert_eq!(clients[0].words("DBSIZE").integer(), 0);
+    clients[0].words("SELECT 3");
+    assert_eq!(clients[0].words("GET key").text(), "three");
+}
+
+#[test]
 fn what_two_add_to_a_hyperloglog_at_once_is_counted_at_both() {
     const KEYS: usize = 200;
     let daemons = cluster(2, &[]);
