@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::command::{Batch, Stop};
 use crate::rdb;
 use crate::resp::Parser;
+use crate::script::Scripts;
 use crate::session::Session;
 use crate::state::{Limits, Server, Stats};
 use cahoots_gossip::ReplicaId;
@@ -98,6 +99,7 @@ pub fn server() -> Server {
         slowlog: crate::state::Slowlog::default(),
         push_budget: std::sync::Arc::default(),
         pubsub: crate::pubsub::PubSub::default(),
+        scripts: Scripts::default(),
         awaits_others: std::sync::atomic::AtomicBool::new(false),
         stopping: std::sync::atomic::AtomicBool::new(false),
     }

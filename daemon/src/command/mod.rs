@@ -59,6 +59,7 @@ mod hll;
 mod list;
 mod presence;
 mod pubsub;
+mod script;
 mod server;
 mod set;
 mod stream;

@@ -80,6 +80,18 @@ pub struct KeptArgs {
 }
 
 impl KeptArgs {
+    /// Copies of these.
+    #[must_use]
+    pub fn of<A: AsRef<[u8]>>(args: impl Iterator<Item = A>) -> Self {
+        let mut kept = Self { bytes: Vec::new(), spans: Vec::new() };
+        for arg in args {
+            let start = kept.bytes.len();
+            kept.bytes.extend_from_slice(arg.as_ref());
+            kept.spans.push(Span::new(start, kept.bytes.len()));
+        }
+        kept
+    }
+
     /// To be worked with.
     #[must_use]
     pub fn args(&self) -> Args<'_> {
@@ -137,13 +149,7 @@ impl<'a> Args<'a> {
     /// A copy that needs no frame.
     #[must_use]
     pub fn kept(self) -> KeptArgs {
-        let mut kept = KeptArgs { bytes: Vec::with_capacity(self.bytes()), spans: Vec::with_capacity(self.len()) };
-        for arg in self.iter() {
-            let start = kept.bytes.len();
-            kept.bytes.extend_from_slice(arg);
-            kept.spans.push(Span::new(start, kept.bytes.len()));
-        }
-        kept
+        KeptArgs::of(self.iter())
     }
 
     /// The arguments in order.
