@@ -70,6 +70,7 @@ pub mod fuzz;
 pub mod pubsub;
 pub mod rdb;
 pub mod resp;
+pub mod script;
 pub mod server;
 pub mod session;
 pub mod state;

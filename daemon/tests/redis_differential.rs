@@ -475,6 +475,58 @@ const TRANSACTIONS: &str = include_str!("transactions.session");
 /// Of numbered databases.
 const DATABASES: &str = include_str!("databases.session");
 
+/// Scripts, one a line.
+const SCRIPTS: &str = include_str!("scripts.session");
+/// What there is of scripts beside EVAL.
+const KEPT_SCRIPTS: &str = r#"
+SCRIPT
+SCRIPT nonsense
+SCRIPT LOAD
+SCRIPT LOAD return
+SCRIPT LOAD return(KEYS[1])
+SCRIPT LOAD (
+SCRIPT EXISTS
+SCRIPT EXISTS ffffffffffffffffffffffffffffffffffffffff x 4ca238f611c9d0ae4e9a75a5dbac22aedc1e44282 1be7f3fd5a4f61ae1c1ae0a5c4ccf1b8ef5bd6ff
+EVALSHA ffffffffffffffffffffffffffffffffffffffff 0
+EVALSHA x 0
+EVALSHA
+EVALSHA x
+EVALSHA x y
+EVAL return(KEYS[1]) 1 a
+SCRIPT EXISTS 9f7c9a54b2e3ae7d6cb5a2b6f27db0fc0ae1f1e7
+EVAL return(1) x
+EVAL return(1) -1
+EVAL return(1) 1
+EVAL return(1) 2 a
+EVAL return(1)
+EVAL return(ARGV[2]) 1 a b c
+EVAL_RO return(redis.call('get','a')) 0
+EVAL_RO return(redis.call('set','a',1)) 0
+EVAL_RO return(redis.pcall('set','a',1)) 0
+EVAL_RO #!lua\nreturn(1) 0
+EVALSHA_RO ffffffffffffffffffffffffffffffffffffffff 0
+SCRIPT KILL
+SCRIPT KILL x
+SCRIPT FLUSH x
+SCRIPT FLUSH ASYNC SYNC
+SCRIPT FLUSH SYNC
+SCRIPT FLUSH async
+SCRIPT FLUSH
+MULTI
+EVAL return(redis.call('incr','n')) 0
+EVAL return(redis.call('incr','n','x')) 0
+EVALSHA ffffffffffffffffffffffffffffffffffffffff 0
+SCRIPT LOAD return(5)
+INCR n
+EXEC
+MULTI
+EVAL return(1)
+EXEC
+SUBSCRIBE c
+EVAL return(redis.call('ping')) 0
+UNSUBSCRIBE c
+"#;
+
 fn session(pair: &mut Pair, lines: &str) {
     let mut differences = String::new();
     for line in lines.lines().filter(|line| !line.is_empty()) {
@@ -613,6 +665,64 @@ fn transactions_and_waiting_read_the_same_in_both_protocols() {
         if let Some(mut pair) = Pair::start_elsewhere(hello) {
             session(&mut pair, TRANSACTIONS);
         }
+    }
+}
+
+#[test]
+fn scripts_read_the_same_in_both_protocols() {
+    for hello in [None, Some("3")] {
+        let Some(mut pair) = Pair::start(hello) else { return };
+        let scripts = SCRIPTS.lines().filter(|line| !line.is_empty());
+        let differences: String = scripts
+            .filter_map(|script| pair.difference(&["EVAL", script, "2", "key:1", "key:2", "arg", "1"]))
+            .collect();
+        assert!(differences.is_empty(), "{differences}");
+        session(&mut pair, KEPT_SCRIPTS);
+        for first_line in [
+            "#!lua",
+            "#!lua\n",
+            "#!lua flags=no-writes\n",
+            "#!lua flags=\n",
+            "#!lua flags=allow-oom,no-writes\n",
+            "#!js\n",
+            "#!\n",
+            "#! lua\n",
+            "#!lua x\n",
+            "#!lua flags=x\n",
+            "#!lua name=x\n",
+        ] {
+            for rest in ["return 5", "return redis.call('set', 'k', 1)", "\n\n\nerror('x')"] {
+                let script = format!("{first_line}{rest}");
+                pair.assert_same(&["EVAL", &script, "0"]);
+                pair.assert_same(&["EVAL_RO", &script, "0"]);
+            }
+        }
+        let lines = "local x = 1\n\nlocal y = redis.call('get')\nreturn 1";
+        pair.assert_same(&["EVAL", lines, "0"]);
+        // Many keys, and many values back.
+        let many: Vec<String> = (0..20_000).map(|number| format!("v{number}")).collect();
+        let script = "local t = {} for i, v in ipairs(ARGV) do t[i] = v .. #KEYS end return t";
+        let command = ["EVAL", script, "0"].into_iter().chain(many.iter().map(|it| &**it));
+        pair.assert_same(&command.collect::<Vec<_>>());
+        pair.assert_same(&[&b"EVAL"[..], b"return {KEYS[1], ARGV[1], #ARGV[1]}", b"1", b"\xFF\r\n\0", b"\0\x80"]);
+    }
+}
+
+#[test]
+fn any_script_is_answered_the_same() {
+    let Some(pair) = Pair::start(None) else { return };
+    let pair = std::cell::RefCell::new(pair);
+    let mut runner = TestRunner::new(Config { cases: 1_000, failure_persistence: None, ..Config::default() });
+    let strategy = (keyspace::scripts::script(), any::<bool>());
+    let outcome = runner.run(&strategy, |(script, resp3)| {
+        let mut pair = pair.borrow_mut();
+        pair.call(&["HELLO", if resp3 { "3" } else { "2" }]);
+        let [redis, ours] = pair.call(&["EVAL", &script, "2", "a", "b", "text", "7"]);
+        prop_assert_eq!(redis, ours, "\n  script {}\n  left is Redis, right is ours", script);
+        Ok(())
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
     }
 }
 

@@ -54,6 +54,25 @@ fn a_process_whose_disk_holds_all_it_told_goes_on_under_its_id() {
     assert_eq!(world.status(2).version_vector.len(), 2, "ten restarts, and one id each for the two that wrote");
 }
 
+/// Of its own accord it writes nothing. What has expired is hidden all the same.
+#[test]
+fn one_alone_whose_id_is_in_doubt_keeps_what_has_expired_until_a_peer_has_spoken() {
+    let mut world = World::new(2, 2, ReplicaConfig::default());
+    world.start(0);
+    world.sync(0);
+    world.crash(0);
+    world.resume(0, Start::Honest);
+    run(&mut world, 0, "k", Action::Set("brief".into()));
+    run(&mut world, 0, "k", Action::EndIn(20));
+    let is_kept = |world: &World| world.process(0).engine.store().memory_of(b"k").is_some();
+    world.heal(&[1]);
+    assert_eq!(world.shown(0, "k"), Shown::Nothing);
+    assert!(is_kept(&world) && world.process(0).engine.on_probation());
+    world.start(1);
+    world.heal(&[]);
+    assert!(!is_kept(&world), "it is removed");
+}
+
 #[test]
 fn what_was_only_in_the_window_is_lost_with_the_process_and_its_dot_is_used_again() {
     let mut world = cluster(2);

@@ -11,7 +11,7 @@ use cahoots_benches::load::{Asked, Side, knows, median, run};
 use cahoots_benches::redis::Redis;
 use cahoots_tests::cluster::{Client, Group};
 
-const COMMANDS: [Asked; 16] = [
+const COMMANDS: [Asked; 17] = [
     Asked::test("set"),
     Asked::test("get"),
     Asked::test("incr"),
@@ -27,6 +27,10 @@ const COMMANDS: [Asked; 16] = [
     Asked::test("rpop"),
     Asked { name: "lrange 100", words: &["LRANGE", "hundred", "0", "99"] },
     Asked { name: "xadd", words: &["XADD", "stream", "MAXLEN", "~", "100000", "*", "field", "0123456789abcdef"] },
+    Asked {
+        name: "eval",
+        words: &["EVAL", "return redis.call('SET', KEYS[1], ARGV[1])", "1", "key:__rand_int__", "0123456789abcdef"],
+    },
     Asked { name: "xrange 10", words: &["XRANGE", "stream", "-", "+", "COUNT", "10"] },
 ];
 /// Those that write nothing.

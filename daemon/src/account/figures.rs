@@ -82,6 +82,10 @@ figures! {
     MEMORY_OF_DATA = "used_memory_dataset", Bytes, "Memory that the data takes, what finds it included.",
         |it| some(it.replica.store().memory());
 
+    SCRIPTS = "number_of_cached_scripts", Count, "Scripts that are kept.", |it| some(it.server.scripts.figures().0);
+    MEMORY_OF_SCRIPTS = "used_memory_scripts", Bytes, "Memory that scripts and their interpreter take.",
+        |it| some(it.server.scripts.figures().1);
+
     // Readiness.
     LOADING = "loading", Flag, "Whether commands on data are refused for now.", |it| some(not_ready(it).is_some());
     LOADING_SINCE = "loading_start_time", Seconds, "When the loading began.", |it| {

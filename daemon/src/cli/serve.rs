@@ -17,6 +17,7 @@ use super::reload::Reloader;
 use super::{CliResult, EXIT_ID_IN_USE, EXIT_NOT_HANDED_OVER, EXIT_NOT_KEPT, EXIT_STORAGE, disk, log, print, reload};
 use crate::config::{Config, Flags};
 use crate::pubsub::{PubSub, Topic};
+use crate::script::Scripts;
 use crate::server::{LINGER_LOOK, Linger, Listeners};
 use crate::session::{Clients, Monitors};
 use crate::state::{Durability, Server, Slowlog, Stats};
@@ -80,6 +81,7 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         slowlog: Slowlog::default(),
         push_budget: Arc::default(),
         pubsub: PubSub::default(),
+        scripts: Scripts::default(),
         awaits_others: AtomicBool::new(config.data_dir.value.as_deref().is_some_and(disk::awaits_others)),
         stopping: AtomicBool::new(false),
     });

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use super::contract::{Command, Flow, Outcome};
 use super::error::CommandError;
 use super::events::{self, Said};
-use super::flags::{ADMIN, LOADING, READONLY, SKIP_SLOWLOG, WRITE};
+use super::flags::{ADMIN, LOADING, READONLY, SKIP_MONITOR, SKIP_SLOWLOG, WRITE};
 use super::{blocking, database, table, transaction};
 use crate::account::Account;
 use crate::pubsub::Topic;
@@ -104,10 +104,14 @@ impl<'a> Context<'a> {
         if self.server.watch.is_active() {
             self.see_changes(ran, reply);
         }
-        let began = std::mem::replace(&mut self.began, Tick::now());
-        let took = self.began.micros_since(began);
+        // What a script calls is a part of the script's time.
+        let took = (!self.session.in_script).then(|| {
+            let began = std::mem::replace(&mut self.began, Tick::now());
+            self.began.micros_since(began)
+        });
+        let is_slow = took.is_some_and(|took| self.server.slowlog.keeps(took));
         if let Some(command) = ran
-            && (self.server.monitors.is_on() || self.server.slowlog.keeps(took))
+            && (self.server.monitors.is_on() || is_slow)
         {
             self.show(command, took, args);
         }
@@ -146,15 +150,25 @@ impl<'a> Context<'a> {
 
     /// Shows a command that has run to those who watch, and keeps it if it took long, in microseconds.
     #[cold]
-    fn show(&self, command: &'static Command, took: u64, args: Args<'_>) {
+    fn show(&self, command: &'static Command, took: Option<u64>, args: Args<'_>) {
         let (server, client) = (self.server, &self.session.client);
-        if server.monitors.is_on() && !command.flags.has(ADMIN) {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros());
-            server.monitors.show(now, self.session.database, &client.address, args.iter());
+        if !command.flags.has(ADMIN) && !command.flags.has(SKIP_MONITOR) {
+            self.show_ahead(args);
         }
-        if server.slowlog.keeps(took) && !command.flags.has(SKIP_SLOWLOG) {
+        if let Some(took) = took.filter(|took| server.slowlog.keeps(*took))
+            && !command.flags.has(SKIP_SLOWLOG)
+        {
             let args: Vec<&[u8]> = args.iter().collect();
             server.slowlog.note(took, args.into_iter(), &client.address, &client.facts().name);
+        }
+    }
+
+    /// Shows a command to those who watch.
+    pub(super) fn show_ahead(&self, args: Args<'_>) {
+        if self.server.monitors.is_on() {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros());
+            let from = if self.session.in_script { "lua" } else { &self.session.client.address };
+            self.server.monitors.show(now, self.session.database, from, args.iter());
         }
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
+use crate::script::ScriptError;
 use crate::state::NotReady;
 use cahoots_gossip::driver::AccessError;
 use cahoots_gossip::store::WriteError;
@@ -68,6 +69,12 @@ impl From<AccessError> for CommandError {
             AccessError::Write(error) => error.into(),
             other => Self::Other(format!("ERR {other}").into()),
         }
+    }
+}
+
+impl From<ScriptError> for CommandError {
+    fn from(error: ScriptError) -> Self {
+        Self::Other(error.to_string().into())
     }
 }
 

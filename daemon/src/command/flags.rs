@@ -5,7 +5,7 @@
 pub struct Flags(u32);
 
 /// The words of the flags, bit by bit, in the order in which Redis prints them.
-const FLAG_WORDS: [&str; 16] = [
+const FLAG_WORDS: [&str; 18] = [
     "write",
     "readonly",
     "denyoom",
@@ -15,9 +15,11 @@ const FLAG_WORDS: [&str; 16] = [
     "blocking",
     "loading",
     "stale",
+    "skip_monitor",
     "skip_slowlog",
     "fast",
     "no_auth",
+    "no_mandatory_keys",
     "no_async_loading",
     "no_multi",
     "movablekeys",
@@ -44,20 +46,24 @@ pub(super) const BLOCKING: Flags = Flags(1 << 6);
 pub(super) const LOADING: Flags = Flags(1 << 7);
 /// Is answered by a replica that has lost its primary: of no meaning here, and told to clients as Redis tells it.
 pub(super) const STALE: Flags = Flags(1 << 8);
+/// Is shown to those who watch before it is carried out, by itself.
+pub(super) const SKIP_MONITOR: Flags = Flags(1 << 9);
 /// Its time is that of the commands it carries out.
-pub(super) const SKIP_SLOWLOG: Flags = Flags(1 << 9);
+pub(super) const SKIP_SLOWLOG: Flags = Flags(1 << 10);
 /// Takes constant time, or nearly.
-pub(super) const FAST: Flags = Flags(1 << 10);
+pub(super) const FAST: Flags = Flags(1 << 11);
 /// Is answered before a client has said who it is.
-pub(super) const NO_AUTH: Flags = Flags(1 << 11);
+pub(super) const NO_AUTH: Flags = Flags(1 << 12);
+/// May have no keys, though it says where they are.
+pub(super) const NO_MANDATORY_KEYS: Flags = Flags(1 << 13);
 /// Is refused while data is loaded in the background.
-pub(super) const NO_ASYNC_LOADING: Flags = Flags(1 << 12);
+pub(super) const NO_ASYNC_LOADING: Flags = Flags(1 << 14);
 /// Is refused in transactions.
-pub(super) const NO_MULTI: Flags = Flags(1 << 13);
+pub(super) const NO_MULTI: Flags = Flags(1 << 15);
 /// Has keys that its first, last and step do not tell.
-pub(super) const MOVABLEKEYS: Flags = Flags(1 << 14);
+pub(super) const MOVABLEKEYS: Flags = Flags(1 << 16);
 /// Is answered while a script runs.
-pub(super) const ALLOW_BUSY: Flags = Flags(1 << 15);
+pub(super) const ALLOW_BUSY: Flags = Flags(1 << 17);
 
 impl Flags {
     /// These and `others`.
@@ -136,6 +142,8 @@ impl Categories {
     pub const DANGEROUS: Self = Self::word("@dangerous");
     /// Transactions.
     pub const TRANSACTION: Self = Self::word("@transaction");
+    /// Scripts.
+    pub const SCRIPTING: Self = Self::word("@scripting");
     /// The connection itself.
     pub const CONNECTION: Self = Self::word("@connection");
 
@@ -164,7 +172,8 @@ impl Categories {
         if flags.has(WRITE) {
             all = all.and(Self::word("@write"));
         }
-        if flags.has(READONLY) {
+        // What a script does is not known before.
+        if flags.has(READONLY) && all.0 & Self::SCRIPTING.0 == 0 {
             all = all.and(Self::word("@read"));
         }
         if flags.has(ADMIN) {
@@ -219,9 +228,11 @@ mod tests {
             (BLOCKING, "blocking"),
             (LOADING, "loading"),
             (STALE, "stale"),
+            (SKIP_MONITOR, "skip_monitor"),
             (SKIP_SLOWLOG, "skip_slowlog"),
             (FAST, "fast"),
             (NO_AUTH, "no_auth"),
+            (NO_MANDATORY_KEYS, "no_mandatory_keys"),
             (NO_ASYNC_LOADING, "no_async_loading"),
             (NO_MULTI, "no_multi"),
             (MOVABLEKEYS, "movablekeys"),

@@ -60,6 +60,7 @@ mod hll;
 mod list;
 mod presence;
 mod pubsub;
+mod script;
 mod server;
 mod set;
 mod stream;

@@ -7,7 +7,7 @@
 use super::contract::Command;
 use super::error::CommandError;
 use super::{
-    bitmap, cahoots, connection, generic, geo, hash, hll, list, presence, pubsub, server, set, stream, string,
+    bitmap, cahoots, connection, generic, geo, hash, hll, list, presence, pubsub, script, server, set, stream, string,
     transaction, vote, zset,
 };
 use crate::resp::Args;
@@ -40,6 +40,7 @@ pub const FAMILIES: &[Family] = &[
     family("geo", geo::COMMANDS),
     family("hyperloglog", hll::COMMANDS),
     family("transactions", transaction::COMMANDS),
+    family("scripting", script::COMMANDS),
     family("pubsub", pubsub::COMMANDS),
     family("vote", vote::COMMANDS),
     family("presence", presence::COMMANDS),

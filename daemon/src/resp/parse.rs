@@ -149,13 +149,7 @@ impl<'a> Args<'a> {
     /// A copy that needs no frame.
     #[must_use]
     pub fn kept(self) -> KeptArgs {
-        let mut kept = KeptArgs { bytes: Vec::with_capacity(self.bytes()), spans: Vec::with_capacity(self.len()) };
-        for arg in self.iter() {
-            let start = kept.bytes.len();
-            kept.bytes.extend_from_slice(arg);
-            kept.spans.push(Span::new(start, kept.bytes.len()));
-        }
-        kept
+        KeptArgs::of(self.iter())
     }
 
     /// The arguments in order.

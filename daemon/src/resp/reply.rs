@@ -80,18 +80,23 @@ impl<'a> Reply<'a> {
         self.line(word.as_bytes());
     }
 
+    /// A simple string of a client's own bytes: line breaks in them become spaces.
+    pub fn status(&mut self, words: &[u8]) {
+        self.out.push(b'+');
+        self.one_line(|out| out.extend_from_slice(words));
+    }
+
     /// An error. Line breaks in it, which can only come from a client's own words, become spaces.
     pub fn error(&mut self, error: impl fmt::Display) {
         self.out.push(b'-');
-        let start = self.out.len();
         // Formatting into memory fails only if a Display says so by itself; ours do not.
-        let _ = write!(Bytes(self.out), "{error}");
-        for byte in &mut self.out[start..] {
-            if matches!(byte, b'\r' | b'\n') {
-                *byte = b' ';
-            }
-        }
-        self.out.extend_from_slice(b"\r\n");
+        self.one_line(|out| _ = write!(Bytes(out), "{error}"));
+    }
+
+    /// As [`error`](Self::error), of a client's own bytes.
+    pub fn error_bytes(&mut self, words: &[u8]) {
+        self.out.push(b'-');
+        self.one_line(|out| out.extend_from_slice(words));
     }
 
     /// An integer.
@@ -148,14 +153,29 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// An integer in these digits, however many; line breaks in them become spaces.
+    pub fn spelled_big_number(&mut self, digits: &[u8]) {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'$', digits.len()),
+            Protocol::Resp3 => self.out.push(b'('),
+        }
+        self.one_line(|out| out.extend_from_slice(digits));
+    }
+
     /// Text for people.
     pub fn verbatim(&mut self, text: &str) {
+        self.verbatim_of(*b"txt", text.as_bytes());
+    }
+
+    /// Text in a format that has a name.
+    pub fn verbatim_of(&mut self, format: [u8; 3], text: &[u8]) {
         match self.protocol {
-            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp2 => self.bulk(text),
             Protocol::Resp3 => {
                 self.header(b'=', text.len() + 4);
-                self.out.extend_from_slice(b"txt:");
-                self.line(text.as_bytes());
+                self.out.extend_from_slice(&format);
+                self.out.push(b':');
+                self.line(text);
             }
         }
     }
@@ -277,6 +297,18 @@ impl<'a> Reply<'a> {
         self.line(itoa::Buffer::new().format(value).as_bytes());
     }
 
+    /// The rest of a line that no line break may end early.
+    fn one_line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.out.len();
+        write(self.out);
+        for byte in &mut self.out[start..] {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+        self.out.extend_from_slice(b"\r\n");
+    }
+
     fn line(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
@@ -387,7 +419,7 @@ mod tests {
         let mut replies = [Protocol::Resp2, Protocol::Resp3].map(|protocol| {
             let mut out = Vec::new();
             write(&mut Reply::new(&mut out, protocol));
-            String::from_utf8(out).unwrap()
+            String::from_utf8_lossy(&out).into_owned()
         });
         (std::mem::take(&mut replies[0]), std::mem::take(&mut replies[1]))
     }
@@ -412,6 +444,10 @@ mod tests {
             (|r| r.double(0.1), "$19\r\n0.10000000000000001\r\n", ",0.10000000000000001\r\n"),
             (|r| r.big_number(1 << 64), "$20\r\n18446744073709551616\r\n", "(18446744073709551616\r\n"),
             (|r| r.push(2), "*2\r\n", ">2\r\n"),
+            (|r| r.status(b"a\r\nb"), "+a  b\r\n", "+a  b\r\n"),
+            (|r| r.error_bytes(b"E \xFF\n"), "-E \u{FFFD} \r\n", "-E \u{FFFD} \r\n"),
+            (|r| r.spelled_big_number(b"12\n"), "$3\r\n12 \r\n", "(12 \r\n"),
+            (|r| r.verbatim_of(*b"mkd", b"hi"), "$2\r\nhi\r\n", "=6\r\nmkd:hi\r\n"),
         ];
         for (write, resp2, resp3) in cases {
             assert_eq!(both(write), ((*resp2).to_owned(), (*resp3).to_owned()));

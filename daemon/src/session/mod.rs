@@ -54,8 +54,10 @@ pub struct Session {
     pub tracking: Option<TrackingMode>,
     /// What it watches.
     pub watched: Option<Watched>,
-    /// Whether the commands of a transaction are being carried out: nothing waits then.
+    /// Whether the commands of a transaction, or of a script, are being carried out: nothing waits then.
     pub executes: bool,
+    /// Whether they are those of a script.
+    pub in_script: bool,
 }
 
 impl Session {
@@ -83,6 +85,7 @@ impl Session {
             tracking: None,
             watched: None,
             executes: false,
+            in_script: false,
         }
     }
 }

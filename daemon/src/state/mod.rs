@@ -23,6 +23,7 @@ pub use tick::Tick;
 use cahoots_gossip::driver::HandOver;
 
 use crate::pubsub::PubSub;
+use crate::script::Scripts;
 use crate::session::{Clients, Monitors, PushBudget};
 use crate::watch::{KeyspaceEvents, Tracking, Watch};
 
@@ -73,6 +74,8 @@ pub struct Server {
     pub push_budget: Arc<PushBudget>,
     /// Who listens to which channel.
     pub pubsub: PubSub,
+    /// Scripts that are kept, and what runs them.
+    pub scripts: Scripts,
     /// The data directory knows of others that this run has not met: they may hold, or lack, what nobody compares.
     pub awaits_others: AtomicBool,
     /// Set once the daemon was told to stop, while it still serves: nobody should begin to rely on it.

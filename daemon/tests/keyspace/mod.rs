@@ -1,5 +1,7 @@
 //! Commands on strings, keys, hashes and sets as a client may send them, to be compared with Redis's answers.
 
+pub(crate) mod scripts;
+
 use proptest::prelude::*;
 
 type Words = Vec<String>;

@@ -43,6 +43,8 @@ async function ioredis() {
   assert.deepEqual(found.sort(), ['io:h', 'io:k']);
   const replies = await client.pipeline().incr('io:n').sadd('io:s', 'x').incr('io:k').exec();
   assert.deepEqual(replies.slice(0, 2), [[null, 1], [null, 1]]);
+  client.defineCommand('scripted', { numberOfKeys: 1, lua: "return redis.call('incrby', KEYS[1], ARGV[1])" });
+  assert.equal(await client.scripted('io:n', 4), 5);
   assert.match(replies[2][0].message, /not an integer/);
   const blob = Buffer.alloc(300_000, 7);
   assert.equal(await client.set('io:blob', blob), 'OK');

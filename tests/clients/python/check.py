@@ -20,6 +20,8 @@ def main(here_path, there_path):
     assert here.mset({"a": 1, "b": 2}) is True
     assert here.mget("a", "b", "missing") == ["1", "2", None]
     assert here.incr("n") == 1 and here.incrby("n", 41) == 42 and here.decr("n") == 41
+    scripted = here.register_script("return redis.call('incrby', KEYS[1], ARGV[1])")
+    assert scripted(keys=["n"], args=[9]) == 50 and scripted(keys=["n"], args=[-9]) == 41
     assert here.append("k", "!") == 2 and here.strlen("k") == 2
 
     assert here.sadd("s", "x", "y") == 2 and here.sadd("s", "x") == 0

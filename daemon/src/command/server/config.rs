@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Args, Context, Flow, Outcome, Reply};
 use crate::command::error::CommandError;
 use crate::command::glob;
+use crate::script::TIME_MAX;
 use crate::session::PushBudget;
 use crate::state::Server;
 use crate::watch::EventLetters;
@@ -31,8 +32,10 @@ const fn settable(name: &'static str, get: fn(&Server) -> String, set: Set) -> P
 
 const PARAMETERS: &[Parameter] = &[
     fixed("appendonly", |_| "no".to_owned()),
+    settable("busy-reply-threshold", script_time, set_script_time),
     settable("client-output-buffer-limit", output_limits, set_output_limits),
     fixed("databases", |server| server.limits.databases.to_string()),
+    settable("lua-time-limit", script_time, set_script_time),
     fixed("maxclients", |server| server.clients_max.load(Relaxed).to_string()),
     fixed("maxmemory", |_| "0".to_owned()),
     settable("notify-keyspace-events", |server| server.keyspace.letters().to_string(), set_events),
@@ -94,6 +97,17 @@ fn set_events(letters: &str) -> Result<Change, String> {
             ctx.record_changes();
         }
     }))
+}
+
+fn script_time(server: &Server) -> String {
+    server.scripts.time_max.load(Relaxed).to_string()
+}
+
+/// How long a script may run; 0 is for as long as any may.
+fn set_script_time(value: &str) -> Result<Change, String> {
+    let most = u64::try_from(TIME_MAX.as_millis()).unwrap_or(u64::MAX);
+    let millis: u64 = number(value, 0, most.cast_signed())?;
+    Ok(Box::new(move |ctx| ctx.server.scripts.time_max.store(if millis == 0 { most } else { millis }, Relaxed)))
 }
 
 fn set_slow(value: &str) -> Result<Change, String> {

@@ -51,6 +51,8 @@ const SECTIONS: &[(&str, &[Line])] = &[
             Of("used_memory_rss", &f::MEMORY),
             Of("used_memory_rss_human", &f::MEMORY_HUMAN),
             Of("used_memory_dataset", &f::MEMORY_OF_DATA),
+            Of("used_memory_scripts", &f::MEMORY_OF_SCRIPTS),
+            Of("number_of_cached_scripts", &f::SCRIPTS),
             Fixed("maxmemory", "0"),
             Fixed("maxmemory_human", "0B"),
             Fixed("maxmemory_policy", "noeviction"),

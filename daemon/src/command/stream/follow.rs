@@ -37,6 +37,7 @@ pub(super) fn xread(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
         if is(option, "block") && more > 0 {
             at += 1;
             block = Some(timeout_arg(&args[at])?);
+            refuse_in_scripts(ctx, "xread")?;
         } else if is(option, "count") && more > 0 {
             at += 1;
             count = Some(int_arg(&args[at])?).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
@@ -80,6 +81,15 @@ pub(super) fn xread(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
     Query::Above { streams, count: if count == 0 { usize::MAX } else { count } }.run(ctx, keys, block, reply)
 }
 
+/// Nothing waits in a script, and one that asks for it is told.
+fn refuse_in_scripts(ctx: &Context<'_>, name: &str) -> Result<(), CommandError> {
+    if ctx.session.in_script {
+        let refusal = format!("ERR {name} command is not allowed with BLOCK option from scripts");
+        return Err(CommandError::Other(refusal.into()));
+    }
+    Ok(())
+}
+
 pub(super) fn crdt_xread(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let cursor = match args.at(2) {
         BEGINNING => StreamCursor::default(),
@@ -92,6 +102,7 @@ pub(super) fn crdt_xread(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Repl
             count = given.ok_or(CommandError::text("ERR value is out of range, must be positive"))?;
         } else if is(option, "block") {
             block = Some(timeout_arg(value)?);
+            refuse_in_scripts(ctx, "crdt.xread")?;
         } else {
             return Err(CommandError::Syntax);
         }

@@ -15,6 +15,7 @@
 mod coded;
 mod leaf;
 mod plain;
+mod separator;
 mod walk;
 
 use std::ops::Range;
@@ -23,6 +24,7 @@ pub(in crate::store) use coded::Coded;
 pub(in crate::store) use leaf::Leaf;
 use leaf::{Edge, LEAF_BYTES_MAX, LEAF_BYTES_MIN};
 pub(in crate::store) use plain::Plain;
+use separator::{Separator, Wanted};
 pub(in crate::store) use walk::Walk;
 
 /// Children of a branch at most. One that has become smaller than a quarter of it is merged with a neighbour.
@@ -54,7 +56,7 @@ struct Branch<L> {
 #[derive(Clone, Debug)]
 struct Child<L> {
     /// No key here is less, and all keys of the child before are. Of a first child it says nothing.
-    from: Box<[u8]>,
+    from: Separator,
     node: Node<L>,
 }
 
@@ -72,24 +74,24 @@ impl<L: Leaf> Order<L> {
 
     /// The content of `key`. O(log n).
     pub(in crate::store) fn get(&self, key: &[u8]) -> Option<L::Content<'_>> {
-        let mut node = &self.root;
+        let (mut node, wanted) = (&self.root, Wanted::new(key));
         loop {
             match node {
                 Node::Leaf(leaf) => return leaf.get(key),
-                Node::Branch(branch) => node = &branch.children[branch.child_of(key)].node,
+                Node::Branch(branch) => node = &branch.children[branch.child_of(wanted)].node,
             }
         }
     }
 
     /// How many keys are less than `key`, which need not be there. O(log n).
     pub(in crate::store) fn rank_from(&self, key: &[u8]) -> usize {
-        let (mut node, mut before) = (&self.root, 0);
+        let (mut node, mut before, wanted) = (&self.root, 0, Wanted::new(key));
         loop {
             match node {
                 Node::Leaf(leaf) => return before + leaf.rank_from(key),
                 Node::Branch(branch) => {
-                    let at = branch.child_of(key);
-                    before += branch.children[..at].iter().map(|child| child.node.len()).sum::<usize>();
+                    let at = branch.child_of(wanted);
+                    before += branch.before(at);
                     node = &branch.children[at].node;
                 }
             }
@@ -105,7 +107,7 @@ impl<L: Leaf> Order<L> {
     pub(in crate::store) fn insert(&mut self, key: &[u8], content: &[u8]) -> bool {
         let (added, split) = self.root.insert(key, content, Edge { first: true, last: true });
         if let Some(right) = split {
-            let left = Child { from: Box::default(), node: std::mem::take(&mut self.root) };
+            let left = Child { from: Separator::default(), node: std::mem::take(&mut self.root) };
             let len = left.node.len() + right.node.len();
             self.root = Node::Branch(Branch { children: vec![left, right], len });
         }
@@ -145,7 +147,11 @@ impl<L: Leaf> Node<L> {
         match self {
             Self::Leaf(leaf) => {
                 let (added, cut) = leaf.insert(key, content, edge);
-                (added, cut.map(|cut| leaf.split(cut)).map(|(from, leaf)| Child { from, node: Self::Leaf(leaf) }))
+                (
+                    added,
+                    cut.map(|cut| leaf.split(cut))
+                        .map(|(from, leaf)| Child { from: Separator::new(from), node: Self::Leaf(leaf) }),
+                )
             }
             Self::Branch(branch) => branch.insert(key, content, edge),
         }
@@ -155,7 +161,7 @@ impl<L: Leaf> Node<L> {
         match self {
             Self::Leaf(leaf) => leaf.remove(key),
             Self::Branch(branch) => {
-                let at = branch.child_of(key);
+                let at = branch.child_of(Wanted::new(key));
                 let removed = branch.children[at].node.remove(key);
                 if removed {
                     branch.len -= 1;
@@ -188,7 +194,7 @@ impl<L: Leaf> Node<L> {
         match self {
             Self::Leaf(leaf) => leaf.memory(),
             Self::Branch(branch) => {
-                let children = branch.children.iter().map(|child| child.from.len() + child.node.memory());
+                let children = branch.children.iter().map(|child| child.from.key().len() + child.node.memory());
                 branch.children.capacity() * size_of::<Child<L>>() + children.sum::<usize>()
             }
         }
@@ -197,12 +203,18 @@ impl<L: Leaf> Node<L> {
 
 impl<L: Leaf> Branch<L> {
     /// Which child has `key`, if it is there.
-    fn child_of(&self, key: &[u8]) -> usize {
-        self.children[1..].partition_point(|child| *child.from <= *key)
+    fn child_of(&self, key: Wanted<'_>) -> usize {
+        self.children[1..].partition_point(|child| child.from.is_upto(key))
+    }
+
+    /// How many entries are under the children before this one: counted from the end that is nearer.
+    fn before(&self, at: usize) -> usize {
+        let count = |children: &[Child<L>]| children.iter().map(|child| child.node.len()).sum::<usize>();
+        if at <= self.children.len() / 2 { count(&self.children[..at]) } else { self.len - count(&self.children[at..]) }
     }
 
     fn insert(&mut self, key: &[u8], content: &[u8], edge: Edge) -> (bool, Option<Child<L>>) {
-        let at = self.child_of(key);
+        let at = self.child_of(Wanted::new(key));
         let last = at + 1 == self.children.len();
         let below = Edge { first: edge.first && at == 0, last: edge.last && last };
         let (added, split) = self.children[at].node.insert(key, content, below);

@@ -29,7 +29,9 @@ fn check<L: Leaf>(node: &Node<L>, depth: usize) -> usize {
             for pair in branch.children.windows(2) {
                 let (left, right) = (&pair[0].node, &pair[1].node);
                 let (last, first) = (Walk::new(left, 0..usize::MAX).next_back(), Walk::new(right, 0..1).next());
-                assert!(last.unwrap().0.as_ref() < &*pair[1].from && &*pair[1].from <= first.unwrap().0.as_ref());
+                assert!(
+                    last.unwrap().0.as_ref() < pair[1].from.key() && pair[1].from.key() <= first.unwrap().0.as_ref()
+                );
             }
             depths[0]
         }

@@ -1,0 +1,231 @@
+//! Commands about scripts: EVAL and its kin, SCRIPT.
+//!
+//! A script runs on this replica alone, and what it writes is one event. It is never taken back: one that fails, or is ended
+//! because it runs for too long, has written what it had written by then, as in Redis.
+
+use super::arguments::{KEY, integer, one_of, string, word};
+use super::context::Context;
+use super::contract::{Command, Flow, Handler, Outcome};
+use super::error::CommandError;
+use super::flags::{
+    ALLOW_BUSY, Categories, Flags, LOADING, NO_MANDATORY_KEYS, NOSCRIPT, READONLY, SKIP_MONITOR, STALE, WRITE,
+};
+use super::help::help;
+use super::keys::SECOND_COUNTED;
+use super::options::is;
+use super::table;
+use crate::resp::{Args, KeptArgs, Reply};
+use crate::script::{Digest, Interpreter, Script, ScriptError, digest};
+
+const GROUP: &str = "scripting";
+const RUNS: Flags = NOSCRIPT.and(STALE).and(SKIP_MONITOR).and(NO_MANDATORY_KEYS);
+const COMPLEXITY: &str = "Depends on the script";
+const KEYS: super::arguments::Argument = KEY.multiple().optional();
+const ARGS: super::arguments::Argument = string("arg").multiple().optional();
+
+const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler) -> Command {
+    Command::new(GROUP, name, arity, flags, handler).also(Categories::SCRIPTING)
+}
+
+pub(super) const COMMANDS: &[Command] = &[
+    command("eval", -3, RUNS, eval)
+        .about("2.6.0", COMPLEXITY, "Runs a script: what it writes is one event.")
+        .at(SECOND_COUNTED)
+        .takes(&[string("script"), integer("numkeys"), KEYS, ARGS]),
+    command("eval_ro", -3, RUNS.and(READONLY), eval_ro)
+        .about("7.0.0", COMPLEXITY, "Runs a script that writes nothing.")
+        .at(SECOND_COUNTED)
+        .takes(&[string("script"), integer("numkeys"), KEYS, ARGS]),
+    command("evalsha", -3, RUNS, evalsha)
+        .about("2.6.0", COMPLEXITY, "Runs a script that is kept, by its digest.")
+        .at(SECOND_COUNTED)
+        .takes(&[string("sha1"), integer("numkeys"), KEYS, ARGS]),
+    command("evalsha_ro", -3, RUNS.and(READONLY), evalsha_ro)
+        .about("7.0.0", COMPLEXITY, "Runs a script that is kept and writes nothing.")
+        .at(SECOND_COUNTED)
+        .takes(&[string("sha1"), integer("numkeys"), KEYS, ARGS]),
+    Command::container(
+        GROUP,
+        "script",
+        &[
+            command("script|load", 3, NOSCRIPT.and(STALE), load)
+                .about("2.6.0", "O(N), N the bytes of the script", "Keeps a script, at this replica; says its digest.")
+                .takes(&[string("script")]),
+            command("script|exists", -3, NOSCRIPT, exists)
+                .about("2.6.0", "O(N), N the digests", "Says which scripts are kept.")
+                .takes(&[string("sha1").multiple()]),
+            command("script|flush", -2, NOSCRIPT, flush)
+                .about("2.6.0", "O(N), N the scripts kept", "Forgets all scripts.")
+                .takes(&[one_of("how", &[word("ASYNC"), word("SYNC")]).optional()]),
+            command("script|kill", 2, NOSCRIPT.and(ALLOW_BUSY), kill).about(
+                "2.6.0",
+                "O(1)",
+                "Finds no script that runs: nothing is answered meanwhile, and it ends in time.",
+            ),
+            command("script|help", 2, LOADING.and(STALE), help).about("5.0.0", "O(1)", "Lists these subcommands."),
+        ],
+    )
+    .about("2.6.0", "Depends on the subcommand", "Scripts that are kept."),
+];
+
+fn eval(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    run(ctx, args, reply, false, |lua| lua.compile(args.at(1), false))
+}
+
+fn eval_ro(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    run(ctx, args, reply, true, |lua| lua.compile(args.at(1), false))
+}
+
+fn evalsha(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    Digest::parse(args.at(1)).ok_or(ScriptError::Unknown)?;
+    run(ctx, args, reply, false, |lua| lua.known(args.at(1)))
+}
+
+fn evalsha_ro(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    Digest::parse(args.at(1)).ok_or(ScriptError::Unknown)?;
+    run(ctx, args, reply, true, |lua| lua.known(args.at(1)))
+}
+
+/// Runs the script that `find` has.
+fn run(
+    ctx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+    reads_only: bool,
+    find: impl FnOnce(&mut Interpreter) -> Result<Script, ScriptError>,
+) -> Outcome {
+    let keys = crate::resp::integer(args.at(2)).ok_or(CommandError::NotInteger)?;
+    let keys = usize::try_from(keys).map_err(|_| CommandError::text("ERR Number of keys can't be negative"))?;
+    if keys > args.len() - 3 {
+        return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
+    }
+    ctx.show_ahead(args);
+    let server = ctx.server;
+    let given = (args.from(3).first(keys), args.from(3 + keys));
+    let result = server.scripts.with(knows, |lua| {
+        let script = find(lua)?;
+        if reads_only && script.flags.declared && !script.flags.no_writes {
+            return Err(ScriptError::Writes);
+        }
+        let mut part = Part::begin(ctx, args.bytes(), reads_only || script.flags.no_writes);
+        let result = lua.run(
+            &script,
+            given,
+            server.scripts.time_max(),
+            &mut |words, protocol, out| {
+                let words = KeptArgs::of(words.iter().map(mlua::LuaString::as_bytes));
+                part.call(words.args(), &mut Reply::new(out, protocol));
+            },
+            reply,
+        );
+        part.end();
+        result
+    });
+    result?;
+    Ok(Flow::Continue)
+}
+
+/// What a script does to the replica.
+struct Part<'c, 'a> {
+    ctx: &'c mut Context<'a>,
+    /// An estimate of what it writes.
+    bytes: usize,
+    reads_only: bool,
+    /// Whether a transaction runs it: it writes into the group of that.
+    in_transaction: bool,
+    /// Whether it has opened a group.
+    is_open: bool,
+    last_command: Option<&'static Command>,
+    /// The database of the client, whatever the script chooses.
+    database: u8,
+}
+
+impl<'c, 'a> Part<'c, 'a> {
+    fn begin(ctx: &'c mut Context<'a>, bytes: usize, reads_only: bool) -> Self {
+        let in_transaction = std::mem::replace(&mut ctx.session.executes, true);
+        let (last_command, database) = (ctx.session.last_command, ctx.session.database);
+        ctx.session.in_script = true;
+        Self { ctx, bytes, reads_only, in_transaction, is_open: false, last_command, database }
+    }
+
+    /// Carries out what the script calls. Its first write opens the group that is one event.
+    fn call(&mut self, args: Args<'_>, reply: &mut Reply<'_>) {
+        match admitted(args, self.reads_only) {
+            Err(text) => return reply.error(text),
+            Ok(command) => {
+                if command.flags.has(WRITE) && !self.in_transaction && !self.is_open {
+                    self.ctx.leave_probation();
+                    self.ctx.begin_group(self.bytes);
+                    self.is_open = true;
+                }
+            }
+        }
+        let start = reply.len();
+        if !matches!(self.ctx.call(args, reply), Flow::Continue) {
+            // Nothing was begun.
+            reply.truncate(start);
+            reply.error(NOT_ALLOWED);
+        }
+    }
+
+    fn end(self) {
+        if self.is_open {
+            self.ctx.end_group();
+        }
+        let session = &mut *self.ctx.session;
+        (session.executes, session.in_script) = (self.in_transaction, false);
+        (session.last_command, session.database) = (self.last_command, self.database);
+    }
+}
+
+const NOT_ALLOWED: &str = "ERR This Redis command is not allowed from script";
+
+/// The command, if a script may call it.
+fn admitted(args: Args<'_>, reads_only: bool) -> Result<&'static Command, &'static str> {
+    let command = match table::find(args) {
+        Ok(command) => command,
+        Err(CommandError::Arity(_)) => return Err("ERR Wrong number of args calling Redis command from script"),
+        Err(_) => return Err("ERR Unknown Redis command called from script"),
+    };
+    if command.flags.has(NOSCRIPT) {
+        return Err(NOT_ALLOWED);
+    }
+    if reads_only && command.flags.has(WRITE) {
+        return Err("ERR Write commands are not allowed from read-only scripts.");
+    }
+    Ok(command)
+}
+
+fn knows(name: &[mlua::LuaString]) -> bool {
+    let Some(command) = name.first().and_then(|name| table::by_name(&name.as_bytes())) else { return false };
+    let Some(subcommand) = name.get(1).filter(|_| !command.subcommands.is_empty()) else { return true };
+    let full = [command.name.as_bytes(), b"|", &subcommand.as_bytes()].concat();
+    table::by_full_name(&full).is_some()
+}
+
+fn load(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    ctx.server.scripts.with(knows, |lua| lua.compile(args.at(2), true))?;
+    reply.bulk(digest(args.at(2)).to_string().as_bytes());
+    Ok(Flow::Continue)
+}
+
+fn exists(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let kept = ctx.server.scripts.has(args.from(2).iter());
+    reply.array(kept.len());
+    kept.into_iter().for_each(|is_kept| reply.integer(i64::from(is_kept)));
+    Ok(Flow::Continue)
+}
+
+fn flush(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let is_known = args.len() == 2 || args.len() == 3 && (is(args.at(2), "async") || is(args.at(2), "sync"));
+    if !is_known {
+        return Err(CommandError::text("ERR SCRIPT FLUSH only support SYNC|ASYNC option"));
+    }
+    ctx.server.scripts.flush();
+    reply.ok();
+    Ok(Flow::Continue)
+}
+
+fn kill(_: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+    Err(CommandError::text("NOTBUSY No scripts in execution right now."))
+}

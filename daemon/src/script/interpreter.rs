@@ -1,0 +1,203 @@
+//! Lua, and running a script in it.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mlua::chunk::ChunkMode;
+use mlua::{Function, Lua, LuaOptions, LuaString, StdLib, Table, Value, Variadic};
+
+use super::bounds::Bounds;
+use super::cache::{Cache, Kept};
+use super::library::{Raised, until_zero};
+use super::{Digest, Knows, MEMORY_BYTES_MAX, ScriptError, ScriptFlags, digest, host, reply, shebang, words_of};
+use crate::resp::{Args, Protocol, Reply, digits_of};
+
+/// Name of what every script is taken to come from, in messages.
+const SOURCE: &str = "@user_script";
+/// Name of the sandbox, which messages do not point into.
+pub(super) const SANDBOX: &str = "=sandbox";
+const SANDBOX_CODE: &str = include_str!("sandbox.lua");
+
+/// Carries out what a script calls: the arguments, the protocol to answer in, and where the one reply goes.
+pub type Call<'a> = dyn FnMut(&[LuaString], Protocol, &mut Vec<u8>) + 'a;
+
+/// Lua, with the scripts that it has compiled.
+pub struct Interpreter {
+    lua: Lua,
+    run: Function,
+    cache: Cache,
+    bounds: Arc<Bounds>,
+}
+
+/// A script that is to be run.
+pub struct Script {
+    pub(super) digest: Digest,
+    pub(super) function: Function,
+    /// What it says of itself in its first line.
+    pub flags: ScriptFlags,
+}
+
+impl Interpreter {
+    pub(super) fn new(knows: Knows) -> Result<Self, ScriptError> {
+        let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
+        let lua = Lua::new_with(libraries, LuaOptions::new())?;
+        let bounds = Arc::new(Bounds::default());
+        let host = host::host(&lua, &bounds, knows)?;
+        let run = lua.load(SANDBOX_CODE).set_name(SANDBOX).set_mode(ChunkMode::Text).call(host)?;
+        lua.set_memory_limit(MEMORY_BYTES_MAX)?;
+        Ok(Self { lua, run, cache: Cache::default(), bounds })
+    }
+
+    pub(super) fn scripts(&self) -> usize {
+        self.cache.len()
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.lua.used_memory()
+    }
+
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        self.cache.has(digest)
+    }
+
+    /// Compiles a script, unless it is known; `keeps` says that it is to stay until all are forgotten.
+    ///
+    /// # Errors
+    /// It makes no sense.
+    pub fn compile(&mut self, text: &[u8], keeps: bool) -> Result<Script, ScriptError> {
+        let digest = digest(text);
+        if let Some(kept) = self.cache.get(&digest, keeps) {
+            return Ok(kept.script(digest));
+        }
+        let (flags, body) = shebang::read(text)?;
+        let chunk = self.lua.load(body).set_name(SOURCE).set_mode(ChunkMode::Text);
+        let function = chunk.into_function().map_err(|error| match error {
+            mlua::Error::SyntaxError { message, .. } => ScriptError::Compile(message),
+            other => ScriptError::Compile(words_of(&other)),
+        })?;
+        let kept = Kept { function, flags, stays: keeps };
+        let script = kept.script(digest);
+        self.cache.keep(digest, kept);
+        Ok(script)
+    }
+
+    /// A script that was compiled before.
+    ///
+    /// # Errors
+    /// It is not kept.
+    pub fn known(&mut self, name: &[u8]) -> Result<Script, ScriptError> {
+        let digest = Digest::parse(name).ok_or(ScriptError::Unknown)?;
+        let kept = self.cache.get(&digest, false).ok_or(ScriptError::Unknown)?;
+        Ok(kept.script(digest))
+    }
+
+    /// Runs a script to its end, or for `time_max`, and answers with what it returns, or why it failed.
+    ///
+    /// # Errors
+    /// The interpreter fails.
+    pub fn run(
+        &mut self,
+        script: &Script,
+        (keys, argv): (Args<'_>, Args<'_>),
+        time_max: Duration,
+        call: &mut Call<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), ScriptError> {
+        let lua = &self.lua;
+        let (keys, argv) = (strings(lua, keys)?, strings(lua, argv)?);
+        let bounds = &self.bounds;
+        let calling = RefCell::new((call, Vec::new()));
+        let invoke = |lua: &Lua, args: &[Value], raises: bool| {
+            let (call, answer) = &mut *calling.borrow_mut();
+            answer.clear();
+            match arguments(lua, args) {
+                Ok(args) => call(&args, bounds.protocol(), answer),
+                Err(text) => Reply::new(answer, Protocol::Resp2).error(text),
+            }
+            match answer.strip_prefix(b"-") {
+                Some(error) if raises => Err(Raised::Reply(error.trim_ascii_end().to_vec()).into()),
+                _ => reply::to_lua(lua, answer),
+            }
+        };
+        bounds.begin(lua, time_max)?;
+        let result: mlua::Result<(bool, Value)> = lua.scope(|scope| {
+            let raising = scope.create_function(|lua, args: Variadic<Value>| invoke(lua, &args, true))?;
+            let telling = scope.create_function(|lua, args: Variadic<Value>| invoke(lua, &args, false))?;
+            self.run.call((&script.function, keys, argv, raising, telling))
+        });
+        Bounds::end(lua);
+        let result = match result {
+            Ok((true, value)) => reply::from_lua(&value, bounds, reply),
+            Ok((false, error)) if bounds.was_over().is_none() => {
+                reply.error_bytes(&failure(&script.digest, &error));
+                Ok(())
+            }
+            Ok((false, error)) => Err(mlua::Error::RuntimeError(error.to_string()?)),
+            Err(error) => Err(error),
+        };
+        match (result, bounds.was_over()) {
+            (Ok(()), _) => {}
+            (Err(_), Some(time)) => {
+                let digest = &script.digest;
+                let time = time.as_millis();
+                reply.error(format_args!(
+                    "ERR Script ended because it ran for more than {time} milliseconds, busy-reply-threshold; \
+                     what it wrote before stays. script: {digest}"
+                ));
+            }
+            (Err(error), None) => return Err(error.into()),
+        }
+        if self.lua.used_memory() > MEMORY_BYTES_MAX / 2 {
+            self.lua.gc_collect()?;
+        }
+        Ok(())
+    }
+}
+
+/// As a table. One by one: the interpreter has few places for values that are held outside of it.
+fn strings(lua: &Lua, args: Args<'_>) -> mlua::Result<Table> {
+    let table = lua.create_table_with_capacity(args.len(), 0)?;
+    args.iter().try_for_each(|arg| table.raw_push(lua.create_string(arg)?))?;
+    Ok(table)
+}
+
+/// What the client of a script that failed is told: its words, and where it was.
+fn failure(digest: &Digest, error: &Value) -> Vec<u8> {
+    // Without memory, or stack, for more nothing says where it was.
+    let Value::Table(table) = error else {
+        let words = error.to_string().unwrap_or_default();
+        return format!("ERR {words} script: {digest}").into_bytes();
+    };
+    let text = |name| table.raw_get::<Value>(name).ok().and_then(|it| it.as_string().map(|it| it.as_bytes().to_vec()));
+    let words = text("err").unwrap_or_else(|| b"ERR unknown error".to_vec());
+    let mut words = until_zero(&words).to_vec();
+    if let (Some(source), Ok(Some(line))) = (text("source"), table.raw_get::<Option<i64>>("line")) {
+        words.extend_from_slice(format!(" script: {digest}, on ").as_bytes());
+        words.extend(source);
+        words.extend_from_slice(format!(":{line}.").as_bytes());
+    }
+    words
+}
+
+/// The arguments of `redis.call`, as bytes.
+fn arguments(lua: &Lua, args: &[Value]) -> Result<Vec<LuaString>, &'static str> {
+    if args.is_empty() {
+        return Err("ERR Please specify at least one argument for this redis lib call");
+    }
+    let bytes = |arg: &Value| match arg {
+        Value::String(text) => Some(text.clone()),
+        _ => lua.create_string(digits_of(number(arg)?)).ok(),
+    };
+    let bytes: Option<Vec<_>> = args.iter().map(bytes).collect();
+    bytes.ok_or("ERR Lua redis lib command arguments must be strings or integers")
+}
+
+/// The number that a value is, if it is one. Here all are doubles, and so this loses nothing.
+pub(super) fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        _ => None,
+    }
+}

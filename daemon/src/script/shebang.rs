@@ -1,0 +1,74 @@
+//! The first line of a script, which may say how it is to be run: `#!lua flags=no-writes`.
+
+use super::ScriptError;
+
+/// What a script says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScriptFlags {
+    /// Whether it says anything.
+    pub declared: bool,
+    /// It writes nothing.
+    pub no_writes: bool,
+}
+
+impl ScriptFlags {
+    /// Takes one flag more, if there is such a one.
+    pub(super) fn take(&mut self, flag: &str) -> bool {
+        match flag {
+            "no-writes" => self.no_writes = true,
+            // Of no meaning here: nothing is refused for want of memory, by a replica that lags, or for slots.
+            "allow-oom" | "allow-stale" | "no-cluster" | "allow-cross-slot-keys" => {}
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// Reads the first line, if it says something; what is left begins in that line, so that lines keep their numbers.
+pub(super) fn read(text: &[u8]) -> Result<(ScriptFlags, &[u8]), ScriptError> {
+    if !text.starts_with(b"#!") {
+        return Ok((ScriptFlags::default(), text));
+    }
+    let refuse = |why: String| Err(ScriptError::Shebang(why));
+    let Some(end) = memchr::memchr(b'\n', text) else { return refuse("Invalid script shebang".to_owned()) };
+    let line = String::from_utf8_lossy(&text[..end]);
+    let mut words = line.split_ascii_whitespace();
+    let engine = words.next().unwrap_or_default();
+    if engine != "#!lua" {
+        return refuse(format!("Unexpected engine in script shebang: {engine}"));
+    }
+    let mut flags = ScriptFlags { declared: true, ..ScriptFlags::default() };
+    for word in words {
+        let Some(list) = word.strip_prefix("flags=") else {
+            return refuse(format!("Unknown lua shebang option: {word}"));
+        };
+        if let Some(unknown) = list.split(',').filter(|flag| !flag.is_empty()).find(|flag| !flags.take(flag)) {
+            return refuse(format!("Unexpected flag in script shebang: {unknown}"));
+        }
+    }
+    Ok((flags, &text[end..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_says_how_a_script_is_to_be_run() {
+        for (text, expected) in [
+            ("return 1", "false false 8"),
+            ("#!lua\nreturn 1", "true false 9"),
+            ("#!lua flags=allow-oom,no-writes\n", "true true 1"),
+            ("#!lua", "ERR Invalid script shebang"),
+            ("#!js\n", "ERR Unexpected engine in script shebang: #!js"),
+            ("#!lua name=x\n", "ERR Unknown lua shebang option: name=x"),
+            ("#!lua flags=no-such\n", "ERR Unexpected flag in script shebang: no-such"),
+        ] {
+            let read = match read(text.as_bytes()) {
+                Ok((flags, rest)) => format!("{} {} {}", flags.declared, flags.no_writes, rest.len()),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(read, expected, "{text}");
+        }
+    }
+}
