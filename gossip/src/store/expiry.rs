@@ -93,7 +93,8 @@ impl Store {
                 Some(view) if !view.is_lapsed() => {} // the deadline was replaced
                 view => {
                     let passed = Lifetime::of(entry, now).deadlines().filter(|it| *it <= now).max();
-                    let passed = passed.or(entry.field_deadline_from(0));
+                    // Of what is left of a key without data, a deadline to come is of no use.
+                    let passed = passed.or(entry.field_deadline_from(0).filter(|it| *it <= now));
                     let shown = view.map(|view| view.class());
                     found.push((Box::<[u8]>::from(key), shown, entry.class(), passed.unwrap_or(now)));
                 }
