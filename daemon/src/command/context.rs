@@ -194,16 +194,9 @@ impl<'a> Context<'a> {
     fn note_keys(&mut self, command: Option<&'static Command>, args: Args<'_>) {
         let Some(mode) = &mut self.session.tracking else { return };
         if let Some(command) = command.filter(|command| command.flags.has(READONLY) && mode.caches_now()) {
-            for spec in command.keys {
-                spec.visit(
-                    args.len(),
-                    |at| args.get(at),
-                    |at| {
-                        args.get(at).into_iter().for_each(|key| self.server.tracking.note(self.session.id, key));
-                        true
-                    },
-                );
-            }
+            command.each_key(args, |at| {
+                args.get(at).into_iter().for_each(|key| self.server.tracking.note(self.session.id, key));
+            });
         }
         let is_of_client = command.is_some_and(|command| command.name.starts_with("client|"));
         if !is_of_client && self.session.transaction.is_none() && !self.session.executes {

@@ -62,6 +62,20 @@ pub struct Command {
 }
 
 impl Command {
+    /// Hands the position of each of the command's keys among these arguments to `key`.
+    pub(super) fn each_key(&self, args: Args<'_>, mut key: impl FnMut(usize)) {
+        for spec in self.keys {
+            spec.visit(
+                args.len(),
+                |at| args.get(at),
+                |at| {
+                    key(at);
+                    true
+                },
+            );
+        }
+    }
+
     pub(super) const fn new(
         group: &'static str,
         name: &'static str,

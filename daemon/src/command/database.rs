@@ -29,16 +29,7 @@ fn translate(database: u8, command: &Command, args: Args<'_>) -> Option<KeptArgs
         return None;
     }
     let mut is_key = vec![false; args.len()];
-    for spec in command.keys {
-        spec.visit(
-            args.len(),
-            |at| args.get(at),
-            |at| {
-                is_key[at] = true;
-                true
-            },
-        );
-    }
+    command.each_key(args, |at| is_key[at] = true);
     let named = |(arg, is_key): (_, &bool)| if *is_key { stored(database, arg) } else { arg.into() };
     is_key.contains(&true).then(|| KeptArgs::of(args.iter().zip(&is_key).map(named)))
 }

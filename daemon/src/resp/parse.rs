@@ -83,7 +83,7 @@ impl KeptArgs {
     /// Copies of these.
     #[must_use]
     pub fn of<A: AsRef<[u8]>>(args: impl Iterator<Item = A>) -> Self {
-        let mut kept = Self { bytes: Vec::new(), spans: Vec::new() };
+        let mut kept = Self { bytes: Vec::new(), spans: Vec::with_capacity(args.size_hint().0) };
         for arg in args {
             let start = kept.bytes.len();
             kept.bytes.extend_from_slice(arg.as_ref());

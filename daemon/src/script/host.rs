@@ -6,7 +6,7 @@ use mlua::{Function, Lua, MultiValue, Table, Value};
 
 use super::bounds::Bounds;
 use super::interpreter::SANDBOX;
-use super::library::{Answer, Arguments, Raised, function, plain, text};
+use super::library::{Answer, Arguments, function, plain, text};
 use super::random::Random;
 use super::{Knows, MEMORY_BYTES_MAX, bits, json, msgpack, pack, redis};
 
@@ -83,11 +83,6 @@ fn repeated(lua: &Lua, args: &Arguments) -> Answer {
         return Err("not enough memory".to_owned());
     }
     text(lua, &bytes.repeat(count))
-}
-
-/// Raises an error reply.
-pub(super) fn fail<T>(words: &str) -> mlua::Result<T> {
-    Err(Raised::Reply(format!("ERR {words}").into_bytes()).into())
 }
 
 /// Where the script calls what runs, as Lua writes it in front of a message: nothing if it does not call it itself.

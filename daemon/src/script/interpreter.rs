@@ -9,7 +9,7 @@ use mlua::{Function, Lua, LuaOptions, LuaString, StdLib, Table, Value, Variadic}
 
 use super::bounds::Bounds;
 use super::cache::{Cache, Kept};
-use super::library::{Raised, until_zero};
+use super::library::{Raised, number, until_zero};
 use super::{Digest, Knows, MEMORY_BYTES_MAX, ScriptError, ScriptFlags, digest, host, reply, shebang, words_of};
 use crate::resp::{Args, Protocol, Reply, digits_of};
 
@@ -32,7 +32,8 @@ pub struct Interpreter {
 
 /// A script that is to be run.
 pub struct Script {
-    pub(super) digest: Digest,
+    /// Its name.
+    pub digest: Digest,
     pub(super) function: Function,
     /// What it says of itself in its first line.
     pub flags: ScriptFlags,
@@ -86,8 +87,7 @@ impl Interpreter {
     ///
     /// # Errors
     /// It is not kept.
-    pub fn known(&mut self, name: &[u8]) -> Result<Script, ScriptError> {
-        let digest = Digest::parse(name).ok_or(ScriptError::Unknown)?;
+    pub fn known(&mut self, digest: Digest) -> Result<Script, ScriptError> {
         let kept = self.cache.get(&digest, false).ok_or(ScriptError::Unknown)?;
         Ok(kept.script(digest))
     }
@@ -191,13 +191,4 @@ fn arguments(lua: &Lua, args: &[Value]) -> Result<Vec<LuaString>, &'static str> 
     };
     let bytes: Option<Vec<_>> = args.iter().map(bytes).collect();
     bytes.ok_or("ERR Lua redis lib command arguments must be strings or integers")
-}
-
-/// The number that a value is, if it is one. Here all are doubles, and so this loses nothing.
-pub(super) fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Integer(number) => Some(*number as f64),
-        Value::Number(number) => Some(*number),
-        _ => None,
-    }
 }

@@ -136,6 +136,15 @@ impl Arguments {
     }
 }
 
+/// The number that a value is, if it is one. Here all are doubles, and so this loses nothing.
+pub(super) fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        _ => None,
+    }
+}
+
 /// What Lua calls the type of a value.
 pub(super) fn type_name(value: &Value) -> &'static str {
     match value {

@@ -27,7 +27,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use bounds::TIME_MAX;
-pub use cache::{Digest, digest};
+pub use cache::Digest;
+use cache::digest;
 pub use interpreter::{Call, Interpreter, Script};
 pub use shebang::ScriptFlags;
 

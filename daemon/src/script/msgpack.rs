@@ -7,8 +7,7 @@ use mlua::{Lua, MultiValue, Table, Value};
 
 use super::MEMORY_BYTES_MAX;
 use super::bounds::Bounds;
-use super::interpreter::number;
-use super::library::{Answer, ArgumentError, Arguments, RESULTS_MAX, function, text, words_of};
+use super::library::{Answer, ArgumentError, Arguments, RESULTS_MAX, function, number, text, words_of};
 
 /// Tables in tables: what lies deeper is nil.
 const PACKED_NESTING_MAX: usize = 16;

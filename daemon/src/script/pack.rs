@@ -193,7 +193,7 @@ fn unpack(lua: &Lua, args: &Arguments) -> Answer {
             Item::Padding => 1,
             Item::Bytes(Some(length)) => length,
             Item::Bytes(None) => {
-                let size = values.pop().and_then(|value| super::interpreter::number(&value));
+                let size = values.pop().and_then(|value| super::library::number(&value));
                 let size = size.and_then(|size| usize::try_from(truncated(size)).ok());
                 size.ok_or_else(|| "format 'c0' needs a previous size".to_owned())?
             }

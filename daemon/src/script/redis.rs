@@ -6,9 +6,7 @@ use std::sync::Arc;
 use mlua::{Lua, LuaString, Table, Value};
 
 use super::bounds::Bounds;
-use super::host::fail;
-use super::interpreter::number;
-use super::library::{Arguments, until_zero};
+use super::library::{Arguments, Raised, number, until_zero};
 use super::{Knows, digest};
 use crate::account::REDIS_VERSION;
 use crate::resp::Protocol;
@@ -53,6 +51,11 @@ pub(super) fn library(lua: &Lua, bounds: &Arc<Bounds>, knows: Knows) -> mlua::Re
     table.set("debug", lua.create_function(|_, ()| Ok(()))?)?;
     table.set("acl_check_cmd", lua.create_function(move |lua, args| check(lua, &args, knows))?)?;
     Ok(table)
+}
+
+/// Raises an error reply.
+fn fail<T>(words: &str) -> mlua::Result<T> {
+    Err(Raised::Reply(format!("ERR {words}").into_bytes()).into())
 }
 
 /// A text, or a number spelled out; else nothing.

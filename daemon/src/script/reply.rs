@@ -5,8 +5,7 @@ use mlua::{IntoLua, Lua, LuaString, Table, Value};
 
 use super::MEMORY_BYTES_MAX;
 use super::bounds::Bounds;
-use super::interpreter::number;
-use super::library::{truncated, until_zero};
+use super::library::{number, truncated, until_zero};
 use crate::resp::{Protocol, Reply};
 
 /// Tables in tables that a script may return: what refers to itself has no end.

@@ -14,7 +14,7 @@ pub(super) fn rename(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_
     let (from, to) = (args.at(1), args.at(2));
     let (value, deadline) = whole(ctx, from)?.ok_or(CommandError::text("ERR no such key"))?;
     if from != to {
-        rename_to(ctx, from, to, &value, deadline)?;
+        put_elsewhere(ctx, (from, "rename_from"), (to, "rename_to"), &value, deadline)?;
     }
     reply.ok();
     Ok(Flow::Continue)
@@ -25,7 +25,7 @@ pub(super) fn renamenx(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<
     let (value, deadline) = whole(ctx, from)?.ok_or(CommandError::text("ERR no such key"))?;
     let is_free = ctx.current_any(to).is_none();
     if is_free {
-        rename_to(ctx, from, to, &value, deadline)?;
+        put_elsewhere(ctx, (from, "rename_from"), (to, "rename_to"), &value, deadline)?;
     }
     reply.integer(is_free.into());
     Ok(Flow::Continue)
@@ -69,10 +69,7 @@ pub(super) fn move_to(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'
     let to = &*stored(database, parts(from).1);
     let found = if ctx.current_any(to).is_none() { whole(ctx, from)? } else { None };
     if let Some((value, deadline)) = &found {
-        put_elsewhere(ctx, from, to, value, *deadline)?;
-        ctx.happened(to, NEW);
-        ctx.happened(from, "move_from");
-        ctx.happened(to, "move_to");
+        put_elsewhere(ctx, (from, "move_from"), (to, "move_to"), value, *deadline)?;
     }
     reply.integer(found.is_some().into());
     Ok(Flow::Continue)
@@ -84,24 +81,11 @@ fn whole(ctx: &Context<'_>, key: &[u8]) -> Result<Option<(Value, Option<u64>)>, 
     Ok(Some((view.value().ok_or(CommandError::WrongType)?, view.deadline())))
 }
 
-fn rename_to(
-    ctx: &mut Context<'_>,
-    from: &[u8],
-    to: &[u8],
-    value: &Value,
-    deadline: Option<u64>,
-) -> Result<(), CommandError> {
-    put_elsewhere(ctx, from, to, value, deadline)?;
-    ctx.happened(to, NEW);
-    ctx.happened(from, "rename_from");
-    ctx.happened(to, "rename_to");
-    Ok(())
-}
-
+/// Puts a value from one key to another; each with the event that its watchers are told of.
 fn put_elsewhere(
     ctx: &mut Context<'_>,
-    from: &[u8],
-    to: &[u8],
+    (from, goes): (&[u8], &'static str),
+    (to, comes): (&[u8], &'static str),
     value: &Value,
     deadline: Option<u64>,
 ) -> Result<(), CommandError> {
@@ -112,6 +96,9 @@ fn put_elsewhere(
         writer.replace(to, value, deadline)?;
         writer.delete(from)?;
         Ok::<_, WriteError>(())
-    })
-    .map_err(CommandError::from)
+    })?;
+    ctx.happened(to, NEW);
+    ctx.happened(from, goes);
+    ctx.happened(to, comes);
+    Ok(())
 }

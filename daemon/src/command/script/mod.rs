@@ -15,7 +15,7 @@ use super::keys::SECOND_COUNTED;
 use super::options::is;
 use super::table;
 use crate::resp::{Args, KeptArgs, Reply};
-use crate::script::{Digest, Interpreter, Script, ScriptError, digest};
+use crate::script::{Digest, Interpreter, Script, ScriptError};
 
 const GROUP: &str = "scripting";
 const RUNS: Flags = NOSCRIPT.and(STALE).and(SKIP_MONITOR).and(NO_MANDATORY_KEYS);
@@ -77,13 +77,13 @@ fn eval_ro(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outc
 }
 
 fn evalsha(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    Digest::parse(args.at(1)).ok_or(ScriptError::Unknown)?;
-    run(ctx, args, reply, false, |lua| lua.known(args.at(1)))
+    let digest = Digest::parse(args.at(1)).ok_or(ScriptError::Unknown)?;
+    run(ctx, args, reply, false, |lua| lua.known(digest))
 }
 
 fn evalsha_ro(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    Digest::parse(args.at(1)).ok_or(ScriptError::Unknown)?;
-    run(ctx, args, reply, true, |lua| lua.known(args.at(1)))
+    let digest = Digest::parse(args.at(1)).ok_or(ScriptError::Unknown)?;
+    run(ctx, args, reply, true, |lua| lua.known(digest))
 }
 
 /// Runs the script that `find` has.
@@ -204,8 +204,8 @@ fn knows(name: &[mlua::LuaString]) -> bool {
 }
 
 fn load(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    ctx.server.scripts.with(knows, |lua| lua.compile(args.at(2), true))?;
-    reply.bulk(digest(args.at(2)).to_string().as_bytes());
+    let digest = ctx.server.scripts.with(knows, |lua| Ok(lua.compile(args.at(2), true)?.digest))?;
+    reply.bulk(digest.to_string().as_bytes());
     Ok(Flow::Continue)
 }
 

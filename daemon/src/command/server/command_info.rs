@@ -110,16 +110,7 @@ pub(super) fn getkeys(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
         return Err(CommandError::text("ERR Invalid number of arguments specified for command"));
     }
     let mut keys: Vec<&[u8]> = Vec::new();
-    for spec in command.keys {
-        spec.visit(
-            given,
-            |at| called.get(at),
-            |at| {
-                keys.extend(called.get(at));
-                true
-            },
-        );
-    }
+    command.each_key(called, |at| keys.extend(called.get(at)));
     if keys.is_empty() {
         return Err(CommandError::text("ERR Invalid arguments specified for command"));
     }

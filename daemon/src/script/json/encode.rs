@@ -5,8 +5,7 @@ use mlua::{Lua, Table, Value};
 use super::{Invalid, NESTING_MAX, NULL, Settings};
 use crate::script::MEMORY_BYTES_MAX;
 use crate::script::bounds::Bounds;
-use crate::script::interpreter::number;
-use crate::script::library::{Answer, ArgumentError, Arguments, text, type_name, words_of};
+use crate::script::library::{Answer, ArgumentError, Arguments, number, text, type_name, words_of};
 
 pub(super) fn encode(lua: &Lua, args: &Arguments, settings: Settings, bounds: &Bounds) -> Answer {
     if args.len() != 1 {

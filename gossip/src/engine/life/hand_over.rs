@@ -241,22 +241,26 @@ impl Replica {
     /// Whether every live peer is known to have all of it, or not to be one to rely on.
     #[must_use]
     pub fn is_handed_over_to_all(&self) -> bool {
-        let is_settled =
-            |(own, it): &(u64, &Receiver)| it.keeps(*own) || matches!(it.word, Some(Word::Stops | Word::Lacks));
+        let own = self.own_target();
+        let is_settled = |it: &&Receiver| it.keeps(own) || matches!(it.word, Some(Word::Stops | Word::Lacks));
         self.live_receivers().filter(is_settled).count() == self.peers.live()
     }
 
     /// How many live peers are whole, stay, and are known to have all of it.
     #[must_use]
     pub fn handed_over_to(&self) -> usize {
-        self.live_receivers().filter(|(own, it)| it.keeps(*own)).count()
+        let own = self.own_target();
+        self.live_receivers().filter(|it| it.keeps(own)).count()
     }
 
-    /// Live peers, each with up to where it should have own events.
-    fn live_receivers(&self) -> impl Iterator<Item = (u64, &Receiver)> {
-        let known =
-            self.hand_over.iter().flat_map(|it| it.receivers.iter().map(|(id, receiver)| (id, it.own, receiver)));
-        known.filter(|(id, ..)| self.peers.get(id).is_some_and(|peer| peer.live)).map(|(_, own, it)| (own, it))
+    /// Up to where peers should have own events.
+    fn own_target(&self) -> u64 {
+        self.hand_over.as_ref().map_or(0, |it| it.own)
+    }
+
+    fn live_receivers(&self) -> impl Iterator<Item = &Receiver> {
+        let known = self.hand_over.iter().flat_map(|it| &it.receivers);
+        known.filter(|(id, _)| self.peers.get(id).is_some_and(|peer| peer.live)).map(|(_, it)| it)
     }
 
     /// Whether a live peer has said that it stops, too.

@@ -51,8 +51,8 @@ pub(in crate::store) struct Keys {
     tables: Slab<Tables>,
     /// Keys with data of more than one type.
     clashes: usize,
-    /// Keys without data: what is left is attributes, and of no use.
-    bare: usize,
+    /// Keys with data. What is left of others is attributes, and of no use.
+    data: usize,
     /// Keys with attributes.
     volatile: usize,
     /// Of the keys of numbered databases, how many have data and how many have attributes.
@@ -123,7 +123,7 @@ impl Keys {
 
     /// How many keys have data, all of which was not found to be hidden.
     pub(in crate::store) fn shown(&self) -> usize {
-        (self.records.len() - self.bare).saturating_sub(self.hidden.len())
+        self.data.saturating_sub(self.hidden.len())
     }
 
     /// Keys with attributes.
@@ -578,7 +578,7 @@ impl Keys {
             self.count_numbered(key, before, after);
         }
         self.clashes = self.clashes + usize::from(after.clashes) - usize::from(before.clashes);
-        self.bare = self.bare + usize::from(after.bare) - usize::from(before.bare);
+        self.data = self.data + usize::from(after.data) - usize::from(before.data);
         self.volatile = self.volatile + usize::from(after.volatile) - usize::from(before.volatile);
         match (before.holds_ballots, after.holds_ballots) {
             (false, true) => drop(self.ballots.insert(key.into())),
@@ -608,7 +608,6 @@ struct Traits {
     clashes: bool,
     holds_ballots: bool,
     data: bool,
-    bare: bool,
     volatile: bool,
 }
 
@@ -618,7 +617,6 @@ impl Traits {
             clashes: entry.clashes(),
             holds_ballots: entry.holds_ballots(),
             data: entry.has_data(),
-            bare: !entry.has_data(),
             volatile: entry.has_attributes(),
         }
     }
