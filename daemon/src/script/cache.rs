@@ -20,7 +20,7 @@ pub struct Digest([u8; 20]);
 
 /// The name of a script.
 #[must_use]
-pub fn digest(text: &[u8]) -> Digest {
+pub(super) fn digest(text: &[u8]) -> Digest {
     let digest = ring::digest::digest(&SHA1_FOR_LEGACY_USE_ONLY, text);
     Digest(digest.as_ref().try_into().expect("SHA-1 has 20 bytes"))
 }

@@ -105,16 +105,16 @@ local function ended(ok, ...)
   return false, plain((...))
 end
 
--- An error reply that is caught here is seen as its text.
+-- An error reply that is caught here is seen as its text. Of another table what it has in that place, or nil, is a value more,
+-- as in Redis.
 local function caught(ok, ...)
   if ok then return true, ... end
   insist()
   local value = plain((...))
-  if type(value) == 'table' then
-    local text = rawget(value, 'err')
-    if type(text) == 'string' or type(text) == 'number' then value = text end
-  end
-  return false, value
+  if type(value) ~= 'table' then return false, value end
+  local text = value.err
+  if type(text) == 'string' or type(text) == 'number' then return false, text end
+  return false, value, text
 end
 
 function real.pcall(...) return caught(pcall(...)) end
