@@ -11,6 +11,7 @@
 
 mod budget;
 mod crc64;
+mod group;
 mod lzf;
 mod packed;
 mod read;
@@ -30,9 +31,6 @@ pub enum RdbError {
     /// The bytes are not in the form that the type has.
     #[error("Bad data format")]
     Malformed,
-    /// A stream with consumer groups, which there are not here.
-    #[error("the stream has consumer groups, and there are none here")]
-    Groups,
     /// What is in it is more than may be written at once.
     #[error("command writes more than the cluster's maximum of {max} bytes")]
     TooLarge {
