@@ -159,7 +159,7 @@ fn what_a_daemon_that_is_killed_was_to_hand_out_and_what_its_workers_held_goes_t
     assert!(!held.is_empty(), "one of three has a share");
     assert_eq!(workers[1].words("WAIT 2 10000"), Value::Integer(2));
     drop(workers.remove(1));
-    group.take(1).kill();
+    let _ = group.take(1).kill();
     names[30..].iter().for_each(|name| drop(producer.words(&format!("XADD jobs * name {name}"))));
     let handed = Handed::default();
     until("the others have the rest", || {

@@ -306,7 +306,7 @@ mod tests {
             let names: Vec<_> = parts.iter().map(|part| name_of(&prefix(&group), *part)).collect();
             for (name, part) in names.iter().zip(parts) {
                 prop_assert_eq!(read_name(name), Some((&group[..], part)));
-                prop_assert!(&name[..] > super::super::stream::MARK && name[..] < FIRST_ENTRY && name.len() > ID_BYTES);
+                prop_assert!(&name[..] > super::super::stream::MARK && name[..] < FIRST_ENTRY[..] && name.len() > ID_BYTES);
             }
             prop_assert!(names.is_sorted());
         }
@@ -328,7 +328,8 @@ mod tests {
             let second = times.1.map(u64::from);
             prop_assert_eq!(read_times(&write_times(times.0, second)), Some((times.0, second)));
             let delivery = Delivery { consumer: &consumer, at: times.0, count: 3 };
-            prop_assert_eq!(Delivery::read(&delivery.write()), Some(delivery));
+            let written = delivery.write();
+            prop_assert_eq!(Delivery::read(&written), Some(delivery));
         }
 
         #[test]
