@@ -245,7 +245,7 @@ mod tests {
                 value: Data::Stream(Entries {
                     last: "5-0".to_owned(),
                     deleted: "0-0".to_owned(),
-                    groups: [None, Some(7)].map(|read| group(read)).into(),
+                    groups: [None, Some(7)].map(group).into(),
                     ..Entries::default()
                 }),
                 until: None,

@@ -21,6 +21,7 @@ use super::arguments::{Argument, KEY, block, integer, one_of, string, word};
 use super::contract::{Command, Handler};
 use super::flags::{BLOCKING, Categories, DENYOOM, FAST, Flags, LOADING, READONLY, STALE, WRITE};
 use super::help;
+use super::key_use::KeyUse;
 use super::keys::{BEHIND_STREAMS, BEHIND_STREAMS_OF_GROUP, KeySpec, ONE_KEY, SECOND};
 use crate::resp::Reply;
 use cahoots_gossip::store::{Fields, StreamId};
@@ -52,6 +53,7 @@ const RANGE: &str = "O(log(N)+M), N the entries, M those returned";
 
 pub(super) const COMMANDS: &[Command] = &[
     command("xadd", -5, WRITE.and(DENYOOM).and(FAST), add::xadd)
+        .using(&[KeyUse::UPDATES])
         .about("5.0.0", "O(log(N)), N the entries; and O(M), M those trimmed", "Adds an entry to a stream.")
         .changed(&[
             ("6.2.0", "Added NOMKSTREAM, MINID and LIMIT."),
@@ -65,6 +67,7 @@ pub(super) const COMMANDS: &[Command] = &[
             block("data", &[string("field"), string("value")]).multiple(),
         ]),
     command("xlen", 2, READONLY.and(FAST), read::xlen)
+        .using(&[KeyUse::EXAMINES])
         .about("5.0.0", "O(log(N)), N the entries", "Counts the entries of a stream.")
         .takes(&[KEY]),
     command("xrange", -4, READONLY, read::xrange)
@@ -86,6 +89,7 @@ pub(super) const COMMANDS: &[Command] = &[
         )
         .takes(&[KEY, string("cursor"), COUNT, BLOCK]),
     at(BEHIND_STREAMS_OF_GROUP, "xreadgroup", -7, WRITE.and(BLOCKING), deliver::xreadgroup)
+        .using(&[KeyUse::READS])
         .about(
             "5.0.0",
             "O(log(N)+M), N the entries, M those returned; of what was handed out before O(P), P the entries pending",
@@ -99,9 +103,11 @@ pub(super) const COMMANDS: &[Command] = &[
             block("streams", &[KEY.multiple(), ID.multiple()]).behind("STREAMS"),
         ]),
     command("xack", -4, WRITE.and(FAST), pending::xack)
+        .using(&[KeyUse::UPDATES])
         .about("5.0.0", "O(M*log(P)), M the ids given, P the entries pending", "Has entries be pending no more.")
         .takes(&[KEY, GROUP, ID.multiple()]),
     command("xpending", -3, READONLY, pending::xpending)
+        .using(&[KeyUse::READS])
         .about("5.0.0", "O(P), P the entries pending", "Lists the entries that were handed out and not acknowledged.")
         .changed(&[("6.2.0", "Added IDLE, and accepts ids that are excluded.")])
         .takes(&[
@@ -120,6 +126,7 @@ pub(super) const COMMANDS: &[Command] = &[
             .optional(),
         ]),
     command("xclaim", -6, WRITE.and(FAST), claim::xclaim)
+        .using(&[KeyUse::UPDATES])
         .about(
             "5.0.0",
             "O(M*log(P)), M the ids given, P the entries pending",
@@ -139,6 +146,7 @@ pub(super) const COMMANDS: &[Command] = &[
             string("lastid").behind("LASTID").optional(),
         ]),
     command("xautoclaim", -6, WRITE.and(FAST), claim::xautoclaim)
+        .using(&[KeyUse::REMOVES])
         .about(
             "6.2.0",
             "O(M*log(P)), M the entries looked at, ten times COUNT at most, P those pending",
@@ -151,20 +159,25 @@ pub(super) const COMMANDS: &[Command] = &[
         "xgroup",
         &[
             at(SECOND, "xgroup|create", -5, WRITE.and(DENYOOM), group::create)
-                .about("5.0.0", "O(1)", "Makes a group of consumers of a stream.")
+                .using(&[KeyUse::ADDS])
+        .about("5.0.0", "O(1)", "Makes a group of consumers of a stream.")
                 .changed(&[("7.0.0", "Added ENTRIESREAD.")])
                 .takes(&[KEY, GROUP, START, word("MKSTREAM").optional(), ENTRIES_READ]),
             at(SECOND, "xgroup|createconsumer", 5, WRITE.and(DENYOOM), group::createconsumer)
-                .about("6.2.0", "O(1)", "Makes a consumer of a group.")
+                .using(&[KeyUse::ADDS])
+        .about("6.2.0", "O(1)", "Makes a consumer of a group.")
                 .takes(&[KEY, GROUP, CONSUMER]),
             at(SECOND, "xgroup|delconsumer", 5, WRITE, group::delconsumer)
-                .about("5.0.0", "O(P), P the entries pending", "Removes a consumer of a group, with what is pending at it.")
+                .using(&[KeyUse::REMOVES])
+        .about("5.0.0", "O(P), P the entries pending", "Removes a consumer of a group, with what is pending at it.")
                 .takes(&[KEY, GROUP, CONSUMER]),
             at(SECOND, "xgroup|destroy", 4, WRITE, group::destroy)
-                .about("5.0.0", "O(N), N the entries pending and the consumers", "Removes a group.")
+                .using(&[KeyUse::REMOVES])
+        .about("5.0.0", "O(N), N the entries pending and the consumers", "Removes a group.")
                 .takes(&[KEY, GROUP]),
             at(SECOND, "xgroup|setid", -5, WRITE, group::setid)
-                .about("5.0.0", "O(1)", "Has a group begin anew behind an entry.")
+                .using(&[KeyUse::UPDATES])
+        .about("5.0.0", "O(1)", "Has a group begin anew behind an entry.")
                 .changed(&[("7.0.0", "Added ENTRIESREAD.")])
                 .takes(&[KEY, GROUP, START, ENTRIES_READ]),
             Command::new("stream", "xgroup|help", 2, LOADING.and(STALE), help::help)
@@ -174,13 +187,16 @@ pub(super) const COMMANDS: &[Command] = &[
     )
     .about("5.0.0", "Depends on the subcommand", "Commands that make and remove groups of consumers."),
     command("xdel", -3, WRITE.and(FAST), remove::xdel)
+        .using(&[KeyUse::REMOVES])
         .about("5.0.0", "O(M*log(N)), N the entries, M those given", "Removes entries from a stream.")
         .takes(&[KEY, ID.multiple()]),
     command("xtrim", -4, WRITE, remove::xtrim)
+        .using(&[KeyUse::REMOVES])
         .about("5.0.0", "O(M*log(N)), N the entries, M those removed", "Removes the oldest entries of a stream.")
         .changed(&[("6.2.0", "Added MINID and LIMIT.")])
         .takes(&[KEY, block("trim", TRIM)]),
     command("xsetid", -3, WRITE.and(DENYOOM).and(FAST), remove::xsetid)
+        .using(&[KeyUse::UPDATES])
         .about("5.0.0", "O(1)", "Says which id a stream has had last.")
         .changed(&[("7.0.0", "Added ENTRIESADDED and MAXDELETEDID.")])
         .takes(&[
