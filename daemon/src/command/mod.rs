@@ -41,6 +41,7 @@ mod flags;
 mod glob;
 mod help;
 mod keys;
+mod libraries;
 mod long_double;
 mod number;
 mod options;

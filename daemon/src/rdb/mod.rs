@@ -11,6 +11,7 @@
 
 mod budget;
 mod crc64;
+mod function;
 mod lzf;
 mod packed;
 mod read;
@@ -18,6 +19,7 @@ mod reader;
 mod stream;
 mod write;
 
+pub use function::{dump_libraries, restore_libraries};
 pub use read::restore;
 pub use write::{dump, sealed};
 
@@ -33,6 +35,9 @@ pub enum RdbError {
     /// A stream with consumer groups, which there are not here.
     #[error("the stream has consumer groups, and there are none here")]
     Groups,
+    /// Something else than libraries of functions.
+    #[error("given type is not a function")]
+    NoLibrary,
     /// What is in it is more than may be written at once.
     #[error("command writes more than the cluster's maximum of {max} bytes")]
     TooLarge {
