@@ -1,9 +1,10 @@
-//! Bodies of the fuzz targets `resp` and `rdb`: what must hold whatever bytes a client sends, and hands to RESTORE. Each
-//! corpus replays through its body in the tests.
+//! Bodies of the fuzz targets `resp`, `rdb` and `acl`: what must hold whatever bytes a client sends, hands to RESTORE, and
+//! gives as rules of a user. Each corpus replays through its body in the tests.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
+use crate::acl::{self, Acl};
 use crate::command::{Batch, Stop};
 use crate::rdb;
 use crate::resp::Parser;
@@ -25,8 +26,8 @@ pub fn resp(data: &[u8]) {
     let Some((&cut, stream)) = data.split_first() else { return };
     let lower = stream.to_ascii_lowercase();
     let has = |word: &str| memchr::memmem::find(&lower, word.as_bytes()).is_some();
-    // One removes what it draws; the other may tell addresses, and is ended by the clock.
-    if has("spop") || has("eval") {
+    // One removes what it draws; another may tell addresses, and is ended by the clock; the third draws passwords.
+    if ["spop", "eval", "acl"].into_iter().any(has) {
         return;
     }
     let whole = run(stream, stream.len().max(1));
@@ -44,6 +45,18 @@ pub fn rdb(body: &[u8]) {
     const BYTES_MAX: usize = 1 << 20;
     let Ok(value) = rdb::restore(&rdb::sealed(body), BYTES_MAX) else { return };
     assert_eq!(rdb::restore(&rdb::dump(&value), usize::MAX).as_ref(), Ok(&value), "a value is read as it was written");
+}
+
+/// The name of a user and its rules, separated by the byte 255. What is accepted is told, and read back as the same user.
+pub fn acl(data: &[u8]) {
+    let mut words = data.split(|byte| *byte == u8::MAX);
+    let (acl, name) = (Acl::default(), words.next().unwrap_or_default());
+    if acl.set(name, words).is_err() {
+        return;
+    }
+    let lines: Vec<Vec<u8>> = acl.all().iter().map(|user| user.line()).collect();
+    let users = acl::parse(&lines.join(&b'\n'), "users", false).expect("what is told makes sense");
+    assert!(users.values().map(|user| user.line()).eq(lines), "a user is read as it was told");
 }
 
 /// Executes `stream` in reads of `piece` bytes.
@@ -98,6 +111,7 @@ pub fn server() -> Server {
         clients: crate::session::Clients::default(),
         monitors: crate::session::Monitors::default(),
         slowlog: crate::state::Slowlog::default(),
+        acl: Acl::default(),
         push_budget: std::sync::Arc::default(),
         pubsub: crate::pubsub::PubSub::default(),
         scripts: Scripts::default(),

@@ -1,4 +1,4 @@
-//! The corpora of the fuzz targets `resp` and `rdb`, replayed through the same bodies.
+//! The corpora of the fuzz targets `resp`, `rdb` and `acl`, replayed through the same bodies.
 
 use std::path::Path;
 
@@ -25,6 +25,11 @@ fn the_corpus_of_resp_holds() {
 #[test]
 fn the_corpus_of_rdb_holds() {
     replay("rdb", 15, cahoots::fuzz::rdb);
+}
+
+#[test]
+fn the_corpus_of_acl_holds() {
+    replay("acl", 10, cahoots::fuzz::acl);
 }
 
 /// Frames of commands that exist, with arguments that mean something to one or another of them.

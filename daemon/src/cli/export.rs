@@ -177,8 +177,7 @@ fn pairs(words: Vec<Vec<u8>>) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let path = locate.socket()?;
-    let mut client = RespClient::connect(&path)?;
+    let mut client = RespClient::connect(&locate.local()?)?;
     let total = match client.call(&[b"DBSIZE"])? {
         Reply::Integer(keys) => u64::try_from(keys).unwrap_or(0),
         Reply::Error(error) => return Err(error.into()),

@@ -18,8 +18,7 @@ const NAMES_MAX: usize = 500;
 const PIPELINE: usize = 200;
 
 pub(super) fn import(locate: Locate) -> CliResult {
-    let path = locate.socket()?;
-    let mut client = RespClient::connect(&path)?;
+    let mut client = RespClient::connect(&locate.local()?)?;
     let (mut count, mut total, mut ended, mut under_way) = (0, None, None, 0);
     let mut told = Instant::now();
     for (number, line) in (1..).zip(io::stdin().lock().lines()) {

@@ -2,8 +2,9 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
+
+use crate::config::Local;
 
 /// A daemon that takes longer is not well.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,7 +51,8 @@ pub(super) struct RespClient {
 }
 
 impl RespClient {
-    pub(super) fn connect(path: &Path) -> Result<Self, String> {
+    pub(super) fn connect(daemon: &Local) -> Result<Self, String> {
+        let path = &daemon.socket;
         let connect = || {
             let stream = UnixStream::connect(path)?;
             stream.set_read_timeout(Some(PATIENCE))?;
@@ -58,7 +60,15 @@ impl RespClient {
             Ok(stream)
         };
         let stream = connect().map_err(|error: io::Error| format!("no daemon answers at {path:?}: {error}"))?;
-        Ok(Self { reader: BufReader::with_capacity(64 << 10, stream), out: Vec::new() })
+        let mut client = Self { reader: BufReader::with_capacity(64 << 10, stream), out: Vec::new() };
+        if let Some((user, password)) = &daemon.credentials {
+            match client.call(&[b"AUTH", user.as_bytes(), password.as_bytes()]) {
+                Ok(Reply::Error(error)) => return Err(error),
+                Ok(_) => {}
+                Err(error) => return Err(format!("the daemon at {path:?} did not answer: {error}")),
+            }
+        }
+        Ok(client)
     }
 
     /// Prepares a command; sent by [`RespClient::send`].

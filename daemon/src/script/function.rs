@@ -254,6 +254,9 @@ pub(super) fn without_functions(name: String, code: &[u8]) -> Library {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
+    use super::super::Interpreter;
     use super::*;
 
     #[test]
@@ -276,5 +279,27 @@ mod tests {
             };
             assert_eq!(read, expected, "{text}");
         }
+    }
+
+    /// Replicas that were apart have loaded them: which one is called must not depend on who was first.
+    #[test]
+    fn of_libraries_with_a_function_of_one_name_the_first_by_name_is_called() {
+        let mut lua = Interpreter::new().expect("there is memory");
+        let code = |name: &str, function: &str| {
+            format!("#!lua name={name}\nredis.register_function('{function}', function() end)").into_bytes()
+        };
+        let (a, b, broken) = (code("a", "which"), code("b", "Which"), b"#!lua name=c\n(".to_vec());
+        let mut see = |version: u64, libraries: &[(&'static str, &[u8])]| {
+            let libraries: Vec<_> =
+                libraries.iter().map(|(name, code)| (name.as_bytes(), Cow::from(code.to_vec()))).collect();
+            lua.see_libraries(Some(version), libraries.into_iter());
+            let functions: Vec<usize> = lua.libraries().map(|it| it.functions.len()).collect();
+            (lua.owner("WHICH").map(str::to_owned), functions)
+        };
+        assert_eq!(see(1, &[("b", &b)]), (Some("b".to_owned()), vec![1]));
+        assert_eq!(see(2, &[("b", &b), ("c", &broken), ("a", &a)]), (Some("a".to_owned()), vec![1, 1, 0]));
+        assert_eq!(see(3, &[("c", &broken), ("b", &b)]), (Some("b".to_owned()), vec![1, 0]));
+        assert_eq!(see(3, &[]).1, [1, 0], "they are these already");
+        assert_eq!(see(4, &[]), (None, vec![]));
     }
 }

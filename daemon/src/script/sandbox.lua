@@ -189,17 +189,17 @@ local function clear()
 end
 
 -- Runs a script, which finds its keys and arguments in globals, or a function, which is given them.
-local function run(script, is_function, keys, argv, call, protected_call)
+local function run(script, is_function, keys, argv, call, protected_call, may)
   rawset(real, 'KEYS', not is_function and keys or nil)
   rawset(real, 'ARGV', not is_function and argv or nil)
-  host.redis.call, host.redis.pcall = call, protected_call
+  host.redis.call, host.redis.pcall, host.redis.acl_check_cmd = call, protected_call, may
   local ok, result
   if is_function then
     ok, result = xpcall(function() return script(keys, argv) end, explain)
   else
     ok, result = xpcall(script, explain)
   end
-  host.redis.call, host.redis.pcall = nil, nil
+  host.redis.call, host.redis.pcall, host.redis.acl_check_cmd = nil, nil, nil
   clear()
   return ok, result
 end

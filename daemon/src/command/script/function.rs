@@ -32,7 +32,7 @@ fn seen<R>(
     work: impl FnOnce(&mut Context<'_>, &mut Interpreter) -> Result<R, ScriptError>,
 ) -> Result<R, ScriptError> {
     let server = ctx.server;
-    server.scripts.with(super::knows, |lua| {
+    server.scripts.with(|lua| {
         let view = libraries::view(ctx);
         let all = view.into_iter().flat_map(|view| view.iter());
         lua.see_libraries(view.map(|view| view.version()), all);
