@@ -5,6 +5,7 @@ use std::io::{self, BufRead};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use super::json_groups::{Group, Pending};
 use super::json_lines::{self, Data, Entries, Hash, Item, Line, VERSION};
 use super::resp_client::{Reply, RespClient};
 use super::{CliResult, print};
@@ -134,7 +135,23 @@ fn write_stream(client: &mut RespClient, key: &[u8], stream: &Entries) -> usize 
     let added = stream.added.to_string();
     let (last, deleted) = (stream.last.as_bytes(), stream.deleted.as_bytes());
     client.prepare(&[b"XSETID", key, last, b"ENTRIESADDED", added.as_bytes(), b"MAXDELETEDID", deleted]);
-    commands + 1
+    commands + 1 + stream.groups.iter().map(|group| write_group(client, key, group)).sum::<usize>()
+}
+
+fn write_group(client: &mut RespClient, key: &[u8], group: &Group) -> usize {
+    let read = group.read.map_or_else(|| "-1".to_owned(), |read| read.to_string());
+    let name = &*group.name;
+    client.prepare(&[b"XGROUP", b"CREATE", key, name, group.last.as_bytes(), b"ENTRIESREAD", read.as_bytes()]);
+    for consumer in &group.consumers {
+        client.prepare(&[b"XGROUP", b"CREATECONSUMER", key, name, consumer]);
+    }
+    for Pending { id, consumer, at, count } in &group.pending {
+        let (at, count) = (at.to_string(), count.to_string());
+        let words = [&b"XCLAIM"[..], key, name, consumer, b"0", id.as_bytes(), b"TIME", at.as_bytes()];
+        let options = [&b"RETRYCOUNT"[..], count.as_bytes(), b"FORCE", b"JUSTID"];
+        client.prepare(&[&words[..], &options[..]].concat());
+    }
+    1 + group.consumers.len() + group.pending.len()
 }
 
 fn settle(client: &mut RespClient, under_way: &mut usize) -> Result<(), String> {

@@ -415,6 +415,11 @@ impl<'a> Context<'a> {
         self.replica.present(self.now, key)
     }
 
+    /// The id of this replica.
+    pub(super) fn replica_id(&self) -> ReplicaId {
+        self.replica.id()
+    }
+
     /// Whether a replica is this one or a live peer.
     pub(super) fn is_live(&self, replica: ReplicaId) -> bool {
         self.replica.is_live(replica)

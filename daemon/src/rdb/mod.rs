@@ -12,6 +12,7 @@
 mod budget;
 mod crc64;
 mod function;
+mod group;
 mod lzf;
 mod packed;
 mod read;
@@ -32,9 +33,6 @@ pub enum RdbError {
     /// The bytes are not in the form that the type has.
     #[error("Bad data format")]
     Malformed,
-    /// A stream with consumer groups, which there are not here.
-    #[error("the stream has consumer groups, and there are none here")]
-    Groups,
     /// Something else than libraries of functions.
     #[error("given type is not a function")]
     NoLibrary,

@@ -221,13 +221,13 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The class of the newest cell in these elements. What says that a stream is there although its entries may be gone counts
-/// as older than any other.
+/// The class of the newest cell in these elements. What says that a stream is there although its entries may be gone, its
+/// groups included, counts as older than any other.
 pub(in crate::store) fn newest_class<'a>(
     elements: impl Iterator<Item = (Class, Name<'a>, Element<'a>)>,
 ) -> Option<Class> {
     let newest = |(class, name, element): (Class, Name<'a>, Element<'a>)| {
-        let is_mark = class == Class::Stream && *name == *stream::MARK;
+        let is_mark = class == Class::Stream && !stream::is_entry(&name);
         Some((element.stamps().max().map(|stamp| (!is_mark).then_some(stamp))?, class))
     };
     elements.filter_map(newest).max().map(|(_, class)| class)
