@@ -563,6 +563,9 @@ EVAL return(redis.call('ping')) 0
 UNSUBSCRIBE c
 "#;
 
+/// Libraries of functions: `LOAD`, or `NEW` without REPLACE, and what is done with them.
+const FUNCTIONS: &str = include_str!("functions.session");
+
 fn session(pair: &mut Pair, lines: &str) {
     let mut differences = String::new();
     for line in lines.lines().filter(|line| !line.is_empty()) {
@@ -750,6 +753,63 @@ fn scripts_read_the_same_in_both_protocols() {
         let command = ["EVAL", script, "0"].into_iter().chain(many.iter().map(|it| &**it));
         pair.assert_same(&command.collect::<Vec<_>>());
         pair.assert_same(&[&b"EVAL"[..], b"return {KEYS[1], ARGV[1], #ARGV[1]}", b"1", b"\xFF\r\n\0", b"\0\x80"]);
+    }
+}
+
+#[test]
+fn functions_read_the_same_in_both_protocols() {
+    for hello in [None, Some("3")] {
+        let Some(mut pair) = Pair::start_elsewhere(hello) else { return };
+        let mut differences = String::new();
+        for line in FUNCTIONS.lines() {
+            let (first, code) = line.split_once(' ').unwrap_or((line, ""));
+            let code = code.replace("\\n", "\n");
+            differences.extend(match first {
+                "LOAD" => pair.difference(&["FUNCTION", "LOAD", "REPLACE", &code]),
+                "NEW" => pair.difference(&["FUNCTION", "LOAD", &code]),
+                _ => pair.difference(&line.split(' ').collect::<Vec<_>>()),
+            });
+        }
+        assert!(differences.is_empty(), "{differences}");
+    }
+}
+
+/// What one server dumps the other restores, and lists alike.
+#[test]
+fn libraries_are_restored_at_the_other_server() {
+    let Some(mut pair) = Pair::start(None) else { return };
+    let code = "#!lua name=one\nredis.register_function('f', function() return 'f' end)";
+    let long =
+        format!("#!lua name=two\nredis.register_function('g', function() return 'g' end)\n--{}", "x".repeat(30_000));
+    pair.assert_same(&["FUNCTION", "LOAD", code]);
+    pair.assert_same(&["FUNCTION", "LOAD", &long]);
+    let payloads = pair.clients.each_mut().map(|client| {
+        let Value::Leaf(reply) = client.call(&["FUNCTION", "DUMP"]) else { panic!("a string") };
+        let head = reply.iter().position(|byte| *byte == b'\n').expect("a head") + 1;
+        reply[head..reply.len() - 2].to_vec()
+    });
+    let [of_redis, ours] = &payloads;
+    for payload in [of_redis, ours] {
+        // Which of the two is told first is Redis's own affair.
+        for policy in [&[][..], &[&b"APPEND"[..]]] {
+            let command = [&[&b"FUNCTION"[..], b"RESTORE", payload], policy].concat();
+            let refused = |reply: Value| matches!(reply, Value::Leaf(words) if words.ends_with(b" already exists\r\n"));
+            assert_eq!(pair.call(&command).map(refused), [true; 2]);
+        }
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", payload, b"REPLACE"]);
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", payload, b"FLUSH"]);
+        pair.assert_same(&["FUNCTION", "DELETE", "one"]);
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", payload]);
+        pair.assert_same(&["FUNCTION", "FLUSH"]);
+        pair.assert_same(&["FUNCTION", "LOAD", &code.replace("one", "other")]);
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", payload]);
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", payload, b"REPLACE"]);
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", payload, b"flush"]);
+        pair.assert_same(&["FUNCTION", "LIST", "LIBRARYNAME", "one", "WITHCODE"]);
+        pair.assert_same(&["FUNCTION", "LIST", "LIBRARYNAME", "two", "WITHCODE"]);
+        pair.assert_same(&["FUNCTION", "LIST", "LIBRARYNAME", "other"]);
+        pair.assert_same(&["FCALL", "g", "0"]);
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", &payload[..payload.len() - 1], b"FLUSH"]);
     }
 }
 

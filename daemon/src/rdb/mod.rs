@@ -11,6 +11,7 @@
 
 mod budget;
 mod crc64;
+mod function;
 mod group;
 mod lzf;
 mod packed;
@@ -19,6 +20,7 @@ mod reader;
 mod stream;
 mod write;
 
+pub use function::{dump_libraries, restore_libraries};
 pub use read::restore;
 pub use write::{dump, sealed};
 
@@ -31,6 +33,9 @@ pub enum RdbError {
     /// The bytes are not in the form that the type has.
     #[error("Bad data format")]
     Malformed,
+    /// Something else than libraries of functions.
+    #[error("given type is not a function")]
+    NoLibrary,
     /// What is in it is more than may be written at once.
     #[error("command writes more than the cluster's maximum of {max} bytes")]
     TooLarge {

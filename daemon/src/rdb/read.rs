@@ -15,6 +15,14 @@ use cahoots_gossip::store::{Field, Value};
 /// # Errors
 /// It is no such payload, or it holds more.
 pub fn restore(payload: &[u8], bytes_max: usize) -> Result<Value, RdbError> {
+    let mut reader = Reader::new(opened(payload)?, Budget::new(bytes_max));
+    let [form] = reader.array()?;
+    let value = value(form, &mut reader)?;
+    if reader.is_empty() { Ok(value) } else { Err(Malformed) }
+}
+
+/// What is in a payload, whose version is known and whose sum is right.
+pub(super) fn opened(payload: &[u8]) -> Result<&[u8], RdbError> {
     let body = payload.len().checked_sub(FOOTER_BYTES).ok_or(Checksum)?;
     let (body, footer) = payload.split_at(body);
     let (version, sum) = footer.split_first_chunk().ok_or(Checksum)?;
@@ -22,10 +30,7 @@ pub fn restore(payload: &[u8], bytes_max: usize) -> Result<Value, RdbError> {
     if u16::from_le_bytes(*version) > VERSION_MAX || crc64(summed).to_le_bytes() != sum {
         return Err(Checksum);
     }
-    let mut reader = Reader::new(body, Budget::new(bytes_max));
-    let [form] = reader.array()?;
-    let value = value(form, &mut reader)?;
-    if reader.is_empty() { Ok(value) } else { Err(Malformed) }
+    Ok(body)
 }
 
 fn value(form: u8, reader: &mut Reader<'_>) -> Result<Value, RdbError> {
