@@ -180,6 +180,22 @@ fn a_group_that_begins_anew_hands_out_anew() {
     assert!(meanwhile.iter().all(|id| world.handed[id] == 2));
 }
 
+/// One maker wants everything, the other what it has not seen; which of them counts as the first is chance.
+#[test]
+fn what_any_of_those_wants_who_made_a_group_at_once_is_handed_out() {
+    for round in 0..8 {
+        let mut world = World::new();
+        world.now = round;
+        let ids: Vec<StreamId> = (0..20).map(|_| world.add(0)).collect();
+        world.settle();
+        assert!(world.create(0, GroupStart::New) && world.create(1, GroupStart::After(StreamId::MIN)));
+        world.settle();
+        assert_eq!(world.hand_out(2, 99, |_| true), ids.len(), "round {round}");
+        world.settle();
+        assert_eq!(world.hand_out(0, 99, |_| true), 0);
+    }
+}
+
 /// What is left of a group that was removed while it handed out says nothing of one that is made later under its name.
 #[test]
 fn a_group_that_is_made_again_hands_out_everything() {
