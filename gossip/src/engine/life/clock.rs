@@ -9,6 +9,9 @@
 //! is never written by, and one that all clocks make together, or that puts a wrong clock right, stops writing for a round
 //! trip. One that was wrong when the process started has made no step: so whoever joins is not complete before it has
 //! heard what a peer's clock reads (`joining.rs`).
+//!
+//! What has expired by a wrong clock shows again when that is put right, unless it was removed meanwhile. So nothing is removed by
+//! a clock that is not [trusted](Replica::trusts_clock): hiding is enough, and costs only memory.
 
 use cahoots_crdt::ReplicaId;
 
@@ -21,6 +24,8 @@ use crate::wire::Message;
 const STEP_MS: u64 = 1_000;
 /// For so long, in microseconds, a step ahead is doubted of which no peer has said anything.
 const DOUBT_US: u64 = 2_000_000;
+/// Where no peer is there to say anything, a clock is trusted that has not stepped for so many microseconds.
+const TRUST_US: u64 = 60_000_000;
 /// Peers asked after a step: enough that a few wrong ones are outvoted.
 const ASKED_MAX: usize = 16;
 
@@ -31,6 +36,8 @@ pub(in crate::engine) struct WallClock {
     pub(in crate::engine) ahead_ms: u64,
     /// Its reading less that of the monotonic clock, in milliseconds, when it was last looked at.
     base_ms: Option<i64>,
+    /// When it was first looked at, or has stepped last, on the monotonic clock.
+    since: u64,
     doubt: Option<Doubt>,
 }
 
@@ -46,8 +53,11 @@ impl WallClock {
     /// Looks at both clocks; says by how many milliseconds the wall clock has stepped since the last look, if it has.
     fn step(&mut self, now: Now) -> Option<i64> {
         let base = now.wall.cast_signed().saturating_sub_unsigned(now.mono / 1_000);
-        let before = self.base_ms.replace(base)?;
-        (before.abs_diff(base) > STEP_MS).then(|| base.saturating_sub(before))
+        let before = self.base_ms.replace(base);
+        if before.is_none_or(|before| before.abs_diff(base) > STEP_MS) {
+            self.since = now.mono;
+        }
+        before.filter(|before| before.abs_diff(base) > STEP_MS).map(|before| base.saturating_sub(before))
     }
 }
 
@@ -56,6 +66,21 @@ impl Replica {
     #[must_use]
     pub fn clock_ahead_ms(&self) -> u64 {
         self.wall_clock.ahead_ms
+    }
+
+    /// Whether what has expired by the wall clock may be removed: most of the live peers that are asked have said since its last
+    /// step what theirs read, and it is not ahead of them; or none is live, and it has run evenly for a while. One that
+    /// never had a peer has nobody to ask.
+    pub(in crate::engine) fn trusts_clock(&self, now: Now) -> bool {
+        if self.wall_clock.ahead_ms > 0 {
+            return false;
+        }
+        let live = self.peers.live();
+        if live == 0 {
+            return self.peers.values().next().is_none() || now.mono >= self.wall_clock.since.saturating_add(TRUST_US);
+        }
+        let heard = self.peers.values().filter(|peer| peer.live && peer.clock_offset_ms.is_some()).count();
+        heard >= live.min(ASKED_MAX).div_ceil(2)
     }
 
     /// Asks what the peers' clocks read if this one has stepped.
@@ -179,6 +204,42 @@ mod tests {
             unheard.handle_timeout(after(10 + ms, step));
         }
         assert!(write(&mut unheard, after(6_010, step)), "a doubt that nobody confirms ends");
+    }
+
+    /// The first of a cluster, started with a wrong clock, learns what there is before it has heard what time it is.
+    #[test]
+    fn nothing_is_removed_before_most_peers_have_said_what_time_it_is() {
+        let start = Now { mono: 1_000_000, wall: 1_700_000_000_000 };
+        let after = |ms: u64| Now { mono: start.mono + ms * 1_000, wall: start.wall + ms };
+        let mut replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), start);
+        replica
+            .write(start, 0, |writer| writer.set_until(b"k", b"v", Some(start.wall + 10)))
+            .expect("clocks are right");
+        assert!(replica.trusts_clock(start), "it is alone in the world");
+        for peer in 2..5 {
+            replica.peer_up(start, ReplicaId::new(peer), ([127, 0, 0, 1], 2).into(), crate::Zone::default());
+        }
+        // The others in rank have had their turns by then.
+        let late = 20_000;
+        for ms in (0..late).step_by(500) {
+            replica.handle_timeout(after(ms));
+        }
+        assert_eq!((replica.count_keys(after(late)), replica.counters.keys_removed), (0, 0), "hidden, and there");
+        replica.on_clock(after(late), ReplicaId::new(2), after(late).wall);
+        assert!(!replica.trusts_clock(after(late)), "one of three");
+        replica.on_clock(after(late), ReplicaId::new(3), after(late).wall);
+        for ms in (late..late + 3_000).step_by(500) {
+            replica.handle_timeout(after(ms));
+        }
+        assert_eq!(replica.counters.keys_removed, 1);
+
+        for peer in 2..5 {
+            replica.peer_down(after(30_000), ReplicaId::new(peer));
+        }
+        let ahead = |ms: u64| Now { wall: after(ms).wall + 7_200_000, ..after(ms) };
+        assert!(replica.trusts_clock(after(70_000)), "it has run evenly");
+        replica.handle_timeout(ahead(70_001));
+        assert!(!replica.trusts_clock(ahead(71_000)) && replica.trusts_clock(ahead(140_000)));
     }
 
     /// Their clocks were wrong, and are right again; of most peers a large cluster hears once in many rounds.
