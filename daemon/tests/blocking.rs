@@ -322,7 +322,7 @@ fn readers_of_a_group_that_goes_away_are_told_so() {
     assert_eq!(answers(&mut waiting), ["*-1"]);
     let mut waiting = blocked(&daemon, &mut client, &[read]);
     let id = client.words("CLIENT LIST").text();
-    let id = id.lines().find(|line| line.contains("cmd=xreadgroup")).and_then(|line| line.split(['=', ' ']).nth(1));
+    let id = id.lines().rfind(|line| line.contains("cmd=xreadgroup")).and_then(|line| line.split(['=', ' ']).nth(1));
     client.words(&format!("CLIENT UNBLOCK {} ERROR", id.expect("it is listed")));
     assert!(answers(&mut waiting)[0].starts_with("-UNBLOCKED"));
 }
