@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::CliResult;
 use super::json_lines::{self, Data, Entries, Hash, Item};
+use super::migrate::ExportFlags;
 use super::resp_client::{Reply, RespClient};
 use crate::config::Locate;
 use crate::resp::digits_of;
@@ -19,12 +20,16 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Keys asked for at a time.
 const BATCH: usize = 500;
 
-pub(super) fn export(directory: Option<&Path>, locate: Locate) -> CliResult {
-    let mut writer = Export::new();
-    match directory {
-        Some(directory) => of_directory(directory, &mut writer)?,
-        None => of_node(locate, &mut writer)?,
+pub(super) fn export(directory: Option<&Path>, to: &ExportFlags, locate: Locate) -> CliResult {
+    if let Some(directory) = directory {
+        of_directory(directory, &mut Export::new())?;
+        return Ok(ExitCode::SUCCESS);
     }
+    let socket = locate.socket()?;
+    if let Some(result) = to.run(&socket) {
+        return result;
+    }
+    of_node(&socket, &mut Export::new())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -176,9 +181,8 @@ fn pairs(words: Vec<Vec<u8>>) -> Vec<(Vec<u8>, Vec<u8>)> {
     std::iter::from_fn(|| Some((words.next()?, words.next()?))).collect()
 }
 
-fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let path = locate.socket()?;
-    let mut client = RespClient::connect(&path)?;
+fn of_node(socket: &Path, writer: &mut Export) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut client = RespClient::connect(socket)?;
     let total = match client.call(&[b"DBSIZE"])? {
         Reply::Integer(keys) => u64::try_from(keys).unwrap_or(0),
         Reply::Error(error) => return Err(error.into()),

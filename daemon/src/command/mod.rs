@@ -79,6 +79,7 @@ pub use flags::{Categories, Flags};
 pub(crate) use glob::matches as glob_matches;
 pub use keys::{Begin, Find, KeySpec};
 pub use run::{Batch, Stop};
+pub(crate) use table::find as find_command;
 pub use table::{COUNT, FAMILIES, Family, commands};
 pub use transaction::{Transaction, Watched};
 pub use wait::{Resume, Wait};

@@ -1,4 +1,4 @@
-//! Redis's serialization of a value: what DUMP answers and RESTORE takes.
+//! Redis's serialization of a value, what DUMP answers and RESTORE takes; and of all keys, an RDB file (`file.rs`).
 //!
 //! A payload is a type, the value in that type's form, the version of the format (two bytes) and a CRC-64 of all that, the
 //! lowest byte of each first. Read are all forms that Redis has written since version 2.6, up to those of 7.2, but those of
@@ -11,6 +11,9 @@
 
 mod budget;
 mod crc64;
+mod extent;
+mod file;
+mod incoming;
 mod lzf;
 mod packed;
 mod read;
@@ -18,6 +21,8 @@ mod reader;
 mod stream;
 mod write;
 
+pub use file::{Content, Entry, FileKey, RdbFile};
+pub use incoming::FileError;
 pub use read::restore;
 pub use write::{dump, sealed};
 
@@ -60,6 +65,8 @@ mod kind {
     pub(super) const ZSET_TEXT: u8 = 3;
     pub(super) const HASH: u8 = 4;
     pub(super) const ZSET: u8 = 5;
+    pub(super) const MODULE: u8 = 7;
+    pub(super) const HASH_ZIPMAP: u8 = 9;
     pub(super) const LIST_ZIPLIST: u8 = 10;
     pub(super) const SET_INTSET: u8 = 11;
     pub(super) const ZSET_ZIPLIST: u8 = 12;
@@ -73,7 +80,10 @@ mod kind {
     pub(super) const SET_LISTPACK: u8 = 20;
     pub(super) const STREAM_3: u8 = 21;
     pub(super) const HASH_WITH_ENDS: u8 = 24;
+    pub(super) const HASH_LISTPACK_WITH_ENDS: u8 = 25;
 }
 
+#[cfg(test)]
+mod file_tests;
 #[cfg(test)]
 mod tests;

@@ -54,6 +54,10 @@ fn value(form: u8, reader: &mut Reader<'_>) -> Result<Value, RdbError> {
                 field(reader, deadline.transpose()?)
             })?)
         }
+        kind::HASH_LISTPACK_WITH_ENDS => {
+            reader.take(8)?; // the first end, which is found
+            hash(fields_with_ends(texts(reader, listpack)?)?)
+        }
         kind::ZSET_TEXT => sorted(many(reader, |reader| Ok((boxed(&reader.string()?), spelled_score(reader)?)))?),
         kind::ZSET => {
             sorted(many(reader, |reader| Ok((boxed(&reader.string()?), f64::from_le_bytes(reader.array()?))))?)
@@ -139,6 +143,21 @@ fn pairs(texts: Vec<Bytes>) -> Result<impl Iterator<Item = (Bytes, Bytes)>, RdbE
 
 fn fields(texts: Vec<Bytes>) -> Result<Vec<Field>, RdbError> {
     Ok(pairs(texts)?.map(|(name, value)| Field { name, value, deadline: None }).collect())
+}
+
+/// Fields as names, values and ends in turn; 0 for one that has no end.
+fn fields_with_ends(texts: Vec<Bytes>) -> Result<Vec<Field>, RdbError> {
+    if !texts.len().is_multiple_of(3) {
+        return Err(Malformed);
+    }
+    let mut texts = texts.into_iter();
+    let triples = std::iter::from_fn(|| Some((texts.next()?, texts.next()?, texts.next()?)));
+    triples
+        .map(|(name, value, end)| {
+            let end = crate::resp::unsigned(&end).ok_or(Malformed)?;
+            Ok(Field { name, value, deadline: (end > 0).then_some(end) })
+        })
+        .collect()
 }
 
 fn scored(texts: Vec<Bytes>) -> Result<Vec<(Bytes, f64)>, RdbError> {
