@@ -32,7 +32,8 @@ impl Random {
         let class = self.below(8);
         let key = format!(
             "{}:{}",
-            ["text", "count", "list", "set", "hash", "zset", "stream", "gone"][class as usize],
+            ["text", "count", "list", "set", "hash", "zset", "stream", "gone"]
+                [usize::try_from(class).expect("one of eight")],
             self.below(keys)
         );
         let (name, rest): (&str, Vec<Vec<u8>>) = match (class, self.below(10)) {

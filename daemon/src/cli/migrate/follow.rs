@@ -263,7 +263,11 @@ impl Follower<'_> {
                 if reader.buffer().is_empty() {
                     self.target.flush()?;
                 }
-                let more = reader.fill_buf()?;
+                let more = match reader.fill_buf() {
+                    // A process that was stopped and goes on has lost nothing.
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    more => more?,
+                };
                 if more.is_empty() {
                     return Err(End::Lost("the source closed it".to_owned()));
                 }

@@ -65,7 +65,7 @@ pub(super) struct ImportFlags {
     #[arg(long, requires = "follow")]
     mirror: bool,
     /// Put back the deadlines that a follower which was killed has held off, and do nothing else
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with = "source")]
     release: bool,
 }
 
