@@ -53,12 +53,12 @@ fn contents(client: &mut Client, keys: &[Vec<u8>]) -> Vec<Contents> {
         .iter()
         .zip(heads.chunks(2))
         .map(|(key, head)| match &*head[0].text() {
-            "string" => vec![b"GET", key],
-            "list" => vec![b"LRANGE", key, b"0", b"-1"],
-            "set" => vec![b"SMEMBERS", key],
-            "hash" => vec![b"HGETALL", key],
-            "zset" => vec![b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
-            "stream" => vec![b"XRANGE", key, b"-", b"+"],
+            "string" => vec![&b"GET"[..], key],
+            "list" => vec![&b"LRANGE"[..], key, b"0", b"-1"],
+            "set" => vec![&b"SMEMBERS"[..], key],
+            "hash" => vec![&b"HGETALL"[..], key],
+            "zset" => vec![&b"ZRANGE"[..], key, b"0", b"-1", b"WITHSCORES"],
+            "stream" => vec![&b"XRANGE"[..], key, b"-", b"+"],
             _ => vec![&b"TYPE"[..], key],
         })
         .collect();
