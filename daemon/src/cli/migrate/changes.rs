@@ -140,7 +140,8 @@ impl Changes {
             Open::Gathering { frames, names, .. } => {
                 frames.extend_from_slice(frame);
                 names.push(format!("SELECT {}", self.database));
-                Ok(())
+                // A database that is not there is noticed here, not in the middle of the transaction.
+                target.select(self.database)
             }
             _ => target.pass_nothing(self.offset),
         }

@@ -5,6 +5,7 @@
 //! - A refusal of one key or command is counted and told, and the copy goes on. A server that refuses everything (it loads,
 //!   its disk has failed, a password is missing) ends the copy.
 
+use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -46,6 +47,8 @@ pub(super) struct Target {
     awaited: Option<SyncSender<Awaited>>,
     replies: Option<JoinHandle<Result<(), String>>>,
     database: Option<u64>,
+    /// Databases that it has.
+    known: HashSet<u64>,
     progress: Arc<Progress>,
     applied: Arc<AtomicU64>,
     has_failed: Arc<AtomicBool>,
@@ -75,6 +78,7 @@ impl Target {
             awaited: Some(awaited),
             replies: Some(std::thread::spawn(move || replies.read(&coming))),
             database: None,
+            known: HashSet::new(),
             progress,
             applied,
             has_failed,
@@ -110,14 +114,16 @@ impl Target {
         if self.has_failed.load(Acquire) { Err(self.failure(io::ErrorKind::NotConnected.into())) } else { Ok(()) }
     }
 
-    /// What follows is for this database.
+    /// What follows is for this database. Nothing is sent behind a SELECT that may be refused: it would be written to the
+    /// database before.
     pub(super) fn select(&mut self, database: u64) -> Result<(), TargetError> {
-        if self.database != Some(database) {
-            self.database = Some(database);
-            self.send(&[b"SELECT", database.to_string().as_bytes()])?;
-            self.expect(Expected::Selected, None)?;
+        if self.database == Some(database) {
+            return Ok(());
         }
-        Ok(())
+        self.database = Some(database);
+        self.send(&[b"SELECT", database.to_string().as_bytes()])?;
+        self.expect(Expected::Selected, None)?;
+        if self.known.insert(database) { self.settle() } else { Ok(()) }
     }
 
     /// Puts a payload at a key, in the place of what is there.
