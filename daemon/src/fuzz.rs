@@ -1,10 +1,12 @@
-//! Bodies of the fuzz targets `resp`, `rdb` and `rdb-file`: what must hold whatever bytes a client sends, and hands to
-//! RESTORE, and whatever a source sends as a snapshot. Each corpus replays through its body in the tests.
+//! Bodies of the fuzz targets `resp`, `rdb`, `rdb-file` and `acl`: what must hold whatever bytes a client sends, hands to
+//! RESTORE, and gives as rules of a user, and whatever a source sends as a snapshot. Each corpus replays through its body in
+//! the tests.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
+use crate::acl::{self, Acl};
 use crate::command::{Batch, Stop};
 use crate::rdb;
 use crate::resp::Parser;
@@ -26,8 +28,8 @@ pub fn resp(data: &[u8]) {
     let Some((&cut, stream)) = data.split_first() else { return };
     let lower = stream.to_ascii_lowercase();
     let has = |word: &str| memchr::memmem::find(&lower, word.as_bytes()).is_some();
-    // One removes what it draws; the other may tell addresses, and is ended by the clock.
-    if has("spop") || has("eval") {
+    // One removes what it draws; another may tell addresses, and is ended by the clock; the third draws passwords.
+    if ["spop", "eval", "acl"].into_iter().any(has) {
         return;
     }
     let whole = run(stream, stream.len().max(1));
@@ -82,6 +84,18 @@ impl Read for InBytes<'_> {
     }
 }
 
+/// The name of a user and its rules, separated by the byte 255. What is accepted is told, and read back as the same user.
+pub fn acl(data: &[u8]) {
+    let mut words = data.split(|byte| *byte == u8::MAX);
+    let (acl, name) = (Acl::default(), words.next().unwrap_or_default());
+    if acl.set(name, words).is_err() {
+        return;
+    }
+    let lines: Vec<Vec<u8>> = acl.all().iter().map(|user| user.line()).collect();
+    let users = acl::parse(&lines.join(&b'\n'), "users", false).expect("what is told makes sense");
+    assert!(users.values().map(|user| user.line()).eq(lines), "a user is read as it was told");
+}
+
 /// Executes `stream` in reads of `piece` bytes.
 fn run(stream: &[u8], piece: usize) -> Outcome {
     let server = server();
@@ -134,6 +148,7 @@ pub fn server() -> Server {
         clients: crate::session::Clients::default(),
         monitors: crate::session::Monitors::default(),
         slowlog: crate::state::Slowlog::default(),
+        acl: Acl::default(),
         push_budget: std::sync::Arc::default(),
         pubsub: crate::pubsub::PubSub::default(),
         scripts: Scripts::default(),

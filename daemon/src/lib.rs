@@ -62,6 +62,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod acl;
 pub mod cli;
 pub mod command;
 pub mod config;

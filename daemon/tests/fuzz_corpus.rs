@@ -1,4 +1,4 @@
-//! The corpora of the fuzz targets `resp`, `rdb` and `rdb-file`, replayed through the same bodies.
+//! The corpora of the fuzz targets `resp`, `rdb`, `rdb-file` and `acl`, replayed through the same bodies.
 
 use std::path::Path;
 
@@ -30,6 +30,11 @@ fn the_corpus_of_rdb_holds() {
 #[test]
 fn the_corpus_of_rdb_files_holds() {
     replay("rdb-file", 14, cahoots::fuzz::rdb_file);
+}
+
+#[test]
+fn the_corpus_of_acl_holds() {
+    replay("acl", 10, cahoots::fuzz::acl);
 }
 
 /// Frames of commands that exist, with arguments that mean something to one or another of them.

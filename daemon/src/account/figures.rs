@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use super::{Account, Figure, REDIS_VERSION, Unit, Value};
+use crate::acl::Reason;
 use crate::state::NotReady;
 use crate::storage::{Storage, StorageStatus};
 use cahoots_gossip::engine::{PeerStatus, Progress, Standing};
@@ -72,6 +73,14 @@ figures! {
         |it| some(it.server.stats.bytes_out.load(Relaxed));
     COMMANDS = "total_commands_processed", Count, "Commands executed.", |it| some(it.counts().commands);
     ERRORS = "total_error_replies", Count, "Commands refused.", |it| some(it.counts().errors);
+    DENIED_LOGINS = "acl_access_denied_auth", Count, "Clients that failed to show who they are.",
+        |it| some(it.server.acl.log.count(Reason::Auth));
+    DENIED_COMMANDS = "acl_access_denied_cmd", Count, "Commands that users may not call.",
+        |it| some(it.server.acl.log.count(Reason::Command));
+    DENIED_KEYS = "acl_access_denied_key", Count, "Commands on keys that users may not use.",
+        |it| some(it.server.acl.log.count(Reason::Key));
+    DENIED_CHANNELS = "acl_access_denied_channel", Count, "Commands on channels that users may not use.",
+        |it| some(it.server.acl.log.count(Reason::Channel));
     HITS = "keyspace_hits", Count, "Keys read that were there.", |it| some(it.counts().hits);
     EXPIRED = "expired_keys", Count, "Keys that expired while this daemon ran.", |it| some(it.status().counters.keys_expired);
     MISSES = "keyspace_misses", Count, "Keys read that were not.", |it| some(it.counts().misses);

@@ -9,7 +9,7 @@ use super::CliResult;
 use super::json_lines::{self, Data, Entries, Hash, Item};
 use super::migrate::ExportFlags;
 use super::resp_client::{Reply, RespClient};
-use crate::config::Locate;
+use crate::config::{Local, Locate};
 use crate::resp::digits_of;
 use crate::storage::{self, Progress};
 use cahoots_gossip::Limits;
@@ -25,11 +25,11 @@ pub(super) fn export(directory: Option<&Path>, to: &ExportFlags, locate: Locate)
         of_directory(directory, &mut Export::new())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let socket = locate.socket()?;
-    if let Some(result) = to.run(&socket) {
+    let daemon = locate.local()?;
+    if let Some(result) = to.run(&daemon) {
         return result;
     }
-    of_node(&socket, &mut Export::new())?;
+    of_node(&daemon, &mut Export::new())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -181,8 +181,8 @@ fn pairs(words: Vec<Vec<u8>>) -> Vec<(Vec<u8>, Vec<u8>)> {
     std::iter::from_fn(|| Some((words.next()?, words.next()?))).collect()
 }
 
-fn of_node(socket: &Path, writer: &mut Export) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut client = RespClient::connect(socket)?;
+fn of_node(daemon: &Local, writer: &mut Export) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut client = RespClient::connect(daemon)?;
     let total = match client.call(&[b"DBSIZE"])? {
         Reply::Integer(keys) => u64::try_from(keys).unwrap_or(0),
         Reply::Error(error) => return Err(error.into()),

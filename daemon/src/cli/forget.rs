@@ -7,7 +7,7 @@ use super::{CliResult, print};
 use crate::config::Locate;
 
 pub(super) fn forget(who: &str, locate: Locate) -> CliResult {
-    let forgotten = query(&locate.socket()?, &["CAHOOTS", "FORGET", who])?.as_u64().unwrap_or(0);
+    let forgotten = query(&locate.local()?, &["CAHOOTS", "FORGET", who])?.as_u64().unwrap_or(0);
     match forgotten {
         0 => Err(format!("no member that is down goes by {who:?}; `cahoots members` lists them").into()),
         1 => Ok(done("1 member is forgotten\n")),

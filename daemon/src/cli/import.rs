@@ -17,11 +17,11 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 const PIPELINE: usize = 200;
 
 pub(super) fn import(from: &ImportFlags, locate: Locate) -> CliResult {
-    let path = locate.socket()?;
-    if let Some(result) = from.run(&path) {
+    let daemon = locate.local()?;
+    if let Some(result) = from.run(&daemon) {
         return result;
     }
-    let mut client = RespClient::connect(&path)?;
+    let mut client = RespClient::connect(&daemon)?;
     let (mut count, mut total, mut ended, mut under_way) = (0, None, None, 0);
     let mut told = Instant::now();
     for (number, line) in (1..).zip(io::stdin().lock().lines()) {

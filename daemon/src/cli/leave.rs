@@ -13,7 +13,7 @@ use crate::config::Locate;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(super) fn leave(locate: Locate) -> CliResult {
-    let drained = LocalClient::connect_patiently(&locate.socket()?, PATIENCE)?.call(&["CAHOOTS", "LEAVE"])?;
+    let drained = LocalClient::connect_patiently(&locate.local()?, PATIENCE)?.call(&["CAHOOTS", "LEAVE"])?;
     let complete_at = drained["complete_at"].as_u64().unwrap_or(0);
     if drained["handed_over"] == Value::Bool(true) {
         print(&format!("everything is on {complete_at} other nodes; this one leaves\n"));

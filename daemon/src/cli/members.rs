@@ -10,7 +10,7 @@ use super::{CliResult, print};
 use crate::config::Locate;
 
 pub(super) fn members(locate: Locate, json: bool) -> CliResult {
-    let members = query(&locate.socket()?, &["CAHOOTS", "MEMBERS"])?;
+    let members = query(&locate.local()?, &["CAHOOTS", "MEMBERS"])?;
     print(&if json { format!("{members:#}\n") } else { describe(&members) });
     Ok(ExitCode::SUCCESS)
 }

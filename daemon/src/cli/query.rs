@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
 
+use crate::config::Local;
+
 /// A daemon that takes longer to answer is not well, and that is the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of a reply, and of one of its lines. Replies about the cluster are far smaller.
@@ -26,9 +28,9 @@ pub(super) enum QueryError {
     Refused { path: PathBuf, message: String },
 }
 
-/// Sends one command to the daemon at `path`.
-pub(super) fn query(path: &Path, command: &[&str]) -> Result<Value, QueryError> {
-    LocalClient::connect(path)?.call(command)
+/// Sends one command to the daemon.
+pub(super) fn query(daemon: &Local, command: &[&str]) -> Result<Value, QueryError> {
+    LocalClient::connect_patiently(daemon, PATIENCE)?.call(command)
 }
 
 /// A connection to the local daemon.
@@ -38,12 +40,14 @@ pub(super) struct LocalClient {
 }
 
 impl LocalClient {
-    pub(super) fn connect(path: &Path) -> Result<Self, QueryError> {
-        Self::connect_patiently(path, PATIENCE)
+    /// Connects to a daemon that asks nobody who it is.
+    pub(super) fn connect(socket: &Path) -> Result<Self, QueryError> {
+        Self::connect_patiently(&Local { socket: socket.to_owned(), credentials: None }, PATIENCE)
     }
 
-    /// As [`LocalClient::connect`], for commands that take longer.
-    pub(super) fn connect_patiently(path: &Path, patience: Duration) -> Result<Self, QueryError> {
+    /// Connects, and waits for an answer for so long.
+    pub(super) fn connect_patiently(daemon: &Local, patience: Duration) -> Result<Self, QueryError> {
+        let path = &daemon.socket;
         let connect = || {
             let stream = UnixStream::connect(path)?;
             stream.set_read_timeout(Some(patience))?;
@@ -52,7 +56,10 @@ impl LocalClient {
         };
         let stream = connect().map_err(|source| QueryError::Unreachable { path: path.to_owned(), source })?;
         let mut client = Self { path: path.to_owned(), reader: BufReader::new(stream.take(REPLY_BYTES_MAX)) };
-        client.call(&["HELLO", "3"])?;
+        match &daemon.credentials {
+            None => client.call(&["HELLO", "3"])?,
+            Some((user, password)) => client.call(&["HELLO", "3", "AUTH", user, password])?,
+        };
         Ok(client)
     }
 

@@ -73,7 +73,9 @@ impl Reloader<'_> {
         let has_key = |keys: &Option<Keys>| keys.is_some();
         for (name, was, is) in self.config.differences(&config) {
             let possible = AT_ONCE.contains(&&*name) && (name != "key-file" || has_key(&self.keys) == has_key(&keys));
-            if possible { &mut changed } else { &mut restart }.push(format!("{name} from {was} to {is}"));
+            // Not even a hash belongs into the log.
+            let text = if name == "requirepass" { name.clone() } else { format!("{name} from {was} to {is}") };
+            if possible { &mut changed } else { &mut restart }.push(text);
         }
         if let (Some(was), Some(is)) = (&self.keys, &keys)
             && let [first, others @ ..] = &is[..]

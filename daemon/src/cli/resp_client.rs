@@ -1,10 +1,10 @@
 //! A connection to a server for moving data: bytes as they are, many commands under way.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::Path;
 use std::time::Duration;
 
 use super::stream::Stream;
+use crate::config::Local;
 
 /// A server that takes longer is not well.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -117,10 +117,19 @@ pub(super) struct RespClient {
 
 impl RespClient {
     /// A connection to the local daemon.
-    pub(super) fn connect(path: &Path) -> Result<Self, String> {
-        Stream::connect_unix(path)
+    pub(super) fn connect(daemon: &Local) -> Result<Self, String> {
+        let path = &daemon.socket;
+        let mut client = Stream::connect_unix(path)
             .and_then(Self::over)
-            .map_err(|error: io::Error| format!("no daemon answers at {path:?}: {error}"))
+            .map_err(|error: io::Error| format!("no daemon answers at {path:?}: {error}"))?;
+        if let Some((user, password)) = &daemon.credentials {
+            match client.call(&[b"AUTH", user.as_bytes(), password.as_bytes()]) {
+                Ok(Reply::Error(error)) => return Err(error),
+                Ok(_) => {}
+                Err(error) => return Err(format!("the daemon at {path:?} did not answer: {error}")),
+            }
+        }
+        Ok(client)
     }
 
     /// A client on this connection.

@@ -15,7 +15,8 @@ use tracing::{error, info, warn};
 
 use super::reload::Reloader;
 use super::{CliResult, EXIT_ID_IN_USE, EXIT_NOT_HANDED_OVER, EXIT_NOT_KEPT, EXIT_STORAGE, disk, log, print, reload};
-use crate::config::{Config, Flags};
+use crate::acl::{self, Acl, AclFileError};
+use crate::config::{ChannelsDefault, Config, Flags};
 use crate::pubsub::{PubSub, Topic};
 use crate::script::Scripts;
 use crate::server::{LINGER_LOOK, Linger, Listeners};
@@ -55,6 +56,7 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
     let listeners = Listeners::bind(config.socket.value.clone(), mode, config.tcp.value)?;
     let node = Node::asleep(node_config(&config, reloader.keys.as_deref())).await?;
     let disk = disk::Disk::new(&config);
+    let acl = access(&config)?;
     let farewell = Mutex::new(reload::farewell(&config));
     let keyspace = KeyspaceEvents::default();
     keyspace.choose(config.notify_keyspace_events.value);
@@ -79,6 +81,7 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         clients: Clients::default(),
         monitors: Monitors::default(),
         slowlog: Slowlog::default(),
+        acl,
         push_budget: Arc::default(),
         pubsub: PubSub::default(),
         scripts: Scripts::default(),
@@ -187,6 +190,22 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         }
         None => Ok(ExitCode::from(EXIT_NOT_HANDED_OVER)),
     }
+}
+
+/// Who may do what, as configured.
+fn access(config: &Config) -> Result<Acl, AclFileError> {
+    let file = config.aclfile.value.clone();
+    let all_channels = config.acl_pubsub_default.value == ChannelsDefault::AllChannels;
+    let users = file.as_deref().map(|file| acl::read(file, all_channels)).transpose()?;
+    let acl = Acl::new(file);
+    acl.all_channels.store(all_channels, Relaxed);
+    acl.log.len_max.store(config.acllog_max_len.value, Relaxed);
+    // Nobody has come yet for whom something would follow.
+    users.into_iter().for_each(|users| drop(acl.replace(users)));
+    if let Some(password) = config.requirepass.value.0 {
+        acl.require(Some(password));
+    }
+    Ok(acl)
 }
 
 /// The order to stop after which clients are still served for a while.

@@ -10,7 +10,7 @@ use super::{CliResult, print};
 use crate::config::Locate;
 
 pub(super) fn status(locate: Locate, json: bool) -> CliResult {
-    let status = query(&locate.socket()?, &["CAHOOTS", "STATUS"])?;
+    let status = query(&locate.local()?, &["CAHOOTS", "STATUS"])?;
     print(&if json { format!("{status:#}\n") } else { describe(&status) });
     Ok(ExitCode::SUCCESS)
 }

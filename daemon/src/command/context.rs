@@ -84,6 +84,9 @@ impl<'a> Context<'a> {
         count(&self.counting.commands);
         let found = table::find(args).and_then(|command| {
             self.session.last_command = Some(command);
+            if self.server.acl.guards() {
+                self.check_access(command, args)?;
+            }
             if self.session.subscriptions.is_some() && !self.session.executes {
                 self.session.mode().admit(command)?;
             }
@@ -119,6 +122,10 @@ impl<'a> Context<'a> {
             self.note_keys(ran.filter(|_| outcome.is_ok()), args);
         }
         match outcome {
+            Ok(Flow::Wait(wait)) => {
+                self.note_wait(command, args);
+                Flow::Wait(wait)
+            }
             Ok(flow) => flow,
             Err(error) => {
                 self.refuse(&error, reply);
@@ -152,23 +159,31 @@ impl<'a> Context<'a> {
     #[cold]
     fn show(&self, command: &'static Command, took: Option<u64>, args: Args<'_>) {
         let (server, client) = (self.server, &self.session.client);
+        let args = command.shown(args);
         if !command.flags.has(ADMIN) && !command.flags.has(SKIP_MONITOR) {
-            self.show_ahead(args);
+            self.show_ahead(args.iter().copied());
         }
         if let Some(took) = took.filter(|took| server.slowlog.keeps(*took))
             && !command.flags.has(SKIP_SLOWLOG)
         {
-            let args: Vec<&[u8]> = args.iter().collect();
             server.slowlog.note(took, args.into_iter(), &client.address, &client.facts().name);
         }
     }
 
     /// Shows a command to those who watch.
-    pub(super) fn show_ahead(&self, args: Args<'_>) {
+    pub(super) fn show_ahead<'b>(&self, args: impl Iterator<Item = &'b [u8]>) {
         if self.server.monitors.is_on() {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros());
             let from = if self.session.in_script { "lua" } else { &self.session.client.address };
-            self.server.monitors.show(now, self.session.database, from, args.iter());
+            self.server.monitors.show(now, self.session.database, from, args);
+        }
+    }
+
+    /// Has others see with what the client waits: what it may do can change meanwhile.
+    #[cold]
+    fn note_wait(&self, command: Option<&'static Command>, args: Args<'_>) {
+        if !self.session.executes {
+            self.session.client.facts().waits_with = command.map(|command| (command, args.kept()));
         }
     }
 

@@ -3,7 +3,8 @@
 use super::arguments::Argument;
 use super::context::Context;
 use super::error::CommandError;
-use super::flags::{Categories, Flags, MOVABLEKEYS, NONE};
+use super::flags::{Categories, Flags, MOVABLEKEYS, NO_AUTH, NONE, WRITE};
+use super::key_use::{Channels, KeyUse};
 use super::keys::KeySpec;
 use super::wait::Wait;
 use crate::resp::{Args, Reply};
@@ -13,6 +14,12 @@ use crate::resp::{Args, Reply};
 /// It is called with a number of arguments that fits the arity. It blocks nothing: what takes time is a
 /// [`Flow::Wait`]. If it fails it has written nothing, neither to the store nor to the reply.
 pub type Handler = fn(&mut Context<'_>, Args<'_>, &mut Reply<'_>) -> Outcome;
+
+/// What a command does to its keys, with these arguments.
+type Uses = fn(Args<'_>) -> &'static [KeyUse];
+
+/// Whether an argument of a command is not to be shown.
+type Hides = fn(Args<'_>, usize) -> bool;
 
 /// What a handler comes to.
 pub type Outcome = Result<Flow, CommandError>;
@@ -41,6 +48,15 @@ pub struct Command {
     pub flags: Flags,
     /// Where its keys are.
     pub keys: &'static [KeySpec],
+    /// What it does to the first of its keys, and so on; the last one holds for all that follow. None: it reads, or
+    /// changes, all of them.
+    uses: &'static [KeyUse],
+    /// The same, where that depends on the arguments.
+    uses_by: Option<Uses>,
+    /// Which arguments are channels.
+    pub channels: Channels,
+    /// Which arguments are nobody's business.
+    hides: Option<Hides>,
     /// The access categories that do not follow from the flags.
     explicit: Categories,
     /// What Redis documents it under.
@@ -76,6 +92,46 @@ impl Command {
         }
     }
 
+    /// Whether there are keys among its arguments: what commands about channels call keys are channels.
+    #[must_use]
+    pub(crate) fn has_keys(&self) -> bool {
+        !self.keys.is_empty() && self.group != "pubsub"
+    }
+
+    /// Hands the position of each of the command's keys among these arguments, and what it does to it, to `key`, which
+    /// says whether it wants more.
+    pub(crate) fn each_key_used(&self, args: Args<'_>, mut key: impl FnMut(usize, KeyUse) -> bool) {
+        let uses = self.uses_by.map_or(self.uses, |uses| uses(args));
+        let default = if self.flags.has(WRITE) { KeyUse::CHANGES } else { KeyUse::READS };
+        let (mut number, mut goes_on) = (0, self.has_keys());
+        for spec in self.keys {
+            if !goes_on {
+                break;
+            }
+            spec.visit(
+                args.len(),
+                |at| args.get(at),
+                |at| {
+                    goes_on = key(at, uses.get(number).or(uses.last()).copied().unwrap_or(default));
+                    number += 1;
+                    goes_on
+                },
+            );
+        }
+    }
+
+    /// Whether one may call it who has not shown who it is, and whatever it may do.
+    #[must_use]
+    pub(crate) fn is_for_strangers(&self) -> bool {
+        self.flags.has(NO_AUTH)
+    }
+
+    /// The arguments as they may be shown.
+    pub(super) fn shown<'a>(&self, args: Args<'a>) -> Vec<&'a [u8]> {
+        let hides = |at| self.hides.is_some_and(|hides| hides(args, at));
+        args.iter().enumerate().map(|(at, arg)| if hides(at) { b"(redacted)" } else { arg }).collect()
+    }
+
     pub(super) const fn new(
         group: &'static str,
         name: &'static str,
@@ -88,6 +144,10 @@ impl Command {
             arity,
             flags,
             keys: &[],
+            uses: &[],
+            uses_by: None,
+            channels: Channels::None,
+            hides: None,
             explicit: Categories::NONE,
             group,
             since: "",
@@ -107,6 +167,10 @@ impl Command {
             arity: -2,
             flags: NONE,
             keys: &[],
+            uses: &[],
+            uses_by: None,
+            channels: Channels::None,
+            hides: None,
             explicit: Categories::NONE,
             group,
             since: "",
@@ -141,6 +205,30 @@ impl Command {
             }
             spec += 1;
         }
+        self
+    }
+
+    /// What it does to the first of its keys, and so on; the last one holds for all that follow.
+    pub(super) const fn using(mut self, uses: &'static [KeyUse]) -> Self {
+        self.uses = uses;
+        self
+    }
+
+    /// What it does to its keys, where that depends on the arguments.
+    pub(super) const fn using_by(mut self, uses: Uses) -> Self {
+        self.uses_by = Some(uses);
+        self
+    }
+
+    /// Which arguments are channels.
+    pub(super) const fn on(mut self, channels: Channels) -> Self {
+        self.channels = channels;
+        self
+    }
+
+    /// Which arguments are not to be shown to who watches.
+    pub(super) const fn hiding(mut self, hides: Hides) -> Self {
+        self.hides = Some(hides);
         self
     }
 

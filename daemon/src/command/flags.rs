@@ -165,6 +165,24 @@ impl Categories {
         Self(self.0 | others.0)
     }
 
+    /// Whether one of `others` is among these.
+    #[must_use]
+    pub(crate) const fn has(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+
+    /// The category of that name, in any case, without its `@`.
+    #[must_use]
+    pub(crate) fn named(name: &[u8]) -> Option<Self> {
+        let at = CATEGORY_WORDS.iter().position(|word| word.as_bytes()[1..].eq_ignore_ascii_case(name))?;
+        Some(Self(1 << at))
+    }
+
+    /// All of them, in Redis's order.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        CATEGORY_WORDS.iter().map(|word| &word[1..])
+    }
+
     /// These and those that follow from `flags`, as in Redis.
     #[must_use]
     pub const fn with_those_of(self, flags: Flags) -> Self {

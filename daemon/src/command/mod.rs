@@ -26,8 +26,9 @@
 //!   CRLF is a protocol error (Redis looks at neither, or it depends on how the bytes were cut).
 //! - Cursors with a sign and the pattern `**` for an empty key follow the documentation of Redis, not its code.
 //! - `CLIENT SETINFO` exists, as in Redis 7.2: clients send it to every server. `COMMAND` leaves tips and key
-//!   specifications empty.
+//!   specifications empty; `COMMAND GETKEYSANDFLAGS` has what access rules need of them.
 
+mod access;
 mod arguments;
 mod blocking;
 mod collection;
@@ -40,6 +41,7 @@ mod events;
 mod flags;
 mod glob;
 mod help;
+mod key_use;
 mod keys;
 mod long_double;
 mod number;
@@ -50,6 +52,7 @@ mod scan;
 mod table;
 mod wait;
 
+mod acl;
 mod bitmap;
 mod cahoots;
 mod connection;
@@ -77,9 +80,10 @@ pub use database::DATABASES_MOST;
 pub use error::CommandError;
 pub use flags::{Categories, Flags};
 pub(crate) use glob::matches as glob_matches;
+pub use key_use::{Channels, KeyUse};
 pub use keys::{Begin, Find, KeySpec};
 pub use run::{Batch, Stop};
-pub(crate) use table::find as find_command;
 pub use table::{COUNT, FAMILIES, Family, commands};
+pub(crate) use table::{by_full_name as command_by_name, find as find_command};
 pub use transaction::{Transaction, Watched};
 pub use wait::{Resume, Wait};

@@ -91,6 +91,7 @@ impl<'a> Batch<'a> {
     /// Carries on with a command that has waited.
     pub fn resume(mut self, resume: Resume) -> Stop {
         let start = self.reply.len();
+        self.context.session.client.facts().waits_with = None;
         let outcome = resume(&mut self.context, &mut self.reply);
         let flow = self.context.answered(outcome, &mut self.reply);
         self.heard(&flow, start);

@@ -7,8 +7,8 @@
 use super::contract::Command;
 use super::error::CommandError;
 use super::{
-    bitmap, cahoots, connection, generic, geo, hash, hll, list, presence, pubsub, script, server, set, stream, string,
-    transaction, vote, zset,
+    acl, bitmap, cahoots, connection, generic, geo, hash, hll, list, presence, pubsub, script, server, set, stream,
+    string, transaction, vote, zset,
 };
 use crate::resp::Args;
 
@@ -29,6 +29,7 @@ const fn family(name: &'static str, commands: &'static [Command]) -> Family {
 pub const FAMILIES: &[Family] = &[
     family("connection", connection::COMMANDS),
     family("server", server::COMMANDS),
+    family("acl", acl::COMMANDS),
     family("generic", generic::COMMANDS),
     family("string", string::COMMANDS),
     family("set", set::COMMANDS),
@@ -187,7 +188,7 @@ pub(crate) fn find(args: Args<'_>) -> Result<&'static Command, CommandError> {
 }
 
 /// Finds `name`, or `container|name`, in any case.
-pub(super) fn by_full_name(name: &[u8]) -> Option<&'static Command> {
+pub(crate) fn by_full_name(name: &[u8]) -> Option<&'static Command> {
     match memchr::memchr(b'|', name) {
         None => by_name(name),
         Some(bar) => subcommand(by_name(&name[..bar])?, &name[bar + 1..]),

@@ -10,6 +10,7 @@ use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{ALLOW_BUSY, Categories, FAST, Flags, LOADING, NO_MULTI, NOSCRIPT, SKIP_SLOWLOG, STALE, WRITE};
+use super::key_use::KeyUse;
 use super::keys::ALL_KEYS;
 use super::options::is;
 use crate::resp::{Args, KeptArgs, Reply};
@@ -34,6 +35,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     command("discard", 1, TALK, discard).about("2.0.0", "O(N), N the queued commands", "Forgets a transaction."),
     command("watch", -2, TALK, watch)
+        .using(&[KeyUse::EXAMINES])
         .about("2.2.0", "O(N), N the keys", "Has the next transaction fail if one of the keys changes here.")
         .at(ALL_KEYS)
         .takes(&[KEY.multiple()]),
@@ -165,19 +167,24 @@ fn exec(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     ctx.begin_group(bytes);
     ctx.session.executes = true;
+    let mut flow = Flow::Continue;
     reply.array(transaction.queue.len());
     for (args, _) in &transaction.queue {
         let start = reply.len();
-        if let Flow::Wait(_) = ctx.call(args.args(), reply) {
-            // Nothing was begun.
-            reply.truncate(start);
-            reply.error("ERR Command not allowed inside a transaction");
+        match ctx.call(args.args(), reply) {
+            Flow::Wait(_) => {
+                // Nothing was begun.
+                reply.truncate(start);
+                reply.error("ERR Command not allowed inside a transaction");
+            }
+            Flow::Close => flow = Flow::Close,
+            Flow::Continue | Flow::Cut => {}
         }
         ctx.hear_oneself(reply, start);
     }
     ctx.session.executes = false;
     ctx.end_group();
-    Ok(Flow::Continue)
+    Ok(flow)
 }
 
 fn discard(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

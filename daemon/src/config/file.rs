@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::value::{LogFormat, LogLevel, Seconds, SocketMode};
+use super::value::{ChannelsDefault, LogFormat, LogLevel, RequirePass, Seconds, SocketMode};
 use crate::command::DATABASES_MOST;
 use crate::state::Limits;
 use crate::storage::AppendFsync;
@@ -64,6 +64,10 @@ pub(super) struct Table {
     pub(super) drain_replicas: Option<usize>,
     pub(super) drain_ms: Option<u64>,
     pub(super) notify_keyspace_events: Option<EventLetters>,
+    pub(super) requirepass: Option<RequirePass>,
+    pub(super) aclfile: Option<PathBuf>,
+    pub(super) acl_pubsub_default: Option<ChannelsDefault>,
+    pub(super) acllog_max_len: Option<usize>,
     pub(super) tcp: Option<SocketAddr>,
     pub(super) key_file: Option<PathBuf>,
     pub(super) insecure: Option<bool>,
@@ -218,6 +222,10 @@ mod tests {
             join-timeout = 0.5
             serve-while-joining = true
             in-memory = true
+            requirepass = "secret"
+            aclfile = "/u"
+            acl-pubsub-default = "allchannels"
+            acllog-max-len = 9
             tcp = "127.0.0.1:3"
             key-file = "/k"
             insecure = true
@@ -232,6 +240,8 @@ mod tests {
         assert_eq!(table.advertise, Some("[::1]:2".parse().unwrap()));
         assert_eq!(table.join_timeout.map(|it| it.time().as_millis()), Some(500));
         assert_eq!(table.bulk_listen, Some("127.0.0.1:4".parse().unwrap()));
+        assert_eq!(table.requirepass, Some(RequirePass(Some(crate::acl::PasswordHash::of(b"secret")))));
+        assert_eq!(table.acl_pubsub_default, Some(ChannelsDefault::AllChannels));
         assert_eq!(table.bulk_advertise, Some("[::1]:5".parse().unwrap()));
         let limits = table.limits.unwrap().over(Limits::default());
         assert_eq!((limits.clients_max, limits.output_stall), (7, Duration::from_millis(9)));

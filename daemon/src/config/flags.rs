@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::value::{LogFormat, LogLevel, Seconds, SocketMode};
+use super::value::{ChannelsDefault, LogFormat, LogLevel, RequirePass, Seconds, SocketMode};
 use crate::storage::AppendFsync;
 use crate::watch::EventLetters;
 
@@ -88,6 +88,23 @@ pub struct Flags {
     #[arg(long, env = "CAHOOTS_NOTIFY_KEYSPACE_EVENTS", value_name = "LETTERS")]
     pub notify_keyspace_events: Option<EventLetters>,
 
+    /// Password of the user that clients are until they say otherwise, or `#` and its SHA-256 in hexadecimal; better in
+    /// the file or a variable, since others can see flags [default: none]
+    #[arg(long, env = "CAHOOTS_REQUIREPASS", value_name = "PASSWORD", hide_env_values = true)]
+    pub requirepass: Option<RequirePass>,
+
+    /// File with the users and what they may do, read at the start and by ACL LOAD, written by ACL SAVE [default: none]
+    #[arg(long, env = "CAHOOTS_ACLFILE", value_name = "FILE")]
+    pub aclfile: Option<PathBuf>,
+
+    /// Which channels a new user may use [default: resetchannels]
+    #[arg(long, env = "CAHOOTS_ACL_PUBSUB_DEFAULT", value_name = "WHICH")]
+    pub acl_pubsub_default: Option<ChannelsDefault>,
+
+    /// How many entries ACL LOG keeps of what was refused [default: 128]
+    #[arg(long, env = "CAHOOTS_ACLLOG_MAX_LEN", value_name = "COUNT")]
+    pub acllog_max_len: Option<usize>,
+
     /// Do not go on under the replica id of the data directory, but take a new one and keep the data: for a directory that
     /// was copied or moved, which is refused without this
     #[arg(long, env = "CAHOOTS_NEW_ID", value_name = "BOOL", num_args = 0..=1, require_equals = true,
@@ -156,6 +173,9 @@ pub struct Flags {
     pub log_level: Option<LogLevel>,
 }
 
+/// The password by which commands show who they are: a flag would be seen by everybody on the machine.
+const PASSWORD_VARIABLE: &str = "CAHOOTS_PASSWORD";
+
 /// What commands take that only need to find the local daemon.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Locate {
@@ -166,18 +186,34 @@ pub struct Locate {
     /// Unix socket of the daemon [default: as for serve]
     #[arg(long, env = "CAHOOTS_SOCKET", value_name = "PATH")]
     pub socket: Option<PathBuf>,
+
+    /// User to be there, if the daemon asks; its password is taken from the variable CAHOOTS_PASSWORD [default: default]
+    #[arg(long, env = "CAHOOTS_USER", value_name = "NAME")]
+    pub user: Option<String>,
+}
+
+/// Where the local daemon is, and who asks it.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// The user and the password to show, if there is one.
+    pub credentials: Option<(String, String)>,
 }
 
 impl Locate {
-    /// The socket's path: as `serve` with the same flags, variables and file would have it.
+    /// Where it is: as `serve` with the same flags, variables and file would have it.
     ///
     /// # Errors
     /// The file cannot be read or understood.
-    pub fn socket(self) -> Result<PathBuf, super::FileError> {
+    pub fn local(self) -> Result<Local, super::FileError> {
+        let user = self.user.unwrap_or_else(|| "default".to_owned());
+        let credentials = std::env::var(PASSWORD_VARIABLE).ok().map(|password| (user, password));
         if let Some(socket) = self.socket {
-            return Ok(socket);
+            return Ok(Local { socket, credentials });
         }
         let table = self.config.map(|path| super::Table::read(&path)).transpose()?;
-        Ok(table.and_then(|table| table.socket).unwrap_or_else(crate::server::default_socket))
+        let socket = table.and_then(|table| table.socket).unwrap_or_else(crate::server::default_socket);
+        Ok(Local { socket, credentials })
     }
 }

@@ -17,11 +17,12 @@ use std::time::Duration;
 use clap::ArgMatches;
 use thiserror::Error;
 
+use crate::acl::ACL_LOG_LEN_MAX;
 pub use crate::watch::EventLetters;
 use file::FileError;
-pub use flags::{Flags, Locate};
+pub use flags::{Flags, Local, Locate};
 pub use key_file::{Access, KeyFileError, read_keys, write_key};
-pub use value::{LogFormat, LogLevel, Seconds, SocketMode};
+pub use value::{ChannelsDefault, LogFormat, LogLevel, RequirePass, Seconds, SocketMode};
 
 use crate::server::default_socket;
 use crate::state::Limits;
@@ -107,6 +108,14 @@ pub struct Config {
     pub appendfsync: Setting<AppendFsync>,
     /// Which events of keys are published.
     pub notify_keyspace_events: Setting<EventLetters>,
+    /// The password of the default user.
+    pub requirepass: Setting<RequirePass>,
+    /// Where users are kept, if they are.
+    pub aclfile: Setting<Option<PathBuf>>,
+    /// Which channels a new user may use.
+    pub acl_pubsub_default: Setting<ChannelsDefault>,
+    /// How many entries there are of what was refused.
+    pub acllog_max_len: Setting<usize>,
     /// Whether a fresh id is taken whatever the directory says.
     pub new_id: Setting<bool>,
     /// Whether a damaged directory is loaded as far as it can be.
@@ -153,6 +162,17 @@ pub enum ConfigError {
         source_of: Source,
         /// The directory.
         data_dir: PathBuf,
+    },
+    /// The default user would have a password, and another or none.
+    #[error(
+        "requirepass ({source_of}) and aclfile = {file:?} contradict each other: the file says what the default user's \
+         passwords are. Give it one there: user default on #... ~* &* +@all"
+    )]
+    TwoPasswords {
+        /// The file.
+        file: PathBuf,
+        /// Who configured the password.
+        source_of: Source,
     },
     /// Anyone on the network could read and write.
     #[error(
@@ -227,6 +247,16 @@ impl Config {
                 table.notify_keyspace_events,
                 EventLetters::default,
             ),
+            requirepass: layers.pick("requirepass", flags.requirepass, table.requirepass, RequirePass::default),
+            aclfile: layers.pick("aclfile", flags.aclfile.map(Some), table.aclfile.map(Some), || None),
+            acl_pubsub_default: layers.pick(
+                "acl-pubsub-default",
+                flags.acl_pubsub_default,
+                table.acl_pubsub_default,
+                ChannelsDefault::default,
+            ),
+            acllog_max_len: layers
+                .pick("acllog-max-len", flags.acllog_max_len, table.acllog_max_len, || ACL_LOG_LEN_MAX),
             new_id: layers.pick("new-id", flags.new_id, table.new_id, || false),
             repair: layers.pick("repair", flags.repair, table.repair, || false),
             linger_ms: layers.pick("linger-ms", flags.linger_ms, table.linger_ms, || LINGER_MS),
@@ -252,6 +282,9 @@ impl Config {
                 return Err(ConfigError::KeptInMemory { source_of, data_dir: data_dir.clone() });
             }
             _ => {}
+        }
+        if let (Some(file), Some(_)) = (&self.aclfile.value, self.requirepass.value.0) {
+            return Err(ConfigError::TwoPasswords { file: file.clone(), source_of: self.requirepass.source.clone() });
         }
         if self.insecure.value {
             return Ok(());
@@ -327,11 +360,20 @@ impl Config {
         line("in-memory", Some(toml::Value::Boolean(self.in_memory.value)), &self.in_memory.source);
         line("data-dir", self.data_dir.value.as_ref().and_then(path), &self.data_dir.source);
         line("appendfsync", text(self.appendfsync.value.to_string()), &self.appendfsync.source);
+        let number = |number: u64| Some(toml::Value::Integer(i64::try_from(number).unwrap_or(i64::MAX)));
         let letters = text(self.notify_keyspace_events.value.to_string());
         line("notify-keyspace-events", letters, &self.notify_keyspace_events.source);
+        let password = self.requirepass.value.0.and_then(|_| text(self.requirepass.value.to_string()));
+        line("requirepass", password, &self.requirepass.source);
+        line("aclfile", self.aclfile.value.as_ref().and_then(path), &self.aclfile.source);
+        line(
+            "acl-pubsub-default",
+            text(self.acl_pubsub_default.value.word().to_owned()),
+            &self.acl_pubsub_default.source,
+        );
+        line("acllog-max-len", number(self.acllog_max_len.value as u64), &self.acllog_max_len.source);
         line("new-id", Some(toml::Value::Boolean(self.new_id.value)), &self.new_id.source);
         line("repair", Some(toml::Value::Boolean(self.repair.value)), &self.repair.source);
-        let number = |number: u64| Some(toml::Value::Integer(i64::try_from(number).unwrap_or(i64::MAX)));
         line("linger-ms", number(self.linger_ms.value), &self.linger_ms.source);
         line("drain-replicas", number(self.drain_replicas.value as u64), &self.drain_replicas.source);
         line("drain-ms", number(self.drain_ms.value), &self.drain_ms.source);

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Deserialize;
 
+use crate::acl::PasswordHash;
+
 /// Permissions of the socket's file.
 ///
 /// The default is the daemon's own user only: whoever connects can read and change everything, and on a shared
@@ -41,6 +43,59 @@ impl FromStr for SocketMode {
             Ok(mode) if octal && mode <= 0o777 => Ok(Self(mode)),
             _ => Err(format!("`{text}` is no octal mode up to 0777, like 0660")),
         }
+    }
+}
+
+/// The password of the default user: given as it is, or as `#` and its SHA-256 in hexadecimal digits; empty for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub struct RequirePass(pub Option<PasswordHash>);
+
+impl From<String> for RequirePass {
+    fn from(text: String) -> Self {
+        Self::of(text.as_bytes())
+    }
+}
+
+impl From<&str> for RequirePass {
+    fn from(text: &str) -> Self {
+        Self::of(text.as_bytes())
+    }
+}
+
+impl RequirePass {
+    /// What was given.
+    #[must_use]
+    pub fn of(text: &[u8]) -> Self {
+        let spelled_out = text.strip_prefix(b"#").and_then(PasswordHash::parse);
+        Self(spelled_out.or_else(|| (!text.is_empty()).then(|| PasswordHash::of(text))))
+    }
+}
+
+/// As a hash.
+impl fmt::Display for RequirePass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |hash| write!(f, "#{hash}"))
+    }
+}
+
+/// Which channels a new user may use, in Redis's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lower")]
+pub enum ChannelsDefault {
+    /// None.
+    #[default]
+    ResetChannels,
+    /// All.
+    AllChannels,
+}
+
+impl ChannelsDefault {
+    /// Redis's word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        if self == Self::AllChannels { "allchannels" } else { "resetchannels" }
     }
 }
 

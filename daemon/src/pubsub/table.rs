@@ -121,6 +121,16 @@ impl PubSub {
         count
     }
 
+    /// Hands everybody who listens to something to `each`, with what that is.
+    pub fn each_listener(&self, mut each: impl FnMut(Topic, &[u8], &Client)) {
+        let table = self.table();
+        let named = |topic| table.named(topic).iter().map(move |(name, its)| (topic, name, its));
+        let patterns = table.patterns.iter().map(|(name, its)| (Topic::Pattern, name, its));
+        for (topic, name, listeners) in named(Topic::Channel).chain(named(Topic::Shard)).chain(patterns) {
+            listeners.values().for_each(|client| each(topic, name, client));
+        }
+    }
+
     /// The channels that are listened to by name, and whose names match `pattern`.
     #[must_use]
     pub fn channels(&self, topic: Topic, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {

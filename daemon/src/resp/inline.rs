@@ -53,6 +53,15 @@ pub(super) fn split(line: &mut [u8], from: usize, to: usize, words: &mut Vec<Spa
     }
 }
 
+/// The words of a text that is split as an inline command is; `None` if a quote is not closed.
+#[must_use]
+pub fn split_words(text: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (mut text, mut spans) = (text.to_vec(), Vec::new());
+    let end = text.len();
+    split(&mut text, 0, end, &mut spans)?;
+    Some(spans.into_iter().map(|span| text[span.range()].to_vec()).collect())
+}
+
 /// The bytes C's `isspace` names, as Redis uses it.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r')

@@ -7,6 +7,7 @@ mod integer;
 mod parse;
 mod reply;
 
+pub use inline::split_words;
 pub use integer::{integer, unsigned};
 pub use parse::{Args, FrameLimits, KeptArgs, Parser, ProtocolError};
 pub use reply::{Fields, Items, Protocol, Reply, digits_of};

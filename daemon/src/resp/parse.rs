@@ -73,7 +73,7 @@ impl Span {
 }
 
 /// Arguments that are kept for later: those of a command in a transaction.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KeptArgs {
     bytes: Vec<u8>,
     spans: Vec<Span>,

@@ -8,19 +8,19 @@ use super::bounds::Bounds;
 use super::interpreter::SANDBOX;
 use super::library::{Answer, Arguments, function, plain, text};
 use super::random::Random;
-use super::{Knows, MEMORY_BYTES_MAX, bits, json, msgpack, pack, redis};
+use super::{MEMORY_BYTES_MAX, bits, json, msgpack, pack, redis};
 
 /// Bytes of a pattern: matching takes of the stack for each of its items.
 const PATTERN_BYTES_MAX: usize = 4096;
 
 /// A table of all of it.
-pub(super) fn host(lua: &Lua, bounds: &Arc<Bounds>, knows: Knows) -> mlua::Result<Table> {
+pub(super) fn host(lua: &Lua, bounds: &Arc<Bounds>) -> mlua::Result<Table> {
     let host = lua.create_table()?;
     host.set("bit", bits::library(lua)?)?;
     host.set("struct", pack::library(lua)?)?;
     host.set("cjson", json::library(lua, bounds)?)?;
     host.set("cmsgpack", msgpack::library(lua, bounds)?)?;
-    host.set("redis", redis::library(lua, bounds, knows)?)?;
+    host.set("redis", redis::library(lua, bounds)?)?;
     host.set("math", random_numbers(lua)?)?;
     host.set("string", matching(lua)?)?;
     host.set("pattern_bytes_max", PATTERN_BYTES_MAX)?;

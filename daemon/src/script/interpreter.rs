@@ -9,8 +9,8 @@ use mlua::{Function, Lua, LuaOptions, LuaString, StdLib, Table, Value, Variadic}
 
 use super::bounds::Bounds;
 use super::cache::{Cache, Kept};
-use super::library::{Raised, number, until_zero};
-use super::{Digest, Knows, MEMORY_BYTES_MAX, ScriptError, ScriptFlags, digest, host, reply, shebang, words_of};
+use super::library::{Arguments, Raised, number, until_zero};
+use super::{Digest, MEMORY_BYTES_MAX, May, ScriptError, ScriptFlags, digest, host, redis, reply, shebang, words_of};
 use crate::resp::{Args, Protocol, Reply, digits_of};
 
 /// Name of what every script is taken to come from, in messages.
@@ -40,11 +40,11 @@ pub struct Script {
 }
 
 impl Interpreter {
-    pub(super) fn new(knows: Knows) -> Result<Self, ScriptError> {
+    pub(super) fn new() -> Result<Self, ScriptError> {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
         let bounds = Arc::new(Bounds::default());
-        let host = host::host(&lua, &bounds, knows)?;
+        let host = host::host(&lua, &bounds)?;
         let run = lua.load(SANDBOX_CODE).set_name(SANDBOX).set_mode(ChunkMode::Text).call(host)?;
         lua.set_memory_limit(MEMORY_BYTES_MAX)?;
         Ok(Self { lua, run, cache: Cache::default(), bounds })
@@ -101,6 +101,7 @@ impl Interpreter {
         script: &Script,
         (keys, argv): (Args<'_>, Args<'_>),
         time_max: Duration,
+        may: &May<'_>,
         call: &mut Call<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<(), ScriptError> {
@@ -124,7 +125,8 @@ impl Interpreter {
         let result: mlua::Result<(bool, Value)> = lua.scope(|scope| {
             let raising = scope.create_function(|lua, args: Variadic<Value>| invoke(lua, &args, true))?;
             let telling = scope.create_function(|lua, args: Variadic<Value>| invoke(lua, &args, false))?;
-            self.run.call((&script.function, keys, argv, raising, telling))
+            let checking = scope.create_function(|lua, args: Arguments| redis::check(lua, &args, may))?;
+            self.run.call((&script.function, keys, argv, raising, telling, checking))
         });
         Bounds::end(lua);
         let result = match result {

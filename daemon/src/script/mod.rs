@@ -36,8 +36,8 @@ pub use shebang::ScriptFlags;
 /// script makes outside of its interpreter (a text in JSON, a reply) each is bounded by as much.
 pub const MEMORY_BYTES_MAX: usize = 128 << 20;
 
-/// Whether there is a command of this name, and perhaps subcommand.
-pub type Knows = fn(&[mlua::LuaString]) -> bool;
+/// Whether who runs a script may call a command with these arguments; `None` if there is no such command.
+pub type May<'a> = dyn Fn(&[mlua::LuaString]) -> Option<bool> + 'a;
 
 /// Why a script cannot be used. The text is what the client is answered.
 #[derive(Debug, thiserror::Error)]
@@ -100,16 +100,12 @@ impl Scripts {
     ///
     /// # Errors
     /// It cannot be made, or as `work` has it.
-    pub fn with<R>(
-        &self,
-        knows: Knows,
-        work: impl FnOnce(&mut Interpreter) -> Result<R, ScriptError>,
-    ) -> Result<R, ScriptError> {
+    pub fn with<R>(&self, work: impl FnOnce(&mut Interpreter) -> Result<R, ScriptError>) -> Result<R, ScriptError> {
         // Taken out, because a script may ask for the figures.
         let taken = self.lock().take();
         let mut interpreter = match taken {
             Some(interpreter) => interpreter,
-            None => Box::new(Interpreter::new(knows)?),
+            None => Box::new(Interpreter::new()?),
         };
         let result = work(&mut interpreter);
         self.kept.store(interpreter.scripts(), Relaxed);

@@ -7,7 +7,7 @@ use mlua::{Lua, LuaString, Table, Value};
 
 use super::bounds::Bounds;
 use super::library::{Arguments, Raised, number, until_zero};
-use super::{Knows, digest};
+use super::{May, digest};
 use crate::account::REDIS_VERSION;
 use crate::resp::Protocol;
 
@@ -30,8 +30,8 @@ const CONSTANTS: [(&str, u32); 9] = [
     ("REPL_ALL", 3),
 ];
 
-/// All of it but `call` and `pcall`, which each run of a script brings.
-pub(super) fn library(lua: &Lua, bounds: &Arc<Bounds>, knows: Knows) -> mlua::Result<Table> {
+/// All of it but `call`, `pcall` and `acl_check_cmd`, which each run of a script brings.
+pub(super) fn library(lua: &Lua, bounds: &Arc<Bounds>) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     for (name, value) in CONSTANTS {
         table.set(name, value)?;
@@ -49,7 +49,6 @@ pub(super) fn library(lua: &Lua, bounds: &Arc<Bounds>, knows: Knows) -> mlua::Re
     table.set("replicate_commands", lua.create_function(|_, ()| Ok(true))?)?;
     table.set("breakpoint", lua.create_function(|_, ()| Ok(false))?)?;
     table.set("debug", lua.create_function(|_, ()| Ok(()))?)?;
-    table.set("acl_check_cmd", lua.create_function(move |lua, args| check(lua, &args, knows))?)?;
     Ok(table)
 }
 
@@ -134,15 +133,12 @@ fn set_replication(args: &Arguments) -> mlua::Result<()> {
     Ok(())
 }
 
-/// Every client may call every command that exists.
-fn check(lua: &Lua, args: &Arguments, knows: Knows) -> mlua::Result<bool> {
+/// Whether who runs the script may call a command: `redis.acl_check_cmd`.
+pub(super) fn check(lua: &Lua, args: &Arguments, may: &May<'_>) -> mlua::Result<bool> {
     if args.len() == 0 {
         return fail("Please specify at least one argument for this redis lib call");
     }
     let words: Option<Vec<LuaString>> = args.iter().map(|word| text_of(lua, word)).collect();
-    match words {
-        None => fail("Lua redis lib command arguments must be strings or integers"),
-        Some(words) if knows(&words) => Ok(true),
-        Some(_) => fail("Invalid command passed to redis.acl_check_cmd()"),
-    }
+    let Some(words) = words else { return fail("Lua redis lib command arguments must be strings or integers") };
+    may(&words).map_or_else(|| fail("Invalid command passed to redis.acl_check_cmd()"), Ok)
 }

@@ -172,12 +172,12 @@ local function explain(value)
   return value
 end
 
-return function(script, keys, argv, call, protected_call)
+return function(script, keys, argv, call, protected_call, may)
   rawset(real, 'KEYS', keys)
   rawset(real, 'ARGV', argv)
-  host.redis.call, host.redis.pcall = call, protected_call
+  host.redis.call, host.redis.pcall, host.redis.acl_check_cmd = call, protected_call, may
   local ok, result = xpcall(script, explain)
-  host.redis.call, host.redis.pcall = nil, nil
+  host.redis.call, host.redis.pcall, host.redis.acl_check_cmd = nil, nil, nil
   -- Functions of C write past a seal: what they have left there is gone.
   for front in next, behind do
     for name in next, front do rawset(front, name, nil) end

@@ -144,7 +144,8 @@ impl Doorman<'_> {
         };
         let client = Arc::new(Client::new(id, from, to, Arc::clone(&self.server.push_budget)));
         self.server.clients.enter(&client);
-        let session = Session::of(client);
+        let mut session = Session::of(client);
+        session.login = self.server.acl.newcomer();
         debug!(client = id, from, "client came");
         let (node, server) = (self.node.clone(), Arc::clone(self.server));
         self.connections.spawn(Connection::new(socket, session, node, server, Arc::clone(&self.scratch)).serve());

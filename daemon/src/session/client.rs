@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use super::inbox::{Inbox, PushBudget};
+use crate::acl::DEFAULT;
 use crate::command::Command;
-use crate::resp::Protocol;
+use crate::resp::{KeptArgs, Protocol};
 use crate::state::Tick;
 
 /// One client, as those see it who have something for it, or ask about it.
@@ -54,6 +55,10 @@ pub struct Facts {
     pub tracks: Option<(u64, bool)>,
     /// Whether it is shown all commands.
     pub monitors: bool,
+    /// The user that it is.
+    pub user: Box<[u8]>,
+    /// What it was last blocked with.
+    pub waits_with: Option<(&'static Command, KeptArgs)>,
 }
 
 impl Client {
@@ -81,6 +86,8 @@ impl Client {
                 queued: None,
                 tracks: None,
                 monitors: false,
+                user: DEFAULT.into(),
+                waits_with: None,
             }),
         }
     }
@@ -153,9 +160,10 @@ impl fmt::Display for Client {
         )?;
         write!(
             f,
-            " omem={} cmd={} user=default redir={} resp={} lib-name={} lib-ver={}",
+            " omem={} cmd={} user={} redir={} resp={} lib-name={} lib-ver={}",
             self.inbox.bytes(),
             facts.last_command.map_or("NULL", |command| command.name),
+            text(&facts.user),
             facts.tracks.map_or(-1, |(redirect, _)| redirect.cast_signed()),
             self.protocol().version(),
             text(&facts.library_name),

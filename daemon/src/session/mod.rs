@@ -20,6 +20,7 @@ pub use tracking::{CachesWhat, TrackingMode};
 use cahoots_gossip::Dot;
 use cahoots_gossip::driver::PresenceGuard;
 
+use crate::acl::Login;
 use crate::command::{Command, Transaction, Watched};
 use crate::pubsub::Subscriptions;
 use crate::resp::Protocol;
@@ -32,6 +33,8 @@ pub struct Session {
     pub id: u64,
     /// What others know of it.
     pub client: Arc<Client>,
+    /// Who it is.
+    pub login: Login,
     /// What it speaks.
     pub protocol: Protocol,
     /// The database that it has chosen.
@@ -73,6 +76,7 @@ impl Session {
         Self {
             id: client.id,
             client,
+            login: Login::default(),
             protocol: Protocol::default(),
             database: 0,
             replies: Replies::default(),

@@ -22,6 +22,7 @@ pub use tick::Tick;
 
 use cahoots_gossip::driver::HandOver;
 
+use crate::acl::Acl;
 use crate::pubsub::PubSub;
 use crate::script::Scripts;
 use crate::session::{Clients, Monitors, PushBudget};
@@ -70,6 +71,8 @@ pub struct Server {
     pub monitors: Monitors,
     /// Commands that took long.
     pub slowlog: Slowlog,
+    /// Who of them may do what.
+    pub acl: Acl,
     /// What may wait to be sent to them unasked.
     pub push_budget: Arc<PushBudget>,
     /// Who listens to which channel.

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::super::resp_client::{Reply, RespClient};
 use super::super::stream::{Place, Stream};
+use crate::config::Local;
 
 /// Redis's port.
 const PORT: u16 = 6379;
@@ -149,8 +150,9 @@ pub(super) enum ConnectError {
 
 impl Address {
     /// The local daemon.
-    pub(super) fn local(socket: PathBuf) -> Self {
-        Who::default().at(Place::Unix(socket), None)
+    pub(super) fn local(daemon: &Local) -> Self {
+        let (user, password) = daemon.credentials.clone().unzip();
+        Who { user, password }.at(Place::Unix(daemon.socket.clone()), None)
     }
 
     /// Connects, and says who we are if that is to be said.

@@ -6,7 +6,6 @@
 //! - Deadlines are held off meanwhile (`hold.rs`).
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -25,6 +24,7 @@ use super::snapshot::{Snapshot, SnapshotError};
 use super::stop::Stop;
 use super::target::{Kind, Target, TargetError};
 use super::{hold, keyspace};
+use crate::config::Local;
 use crate::rdb::FileError;
 use crate::resp::{FrameLimits, Parser};
 
@@ -81,7 +81,7 @@ impl Shared {
 /// What to follow, and how.
 pub(super) struct Follow<'f> {
     pub(super) source: &'f Address,
-    pub(super) socket: &'f Path,
+    pub(super) daemon: &'f Local,
     pub(super) progress: Arc<Progress>,
     pub(super) rate: Option<u32>,
     pub(super) until_idle: Option<Duration>,
@@ -100,7 +100,7 @@ pub(super) struct Followed {
 impl Follow<'_> {
     /// Follows until it is told to stop.
     pub(super) fn run(self) -> Result<Followed, TargetError> {
-        let daemon = Address::local(self.socket.to_owned());
+        let daemon = Address::local(self.daemon);
         if !self.mirror && !keyspace::databases(&mut daemon.connect()?)?.is_empty() {
             return Err("the daemon holds keys: following makes it what the source is, and removes all others. \
                         --mirror says that this is wanted"

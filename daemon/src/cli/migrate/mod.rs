@@ -36,6 +36,7 @@ use self::resume::ResumeFile;
 use self::snapshot::Snapshot;
 use self::target::{Kind, Target, TargetError};
 use super::{CliResult, EXIT_REFUSED, print};
+use crate::config::Local;
 
 /// Where data comes from, other than stdin.
 #[derive(Debug, clap::Args)]
@@ -94,23 +95,23 @@ pub(super) struct ExportFlags {
 
 impl ImportFlags {
     /// Does what is asked; `None` if the data is to come from stdin.
-    pub(super) fn run(&self, socket: &Path) -> Option<CliResult> {
+    pub(super) fn run(&self, local: &Local) -> Option<CliResult> {
         if self.release {
-            return Some(release(socket));
+            return Some(release(local));
         }
         match (&self.from, &self.rdb) {
-            (Some(source), _) if self.follow => Some(self.follow(source, socket)),
-            (Some(source), _) => Some(self.copy(source, socket)),
-            (None, Some(file)) => Some(self.load(file, socket)),
+            (Some(source), _) if self.follow => Some(self.follow(source, local)),
+            (Some(source), _) => Some(self.copy(source, local)),
+            (None, Some(file)) => Some(self.load(file, local)),
             (None, None) => None,
         }
     }
 
-    fn copy(&self, source: &Address, socket: &Path) -> CliResult {
+    fn copy(&self, source: &Address, local: &Local) -> CliResult {
         let progress = Arc::new(Progress::new());
         let mut client = source.connect()?;
         let pattern = self.pattern.as_deref();
-        let mut target = daemon(socket, &progress)?;
+        let mut target = daemon(local, &progress)?;
         let mut databases = databases_of(source, &mut client, &progress)?;
         let (mut cursor, mut resume) = ("0".to_owned(), None);
         let file = self.resume.as_deref().map(ResumeFile::at);
@@ -144,10 +145,10 @@ impl ImportFlags {
         Ok(outcome(&progress))
     }
 
-    fn load(&self, file: &Path, socket: &Path) -> CliResult {
+    fn load(&self, file: &Path, local: &Local) -> CliResult {
         let progress = Arc::new(Progress::new());
         let reader = File::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        let mut target = daemon(socket, &progress)?;
+        let mut target = daemon(local, &progress)?;
         let snapshot = Snapshot {
             target: &mut target,
             progress: &progress,
@@ -164,14 +165,14 @@ impl ImportFlags {
         Ok(outcome(&progress))
     }
 
-    fn follow(&self, source: &Address, socket: &Path) -> CliResult {
+    fn follow(&self, source: &Address, local: &Local) -> CliResult {
         if source.database.is_some() {
             return Err("a source is followed with all its databases: the address must not name one".into());
         }
         let progress = Arc::new(Progress::new());
         let follow = Follow {
             source,
-            socket,
+            daemon: local,
             progress: Arc::clone(&progress),
             rate: self.rate,
             until_idle: self.until_idle.map(Duration::from_secs),
@@ -188,13 +189,13 @@ impl ImportFlags {
 
 impl ExportFlags {
     /// Does what is asked; `None` if the data is to go to stdout.
-    pub(super) fn run(&self, socket: &Path) -> Option<CliResult> {
-        self.to.as_ref().map(|to| self.copy(to, socket))
+    pub(super) fn run(&self, local: &Local) -> Option<CliResult> {
+        self.to.as_ref().map(|to| self.copy(to, local))
     }
 
-    fn copy(&self, to: &Address, socket: &Path) -> CliResult {
+    fn copy(&self, to: &Address, local: &Local) -> CliResult {
         let progress = Arc::new(Progress::new());
-        let mut client = Address::local(socket.to_owned()).connect()?;
+        let mut client = Address::local(local).connect()?;
         let mut target = to.connect()?;
         let there =
             keyspace::databases(&mut target)?.into_iter().filter(|(it, _)| to.database.is_none_or(|db| db == *it));
@@ -220,8 +221,8 @@ impl ExportFlags {
     }
 }
 
-fn daemon(socket: &Path, progress: &Arc<Progress>) -> Result<Target, TargetError> {
-    let client = Address::local(socket.to_owned()).connect()?;
+fn daemon(local: &Local, progress: &Arc<Progress>) -> Result<Target, TargetError> {
+    let client = Address::local(local).connect()?;
     Ok(Target::over(client, Arc::clone(progress), Kind::Daemon)?)
 }
 
@@ -240,8 +241,8 @@ fn databases_of(
     Ok(databases.into_iter().map(|(database, _)| database).collect())
 }
 
-fn release(socket: &Path) -> CliResult {
-    let released = hold::release(&mut Address::local(socket.to_owned()).connect()?)?;
+fn release(local: &Local) -> CliResult {
+    let released = hold::release(&mut Address::local(local).connect()?)?;
     print(&format!("{released} deadlines are in force\n"));
     Ok(ExitCode::SUCCESS)
 }

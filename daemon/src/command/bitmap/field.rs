@@ -143,6 +143,11 @@ impl Operation {
     }
 }
 
+/// Whether BITFIELD changes nothing with these arguments. One that makes no sense may as well.
+pub(super) fn only_reads(args: Args<'_>) -> bool {
+    Operation::parse(args.from(2)).is_ok_and(|operations| operations.iter().all(|it| it.writes_to().is_none()))
+}
+
 pub(super) fn bitfield(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let operations = Operation::parse(args.from(2))?;
     let last = operations.iter().filter_map(Operation::writes_to).max();

@@ -12,6 +12,7 @@ use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
+use super::key_use::KeyUse;
 use super::keys::{ALL_BUT_ONE, ONE_KEY};
 use super::options::{int_arg, is};
 use crate::resp::{Args, Reply};
@@ -51,6 +52,7 @@ pub(super) const COMMANDS: &[Command] = &[
             block("range", &[integer("start"), block("end-unit", &[integer("end"), UNIT]).optional()]).optional(),
         ]),
     command("bitop", -4, WRITE.and(DENYOOM), operation::bitop)
+        .using(&[KeyUse::REPLACES, KeyUse::READS])
         .about("2.6.0", "O(N), N the bytes of all strings", "Stores what strings amount to bit by bit.")
         .at(ALL_BUT_ONE)
         .takes(&[
@@ -59,6 +61,7 @@ pub(super) const COMMANDS: &[Command] = &[
             KEY.multiple(),
         ]),
     command("bitfield", -2, WRITE.and(DENYOOM), field::bitfield)
+        .using_by(|args| if field::only_reads(args) { &[KeyUse::READS] } else { &[KeyUse::CHANGES] })
         .about(
             "3.2.0",
             "O(N), N the bytes of the string; without writes O(1) a field",

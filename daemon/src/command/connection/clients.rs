@@ -67,12 +67,13 @@ struct Filter<'a> {
     class: Option<Class>,
     address: Option<&'a [u8]>,
     local_address: Option<&'a [u8]>,
+    user: Option<&'a [u8]>,
     skip_me: bool,
 }
 
 impl<'a> Filter<'a> {
-    fn parse(words: Args<'a>) -> Result<Self, CommandError> {
-        let mut filter = Self { id: None, class: None, address: None, local_address: None, skip_me: true };
+    fn parse(ctx: &Context<'_>, words: Args<'a>) -> Result<Self, CommandError> {
+        let mut filter = Self { id: None, class: None, address: None, local_address: None, user: None, skip_me: true };
         if !words.len().is_multiple_of(2) {
             return Err(CommandError::Syntax);
         }
@@ -88,10 +89,11 @@ impl<'a> Filter<'a> {
             } else if is(word, "laddr") {
                 filter.local_address = Some(value);
             } else if is(word, "user") {
-                if value != b"default" {
+                if ctx.server.acl.get(value).is_none() {
                     let refusal = format!("ERR No such user '{}'", String::from_utf8_lossy(value));
                     return Err(CommandError::Other(refusal.into()));
                 }
+                filter.user = Some(value);
             } else if is(word, "skipme") && (is(value, "yes") || is(value, "no")) {
                 filter.skip_me = is(value, "yes");
             } else {
@@ -106,6 +108,7 @@ impl<'a> Filter<'a> {
             && self.class.is_none_or(|class| class == Class::of(client))
             && self.address.is_none_or(|address| address == client.address.as_bytes())
             && self.local_address.is_none_or(|address| address == client.local_address.as_bytes())
+            && self.user.is_none_or(|user| user == &*client.facts().user)
     }
 }
 
@@ -113,9 +116,9 @@ pub(super) fn kill(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     let is_old_form = args.len() == 3;
     let filter = if is_old_form {
         let address = Some(args.at(2));
-        Filter { id: None, class: None, address, local_address: None, skip_me: false }
+        Filter { id: None, class: None, address, local_address: None, user: None, skip_me: false }
     } else {
-        Filter::parse(args.from(2))?
+        Filter::parse(ctx, args.from(2))?
     };
     let (mut count, mut oneself) = (0, false);
     for client in ctx.server.clients.all().iter().filter(|client| filter.matches(client)) {

@@ -1,5 +1,6 @@
 //! Commands about the connection itself.
 
+mod auth;
 mod client;
 mod clients;
 mod tracking;
@@ -34,6 +35,11 @@ pub(super) const COMMANDS: &[Command] = &[
     command("echo", 2, ALWAYS.and(FAST), echo)
         .about("1.0.0", "O(1)", "Answers the message.")
         .takes(&[string("message")]),
+    command("auth", -2, TALK, auth::auth)
+        .about("1.0.0", "O(N), N the passwords of the user", "Shows who the client is.")
+        .changed(&[("6.0.0", "Takes the name of a user.")])
+        .takes(&[string("username").optional(), string("password")])
+        .hiding(|_, at| at >= 1),
     command("hello", -1, TALK, hello)
         .about("6.0.0", "O(1)", "Chooses the version of the protocol and says who answers.")
         .changed(&[("6.2.0", "Without a version it only says who answers.")])
@@ -41,7 +47,8 @@ pub(super) const COMMANDS: &[Command] = &[
             integer("protover").optional(),
             block("auth", CREDENTIALS).behind("AUTH").optional(),
             string("clientname").behind("SETNAME").optional(),
-        ]),
+        ])
+        .hiding(auth::is_secret_of_hello),
     command("select", 2, ALWAYS.and(FAST), select)
         .about("1.0.0", "O(1)", "Chooses the database.")
         .takes(&[integer("index")]),
@@ -161,6 +168,7 @@ fn reset(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     ctx.session.replies = Replies::On;
     ctx.session.database = 0;
     ctx.session.transaction = None;
+    ctx.log_in(ctx.server.acl.newcomer());
     ctx.session.let_go(ctx.server);
     ctx.session.client.set_listens(false);
     if !ctx.session.present.is_empty() {
@@ -190,16 +198,12 @@ fn hello(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcom
             }
         },
     };
-    let mut name = None;
+    let (mut name, mut credentials) = (None, None);
     let mut at = 2;
     while let Some(option) = args.get(at) {
         let more = args.len() - at - 1;
         if is(option, "auth") && more >= 2 {
-            // There are no passwords: the socket's permissions say who may connect. As with a Redis that has none,
-            // the default user may give any.
-            if !is(&args[at + 1], "default") {
-                return Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."));
-            }
+            credentials = Some((args.at(at + 1), args.at(at + 2)));
             at += 3;
         } else if is(option, "setname") && more >= 1 {
             client::check_name(&args[at + 1], "Client names")?;
@@ -209,6 +213,15 @@ fn hello(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcom
             let option = String::from_utf8_lossy(option);
             return Err(CommandError::Other(format!("ERR Syntax error in HELLO option '{option}'").into()));
         }
+    }
+    if let Some((user, password)) = credentials {
+        auth::log_in(ctx, args.at(0), user, password)?;
+    }
+    if !ctx.session.login.is_shown() && ctx.server.acl.guards() {
+        return Err(CommandError::text(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
+             <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+        ));
     }
     if let Some(name) = name {
         ctx.session.client.facts().name = name.into();

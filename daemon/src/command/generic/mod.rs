@@ -11,6 +11,7 @@ use super::arguments::{Argument, KEY, block, integer, one_of, pattern, string, w
 use super::context::{Context, WALK_KEYS, admit};
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::flags::{Categories, DENYOOM, FAST, Flags, LOADING, MOVABLEKEYS, NOSCRIPT, READONLY, STALE, WRITE};
+use super::key_use::KeyUse;
 use super::keys::{ALL_KEYS, KEY_AND_STORE, ONE_KEY, SECOND, TWO_KEYS};
 use super::random::Random;
 use super::{glob, help, scan};
@@ -27,35 +28,41 @@ const KEYS: &[Argument] = &[KEY.multiple()];
 
 pub(super) const COMMANDS: &[Command] = &[
     command("type", 2, FAST_READ, type_of)
+        .using(&[KeyUse::EXAMINES])
         .about("1.0.0", "O(1)", "Tells the type of the value at a key.")
         .also(KEYSPACE)
         .at(ONE_KEY)
         .takes(&[KEY]),
     command("exists", -2, FAST_READ, exists)
+        .using(&[KeyUse::EXAMINES])
         .about("1.0.0", "O(N), N the keys", "Counts those of the keys that exist.")
         .changed(&[("3.0.3", "Accepts several keys.")])
         .also(KEYSPACE)
         .at(ALL_KEYS)
         .takes(KEYS),
     command("touch", -2, FAST_READ, exists)
+        .using(&[KeyUse::EXAMINES])
         .about("3.2.1", "O(N), N the keys", "Counts those of the keys that exist: reading leaves no trace here.")
         .also(KEYSPACE)
         .at(ALL_KEYS)
         .takes(KEYS),
     command("randomkey", 1, READONLY, randomkey).about("1.0.0", "O(1)", "Names a key at random.").also(KEYSPACE),
     command("rename", 3, WRITE, rename::rename)
+        .using(&[KeyUse::TAKES, KeyUse::REPLACES])
         .about("1.0.0", ELEMENTS, "Puts a key's value under another name.")
         .changed(&[("3.2.0", "The names may be the same.")])
         .also(KEYSPACE)
         .at(TWO_KEYS)
         .takes(NAMES),
     command("renamenx", 3, WRITE.and(FAST), rename::renamenx)
+        .using(&[KeyUse::TAKES, KeyUse::CREATES])
         .about("1.0.0", ELEMENTS, "Puts a key's value under another name if there is no such key here.")
         .changed(&[("3.2.0", "The names may be the same.")])
         .also(KEYSPACE)
         .at(TWO_KEYS)
         .takes(NAMES),
     command("copy", -3, WRITE.and(DENYOOM), rename::copy)
+        .using(&[KeyUse::READS, KeyUse::REPLACES])
         .about("6.2.0", ELEMENTS, "Puts a copy of a key's value under another name.")
         .also(KEYSPACE)
         .at(TWO_KEYS)
@@ -71,6 +78,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .at(ONE_KEY)
         .takes(&[KEY, integer("db")]),
     command("sort", -2, WRITE.and(DENYOOM), sort::sort)
+        .using(&[KeyUse::READS, KeyUse::REPLACES])
         .about("1.0.0", SORTED, "Lists the elements of a list, a set or a sorted set in an order, or stores them so.")
         .also(SORTABLE)
         .at(KEY_AND_STORE)
@@ -94,6 +102,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .at(ONE_KEY)
         .takes(&[KEY]),
     command("restore", -4, WRITE.and(DENYOOM), serial::restore)
+        .using(&[KeyUse::REPLACES])
         .about("2.6.0", ELEMENTS, "Makes a key of a serialized value.")
         .changed(&[("3.0.0", "Added REPLACE."), ("5.0.0", "Added ABSTTL."), ("5.0.0", "Added IDLETIME and FREQ.")])
         .also(KEYSPACE.and(Categories::DANGEROUS))
@@ -122,11 +131,13 @@ pub(super) const COMMANDS: &[Command] = &[
     )
     .about("2.2.3", "Depends on the subcommand", "Commands about how values are kept."),
     command("del", -2, WRITE, del)
+        .using(&[KeyUse::DELETES])
         .about("1.0.0", "O(N), N the keys and their elements", "Deletes keys.")
         .also(KEYSPACE)
         .at(ALL_KEYS)
         .takes(KEYS),
     command("unlink", -2, WRITE.and(FAST), del)
+        .using(&[KeyUse::DELETES])
         .about("4.0.0", "O(N), N the keys and their elements", "Deletes keys.")
         .also(KEYSPACE)
         .at(ALL_KEYS)
@@ -150,6 +161,7 @@ pub(super) const COMMANDS: &[Command] = &[
     timed("expireat", expire::expireat).since("1.2.0").takes(SECONDS_AT),
     timed("pexpireat", expire::pexpireat).since("2.6.0").takes(MILLIS_AT),
     command("persist", 2, WRITE.and(FAST), expire::persist)
+        .using(&[KeyUse::UPDATES])
         .about("2.2.0", "O(1)", "Has a key never end.")
         .also(KEYSPACE)
         .at(ONE_KEY)
@@ -179,7 +191,12 @@ const LIMIT: Argument = block("limit", &[integer("offset"), integer("count")]).b
 const ORDER: Argument = one_of("order", &[word("ASC"), word("DESC")]).optional();
 
 const fn object(name: &'static str, handler: Handler, summary: &'static str) -> Command {
-    command(name, 3, READONLY, handler).about("2.2.3", "O(1)", summary).also(KEYSPACE).at(SECOND).takes(&[KEY])
+    command(name, 3, READONLY, handler)
+        .about("2.2.3", "O(1)", summary)
+        .also(KEYSPACE)
+        .at(SECOND)
+        .using(&[KeyUse::EXAMINES])
+        .takes(&[KEY])
 }
 
 const fn timed(name: &'static str, handler: Handler) -> Command {
@@ -188,6 +205,7 @@ const fn timed(name: &'static str, handler: Handler) -> Command {
         .changed(&[("7.0.0", "Added the conditions NX, XX, GT and LT.")])
         .also(KEYSPACE)
         .at(ONE_KEY)
+        .using(&[KeyUse::UPDATES])
 }
 
 const fn told(name: &'static str, since: &'static str, handler: Handler, summary: &'static str) -> Command {

@@ -74,6 +74,7 @@ pub(super) fn sort_ro(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'
 
 fn run(ctx: &mut Context<'_>, args: Args<'_>, stores: bool, reply: &mut Reply<'_>) -> Outcome {
     let mut query = Query::parse(args.from(2), stores)?;
+    check_patterns(ctx, args, &query)?;
     let view = ctx.read_any(&args[1]);
     if view.as_ref().is_some_and(|view| !matches!(view.class(), Class::List | Class::Set | Class::Sorted)) {
         return Err(CommandError::WrongType);
@@ -106,6 +107,17 @@ fn run(ctx: &mut Context<'_>, args: Args<'_>, stores: bool, reply: &mut Reply<'_
     }
     reply.count(count);
     Ok(Flow::Continue)
+}
+
+/// What is looked up elsewhere may be any key: only who may read all of them may have that done.
+fn check_patterns(ctx: &mut Context<'_>, args: Args<'_>, query: &Query<'_>) -> Result<(), CommandError> {
+    let is_elsewhere = |pattern: &&[u8]| memchr::memchr(b'*', pattern).is_some();
+    let (by, get) = (query.by.is_some_and(|by| is_elsewhere(&by)), query.get.iter().any(|get| *get != b"#"));
+    if !(by || get) || ctx.may_read_all(args) {
+        return Ok(());
+    }
+    let option = if by { "BY" } else { "GET" };
+    Err(CommandError::Other(format!("ERR {option} option of SORT denied due to insufficient ACL permissions").into()))
 }
 
 fn answer(ctx: &Context<'_>, elements: &[Bytes<'_>], get: &[&[u8]], reply: &mut Reply<'_>) {

@@ -11,6 +11,7 @@ use super::context::{Context, admit};
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{Categories, DENYOOM, Flags, READONLY, WRITE};
+use super::key_use::KeyUse;
 use super::keys::{KEY_AND_STORES, KeySpec, ONE_KEY, TWO_KEYS};
 use super::number;
 use super::options::{int_arg, is};
@@ -54,6 +55,7 @@ const RADIUS_HISTORY: &[(&str, &str)] = &[("6.2.0", "Added ANY."), ("7.0.0", "Fo
 
 pub(super) const COMMANDS: &[Command] = &[
     command("geoadd", -5, STORE, place::geoadd)
+        .using(&[KeyUse::UPDATES])
         .about("3.2.0", EACH, "Adds places to a sorted set, or moves them.")
         .changed(&[("6.2.0", "Added CH, NX and XX.")])
         .takes(&[
@@ -75,6 +77,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("6.2.0", NEAR, "Finds the places in a circle or a box.")
         .takes(&[KEY, FROM, BY, ORDER, COUNT, WITHCOORD, WITHDIST, WITHHASH]),
     over(TWO_KEYS, "geosearchstore", -8, STORE, search::geosearchstore)
+        .using(&[KeyUse::REPLACES, KeyUse::READS])
         .about("6.2.0", NEAR, "Stores the places in a circle or a box.")
         .takes(&[
             KEY.called("destination"),
@@ -86,6 +89,7 @@ pub(super) const COMMANDS: &[Command] = &[
             word("STOREDIST").optional(),
         ]),
     over(KEY_AND_STORES, "georadius", -6, STORE, search::georadius)
+        .using(&[KeyUse::READS, KeyUse::REPLACES])
         .about("3.2.0", NEAR, "Finds or stores the places in a circle.")
         .changed(RADIUS_HISTORY)
         .takes(&[
@@ -117,6 +121,7 @@ pub(super) const COMMANDS: &[Command] = &[
             ORDER,
         ]),
     over(KEY_AND_STORES, "georadiusbymember", -5, STORE, search::georadiusbymember)
+        .using(&[KeyUse::READS, KeyUse::REPLACES])
         .about("3.2.0", NEAR, "Finds or stores the places in a circle around one of them.")
         .changed(RADIUS_HISTORY)
         .takes(&[KEY, string("member"), double("radius"), UNIT, WITHCOORD, WITHDIST, WITHHASH, COUNT, ORDER, STORED]),

@@ -9,6 +9,7 @@ use super::context::{Context, admit};
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
+use super::key_use::KeyUse;
 use super::keys::ONE_KEY;
 use super::options::int_arg;
 use super::scan::Target;
@@ -32,10 +33,12 @@ const EACH: &str = "O(N), N the fields given";
 
 pub(super) const COMMANDS: &[Command] = &[
     command("hset", -4, FAST_WRITE, hset)
+        .using(&[KeyUse::UPDATES])
         .about("2.0.0", "O(N), N the fields given", "Sets fields of a hash.")
         .changed(&[("4.0.0", "Accepts several fields.")])
         .takes(PAIRS),
     command("hmset", -4, FAST_WRITE, hmset)
+        .using(&[KeyUse::UPDATES])
         .about("2.0.0", "O(N), N the fields given", "Sets fields of a hash.")
         .takes(PAIRS),
     command("hget", 3, FAST_READ, hget)
@@ -48,13 +51,18 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("2.0.0", "O(N), N the fields", "Reads all fields of a hash.")
         .takes(&[KEY]),
     command("hdel", -3, WRITE.and(FAST), hdel)
+        .using(&[KeyUse::REMOVES])
         .about("2.0.0", "O(N), N the fields given", "Deletes fields of a hash.")
         .changed(&[("2.4.0", "Accepts several fields.")])
         .takes(FIELDS),
     command("hexists", 3, FAST_READ, hexists)
+        .using(&[KeyUse::EXAMINES])
         .about("2.0.0", "O(1)", "Tells whether a hash has a field.")
         .takes(&[KEY, string("field")]),
-    command("hlen", 2, FAST_READ, hlen).about("2.0.0", "O(1)", "Counts the fields of a hash.").takes(&[KEY]),
+    command("hlen", 2, FAST_READ, hlen)
+        .using(&[KeyUse::EXAMINES])
+        .about("2.0.0", "O(1)", "Counts the fields of a hash.")
+        .takes(&[KEY]),
     command("hkeys", 2, READONLY, hkeys)
         .about("2.0.0", "O(N), N the fields", "Lists the fields of a hash.")
         .takes(&[KEY]),
@@ -70,27 +78,34 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("2.6.0", "O(1)", "Adds a fraction to a number in a hash.")
         .takes(&[KEY, string("field"), double("increment")]),
     command("hsetnx", 4, FAST_WRITE, hsetnx)
+        .using(&[KeyUse::ADDS])
         .about("2.0.0", "O(1)", "Sets a field of a hash if there is no such field here.")
         .takes(&[KEY, string("field"), string("value")]),
     command("hstrlen", 3, FAST_READ, hstrlen)
+        .using(&[KeyUse::EXAMINES])
         .about("3.2.0", "O(1)", "Tells the length of a field of a hash.")
         .takes(&[KEY, string("field")]),
     command("hrandfield", -2, READONLY, draw::hrandfield)
         .about("6.2.0", "O(N), N the fields asked for", "Reads fields of a hash at random.")
         .takes(&[KEY, block("options", &[integer("count"), word("WITHVALUES").optional()]).optional()]),
     command("hexpire", -6, FAST_WRITE, expire::hexpire)
+        .using(&[KeyUse::UPDATES])
         .about("7.4.0", EACH, "Sets in how many seconds fields of a hash end.")
         .takes(&[KEY, integer("seconds"), CONDITION, NAMED]),
     command("hpexpire", -6, FAST_WRITE, expire::hpexpire)
+        .using(&[KeyUse::UPDATES])
         .about("7.4.0", EACH, "Sets in how many milliseconds fields of a hash end.")
         .takes(&[KEY, integer("milliseconds"), CONDITION, NAMED]),
     command("hexpireat", -6, FAST_WRITE, expire::hexpireat)
+        .using(&[KeyUse::UPDATES])
         .about("7.4.0", EACH, "Sets at which second fields of a hash end.")
         .takes(&[KEY, integer("unix-time-seconds"), CONDITION, NAMED]),
     command("hpexpireat", -6, FAST_WRITE, expire::hpexpireat)
+        .using(&[KeyUse::UPDATES])
         .about("7.4.0", EACH, "Sets at which millisecond fields of a hash end.")
         .takes(&[KEY, integer("unix-time-milliseconds"), CONDITION, NAMED]),
     command("hpersist", -5, WRITE.and(FAST), expire::hpersist)
+        .using(&[KeyUse::UPDATES])
         .about("7.4.0", EACH, "Has fields of a hash not end by themselves.")
         .takes(&[KEY, NAMED]),
     command("httl", -5, FAST_READ, expire::httl)
@@ -123,6 +138,7 @@ pub(super) const COMMANDS: &[Command] = &[
             NAMED,
         ]),
     command("hsetex", -6, FAST_WRITE, expire::hsetex)
+        .using(&[KeyUse::UPDATES])
         .about("8.0.0", EACH, "Sets fields of a hash, and when they end.")
         .takes(&[
             KEY,
@@ -142,6 +158,7 @@ pub(super) const COMMANDS: &[Command] = &[
                 .behind("FIELDS"),
         ]),
     command("hgetdel", -5, WRITE.and(FAST), expire::hgetdel)
+        .using(&[KeyUse::TAKES])
         .about("8.0.0", EACH, "Reads fields of a hash and deletes them.")
         .takes(&[KEY, NAMED]),
     command("hscan", -3, READONLY, hscan)

@@ -12,6 +12,7 @@ use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
+use super::key_use::KeyUse;
 use super::keys::{ALL_KEYS, ONE_KEY};
 use crate::resp::{Args, Reply};
 use cahoots_gossip::store::{Class, View};
@@ -25,6 +26,7 @@ const KEYS: &[Argument] = &[KEY.multiple()];
 
 pub(super) const COMMANDS: &[Command] = &[
     command("pfadd", -2, WRITE.and(DENYOOM).and(FAST), pfadd)
+        .using(&[KeyUse::ADDS])
         .about(
             "2.8.9",
             "O(N), N the elements given; the registers are looked through",
@@ -32,10 +34,12 @@ pub(super) const COMMANDS: &[Command] = &[
         )
         .takes(&[KEY, string("element").optional().multiple()]),
     command("pfcount", -2, READONLY, pfcount)
+        .using(&[KeyUse::COUNTS])
         .about("2.8.9", "O(N), N the keys", "Estimates how many different elements HyperLogLogs have.")
         .at(ALL_KEYS)
         .takes(KEYS),
     command("pfmerge", -2, WRITE.and(DENYOOM), pfmerge)
+        .using(&[KeyUse::EXTENDS, KeyUse::READS])
         .about("2.8.9", "O(N), N the keys", "Adds the elements of HyperLogLogs to another one.")
         .at(ALL_KEYS)
         .takes(&[KEY.called("destkey"), KEY.called("sourcekey").optional().multiple()]),

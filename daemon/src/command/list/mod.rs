@@ -12,6 +12,7 @@ use super::arguments::{Argument, KEY, double, integer, one_of, string, word};
 use super::contract::{Command, Handler};
 use super::error::CommandError;
 use super::flags::{BLOCKING, Categories, DENYOOM, FAST, Flags, NOSCRIPT, READONLY, WRITE};
+use super::key_use::KeyUse;
 use super::keys::{COUNTED, KEYS_AND_LAST, KeySpec, ONE_KEY, SECOND_COUNTED, TWO_KEYS};
 use super::options::is;
 use cahoots_gossip::store::ListEnd;
@@ -54,54 +55,67 @@ const ALL: &str = "O(N), N the elements";
 
 pub(super) const COMMANDS: &[Command] = &[
     command("lpush", -3, FAST_ADD, edit::lpush)
+        .using(&[KeyUse::ADDS])
         .about("1.0.0", LOG_EACH, "Puts elements before the first of a list, and makes the list if there is none.")
         .changed(&[("2.4.0", "Accepts several elements.")])
         .takes(ELEMENTS),
     command("rpush", -3, FAST_ADD, edit::rpush)
+        .using(&[KeyUse::ADDS])
         .about("1.0.0", LOG_EACH, "Puts elements behind the last of a list, and makes the list if there is none.")
         .changed(&[("2.4.0", "Accepts several elements.")])
         .takes(ELEMENTS),
     command("lpushx", -3, FAST_ADD, edit::lpushx)
+        .using(&[KeyUse::ADDS])
         .about("2.2.0", LOG_EACH, "Puts elements before the first of a list, if there is one.")
         .changed(&[("4.0.0", "Accepts several elements.")])
         .takes(ELEMENTS),
     command("rpushx", -3, FAST_ADD, edit::rpushx)
+        .using(&[KeyUse::ADDS])
         .about("2.2.0", LOG_EACH, "Puts elements behind the last of a list, if there is one.")
         .changed(&[("4.0.0", "Accepts several elements.")])
         .takes(ELEMENTS),
     command("lpop", -2, FAST_WRITE, pop::lpop)
+        .using(&[KeyUse::TAKES])
         .about("1.0.0", LOG_REMOVED, "Removes the first elements of a list, and returns them.")
         .changed(&[("6.2.0", "Added count.")])
         .takes(&[KEY, COUNT]),
     command("rpop", -2, FAST_WRITE, pop::rpop)
+        .using(&[KeyUse::TAKES])
         .about("1.0.0", LOG_REMOVED, "Removes the last elements of a list, and returns them.")
         .changed(&[("6.2.0", "Added count.")])
         .takes(&[KEY, COUNT]),
-    command("llen", 2, FAST_READ, read::llen).about("1.0.0", "O(1)", "Counts the elements of a list.").takes(&[KEY]),
+    command("llen", 2, FAST_READ, read::llen)
+        .using(&[KeyUse::EXAMINES])
+        .about("1.0.0", "O(1)", "Counts the elements of a list.")
+        .takes(&[KEY]),
     command("lrange", 4, READONLY, read::lrange)
         .about("1.0.0", LOG_RETURNED, "Lists the elements within a range of indexes.")
         .takes(BOUNDS),
     command("lindex", 3, READONLY, read::lindex)
         .about("1.0.0", LOG, "Reads the element at an index.")
         .takes(&[KEY, integer("index")]),
-    command("lset", 4, ADD, edit::lset).about("1.0.0", LOG, "Replaces the element at an index.").takes(&[
-        KEY,
-        integer("index"),
-        ELEMENT,
-    ]),
+    command("lset", 4, ADD, edit::lset)
+        .using(&[KeyUse::UPDATES])
+        .about("1.0.0", LOG, "Replaces the element at an index.")
+        .takes(&[KEY, integer("index"), ELEMENT]),
     command("linsert", 5, ADD, edit::linsert)
+        .using(&[KeyUse::ADDS])
         .about("2.2.0", ALL, "Puts an element before or behind the first one of a value.")
         .takes(&[KEY, one_of("where", &[word("BEFORE"), word("AFTER")]), string("pivot"), ELEMENT]),
     command("lrem", 4, WRITE, remove::lrem)
+        .using(&[KeyUse::REMOVES])
         .about("1.0.0", "O(N+M*log(N)), N the elements, M those removed", "Removes elements of a value from a list.")
         .takes(&[KEY, integer("count"), ELEMENT]),
     command("ltrim", 4, WRITE, remove::ltrim)
+        .using(&[KeyUse::REMOVES])
         .about("1.0.0", LOG_REMOVED, "Removes all elements but those within a range of indexes.")
         .takes(BOUNDS),
     over(TWO_KEYS, "lmove", 5, ADD, transfer::lmove)
+        .using(&[KeyUse::TAKES, KeyUse::ADDS])
         .about("6.2.0", LOG, "Takes an element off an end of a list, and puts it at an end of another.")
         .takes(&[SOURCE, DESTINATION, FROM, TO]),
     over(TWO_KEYS, "rpoplpush", 3, ADD, transfer::rpoplpush)
+        .using(&[KeyUse::TAKES, KeyUse::ADDS])
         .about("1.2.0", LOG, "Takes the last element off a list, and puts it before the first of another.")
         .takes(&[SOURCE, DESTINATION]),
     command("lpos", -3, READONLY, read::lpos)
@@ -114,9 +128,11 @@ pub(super) const COMMANDS: &[Command] = &[
             integer("len").behind("MAXLEN").optional(),
         ]),
     over(COUNTED, "lmpop", -4, WRITE, pop::lmpop)
+        .using(&[KeyUse::TAKES])
         .about("7.0.0", LOG_REMOVED, "Removes elements from an end of the first of several lists that has any.")
         .takes(&[NUMKEYS, KEY.multiple(), WHERE, SOME]),
     over(KEYS_AND_LAST, "blpop", -3, WAIT_TO_REMOVE, pop::blpop)
+        .using(&[KeyUse::TAKES])
         .about(
             "2.0.0",
             LOG,
@@ -125,17 +141,21 @@ pub(super) const COMMANDS: &[Command] = &[
         .changed(&[("6.0.0", "Takes fractions of a second.")])
         .takes(&[KEY.multiple(), TIMEOUT]),
     over(KEYS_AND_LAST, "brpop", -3, WAIT_TO_REMOVE, pop::brpop)
+        .using(&[KeyUse::TAKES])
         .about("2.0.0", LOG, "Removes the last element of the first of several lists that has any, as soon as one has.")
         .changed(&[("6.0.0", "Takes fractions of a second.")])
         .takes(&[KEY.multiple(), TIMEOUT]),
     over(TWO_KEYS, "blmove", 6, WAIT_TO_MOVE, transfer::blmove)
+        .using(&[KeyUse::TAKES, KeyUse::ADDS])
         .about("6.2.0", LOG, "Moves an element from an end of a list to an end of another, as soon as there is one.")
         .takes(&[SOURCE, DESTINATION, FROM, TO, TIMEOUT]),
     over(TWO_KEYS, "brpoplpush", 4, WAIT_TO_MOVE, transfer::brpoplpush)
+        .using(&[KeyUse::TAKES, KeyUse::ADDS])
         .about("2.2.0", LOG, "Moves the last element of a list before the first of another, as soon as there is one.")
         .changed(&[("6.0.0", "Takes fractions of a second.")])
         .takes(&[SOURCE, DESTINATION, TIMEOUT]),
     over(SECOND_COUNTED, "blmpop", -5, WRITE.and(BLOCKING), pop::blmpop)
+        .using(&[KeyUse::TAKES])
         .about("7.0.0", LOG_REMOVED, "Removes elements from an end of the first list that has any, as soon as one has.")
         .takes(&[TIMEOUT, NUMKEYS, KEY.multiple(), WHERE, SOME]),
 ];

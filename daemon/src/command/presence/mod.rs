@@ -8,6 +8,7 @@ use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{DENYOOM, FAST, Flags, NO_MULTI, NOSCRIPT, READONLY, WRITE};
+use super::key_use::KeyUse;
 use super::keys::ONE_KEY;
 use super::wait::Wait;
 use crate::resp::{Args, Reply};
@@ -22,12 +23,14 @@ const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler)
 }
 
 pub(super) const COMMANDS: &[Command] = &[
-    command("presence.join", 2, WRITE.and(DENYOOM).and(NOSCRIPT).and(NO_MULTI).and(FAST), join).about(
-        "0.1.0",
-        "O(log N), N the keys at which the connection is present",
-        "Makes this connection present at a key until it goes.",
-    ),
-    command("presence.leave", 2, WRITE.and(NOSCRIPT).and(NO_MULTI).and(FAST), leave).about(
+    command("presence.join", 2, WRITE.and(DENYOOM).and(NOSCRIPT).and(NO_MULTI).and(FAST), join)
+        .using(&[KeyUse::ADDS])
+        .about(
+            "0.1.0",
+            "O(log N), N the keys at which the connection is present",
+            "Makes this connection present at a key until it goes.",
+        ),
+    command("presence.leave", 2, WRITE.and(NOSCRIPT).and(NO_MULTI).and(FAST), leave).using(&[KeyUse::REMOVES]).about(
         "0.1.0",
         "O(log N), N the keys at which the connection is present",
         "Ends this connection's presence at a key.",

@@ -8,6 +8,7 @@ use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{FAST, Flags, LOADING, NOSCRIPT, PUBSUB, STALE};
 use super::help::help;
+use super::key_use::Channels;
 use super::keys::{ALL_KEYS, ONE_KEY};
 use crate::pubsub::{CLIENT_BYTES_MAX, Subscriptions, TOTAL_BYTES_MAX, Topic};
 use crate::resp::{Args, Reply};
@@ -31,18 +32,21 @@ const MAYBE_PATTERN: &[Argument] = &[pattern("pattern").optional()];
 
 pub(in crate::command) const COMMANDS: &[Command] = &[
     command("subscribe", -2, LISTEN, subscribe)
+        .on(Channels::All)
         .about("2.0.0", "O(N), N the channels", "Listens to channels.")
         .takes(CHANNELS),
     command("unsubscribe", -1, LISTEN, unsubscribe)
         .about("2.0.0", "O(N), N the channels", "Listens to channels, or to any channel, no longer.")
         .takes(MAYBE_CHANNELS),
     command("psubscribe", -2, LISTEN, psubscribe)
+        .on(Channels::Patterns)
         .about("2.0.0", "O(N), N the patterns", "Listens to all channels whose names match.")
         .takes(&[pattern("pattern").multiple()]),
     command("punsubscribe", -1, LISTEN, punsubscribe)
         .about("2.0.0", "O(N), N the patterns", "Listens to patterns, or to any pattern, no longer.")
         .takes(&[pattern("pattern").multiple().optional()]),
     command("ssubscribe", -2, LISTEN, ssubscribe)
+        .on(Channels::All)
         .about("7.0.0", "O(N), N the channels", "Listens to channels of shards.")
         .at(ALL_KEYS)
         .takes(SHARD_CHANNELS),
@@ -51,9 +55,11 @@ pub(in crate::command) const COMMANDS: &[Command] = &[
         .at(ALL_KEYS)
         .takes(MAYBE_SHARD_CHANNELS),
     command("publish", 3, SPEAK, publish)
+        .on(Channels::First)
         .about("2.0.0", "O(N + M), N those who listen to the channel, M all patterns", "Sends a message to a channel.")
         .takes(&[string("channel"), string("message")]),
     command("spublish", 3, SPEAK, spublish)
+        .on(Channels::First)
         .about("7.0.0", "O(N), N those who listen to the channel", "Sends a message to a channel of a shard.")
         .at(ONE_KEY)
         .takes(&[string("shardchannel"), string("message")]),

@@ -11,9 +11,11 @@ use super::flags::{
     ALLOW_BUSY, Categories, Flags, LOADING, NO_MANDATORY_KEYS, NOSCRIPT, READONLY, SKIP_MONITOR, STALE, WRITE,
 };
 use super::help::help;
+use super::key_use::KeyUse;
 use super::keys::SECOND_COUNTED;
 use super::options::is;
 use super::table;
+use crate::acl::User;
 use crate::resp::{Args, KeptArgs, Reply};
 use crate::script::{Digest, Interpreter, Script, ScriptError};
 
@@ -29,6 +31,7 @@ const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler)
 
 pub(super) const COMMANDS: &[Command] = &[
     command("eval", -3, RUNS, eval)
+        .using(&[KeyUse::CHANGES])
         .about("2.6.0", COMPLEXITY, "Runs a script: what it writes is one event.")
         .at(SECOND_COUNTED)
         .takes(&[string("script"), integer("numkeys"), KEYS, ARGS]),
@@ -37,6 +40,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .at(SECOND_COUNTED)
         .takes(&[string("script"), integer("numkeys"), KEYS, ARGS]),
     command("evalsha", -3, RUNS, evalsha)
+        .using(&[KeyUse::CHANGES])
         .about("2.6.0", COMPLEXITY, "Runs a script that is kept, by its digest.")
         .at(SECOND_COUNTED)
         .takes(&[string("sha1"), integer("numkeys"), KEYS, ARGS]),
@@ -99,10 +103,11 @@ fn run(
     if keys > args.len() - 3 {
         return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
     }
-    ctx.show_ahead(args);
+    ctx.show_ahead(args.iter());
     let server = ctx.server;
     let given = (args.from(3).first(keys), args.from(3 + keys));
-    let result = server.scripts.with(knows, |lua| {
+    let user = ctx.bounded_user();
+    let result = server.scripts.with(|lua| {
         let script = find(lua)?;
         if reads_only && script.flags.declared && !script.flags.no_writes {
             return Err(ScriptError::Writes);
@@ -112,6 +117,7 @@ fn run(
             &script,
             given,
             server.scripts.time_max(),
+            &|words| may(user.as_deref(), words),
             &mut |words, protocol, out| {
                 let words = KeptArgs::of(words.iter().map(mlua::LuaString::as_bytes));
                 part.call(words.args(), &mut Reply::new(out, protocol));
@@ -196,15 +202,19 @@ fn admitted(args: Args<'_>, reads_only: bool) -> Result<&'static Command, &'stat
     Ok(command)
 }
 
-fn knows(name: &[mlua::LuaString]) -> bool {
-    let Some(command) = name.first().and_then(|name| table::by_name(&name.as_bytes())) else { return false };
-    let Some(subcommand) = name.get(1).filter(|_| !command.subcommands.is_empty()) else { return true };
-    let full = [command.name.as_bytes(), b"|", &subcommand.as_bytes()].concat();
-    table::by_full_name(&full).is_some()
+/// Whether a user may call a command, however many arguments that takes; `None` if there is none.
+fn may(user: Option<&User>, words: &[mlua::LuaString]) -> Option<bool> {
+    let words = KeptArgs::of(words.iter().map(mlua::LuaString::as_bytes));
+    let args = words.args();
+    let mut command = table::by_name(args.get(0)?)?;
+    if let Some(name) = args.get(1).filter(|_| !command.subcommands.is_empty()) {
+        command = table::by_full_name(&[command.name.as_bytes(), b"|", name].concat())?;
+    }
+    Some(user.is_none_or(|user| user.check(command, args).is_ok()))
 }
 
 fn load(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let digest = ctx.server.scripts.with(knows, |lua| Ok(lua.compile(args.at(2), true)?.digest))?;
+    let digest = ctx.server.scripts.with(|lua| Ok(lua.compile(args.at(2), true)?.digest))?;
     reply.bulk(digest.to_string().as_bytes());
     Ok(Flow::Continue)
 }

@@ -2,7 +2,9 @@
 
 use super::{Args, Command, Context, Flow, Outcome, Reply};
 use crate::command::error::CommandError;
+use crate::command::flags::NO_MANDATORY_KEYS;
 use crate::command::glob;
+use crate::command::key_use::KeyUse;
 use crate::command::options::is;
 use crate::command::table::{self, commands};
 
@@ -98,25 +100,44 @@ pub(super) fn list(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
 }
 
 pub(super) fn getkeys(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let called = args.from(2);
+    let keys = keys_used(args.from(2))?;
+    reply.array(keys.len());
+    keys.iter().for_each(|(key, _)| reply.bulk(key));
+    Ok(Flow::Continue)
+}
+
+pub(super) fn getkeysandflags(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let keys = keys_used(args.from(2))?;
+    reply.array(keys.len());
+    for (key, does) in keys {
+        reply.array(2);
+        reply.bulk(key);
+        reply.set_of(|items| does.words().for_each(|word| items.one().simple(word)));
+    }
+    Ok(Flow::Continue)
+}
+
+/// The keys among the arguments of a command, and what it does to each.
+fn keys_used(called: Args<'_>) -> Result<Vec<(&[u8], KeyUse)>, CommandError> {
     let command = table::by_name(&called[0]).ok_or(CommandError::text("ERR Invalid command specified"))?;
     let subcommand = command.subcommands.iter().find(|it| is(called.at(1), &it.name[command.name.len() + 1..]));
     let command = subcommand.unwrap_or(command);
-    if command.keys.is_empty() {
+    if !command.has_keys() {
         return Err(CommandError::text("ERR The command has no key arguments"));
     }
     let (least, given) = (usize::from(command.arity.unsigned_abs()), called.len());
     if given < least || command.arity > 0 && given > least {
         return Err(CommandError::text("ERR Invalid number of arguments specified for command"));
     }
-    let mut keys: Vec<&[u8]> = Vec::new();
-    command.each_key(called, |at| keys.extend(called.get(at)));
-    if keys.is_empty() {
+    let mut keys = Vec::new();
+    command.each_key_used(called, |at, does| {
+        keys.push((called.at(at), does));
+        true
+    });
+    if keys.is_empty() && !command.flags.has(NO_MANDATORY_KEYS) {
         return Err(CommandError::text("ERR Invalid arguments specified for command"));
     }
-    reply.array(keys.len());
-    keys.iter().for_each(|key| reply.bulk(key));
-    Ok(Flow::Continue)
+    Ok(keys)
 }
 
 pub(super) fn docs(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Args, Context, Flow, Outcome, Reply};
 use crate::command::error::CommandError;
 use crate::command::glob;
+use crate::config::{ChannelsDefault, RequirePass};
 use crate::script::TIME_MAX;
 use crate::session::PushBudget;
 use crate::state::Server;
@@ -31,6 +32,9 @@ const fn settable(name: &'static str, get: fn(&Server) -> String, set: Set) -> P
 }
 
 const PARAMETERS: &[Parameter] = &[
+    settable("acl-pubsub-default", |server| channels_default(server).word().to_owned(), set_channels_default),
+    fixed("aclfile", |server| server.acl.file.as_ref().map_or_else(String::new, |file| file.display().to_string())),
+    settable("acllog-max-len", |server| server.acl.log.len_max.load(Relaxed).to_string(), set_refusals),
     fixed("appendonly", |_| "no".to_owned()),
     settable("busy-reply-threshold", script_time, set_script_time),
     settable("client-output-buffer-limit", output_limits, set_output_limits),
@@ -41,6 +45,7 @@ const PARAMETERS: &[Parameter] = &[
     settable("notify-keyspace-events", |server| server.keyspace.letters().to_string(), set_events),
     fixed("port", |server| server.tcp.map_or(0, |address| address.port()).to_string()),
     fixed("proto-max-bulk-len", |server| server.limits.frame.bulk_bytes_max.to_string()),
+    settable("requirepass", |server| RequirePass(server.acl.required()).to_string(), set_password),
     fixed("save", |_| String::new()),
     fixed("timeout", |_| "0".to_owned()),
     settable("slowlog-log-slower-than", |server| server.slowlog.slower_than.load(Relaxed).to_string(), set_slow),
@@ -97,6 +102,34 @@ fn set_events(letters: &str) -> Result<Change, String> {
             ctx.record_changes();
         }
     }))
+}
+
+fn channels_default(server: &Server) -> ChannelsDefault {
+    let all = server.acl.all_channels.load(Relaxed);
+    if all { ChannelsDefault::AllChannels } else { ChannelsDefault::ResetChannels }
+}
+
+fn set_channels_default(value: &str) -> Result<Change, String> {
+    let known = [ChannelsDefault::AllChannels, ChannelsDefault::ResetChannels];
+    let found = known.into_iter().find(|it| it.word().eq_ignore_ascii_case(value));
+    let all = found.ok_or("argument(s) must be one of the following: allchannels, resetchannels")?;
+    Ok(Box::new(move |ctx| ctx.server.acl.all_channels.store(all == ChannelsDefault::AllChannels, Relaxed)))
+}
+
+fn set_refusals(value: &str) -> Result<Change, String> {
+    let max: usize = number(value, 0, i64::MAX)?;
+    Ok(Box::new(move |ctx| ctx.server.acl.log.len_max.store(max, Relaxed)))
+}
+
+/// As in Redis, the other passwords of the default user are gone then.
+fn set_password(value: &str) -> Result<Change, String> {
+    let RequirePass(password) = value.into();
+    Ok(Box::new(move |ctx| ctx.server.acl.require(password)))
+}
+
+/// Which arguments of CONFIG SET are nobody's business: values of parameters that are secrets.
+pub(super) fn is_secret(args: Args<'_>, at: usize) -> bool {
+    at >= 3 && at % 2 == 1 && args.get(at - 1).is_some_and(|name| name.eq_ignore_ascii_case(b"requirepass"))
 }
 
 fn script_time(server: &Server) -> String {

@@ -16,6 +16,7 @@ use super::flags::{
     ADMIN, Categories, FAST, Flags, LOADING, NO_ASYNC_LOADING, NO_MULTI, NONE, NOSCRIPT, READONLY, STALE, WRITE,
 };
 use super::help;
+use super::key_use::KeyUse;
 use super::keys::SECOND;
 use super::options::{int_arg, is};
 use crate::resp::{Args, Reply};
@@ -60,6 +61,14 @@ pub(super) const COMMANDS: &[Command] = &[
                 .about("2.8.13", "O(N), N the arguments", "Tells which arguments of a command are keys.")
                 .also(Categories::CONNECTION)
                 .takes(&[string("command"), string("arg").multiple()]),
+            command("command|getkeysandflags", -4, ALWAYS, command_info::getkeysandflags)
+                .about(
+                    "7.0.0",
+                    "O(N), N the arguments",
+                    "Tells which arguments of a command are keys, and what is done to them.",
+                )
+                .also(Categories::CONNECTION)
+                .takes(&[string("command"), string("arg").multiple()]),
             command("command|docs", -2, ALWAYS, command_info::docs)
                 .about("7.0.0", "O(N), N the commands asked about", "Documents commands.")
                 .also(Categories::CONNECTION)
@@ -72,6 +81,7 @@ pub(super) const COMMANDS: &[Command] = &[
             command("config|set", -4, ADMIN.and(NOSCRIPT).and(ALWAYS), config::set)
                 .about("2.0.0", "O(N), N the parameters", "Changes parameters while the daemon runs.")
                 .changed(&[("7.0.0", "Accepts several parameters.")])
+                .hiding(config::is_secret)
                 .takes(&[block("data", &[string("parameter"), string("value")]).multiple()]),
             command("config|get", -3, ADMIN.and(NOSCRIPT).and(ALWAYS), config::get)
                 .about("2.0.0", "O(N), N the parameters", "Reads parameters.")
@@ -98,6 +108,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "memory",
         &[
             command("memory|usage", -3, READONLY, memory::usage)
+                .using(&[KeyUse::EXAMINES])
                 .about("4.0.0", "O(N), N the elements of the key", "Tells how many bytes a key takes.")
                 .at(SECOND)
                 .takes(&[KEY, integer("count").behind("SAMPLES").optional(), word("SPLIT").optional()]),

@@ -7,6 +7,7 @@ use super::arguments::{Argument, KEY, integer, pattern, string};
 use super::context::{Context, admit};
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
+use super::key_use::KeyUse;
 use super::keys::{ALL_KEYS, COUNTED, KeySpec, ONE_KEY, TWO_KEYS};
 use super::scan::Target;
 use super::{collection, scan};
@@ -27,14 +28,17 @@ const MEMBERS: &[Argument] = &[KEY, string("member").multiple()];
 
 pub(super) const COMMANDS: &[Command] = &[
     command("sadd", -3, WRITE.and(DENYOOM).and(FAST), sadd)
+        .using(&[KeyUse::ADDS])
         .about("1.0.0", "O(N), N the members given", "Adds members to a set.")
         .changed(&[("2.4.0", "Accepts several members.")])
         .takes(MEMBERS),
     command("srem", -3, WRITE.and(FAST), srem)
+        .using(&[KeyUse::REMOVES])
         .about("1.0.0", "O(N), N the members given", "Removes members from a set.")
         .changed(&[("2.4.0", "Accepts several members.")])
         .takes(MEMBERS),
     command("sismember", 3, FAST_READ, sismember)
+        .using(&[KeyUse::EXAMINES])
         .about("1.0.0", "O(1)", "Tells whether a set has a member.")
         .takes(&[KEY, string("member")]),
     command("smismember", -3, FAST_READ, smismember)
@@ -43,7 +47,10 @@ pub(super) const COMMANDS: &[Command] = &[
     command("smembers", 2, READONLY, smembers)
         .about("1.0.0", "O(N), N the members", "Lists the members of a set.")
         .takes(&[KEY]),
-    command("scard", 2, FAST_READ, scard).about("1.0.0", "O(1)", "Counts the members of a set.").takes(&[KEY]),
+    command("scard", 2, FAST_READ, scard)
+        .using(&[KeyUse::EXAMINES])
+        .about("1.0.0", "O(1)", "Counts the members of a set.")
+        .takes(&[KEY]),
     command("sscan", -3, READONLY, sscan)
         .about("2.8.0", "O(1) a call, O(N) a walk, N the members", "Walks over the members of a set.")
         .takes(&[
@@ -57,10 +64,12 @@ pub(super) const COMMANDS: &[Command] = &[
         .changed(&[("2.6.0", "Added the count.")])
         .takes(&[KEY, integer("count").optional()]),
     command("spop", -2, WRITE.and(FAST), draw::spop)
+        .using(&[KeyUse::TAKES])
         .about("1.0.0", "O(N), N the members asked for", "Removes members at random, and returns them.")
         .changed(&[("3.2.0", "Added the count.")])
         .takes(&[KEY, integer("count").optional()]),
     over(TWO_KEYS, "smove", 4, WRITE.and(FAST), draw::smove)
+        .using(&[KeyUse::TAKES, KeyUse::ADDS])
         .about("1.0.0", "O(1)", "Moves a member from one set to another.")
         .takes(&[KEY.called("source"), DESTINATION, string("member")]),
     over(ALL_KEYS, "sunion", -2, READONLY, combine::sunion)
@@ -77,9 +86,11 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("1.0.0", "O(N), N the members of all sets", "Lists the members of the first set that no other one has.")
         .takes(KEYS),
     over(ALL_KEYS, "sunionstore", -3, WRITE.and(DENYOOM), combine::sunionstore)
+        .using(&[KeyUse::REPLACES, KeyUse::READS])
         .about("1.0.0", "O(N), N the members of all sets", "Stores the members of any of several sets.")
         .takes(STORED),
     over(ALL_KEYS, "sinterstore", -3, WRITE.and(DENYOOM), combine::sinterstore)
+        .using(&[KeyUse::UPDATES, KeyUse::READS])
         .about(
             "1.0.0",
             "O(N*M), N the members of the smallest set, M the sets",
@@ -87,6 +98,7 @@ pub(super) const COMMANDS: &[Command] = &[
         )
         .takes(STORED),
     over(ALL_KEYS, "sdiffstore", -3, WRITE.and(DENYOOM), combine::sdiffstore)
+        .using(&[KeyUse::REPLACES, KeyUse::READS])
         .about("1.0.0", "O(N), N the members of all sets", "Stores the members of the first set that no other one has.")
         .takes(STORED),
     over(COUNTED, "sintercard", -3, READONLY, combine::sintercard)

@@ -15,6 +15,7 @@ mod trim;
 use super::arguments::{Argument, KEY, block, integer, one_of, string, word};
 use super::contract::{Command, Handler};
 use super::flags::{BLOCKING, Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
+use super::key_use::KeyUse;
 use super::keys::{BEHIND_STREAMS, KeySpec, ONE_KEY, SECOND};
 use crate::resp::Reply;
 use cahoots_gossip::store::{Fields, StreamId};
@@ -42,6 +43,7 @@ const RANGE: &str = "O(log(N)+M), N the entries, M those returned";
 
 pub(super) const COMMANDS: &[Command] = &[
     command("xadd", -5, WRITE.and(DENYOOM).and(FAST), add::xadd)
+        .using(&[KeyUse::UPDATES])
         .about("5.0.0", "O(log(N)), N the entries; and O(M), M those trimmed", "Adds an entry to a stream.")
         .changed(&[
             ("6.2.0", "Added NOMKSTREAM, MINID and LIMIT."),
@@ -55,6 +57,7 @@ pub(super) const COMMANDS: &[Command] = &[
             block("data", &[string("field"), string("value")]).multiple(),
         ]),
     command("xlen", 2, READONLY.and(FAST), read::xlen)
+        .using(&[KeyUse::EXAMINES])
         .about("5.0.0", "O(1)", "Counts the entries of a stream.")
         .takes(&[KEY]),
     command("xrange", -4, READONLY, read::xrange)
@@ -76,13 +79,16 @@ pub(super) const COMMANDS: &[Command] = &[
         )
         .takes(&[KEY, string("cursor"), COUNT, BLOCK]),
     command("xdel", -3, WRITE.and(FAST), remove::xdel)
+        .using(&[KeyUse::REMOVES])
         .about("5.0.0", "O(M*log(N)), N the entries, M those given", "Removes entries from a stream.")
         .takes(&[KEY, ID.multiple()]),
     command("xtrim", -4, WRITE, remove::xtrim)
+        .using(&[KeyUse::REMOVES])
         .about("5.0.0", "O(M*log(N)), N the entries, M those removed", "Removes the oldest entries of a stream.")
         .changed(&[("6.2.0", "Added MINID and LIMIT.")])
         .takes(&[KEY, block("trim", TRIM)]),
     command("xsetid", -3, WRITE.and(DENYOOM).and(FAST), remove::xsetid)
+        .using(&[KeyUse::UPDATES])
         .about("5.0.0", "O(1)", "Says which id a stream has had last.")
         .changed(&[("7.0.0", "Added ENTRIESADDED and MAXDELETEDID.")])
         .takes(&[

@@ -15,6 +15,7 @@ use super::contract::{Command, Flow, Handler, Outcome};
 use super::deadline::Unit;
 use super::error::CommandError;
 use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
+use super::key_use::KeyUse;
 use super::keys::{ALL_KEYS, ONE_KEY, PAIRS, TWO_KEYS};
 use super::options::{int_arg, is};
 use crate::resp::{Args, Reply};
@@ -36,6 +37,10 @@ const MILLIS_AT: Argument = integer("unix-time-milliseconds").behind("PXAT");
 pub(super) const COMMANDS: &[Command] = &[
     command("get", 2, FAST_READ, get).about("1.0.0", "O(1)", "Reads a string.").takes(&[KEY]),
     command("set", -3, WRITES, set)
+        .using_by(|args| {
+            let tells = args.iter().skip(3).any(|option| is(option, "get"));
+            if tells { &[KeyUse::CHANGES] } else { &[KeyUse::REPLACES] }
+        })
         .about("1.0.0", "O(1)", "Makes a key a string, whatever it was.")
         .changed(&[("6.2.0", "Added GET."), ("7.0.0", "NX and GET may be used together.")])
         .takes(&[
@@ -45,12 +50,12 @@ pub(super) const COMMANDS: &[Command] = &[
             word("GET").optional(),
             one_of("expiration", &[SECONDS, MILLIS, SECONDS_AT, MILLIS_AT, word("KEEPTTL")]).optional(),
         ]),
-    command("setex", 4, WRITES, setex).about("2.0.0", "O(1)", "Sets a string that ends in some seconds.").takes(&[
-        KEY,
-        integer("seconds"),
-        string("value"),
-    ]),
+    command("setex", 4, WRITES, setex)
+        .using(&[KeyUse::REPLACES])
+        .about("2.0.0", "O(1)", "Sets a string that ends in some seconds.")
+        .takes(&[KEY, integer("seconds"), string("value")]),
     command("psetex", 4, WRITES, psetex)
+        .using(&[KeyUse::REPLACES])
         .about("2.6.0", "O(1)", "Sets a string that ends in some milliseconds.")
         .takes(&[KEY, integer("milliseconds"), string("value")]),
     command("getex", -2, WRITE.and(FAST), getex)
@@ -61,26 +66,34 @@ pub(super) const COMMANDS: &[Command] = &[
         .at(ALL_KEYS)
         .takes(&[KEY.multiple()]),
     command("mset", -3, WRITES, mset)
+        .using(&[KeyUse::REPLACES])
         .about("1.0.1", "O(N), N the keys", "Sets several strings in one event.")
         .at(PAIRS)
         .takes(&[block("data", &[KEY, string("value")]).multiple()]),
     command("msetnx", -3, WRITES, msetnx)
+        .using(&[KeyUse::CREATES])
         .about("1.0.1", "O(N), N the keys", "Sets several strings in one event if there is none of the keys here.")
         .at(PAIRS)
         .takes(&[block("data", &[KEY, string("value")]).multiple()]),
     command("setnx", 3, FAST_WRITE, setnx)
+        .using(&[KeyUse::CREATES])
         .about("1.0.0", "O(1)", "Sets a string if there is no such key here.")
         .takes(&[KEY, string("value")]),
     command("getset", 3, FAST_WRITE, getset)
         .about("1.0.0", "O(1)", "Sets a string and answers the one before.")
         .takes(&[KEY, string("value")]),
     command("getdel", 2, WRITE.and(FAST), getdel)
+        .using(&[KeyUse::TAKES])
         .about("6.2.0", "O(1)", "Reads a string and deletes it.")
         .takes(&[KEY]),
     command("append", 3, FAST_WRITE, append)
+        .using(&[KeyUse::ADDS])
         .about("2.0.0", "O(N), N the bytes of the string", "Appends to a string.")
         .takes(&[KEY, string("value")]),
-    command("strlen", 2, FAST_READ, strlen).about("2.2.0", "O(1)", "Tells the length of a string.").takes(&[KEY]),
+    command("strlen", 2, FAST_READ, strlen)
+        .using(&[KeyUse::EXAMINES])
+        .about("2.2.0", "O(1)", "Tells the length of a string.")
+        .takes(&[KEY]),
     command("getrange", 4, READONLY, part::getrange)
         .about("2.4.0", "O(N), N the bytes read", "Reads a part of a string.")
         .takes(PART),
@@ -88,6 +101,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("1.0.0", "O(N), N the bytes read", "Reads a part of a string: an older name of GETRANGE.")
         .takes(PART),
     command("setrange", 4, WRITES, part::setrange)
+        .using(&[KeyUse::UPDATES])
         .about("2.2.0", "O(N), N the bytes of the string", "Overwrites a part of a string.")
         .takes(&[KEY, integer("offset"), string("value")]),
     command("lcs", -3, READONLY, lcs::lcs)

@@ -4,6 +4,7 @@ use super::arguments::{KEY, string};
 use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::flags::{DENYOOM, FAST, Flags, READONLY, WRITE};
+use super::key_use::KeyUse;
 use super::keys::ONE_KEY;
 use crate::resp::{Args, Reply};
 use cahoots_gossip::store::Class;
@@ -14,9 +15,11 @@ const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler)
 
 pub(super) const COMMANDS: &[Command] = &[
     command("vote.cast", 3, WRITE.and(DENYOOM).and(FAST), cast)
+        .using(&[KeyUse::ADDS])
         .about("0.1.0", "O(1)", "Casts this daemon's ballot, in place of its earlier one.")
         .takes(&[KEY, string("choice")]),
     command("vote.retract", 2, WRITE.and(FAST), retract)
+        .using(&[KeyUse::REMOVES])
         .about("0.1.0", "O(1)", "Takes this daemon's ballot back.")
         .takes(&[KEY]),
     command("vote.tally", 2, READONLY, tally)

@@ -15,6 +15,7 @@ use super::context::{Context, admit};
 use super::contract::{Command, Handler};
 use super::error::CommandError;
 use super::flags::{BLOCKING, Categories, DENYOOM, FAST, Flags, NOSCRIPT, READONLY, WRITE};
+use super::key_use::KeyUse;
 use super::keys::{COUNTED, KEY_AND_COUNTED, KEYS_AND_LAST, KeySpec, ONE_KEY, SECOND_COUNTED, TWO_KEYS};
 use crate::resp::Reply;
 use cahoots_gossip::store::{Class, SCORE_BYTES, ScoreRule, WriteError, Writer};
@@ -54,6 +55,7 @@ const COMBINED: &str = "O(N*log(N)), N the members of all keys";
 
 pub(super) const COMMANDS: &[Command] = &[
     command("zadd", -4, ADD, add::zadd)
+        .using(&[KeyUse::UPDATES])
         .about("1.2.0", LOG_EACH, "Adds members to a sorted set, or changes their scores.")
         .changed(&[
             ("2.4.0", "Accepts several members."),
@@ -72,6 +74,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("1.2.0", "O(log(N)), N the members", "Adds to the score of a member.")
         .takes(&[KEY, double("increment"), MEMBER]),
     command("zrem", -3, WRITE.and(FAST), remove::zrem)
+        .using(&[KeyUse::REMOVES])
         .about("1.2.0", LOG_EACH, "Removes members from a sorted set.")
         .changed(&[("2.4.0", "Accepts several members.")])
         .takes(MEMBERS),
@@ -82,6 +85,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("6.2.0", "O(N), N the members given", "Reads the scores of several members.")
         .takes(MEMBERS),
     command("zcard", 2, FAST_READ, read::zcard)
+        .using(&[KeyUse::EXAMINES])
         .about("1.2.0", "O(1)", "Counts the members of a sorted set.")
         .takes(&[KEY]),
     command("zcount", 4, FAST_READ, read::zcount)
@@ -130,35 +134,45 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("2.8.9", LOG, "Lists the members within a range of names, the last first.")
         .takes(&[KEY, string("max"), string("min"), LIMIT]),
     over(TWO_KEYS, "zrangestore", -5, STORE, range::zrangestore)
+        .using(&[KeyUse::REPLACES, KeyUse::READS])
         .about("6.2.0", LOG, "Stores the members within a range under another key.")
         .takes(&[KEY.called("dst"), KEY.called("src"), string("min"), string("max"), BY, REV, LIMIT]),
     command("zpopmin", -2, WRITE.and(FAST), pop::zpopmin)
+        .using(&[KeyUse::TAKES])
         .about("5.0.0", LOG_REMOVED, "Removes the members of the lowest scores, and returns them.")
         .takes(&[KEY, integer("count").optional()]),
     command("zpopmax", -2, WRITE.and(FAST), pop::zpopmax)
+        .using(&[KeyUse::TAKES])
         .about("5.0.0", LOG_REMOVED, "Removes the members of the highest scores, and returns them.")
         .takes(&[KEY, integer("count").optional()]),
     over(COUNTED, "zmpop", -4, WRITE, pop::zmpop)
+        .using(&[KeyUse::TAKES])
         .about("7.0.0", LOG_REMOVED, "Removes members of the first sorted set that has some, and returns them.")
         .takes(&[NUMKEYS, KEYS, END, COUNT]),
     over(KEYS_AND_LAST, "bzpopmin", -3, WRITE.and(NOSCRIPT).and(FAST).and(BLOCKING), pop::bzpopmin)
+        .using(&[KeyUse::TAKES])
         .about("5.0.0", "O(log(N)), N the members", "Removes the member of the lowest score as soon as there is one.")
         .changed(&[("6.0.0", "Takes fractions of a second.")])
         .takes(&[KEYS, double("timeout")]),
     over(KEYS_AND_LAST, "bzpopmax", -3, WRITE.and(NOSCRIPT).and(FAST).and(BLOCKING), pop::bzpopmax)
+        .using(&[KeyUse::TAKES])
         .about("5.0.0", "O(log(N)), N the members", "Removes the member of the highest score as soon as there is one.")
         .changed(&[("6.0.0", "Takes fractions of a second.")])
         .takes(&[KEYS, double("timeout")]),
     over(SECOND_COUNTED, "bzmpop", -5, WRITE.and(BLOCKING), pop::bzmpop)
+        .using(&[KeyUse::TAKES])
         .about("7.0.0", LOG_REMOVED, "Removes members of the first sorted set that has some, as soon as one has.")
         .takes(&[double("timeout"), NUMKEYS, KEYS, END, COUNT]),
     command("zremrangebyrank", 4, WRITE, remove::zremrangebyrank)
+        .using(&[KeyUse::REMOVES])
         .about("2.0.0", LOG_REMOVED, "Removes the members within a range of ranks.")
         .takes(&[KEY, integer("start"), integer("stop")]),
     command("zremrangebyscore", 4, WRITE, remove::zremrangebyscore)
+        .using(&[KeyUse::REMOVES])
         .about("1.2.0", LOG_REMOVED, "Removes the members within a range of scores.")
         .takes(&[KEY, double("min"), double("max")]),
     command("zremrangebylex", 4, WRITE, remove::zremrangebylex)
+        .using(&[KeyUse::REMOVES])
         .about("2.8.9", LOG_REMOVED, "Removes the members within a range of names.")
         .takes(&[KEY, string("min"), string("max")]),
     over(COUNTED, "zunion", -3, READONLY, combine::zunion)
@@ -171,12 +185,15 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("6.2.0", COMBINED, "Lists the members of the first sorted set that no other one has.")
         .takes(&[NUMKEYS, KEYS, WITHSCORES]),
     over(KEY_AND_COUNTED, "zunionstore", -4, STORE, combine::zunionstore)
+        .using(&[KeyUse::REPLACES, KeyUse::READS])
         .about("2.0.0", COMBINED, "Stores the members of any of several sorted sets.")
         .takes(&[DESTINATION, NUMKEYS, KEYS, WEIGHTS, AGGREGATE]),
     over(KEY_AND_COUNTED, "zinterstore", -4, STORE, combine::zinterstore)
+        .using(&[KeyUse::REPLACES, KeyUse::READS])
         .about("2.0.0", COMBINED, "Stores the members of all of several sorted sets.")
         .takes(&[DESTINATION, NUMKEYS, KEYS, WEIGHTS, AGGREGATE]),
     over(KEY_AND_COUNTED, "zdiffstore", -4, STORE, combine::zdiffstore)
+        .using(&[KeyUse::REPLACES, KeyUse::READS])
         .about("6.2.0", COMBINED, "Stores the members of the first sorted set that no other one has.")
         .takes(&[DESTINATION, NUMKEYS, KEYS]),
     over(COUNTED, "zintercard", -3, READONLY, combine::zintercard)
