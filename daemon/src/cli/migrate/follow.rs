@@ -151,12 +151,13 @@ impl Follower<'_> {
                 self.session(client)
             });
             self.shared.stop.reads(None);
-            self.target.check()?;
             match end {
-                _ if self.shared.stop.is_set() => {}
-                Ok(()) => {}
                 Err(End::Fatal(error)) => return Err(error),
+                Ok(()) => {}
+                Err(End::Lost(_)) if self.shared.stop.is_set() => {}
                 Err(End::Lost(why)) => {
+                    // Reading was ended because nothing can be written.
+                    self.target.check()?;
                     self.shared.progress.say(&format!("the connection to the source is lost: {why}; trying again"));
                     self.shared.stop.wait(RETRY);
                 }

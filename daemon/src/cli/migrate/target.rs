@@ -111,7 +111,7 @@ impl Target {
 
     /// Why nothing more can be written, if that is so.
     pub(super) fn check(&mut self) -> Result<(), TargetError> {
-        if self.has_failed.load(Acquire) { Err(self.failure(io::ErrorKind::NotConnected.into())) } else { Ok(()) }
+        if self.has_failed.load(Acquire) { Err(self.failure(&io::ErrorKind::NotConnected.into())) } else { Ok(()) }
     }
 
     /// What follows is for this database. Nothing is sent behind a SELECT that may be refused: it would be written to the
@@ -170,7 +170,7 @@ impl Target {
             self.progress.refuse(&name, &format!("{} bytes are more than one command takes", frame.len()));
             return self.pass_nothing(offset);
         }
-        self.out.write_all(frame).map_err(|error| self.failure(error))?;
+        self.out.write_all(frame).map_err(|error| self.failure(&error))?;
         self.expect(Expected::Done(name), Some(offset))
     }
 
@@ -180,7 +180,7 @@ impl Target {
         // Replies are read while commands are still being sent: of many they are more than a server keeps.
         self.expect(Expected::Executed(names), Some(offset))?;
         self.send(&[b"MULTI"])?;
-        self.out.write_all(frames).map_err(|error| self.failure(error))?;
+        self.out.write_all(frames).map_err(|error| self.failure(&error))?;
         self.send(&[b"EXEC"])
     }
 
@@ -202,12 +202,12 @@ impl Target {
     fn send(&mut self, words: &[&[u8]]) -> Result<(), TargetError> {
         self.frame.clear();
         write_command(words, &mut self.frame);
-        self.out.write_all(&self.frame).map_err(|error| self.failure(error))
+        self.out.write_all(&self.frame).map_err(|error| self.failure(&error))
     }
 
     fn expect(&mut self, what: Expected, offset: Option<u64>) -> Result<(), TargetError> {
         let awaited = Awaited { what, database: self.database.unwrap_or(0), offset };
-        let Some(sender) = &self.awaited else { return Err(self.failure(io::ErrorKind::NotConnected.into())) };
+        let Some(sender) = &self.awaited else { return Err(self.failure(&io::ErrorKind::NotConnected.into())) };
         match sender.try_send(awaited) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(awaited)) => {
@@ -217,16 +217,16 @@ impl Target {
                 if matches!(sent, Some(Ok(()))) {
                     Ok(())
                 } else {
-                    Err(self.failure(io::ErrorKind::NotConnected.into()))
+                    Err(self.failure(&io::ErrorKind::NotConnected.into()))
                 }
             }
-            Err(TrySendError::Disconnected(_)) => Err(self.failure(io::ErrorKind::NotConnected.into())),
+            Err(TrySendError::Disconnected(_)) => Err(self.failure(&io::ErrorKind::NotConnected.into())),
         }
     }
 
     /// Sends what was prepared.
     pub(super) fn flush(&mut self) -> Result<(), TargetError> {
-        self.out.flush().map_err(|error| self.failure(error))
+        self.out.flush().map_err(|error| self.failure(&error))
     }
 
     /// Waits until everything has been answered.
@@ -234,11 +234,11 @@ impl Target {
         let (told, done) = channel::<()>();
         self.expect(Expected::Settled(told), None)?;
         self.flush()?;
-        done.recv().map_err(|_| self.failure(io::ErrorKind::NotConnected.into()))
+        done.recv().map_err(|_| self.failure(&io::ErrorKind::NotConnected.into()))
     }
 
     /// Why it is over: what the replies said, or else this.
-    fn failure(&mut self, error: io::Error) -> TargetError {
+    fn failure(&mut self, error: &io::Error) -> TargetError {
         self.awaited = None;
         self.out.get_ref().shut();
         let said = self.replies.take().map(|thread| thread.join().expect("reading replies does not panic"));
