@@ -33,7 +33,7 @@ impl ResumeFile {
         Self { path: path.to_owned() }
     }
 
-    fn named(&self, error: io::Error) -> String {
+    fn named(&self, error: &io::Error) -> String {
         format!("{}: {error}", self.path.display())
     }
 
@@ -42,7 +42,7 @@ impl ResumeFile {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.named(error)),
+            Err(error) => return Err(self.named(&error)),
         };
         let position = (|| {
             let value: serde_json::Value = serde_json::from_str(&text).ok()?;
@@ -69,13 +69,13 @@ impl ResumeFile {
             file.sync_data()?;
             fs::rename(&beside, &self.path)
         };
-        write().map_err(|error| self.named(error))
+        write().map_err(|error| self.named(&error))
     }
 
     /// The copy is complete.
     pub(super) fn remove(&self) -> Result<(), String> {
         match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.named(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.named(&error)),
             _ => Ok(()),
         }
     }
