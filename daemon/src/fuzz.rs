@@ -143,6 +143,7 @@ pub fn server() -> Server {
         farewell: std::sync::Mutex::default(),
         clients_max: std::sync::atomic::AtomicUsize::new(1),
         watch: std::sync::Arc::default(),
+        groups: crate::state::Groups::default(),
         keyspace: crate::watch::KeyspaceEvents::default(),
         tracking: crate::watch::Tracking::default(),
         clients: crate::session::Clients::default(),

@@ -264,3 +264,86 @@ fn elements_that_arrive_from_elsewhere_are_handed_out_too() {
         assert_eq!(elsewhere.words("EXISTS l done").integer(), 0);
     }
 }
+
+#[test]
+fn readers_of_a_group_are_served_in_their_order_and_those_of_other_groups_for_themselves() {
+    let daemon = Process::cahoots(&[]);
+    let mut client = daemon.client();
+    for group in ["g", "h"] {
+        client.words(&format!("XGROUP CREATE s {group} $ MKSTREAM"));
+    }
+    let read = |group: &str, consumer: &str| format!("XREADGROUP GROUP {group} {consumer} BLOCK 0 STREAMS s >");
+    let commands = [read("g", "a"), read("g", "b"), read("h", "a"), read("g", "c")];
+    let mut waiting = blocked(&daemon, &mut client, &commands.each_ref().map(|it| &**it));
+    for number in 1..=3 {
+        assert_eq!(client.words(&format!("XADD s {number}-0 f v")).text(), format!("{number}-0"));
+    }
+    let told: Vec<String> = [0, 1, 3].map(|at| waiting[at].receive().lines()).into();
+    for (number, told) in (1..).zip(&told) {
+        assert_eq!(*told, format!("*1 *2 $1 s *1 *2 $3 {number}-0 *2 $1 f $1 v"));
+    }
+    assert_eq!(waiting[2].receive().lines(), "*1 *2 $1 s *1 *2 $3 1-0 *2 $1 f $1 v");
+    let pending = client.words("XPENDING s g - + 9");
+    let owners: Vec<String> = pending.parts().iter().map(|it| it.parts()[1].text()).collect();
+    assert_eq!(owners, ["a", "b", "c"]);
+    // Within a transaction, too, and once it is over.
+    let mut waiting = blocked(&daemon, &mut client, &[&read("g", "a"), &read("g", "b")]);
+    for command in ["MULTI", "XADD s 4-0 f v", "XADD s 5-0 f v", "XLEN s", "EXEC"] {
+        client.words(command);
+    }
+    let told = answers(&mut waiting[..1]);
+    assert_eq!(
+        told,
+        ["*1 *2 $1 s *2 *2 $3 4-0 *2 $1 f $1 v *2 $3 5-0 *2 $1 f $1 v"],
+        "the first is handed all there is"
+    );
+    until_blocked(&mut client, 1);
+}
+
+#[test]
+fn readers_of_a_group_that_goes_away_are_told_so() {
+    let daemon = Process::cahoots(&[]);
+    let mut client = daemon.client();
+    let read = "XREADGROUP GROUP g c BLOCK 0 STREAMS s >";
+    let refused = "-NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option";
+    let other = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+    for (ends, told) in
+        [("XGROUP DESTROY s g", refused), ("DEL s", refused), ("FLUSHALL", refused), ("SET s text", other)]
+    {
+        client.words("DEL s");
+        client.words("XGROUP CREATE s g 0 MKSTREAM");
+        let mut waiting = blocked(&daemon, &mut client, &[read, read]);
+        client.words(ends);
+        assert_eq!(answers(&mut waiting), [told, told], "{ends}");
+    }
+    client.words("DEL s");
+    client.words("XGROUP CREATE s g 0 MKSTREAM");
+    let mut waiting = blocked(&daemon, &mut client, &["XREADGROUP GROUP g c BLOCK 20 STREAMS s >"]);
+    assert_eq!(answers(&mut waiting), ["*-1"]);
+    let mut waiting = blocked(&daemon, &mut client, &[read]);
+    let id = client.words("CLIENT LIST").text();
+    let id = id.lines().rfind(|line| line.contains("cmd=xreadgroup")).and_then(|line| line.split(['=', ' ']).nth(1));
+    client.words(&format!("CLIENT UNBLOCK {} ERROR", id.expect("it is listed")));
+    assert!(answers(&mut waiting)[0].starts_with("-UNBLOCKED"));
+}
+
+/// Redis makes a consumer that asks in vain since 7.2, and tells since then when one got something last.
+#[test]
+fn a_consumer_that_asks_in_vain_is_one_and_has_got_nothing() {
+    let daemon = Process::cahoots(&[]);
+    let mut client = daemon.client();
+    client.words("XGROUP CREATE s g 0 MKSTREAM");
+    assert_eq!(client.words("XREADGROUP GROUP g c STREAMS s >").lines(), "*-1");
+    client.words("XCLAIM s g d 0 1-1");
+    client.words("XAUTOCLAIM s g e 0 0");
+    let told = client.words("XINFO CONSUMERS s g");
+    let names: Vec<String> = told.parts().iter().map(|it| it.pair("name")).collect();
+    assert_eq!(names, ["c", "d", "e"]);
+    assert!(told.parts().iter().all(|it| it.pair("inactive") == "-1" && it.pair("pending") == "0"), "{told:?}");
+    client.words("XADD s 1-1 f v");
+    client.words("XREADGROUP GROUP g c STREAMS s >");
+    let told = client.words("XINFO CONSUMERS s g");
+    assert!(told.parts()[0].pair("inactive").parse::<u64>().is_ok_and(|ms| ms < 20_000), "{told:?}");
+    let full = client.words("XINFO STREAM s FULL").lines();
+    assert!(full.contains("active-time :-1") && !full.contains("seen-time :-1"), "{full}");
+}

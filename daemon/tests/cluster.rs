@@ -41,6 +41,40 @@ fn live_peers(daemon: &Process) -> usize {
     status["peers"].as_array().expect("peers").iter().filter(|peer| peer["live"] == true).count()
 }
 
+/// Libraries of functions go where keys go, and clients do not meet them as keys.
+#[test]
+fn a_library_that_is_loaded_at_one_is_called_at_the_others() {
+    let daemons = cluster(3, &[]);
+    let mut clients: Vec<Client> = daemons.iter().map(Process::client).collect();
+    let library = |name: &str, function: &str, value: &str| {
+        let body = format!("return redis.call('incrby', keys[1], {value})");
+        format!("#!lua name={name}\nredis.register_function('{function}', function(keys) {body} end)")
+    };
+    let settle = |client: &mut Client| assert_eq!(client.words("WAIT 2 10000").integer(), 2);
+    assert!(clients[1].words("FCALL add 1 n").lines().starts_with("-ERR Function not found"));
+    assert_eq!(clients[0].call(&["FUNCTION", "LOAD", &library("one", "add", "3")]).text(), "one");
+    settle(&mut clients[0]);
+    assert_eq!(clients[1].words("FCALL add 1 n").integer(), 3);
+    assert_eq!(clients[2].call(&["FUNCTION", "LOAD", "REPLACE", &library("one", "add", "10")]).text(), "one");
+    settle(&mut clients[2]);
+    settle(&mut clients[1]);
+    assert_eq!(clients[1].words("FCALL add 1 n").integer(), 13);
+    settle(&mut clients[1]);
+    for client in &mut clients {
+        assert_eq!(client.words("KEYS *").lines(), "*1 $1 n");
+        assert_eq!(client.words("DBSIZE").integer(), 1);
+    }
+    assert_eq!(clients[0].words("FLUSHALL").text(), "OK");
+    settle(&mut clients[0]);
+    assert_eq!(clients[2].words("FCALL add 1 n").integer(), 10);
+    settle(&mut clients[2]);
+    assert_eq!(clients[1].words("FUNCTION DELETE one").text(), "OK");
+    settle(&mut clients[1]);
+    for client in &mut clients {
+        assert!(client.words("FCALL add 1 n").lines().starts_with("-ERR Function not found"));
+    }
+}
+
 #[test]
 fn what_is_written_at_one_is_read_at_the_others_once_wait_says_so() {
     let daemons = cluster(3, &[]);

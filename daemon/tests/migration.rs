@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use process::keyspace_of::{assert_same, everything};
+use process::keyspace_of::{assert_same, body_of, everything};
 use process::random_writes::Random;
 use process::{Client, PATIENCE, Process, cahoots, frame};
 use rustix::process::{Pid, Signal, kill_process};
@@ -78,6 +78,56 @@ fn fill(client: &mut Client, count: usize) {
         client.send(&commands);
         (0..1_000).for_each(|_| drop(client.receive()));
     }
+}
+
+/// A library with one function that says its name.
+fn library(name: &str) -> String {
+    format!("#!lua name=of_{name}\nredis.register_function('{name}', function() return '{name}' end)")
+}
+
+/// Libraries come with a copy, with a file, and in front of a stream that is followed; one that makes no sense here is named.
+/// With part of the keys they do not come.
+#[test]
+fn libraries_of_functions_come_along_and_replace_those_of_the_same_name() {
+    let Some(redis) = Process::redis() else { return };
+    let mut source = redis.client();
+    source.call(&["FUNCTION", "LOAD", &library("one")]);
+    source.call(&["FUNCTION", "LOAD", &library("two")]);
+    source.words("SET a 1");
+    source.words("SAVE");
+    let file = redis.directory().join("dump.rdb");
+    let (from, file) = (address(&redis), file.to_str().expect("plain").to_owned());
+    let ways: [&[&str]; 3] =
+        [&["--from", &from], &["--rdb", &file], &["--from", &from, "--follow", "--until-idle", "1"]];
+    for way in ways {
+        let daemon = Process::cahoots(&[]);
+        let mut client = daemon.client();
+        client.call(&["FUNCTION", "LOAD", &library("two").replace("return 'two'", "return 'another'")]);
+        client.call(&["FUNCTION", "LOAD", &library("mine")]);
+        let output = import(&daemon, way).output().expect("it runs");
+        assert_eq!(code_of(&output), Some(0), "{way:?}: {}", text(&output));
+        for name in ["one", "two", "mine"] {
+            assert_eq!(client.words(&format!("FCALL {name} 0")).text(), name, "{way:?}");
+        }
+    }
+    let daemon = Process::cahoots(&[]);
+    let mut client = daemon.client();
+    let output = import(&daemon, &["--from", &from, "--match", "a"]).output().expect("it runs");
+    assert_eq!(code_of(&output), Some(0), "{}", text(&output));
+    assert_eq!(client.words("FUNCTION LIST").parts().len(), 0);
+    client.call(&["FUNCTION", "LOAD", &library("two").replace("of_two", "elsewhere")]);
+    let output = import(&daemon, &["--from", &from]).output().expect("it runs");
+    assert_eq!(code_of(&output), Some(7), "{}", text(&output));
+    assert!(text(&output).contains("refused: library \"#!lua name=of_two\""), "{}", text(&output));
+
+    client.words("FUNCTION FLUSH");
+    client.call(&["FUNCTION", "LOAD", &library("back")]);
+    source.words("FUNCTION FLUSH");
+    let mut export = cahoots();
+    export.args(["export", "--to", &from, "--replace", "--socket"]).arg(&daemon.socket);
+    let output = export.output().expect("it runs");
+    assert_eq!(code_of(&output), Some(0), "{}", text(&output));
+    assert_eq!(source.words("FCALL back 0").text(), "back");
 }
 
 #[test]
@@ -439,7 +489,8 @@ fn following_ends_by_itself_when_the_source_is_idle_and_wait_counts_it() {
     assert_same(&mut source, &mut daemon.client(), 0);
 }
 
-/// What the daemon does not know is named; the rest of its transaction is done.
+/// What the daemon does not know is named; the rest of its transaction is done. What has another name there is done by its
+/// name here.
 #[test]
 fn a_command_that_is_refused_is_named_and_its_transaction_done_without_it() {
     let Some(redis) = Process::redis() else { return };
@@ -450,15 +501,23 @@ fn a_command_that_is_refused_is_named_and_its_transaction_done_without_it() {
     await_key(&mut daemon.client(), "a", "1");
     source.words("MULTI");
     source.words("SET b 2");
-    source.call(&["FUNCTION", "LOAD", "#!lua name=lib\nredis.register_function('f', function() return 1 end)"]);
+    source.words("PFADD counted a");
+    source.words("PFDEBUG TODENSE counted");
+    source.call(&["FUNCTION", "LOAD", &library("in_transaction")]);
     source.words("SET c 3");
     source.words("EXEC");
+    source.words("DEL counted");
+    let payload = body_of(&source.words("DUMP c"));
+    source.call(&[&b"RESTORE-ASKING"[..], b"d", b"0", &payload]);
+    source.call(&[&b"RESTORE-ASKING"[..], b"e", b"4102444800123", &payload, b"ABSTTL"]);
     source.words("SET end of:it");
     await_follower(&mut source);
     let output = follower.stop();
     assert_eq!(code_of(&output), Some(7), "{}", text(&output));
-    assert!(text(&output).contains("refused: FUNCTION \"LOAD\""), "{}", text(&output));
+    assert!(text(&output).contains("refused: PFDEBUG \"TODENSE\""), "{}", text(&output));
+    assert!(text(&output).contains("1 refused"), "{}", text(&output));
     assert_same(&mut source, &mut daemon.client(), 0);
+    assert_eq!(daemon.client().words("FCALL in_transaction 0").text(), "in_transaction");
 }
 
 #[test]

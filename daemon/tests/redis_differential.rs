@@ -56,7 +56,8 @@ impl Pair {
                     let parts = parts.into_iter().map(|part| part.sorted(pairs)).collect();
                     Value::Node(head, parts)
                 }
-                ("xinfo", reply) => without_trees(reply),
+                ("xinfo", reply) => without_times(without_trees(reply)),
+                ("xpending", reply) => without_times(reply),
                 (_, reply) => reply,
             }
         })
@@ -82,6 +83,38 @@ fn without_trees(reply: Value) -> Value {
             parts[at] = Value::Leaf(b":0\r\n".to_vec());
         }
     }
+    Value::Node(head, parts)
+}
+
+/// What is said of groups and their consumers but for times, and for what Redis says since 7.2 only.
+fn without_times(reply: Value) -> Value {
+    let Value::Node(head, parts) = reply else { return reply };
+    let is_number = |part: Option<&Value>| matches!(part, Some(Value::Leaf(bytes)) if bytes[0] == b':');
+    let mut parts: Vec<Value> = parts.into_iter().map(without_times).collect();
+    let nothing = || Value::Leaf(b":0\r\n".to_vec());
+    match parts.len() {
+        // An entry that is pending: with its consumer, or at it.
+        4 if is_number(parts.get(2)) && is_number(parts.get(3)) => parts[2] = nothing(),
+        3 if is_number(parts.get(1)) && is_number(parts.get(2)) => parts[1] = nothing(),
+        _ => {}
+    }
+    let said = |part: &Value, name: &str| matches!(part, Value::Leaf(bytes) if bytes[0] == b'$' && bytes.ends_with(format!("\r\n{name}\r\n").as_bytes()));
+    let mut at = 0;
+    while at + 1 < parts.len() {
+        if said(&parts[at], "inactive") || said(&parts[at], "active-time") {
+            parts.drain(at..at + 2);
+            continue;
+        }
+        if said(&parts[at], "idle") || said(&parts[at], "seen-time") {
+            parts[at + 1] = nothing();
+        }
+        at += 1;
+    }
+    let count = parts.len() / if head[0] == b'%' { 2 } else { 1 };
+    let head = match head[0] {
+        kind @ (b'*' | b'%') if head != b"*-1\r\n" => format!("{}{count}\r\n", char::from(kind)).into_bytes(),
+        _ => head,
+    };
     Value::Node(head, parts)
 }
 
@@ -470,6 +503,9 @@ const LISTS: &str = include_str!("lists.session");
 /// Of streams.
 const STREAMS: &str = include_str!("streams.session");
 /// Of transactions, and of commands that wait.
+/// Of consumer groups. Where a consumer asks in vain it is there before: since 7.2 Redis makes it then, too.
+const GROUPS: &str = include_str!("groups.session");
+
 const TRANSACTIONS: &str = include_str!("transactions.session");
 
 /// Of numbered databases.
@@ -526,6 +562,9 @@ SUBSCRIBE c
 EVAL return(redis.call('ping')) 0
 UNSUBSCRIBE c
 "#;
+
+/// Libraries of functions: `LOAD`, or `NEW` without REPLACE, and what is done with them.
+const FUNCTIONS: &str = include_str!("functions.session");
 
 fn session(pair: &mut Pair, lines: &str) {
     let mut differences = String::new();
@@ -651,6 +690,15 @@ fn streams_read_the_same_in_both_protocols() {
 }
 
 #[test]
+fn groups_read_the_same_in_both_protocols() {
+    for hello in [None, Some("3")] {
+        if let Some(mut pair) = Pair::start_elsewhere(hello) {
+            session(&mut pair, GROUPS);
+        }
+    }
+}
+
+#[test]
 fn lists_read_the_same_in_both_protocols() {
     for hello in [None, Some("3")] {
         if let Some(mut pair) = Pair::start_elsewhere(hello) {
@@ -705,6 +753,63 @@ fn scripts_read_the_same_in_both_protocols() {
         let command = ["EVAL", script, "0"].into_iter().chain(many.iter().map(|it| &**it));
         pair.assert_same(&command.collect::<Vec<_>>());
         pair.assert_same(&[&b"EVAL"[..], b"return {KEYS[1], ARGV[1], #ARGV[1]}", b"1", b"\xFF\r\n\0", b"\0\x80"]);
+    }
+}
+
+#[test]
+fn functions_read_the_same_in_both_protocols() {
+    for hello in [None, Some("3")] {
+        let Some(mut pair) = Pair::start_elsewhere(hello) else { return };
+        let mut differences = String::new();
+        for line in FUNCTIONS.lines() {
+            let (first, code) = line.split_once(' ').unwrap_or((line, ""));
+            let code = code.replace("\\n", "\n");
+            differences.extend(match first {
+                "LOAD" => pair.difference(&["FUNCTION", "LOAD", "REPLACE", &code]),
+                "NEW" => pair.difference(&["FUNCTION", "LOAD", &code]),
+                _ => pair.difference(&line.split(' ').collect::<Vec<_>>()),
+            });
+        }
+        assert!(differences.is_empty(), "{differences}");
+    }
+}
+
+/// What one server dumps the other restores, and lists alike.
+#[test]
+fn libraries_are_restored_at_the_other_server() {
+    let Some(mut pair) = Pair::start(None) else { return };
+    let code = "#!lua name=one\nredis.register_function('f', function() return 'f' end)";
+    let long =
+        format!("#!lua name=two\nredis.register_function('g', function() return 'g' end)\n--{}", "x".repeat(30_000));
+    pair.assert_same(&["FUNCTION", "LOAD", code]);
+    pair.assert_same(&["FUNCTION", "LOAD", &long]);
+    let payloads = pair.clients.each_mut().map(|client| {
+        let Value::Leaf(reply) = client.call(&["FUNCTION", "DUMP"]) else { panic!("a string") };
+        let head = reply.iter().position(|byte| *byte == b'\n').expect("a head") + 1;
+        reply[head..reply.len() - 2].to_vec()
+    });
+    let [of_redis, ours] = &payloads;
+    for payload in [of_redis, ours] {
+        // Which of the two is told first is Redis's own affair.
+        for policy in [&[][..], &[&b"APPEND"[..]]] {
+            let command = [&[&b"FUNCTION"[..], b"RESTORE", payload], policy].concat();
+            let refused = |reply: Value| matches!(reply, Value::Leaf(words) if words.ends_with(b" already exists\r\n"));
+            assert_eq!(pair.call(&command).map(refused), [true; 2]);
+        }
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", payload, b"REPLACE"]);
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", payload, b"FLUSH"]);
+        pair.assert_same(&["FUNCTION", "DELETE", "one"]);
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", payload]);
+        pair.assert_same(&["FUNCTION", "FLUSH"]);
+        pair.assert_same(&["FUNCTION", "LOAD", &code.replace("one", "other")]);
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", payload]);
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", payload, b"REPLACE"]);
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", payload, b"flush"]);
+        pair.assert_same(&["FUNCTION", "LIST", "LIBRARYNAME", "one", "WITHCODE"]);
+        pair.assert_same(&["FUNCTION", "LIST", "LIBRARYNAME", "two", "WITHCODE"]);
+        pair.assert_same(&["FUNCTION", "LIST", "LIBRARYNAME", "other"]);
+        pair.assert_same(&["FCALL", "g", "0"]);
+        pair.assert_same(&[&b"FUNCTION"[..], b"RESTORE", &payload[..payload.len() - 1], b"FLUSH"]);
     }
 }
 
@@ -1050,6 +1155,71 @@ fn streams() -> impl Strategy<Value = Vec<&'static str>> {
     ]
 }
 
+/// Commands on groups of streams, whose consumers are there before they ask.
+fn groups() -> impl Strategy<Value = Vec<Vec<&'static str>>> {
+    let key = || prop_oneof![6 => Just("e"), 3 => Just("f"), 1 => Just("a")];
+    let group = || prop_oneof![5 => Just("g"), 3 => Just("h"), 1 => Just("none")];
+    let consumer = || prop_oneof![Just("c"), Just("d")];
+    let id = || prop::sample::select(vec!["1-1", "1-2", "2-0", "3-0", "4-5", "5-0", "7-7", "8-0", "9-0", "12-1", "x"]);
+    let start = || prop::sample::select(vec!["0", "0", "0", "2", "$", "$", "12-0", "x"]);
+    let read = || {
+        prop::sample::select(vec![&[][..], &[], &["ENTRIESREAD", "2"], &["ENTRIESREAD", "-1"], &["ENTRIESREAD", "-2"]])
+    };
+    let count = || prop_oneof![Just("0"), Just("1"), Just("2"), Just("9")];
+    let above = || prop::sample::select(vec![">", ">", ">", ">", "0", "2", "3-0", "$", "x"]);
+    let bound = || prop::sample::select(vec!["-", "-", "+", "+", "2", "(2", "3-0", "(3-1", "x"]);
+    let idle = || prop_oneof![5 => Just("0"), 1 => Just("100000"), 1 => Just("x")];
+    let claim = || {
+        prop::sample::select(vec![
+            &[][..],
+            &["JUSTID"],
+            &["FORCE"],
+            &["RETRYCOUNT", "4"],
+            &["LASTID", "4-0"],
+            &["IDLE", "5", "FORCE", "JUSTID"],
+            &["BOGUS"],
+        ])
+    };
+    let one = |words: Vec<&'static str>| vec![words];
+    prop_oneof![
+        4 => (key(), group(), start(), read()).prop_map(|(k, g, start, read)| {
+            let create = ["XGROUP", "CREATE", k, g, start, "MKSTREAM"].into_iter().chain(read.iter().copied()).collect();
+            let consumer = |c| vec!["XGROUP", "CREATECONSUMER", k, g, c];
+            vec![create, consumer("c"), consumer("d")]
+        }),
+        1 => (key(), group(), start(), read()).prop_map(move |(k, g, start, read)| {
+            one(["XGROUP", "SETID", k, g, start].into_iter().chain(read.iter().copied()).collect())
+        }),
+        1 => (key(), group()).prop_map(move |(k, g)| one(vec!["XGROUP", "DESTROY", k, g])),
+        1 => (key(), group(), consumer()).prop_map(|(k, g, c)| {
+            vec![vec!["XGROUP", "DELCONSUMER", k, g, c], vec!["XGROUP", "CREATECONSUMER", k, g, c]]
+        }),
+        8 => (key(), group(), consumer(), count(), above()).prop_map(move |(k, g, c, count, above)| {
+            one(vec!["XREADGROUP", "GROUP", g, c, "COUNT", count, "STREAMS", k, above])
+        }),
+        2 => (key(), key(), group(), consumer(), above(), above()).prop_map(move |(k, l, g, c, a, b)| {
+            one(vec!["XREADGROUP", "GROUP", g, c, "NOACK", "STREAMS", k, l, a, b])
+        }),
+        4 => (key(), group(), id(), id()).prop_map(move |(k, g, i, j)| one(vec!["XACK", k, g, i, j])),
+        2 => (key(), group()).prop_map(move |(k, g)| one(vec!["XPENDING", k, g])),
+        2 => (key(), group(), bound(), bound(), count()).prop_map(move |(k, g, from, to, count)| {
+            one(vec!["XPENDING", k, g, "IDLE", "0", from, to, count])
+        }),
+        1 => (key(), group(), consumer()).prop_map(move |(k, g, c)| one(vec!["XPENDING", k, g, "-", "+", "9", c])),
+        3 => (key(), group(), consumer(), idle(), id(), id(), claim()).prop_map(move |(k, g, c, idle, i, j, options)| {
+            one(["XCLAIM", k, g, c, idle, i, j].into_iter().chain(options.iter().copied()).collect())
+        }),
+        3 => (key(), group(), consumer(), idle(), bound(), count()).prop_map(move |(k, g, c, idle, from, count)| {
+            one(vec!["XAUTOCLAIM", k, g, c, idle, from, "COUNT", count])
+        }),
+        3 => key().prop_map(move |k| one(vec!["XINFO", "GROUPS", k])),
+        2 => (key(), group()).prop_map(move |(k, g)| one(vec!["XINFO", "CONSUMERS", k, g])),
+        2 => (key(), count()).prop_map(move |(k, count)| one(vec!["XINFO", "STREAM", k, "FULL", "COUNT", count])),
+        1 => (key(), key()).prop_map(move |(k, l)| one(vec!["RENAME", k, l])),
+        1 => (key(), key()).prop_map(move |(k, l)| one(vec!["COPY", k, l, "REPLACE"])),
+    ]
+}
+
 /// Commands on lists. Values repeat, so that they are found more than once.
 fn lists() -> impl Strategy<Value = Vec<&'static str>> {
     let key = || prop_oneof![3 => Just("l"), 3 => Just("m"), 1 => Just("a")];
@@ -1186,6 +1356,27 @@ fn any_sequence_of_commands_is_answered_the_same() {
             if command[0] != "HELLO" {
                 prop_assert_eq!(redis, cahoots, "\n  command {:?}\n  left is Redis, right is ours", command);
             }
+        }
+        Ok(())
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+/// As above, of streams and their groups alone, so that they come to hold something.
+#[test]
+fn any_sequence_of_commands_on_groups_is_answered_the_same() {
+    let Some(pair) = Pair::start(None) else { return };
+    let pair = std::cell::RefCell::new(pair);
+    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let commands = prop_oneof![2 => streams().prop_map(|command| vec![command]), 5 => groups()];
+    let outcome = runner.run(&prop::collection::vec(commands, 1..80), |commands| {
+        let mut pair = pair.borrow_mut();
+        pair.call(&["FLUSHALL"]);
+        for command in commands.iter().flatten() {
+            let [redis, cahoots] = pair.call(command);
+            prop_assert_eq!(redis, cahoots, "\n  command {:?}\n  left is Redis, right is ours", command);
         }
         Ok(())
     });

@@ -1,6 +1,9 @@
 //! Integers of as many bytes as they need: seven bits to a byte, the lowest first, as in postcard. What is taken is what
 //! was put here and kept in memory, so there is nothing to check; what is read may come from anywhere.
 
+/// Bytes of a number at most.
+pub(crate) const BYTES_MAX: usize = 10;
+
 /// Appends `value`.
 pub(crate) fn put(value: u64, bytes: &mut Vec<u8>) {
     let mut rest = value;

@@ -8,6 +8,7 @@ pub mod figures;
 use std::collections::BTreeMap;
 
 use cahoots_gossip::engine::{Replica, Status};
+use cahoots_gossip::store::database::SYSTEM;
 
 use crate::state::{Counts, Server};
 
@@ -117,7 +118,9 @@ impl<'a> Account<'a> {
     /// How many keys each database has, and how many have a deadline.
     #[must_use]
     pub fn databases(&self) -> BTreeMap<u8, (usize, usize)> {
-        self.replica.store().databases()
+        let mut databases = self.replica.store().databases();
+        databases.remove(&SYSTEM);
+        databases
     }
 
     /// What all connections share.

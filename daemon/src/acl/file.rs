@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use thiserror::Error;
 
@@ -14,6 +15,9 @@ use super::{USER_BYTES_MAX, USERS_MAX, Users};
 
 /// Bytes of the file: far more than users need, and little enough to be read at once.
 const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// How many times files were written: two writes at once have files of their own until they are whole.
+static WRITES: AtomicU64 = AtomicU64::new(0);
 
 /// Why a file cannot be used.
 #[derive(Debug, Error)]
@@ -109,7 +113,7 @@ pub fn write(path: &Path, users: &[Arc<User>]) -> io::Result<()> {
         text.push(b'\n');
     }
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".tmp-{}", std::process::id()));
+    name.push(format!(".tmp-{}-{}", std::process::id(), WRITES.fetch_add(1, Relaxed)));
     let fresh = PathBuf::from(name);
     let written = (|| {
         // Hashes can be guessed at by whoever has them.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::CliResult;
+use super::json_groups::{Group, Pending};
 use super::json_lines::{self, Data, Entries, Hash, Item};
 use super::migrate::ExportFlags;
 use super::resp_client::{Reply, RespClient};
@@ -13,7 +14,7 @@ use crate::config::{Local, Locate};
 use crate::resp::digits_of;
 use crate::storage::{self, Progress};
 use cahoots_gossip::Limits;
-use cahoots_gossip::store::{Class, Fields, Mark, StreamId, View};
+use cahoots_gossip::store::{Class, Fields, Mark, StreamGroup, StreamId, Value, View};
 
 /// Between two lines about progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -113,9 +114,30 @@ fn data_of(view: &View<'_>) -> Option<Data> {
             let entries: Vec<_> = stream.ranks(0..stream.len()).map(entry).collect();
             let Mark { last, max_deleted, removed } = stream.mark();
             let added = removed.saturating_add(entries.len() as u64);
-            Some(Data::Stream(Entries { entries, last: last.to_string(), deleted: max_deleted.to_string(), added }))
+            let groups = match view.value() {
+                Some(Value::Stream(_, _, groups)) => groups.iter().map(group_of).collect(),
+                _ => Vec::new(),
+            };
+            let (last, deleted) = (last.to_string(), max_deleted.to_string());
+            Some(Data::Stream(Entries { entries, last, deleted, added, groups }))
         }
         _ => None,
+    }
+}
+
+pub(super) fn group_of(group: &StreamGroup) -> Group {
+    let pending = group.pending.iter().map(|it| Pending {
+        id: it.id.to_string(),
+        consumer: it.consumer.to_vec(),
+        at: it.at,
+        count: it.count,
+    });
+    Group {
+        name: group.name.to_vec(),
+        last: group.last.to_string(),
+        read: group.read,
+        consumers: group.consumers.iter().map(|it| it.name.to_vec()).collect(),
+        pending: pending.collect(),
     }
 }
 
@@ -164,7 +186,66 @@ fn entries(client: &mut RespClient, key: &[u8]) -> io::Result<Option<Entries>> {
             _ => {}
         }
     }
+    found.groups = groups(client, key)?;
     Ok(Some(found))
+}
+
+/// The groups of the stream at a key; none if it was deleted meanwhile.
+fn groups(client: &mut RespClient, key: &[u8]) -> io::Result<Vec<Group>> {
+    let told = match client.call(&[b"XINFO", b"GROUPS", key])? {
+        Reply::Error(_) => return Ok(Vec::new()),
+        told => told.array()?,
+    };
+    let mut groups = Vec::with_capacity(told.len());
+    for fields in told {
+        let mut fields = fields.array()?.into_iter();
+        let (mut name, mut last, mut read) = (Vec::new(), String::new(), None);
+        while let (Some(field), Some(value)) = (fields.next(), fields.next()) {
+            match &*text(field)? {
+                "name" => name = value.bytes()?,
+                "last-delivered-id" => last = text(value)?,
+                "entries-read" => {
+                    if let Reply::Integer(count) = value {
+                        read = u64::try_from(count).ok();
+                    }
+                }
+                _ => {}
+            }
+        }
+        let consumers = client.call(&[b"XINFO", b"CONSUMERS", key, &name])?;
+        let consumers = if matches!(consumers, Reply::Error(_)) { Vec::new() } else { consumers.array()? };
+        let first_value = |fields: Reply| fields.array()?.into_iter().nth(1).ok_or(unexpected("XINFO"))?.bytes();
+        let consumers = consumers.into_iter().map(first_value).collect::<io::Result<_>>()?;
+        let pending = pending(client, key, &name)?;
+        groups.push(Group { name, last, read, consumers, pending });
+    }
+    Ok(groups)
+}
+
+/// What is pending in a group, a batch at a time.
+fn pending(client: &mut RespClient, key: &[u8], group: &[u8]) -> io::Result<Vec<Pending>> {
+    let (mut found, mut from): (Vec<Pending>, _) = (Vec::new(), "-".to_owned());
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    loop {
+        let page = client.call(&[b"XPENDING", key, group, from.as_bytes(), b"+", BATCH.to_string().as_bytes()])?;
+        let page = if matches!(page, Reply::Error(_)) { Vec::new() } else { page.array()? };
+        let Some(len) = Some(page.len()).filter(|len| *len > 0) else { return Ok(found) };
+        for entry in page {
+            let [id, consumer, idle, count] =
+                <[Reply; 4]>::try_from(entry.array()?).map_err(|_| unexpected("XPENDING"))?;
+            let number = |reply| match reply {
+                Reply::Integer(number) => Ok(u64::try_from(number).unwrap_or(0)),
+                _ => Err(unexpected("XPENDING")),
+            };
+            let at = now.saturating_sub(number(idle)?);
+            found.push(Pending { id: text(id)?, consumer: consumer.bytes()?, at, count: number(count)? });
+        }
+        if len < BATCH {
+            return Ok(found);
+        }
+        from = found.last().map_or_else(|| "+".to_owned(), |last| format!("({}", last.id));
+    }
 }
 
 fn text(reply: Reply) -> io::Result<String> {

@@ -6,6 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::json_groups::{self, Group};
+
 /// The version of the stream.
 pub(super) const VERSION: u64 = 1;
 
@@ -52,6 +54,8 @@ pub(super) struct Entries {
     pub(super) deleted: String,
     /// How many entries were ever added.
     pub(super) added: u64,
+    /// The groups that read it.
+    pub(super) groups: Vec<Group>,
 }
 
 /// A line as read.
@@ -79,9 +83,13 @@ pub(super) fn write(item: &Item) -> String {
         Data::Hash(hash) => ("hash", pairs_to_json(&hash.fields)),
         Data::List(values) => ("list", values.iter().map(|it| to_json(it)).collect()),
         Data::Sorted(pairs) => ("zset", pairs_to_json(pairs)),
-        Data::Stream(Entries { entries, last, deleted, added }) => {
+        Data::Stream(Entries { entries, last, deleted, added, groups }) => {
             let entries: Value = entries.iter().map(|(id, fields)| json!([id, pairs_to_json(fields)])).collect();
-            ("stream", json!({ "entries": entries, "last": last, "deleted": deleted, "added": added }))
+            let mut stream = json!({ "entries": entries, "last": last, "deleted": deleted, "added": added });
+            if !groups.is_empty() {
+                stream["groups"] = groups.iter().map(json_groups::write).collect();
+            }
+            ("stream", stream)
         }
     };
     line.insert(name.to_owned(), value);
@@ -137,6 +145,10 @@ pub(super) fn read(line: &str) -> Result<Line, String> {
             last: id(&stream["last"])?,
             deleted: id(&stream["deleted"])?,
             added: stream["added"].as_u64().ok_or("no number of entries")?,
+            groups: match stream.get("groups") {
+                None => Vec::new(),
+                Some(groups) => list(groups)?.iter().map(json_groups::read).collect::<Result<_, _>>()?,
+            },
         })
     } else {
         let names: Vec<&str> =
@@ -164,14 +176,14 @@ fn until_of(pair: &Value) -> Result<(Vec<u8>, u64), String> {
     }
 }
 
-fn to_json(bytes: &[u8]) -> Value {
+pub(super) fn to_json(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => Value::String(text.to_owned()),
         Err(_) => json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() }),
     }
 }
 
-fn from_json(value: &Value) -> Result<Vec<u8>, String> {
+pub(super) fn from_json(value: &Value) -> Result<Vec<u8>, String> {
     if let Some(text) = value.as_str() {
         return Ok(text.as_bytes().to_vec());
     }
@@ -183,6 +195,12 @@ fn from_json(value: &Value) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::json_groups::Pending;
+
+    fn group(read: Option<u64>) -> Group {
+        let pending = Pending { id: "5-0".to_owned(), consumer: vec![0x80], at: 9, count: 2 };
+        Group { name: vec![], last: "5-0".to_owned(), read, consumers: vec![vec![0x80]], pending: vec![pending] }
+    }
 
     #[test]
     fn every_line_is_read_as_it_was_written() {
@@ -218,6 +236,17 @@ mod tests {
                     last: "18446744073709551615-7".to_owned(),
                     deleted: "0-0".to_owned(),
                     added: 1 << 60,
+                    groups: vec![],
+                }),
+                until: None,
+            },
+            Item {
+                key: b"x".to_vec(),
+                value: Data::Stream(Entries {
+                    last: "5-0".to_owned(),
+                    deleted: "0-0".to_owned(),
+                    groups: [None, Some(7)].map(group).into(),
+                    ..Entries::default()
                 }),
                 until: None,
             },
@@ -251,6 +280,7 @@ mod tests {
             r#"{"key":"a","fields_until":[["f",1]]}"#,
             r#"{"key":"a","stream":[]}"#,
             r#"{"key":"a","stream":{"entries":[["5-0"]],"last":"5-0","deleted":"0-0","added":1}}"#,
+            r#"{"key":"a","stream":{"entries":[],"last":"5-0","deleted":"0-0","added":1,"groups":[{"name":"g"}]}}"#,
             r#"{"key":{"hex":"0"},"text":""}"#,
         ] {
             assert!(read(line).is_err(), "{line}");

@@ -8,6 +8,7 @@ mod disk;
 mod export;
 mod forget;
 mod import;
+mod json_groups;
 mod json_lines;
 mod keygen;
 mod leave;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::json_groups::{Group, Pending};
 use super::json_lines::{Data, Entries, Hash, Item};
 
 /// Members, fields or elements in one command.
@@ -89,6 +90,22 @@ fn write_stream(key: &[u8], stream: &Entries, take: Take<'_>) {
     let added = stream.added.to_string();
     let (last, deleted) = (stream.last.as_bytes(), stream.deleted.as_bytes());
     take(&[b"XSETID", key, last, b"ENTRIESADDED", added.as_bytes(), b"MAXDELETEDID", deleted]);
+    stream.groups.iter().for_each(|group| write_group(key, group, take));
+}
+
+fn write_group(key: &[u8], group: &Group, take: Take<'_>) {
+    let read = group.read.map_or_else(|| "-1".to_owned(), |read| read.to_string());
+    let name = &*group.name;
+    take(&[b"XGROUP", b"CREATE", key, name, group.last.as_bytes(), b"ENTRIESREAD", read.as_bytes()]);
+    for consumer in &group.consumers {
+        take(&[b"XGROUP", b"CREATECONSUMER", key, name, consumer]);
+    }
+    for Pending { id, consumer, at, count } in &group.pending {
+        let (at, count) = (at.to_string(), count.to_string());
+        let words = [&b"XCLAIM"[..], key, name, consumer, b"0", id.as_bytes(), b"TIME", at.as_bytes()];
+        let options = [&b"RETRYCOUNT"[..], count.as_bytes(), b"FORCE", b"JUSTID"];
+        take(&[&words[..], &options[..]].concat());
+    }
 }
 
 #[cfg(test)]

@@ -76,6 +76,7 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         farewell,
         clients_max: AtomicUsize::new(clients_with_files(config.limits.clients_max)),
         watch: Arc::default(),
+        groups: crate::state::Groups::default(),
         keyspace,
         tracking: Tracking::default(),
         clients: Clients::default(),

@@ -14,21 +14,24 @@ use super::wait::Wait;
 use crate::resp::{Args, Reply};
 use crate::session::Session;
 use crate::state::Server;
-use crate::watch::{Blocked, Served};
+use crate::watch::{Blocked, Served, Takes};
 use cahoots_gossip::engine::{Now, Replica};
-use cahoots_gossip::store::{Change, Class};
+use cahoots_gossip::store::Change;
+
+/// How often those are looked after who may have something without a change.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Looks at one key, answers and says so if there is what is wanted. What it answers is a whole reply.
 type Look = dyn FnMut(&mut Context<'_>, &[u8], &mut Reply<'_>) -> Result<bool, CommandError> + Send;
 
 /// Looks at `keys` in their order, and waits until `look` finds something at one of them, or `timeout` is over: then a null
-/// array is answered. Within a transaction it does not wait, and `nothing` is answered. `takes` is the type whose elements
-/// are taken away; `None` of a command that takes none.
+/// array is answered. Within a transaction it does not wait, and `nothing` is answered. `takes` is what is taken away; `None`
+/// of a command that takes nothing.
 pub(super) fn first_of(
     ctx: &mut Context<'_>,
     keys: Args<'_>,
     timeout: Option<Duration>,
-    takes: Option<Class>,
+    takes: Option<Takes>,
     mut look: Box<Look>,
     nothing: fn(&mut Reply<'_>),
     reply: &mut Reply<'_>,
@@ -44,16 +47,28 @@ pub(super) fn first_of(
     }
     ctx.record_changes();
     let Session { id, protocol, last_command: command, .. } = *ctx.session;
-    let keys = keys.iter().map(Box::from).collect();
+    let keys: Vec<Box<[u8]>> = keys.iter().map(Box::from).collect();
+    // What others have not taken in time is there without a change.
+    let again = matches!(takes, Some(Takes::Entries(_))).then(|| keys.clone());
     // Of another type, or gone, a key is waited for: so only the first look tells of its type, and later ones of that of
     // other keys alone.
+    let class = match takes {
+        Some(Takes::Elements(class)) => Some(class),
+        Some(Takes::Entries(_)) | None => None,
+    };
     let serve = move |ctx: &mut Context<'_>, key: &[u8], reply: &mut Reply<'_>| {
-        let is_other = takes.is_some_and(|class| ctx.current(key, class).is_err());
+        let is_other = class.is_some_and(|class| ctx.current(key, class).is_err());
         if is_other { Ok(false) } else { look(ctx, key, reply) }
     };
     let ticket = ctx.server.watch.block(Blocked { client: id, protocol, command, keys, takes, serve: Box::new(serve) });
     let wait = Wait::new(
-        move |_, _| ticket.served(timeout),
+        move |node, server| {
+            let look = again.map(|keys| -> (Duration, crate::watch::Look) {
+                let look = move || node.run(|replica, now| serve_at(replica, now, &server, keys.clone()));
+                (LOOK_AGAIN, Box::new(look))
+            });
+            ticket.served(timeout, look)
+        },
         move |ctx, served, reply| {
             match served {
                 Some(Served::Answered(answer, written)) => {

@@ -26,7 +26,7 @@ use crate::state::{Counts, Server, Tick};
 use crate::watch::{EventClass, Own};
 use cahoots_gossip::driver::random_id;
 use cahoots_gossip::engine::{Now, Replica, Tally};
-use cahoots_gossip::store::database::{parts, stored};
+use cahoots_gossip::store::database::{SYSTEM, parts, stored};
 use cahoots_gossip::store::{Class, KeyMemory, Moment, View, WriteError, Writer};
 use cahoots_gossip::{Dot, Limits, ReplicaId};
 
@@ -384,7 +384,9 @@ impl<'a> Context<'a> {
     /// How many keys there are in each database, and how many of them have a deadline.
     pub(super) fn databases(&mut self) -> BTreeMap<u8, (usize, usize)> {
         self.replica.count_keys(self.now);
-        self.replica.store().databases()
+        let mut databases = self.replica.store().databases();
+        databases.remove(&SYSTEM);
+        databases
     }
 
     /// The name in the store of a key of the client's database.
@@ -411,6 +413,11 @@ impl<'a> Context<'a> {
     /// How many are present at `key`, which is of class [`Class::Presence`].
     pub(super) fn present(&self, key: &[u8]) -> u64 {
         self.replica.present(self.now, key)
+    }
+
+    /// The id of this replica.
+    pub(super) fn replica_id(&self) -> ReplicaId {
+        self.replica.id()
     }
 
     /// Whether a replica is this one or a live peer.

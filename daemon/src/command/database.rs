@@ -7,10 +7,10 @@
 
 use super::contract::Command;
 use crate::resp::{Args, KeptArgs};
-use cahoots_gossip::store::database::{MARK, stored};
+use cahoots_gossip::store::database::{MARK, SYSTEM, stored};
 
-/// The most databases there can be: their number is a byte.
-pub const DATABASES_MOST: usize = 256;
+/// The most databases that clients can have: their number is a byte, and one is taken.
+pub const DATABASES_MOST: usize = SYSTEM as usize;
 
 /// The arguments of a command with its keys as they are called in the store; `None` if they are called so already.
 #[inline]

@@ -77,6 +77,9 @@ pub(super) const KEY_AND_COUNTED: &[KeySpec] = &[range(1, 0, 1), counted(2)];
 /// Keys behind a word, and as many of something else behind them.
 pub(super) const BEHIND_STREAMS: &[KeySpec] =
     &[KeySpec { begin: Begin::Behind { word: "STREAMS", from: 1 }, find: Find::Range { last: -1, step: 1, parts: 2 } }];
+/// As [`BEHIND_STREAMS`], behind a group and a consumer.
+pub(super) const BEHIND_STREAMS_OF_GROUP: &[KeySpec] =
+    &[KeySpec { begin: Begin::Behind { word: "STREAMS", from: 4 }, find: Find::Range { last: -1, step: 1, parts: 2 } }];
 /// One key, the first argument, and one behind `STORE`.
 pub(super) const KEY_AND_STORE: &[KeySpec] = &[range(1, 0, 1), behind("STORE", 2)];
 /// One key, the first argument, and one behind `STORE` or `STOREDIST`.

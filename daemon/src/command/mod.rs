@@ -43,6 +43,7 @@ mod glob;
 mod help;
 mod key_use;
 mod keys;
+mod libraries;
 mod long_double;
 mod number;
 mod options;

@@ -66,8 +66,9 @@ pub const COUNT: usize = {
 /// The longest name there can be: names are compared as three words, the length among them. A longer one does not
 /// compile.
 const NAME_BYTES_MAX: usize = 23;
-/// Slots of the table: at least twice the number of commands, so most are found at the first look.
-const SLOTS: usize = (2 * COUNT).next_power_of_two();
+/// Slots of the table: at least four times the number of commands, so most are found at the first look, and a multiplier by
+/// which all are found soon is found soon, too.
+const SLOTS: usize = (4 * COUNT).next_power_of_two();
 /// Looks that the unluckiest command takes at most.
 const LOOKS_MAX: usize = 4;
 

@@ -55,6 +55,11 @@ pub(super) fn pass_value<R: Read>(form: u8, input: &mut Incoming<R>) -> Result<(
                 input.pass_string()
             })
         }
+        kind::HASH_OF_VALKEY => each(input, |input| {
+            input.pass_string()?;
+            input.pass_string()?;
+            input.pass(8)
+        }),
         kind::HASH_LISTPACK_WITH_ENDS => {
             input.pass(8)?;
             input.pass_string()

@@ -9,13 +9,10 @@ use std::io::Read;
 use super::extent::{module_name, pass_module, pass_value};
 use super::incoming::{FileError, Incoming};
 use super::write::seal;
-use super::{VERSION, kind};
+use super::{VALKEY_VERSION, VERSION, VERSION_MAX, kind};
 
-/// The oldest and the newest version of Redis's files that are read, and that of Valkey's.
-const VERSIONS: std::ops::RangeInclusive<u32> = 1..=12;
-const VALKEY_VERSIONS: std::ops::RangeInclusive<u32> = 80..=80;
 /// From this version on there is a sum at the end.
-const SUM_SINCE: u32 = 5;
+const SUM_SINCE: u16 = 5;
 
 /// What introduces something that is no value.
 mod opcode {
@@ -70,7 +67,7 @@ pub enum Content {
 /// An RDB file as it comes.
 pub struct RdbFile<R> {
     input: Incoming<R>,
-    version: u32,
+    version: u16,
     database: u64,
     value_bytes_max: usize,
 }
@@ -84,8 +81,8 @@ impl<R: Read> RdbFile<R> {
         let mut input = Incoming::new(reader);
         let head: [u8; 9] = input.array()?;
         let (digits, versions) = match &head {
-            [b'R', b'E', b'D', b'I', b'S', digits @ ..] => (&digits[..], VERSIONS),
-            [b'V', b'A', b'L', b'K', b'E', b'Y', digits @ ..] => (&digits[..], VALKEY_VERSIONS),
+            [b'R', b'E', b'D', b'I', b'S', digits @ ..] => (&digits[..], 1..=VERSION_MAX),
+            [b'V', b'A', b'L', b'K', b'E', b'Y', digits @ ..] => (&digits[..], VALKEY_VERSION..=VALKEY_VERSION),
             _ => return Err(FileError::NotRdb),
         };
         let version = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());

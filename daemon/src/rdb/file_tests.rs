@@ -50,9 +50,11 @@ fn keys_come_with_their_databases_deadlines_and_values() {
 fn deadlines_in_seconds_and_fields_with_ends_are_read() {
     let key = &keys("seconds")[0];
     assert_eq!((key.database, key.deadline), (2, Some(0x7F00_0000 * 1_000)));
-    let Ok(Value::Hash(fields)) = value(&keys("hash-ends-listpack")[0]) else { panic!("it is a hash") };
-    let ends: Vec<_> = fields.iter().map(|field| (&*field.name, field.deadline)).collect();
-    assert_eq!(ends, [(&b"f"[..], Some(4_102_444_800_123)), (b"g", None)]);
+    for file in ["hash-ends-listpack", "hash-ends-valkey"] {
+        let Ok(Value::Hash(fields)) = value(&keys(file)[0]) else { panic!("it is a hash") };
+        let ends: Vec<_> = fields.iter().map(|field| (&*field.name, field.deadline)).collect();
+        assert_eq!(ends, [(&b"f"[..], Some(4_102_444_800_123)), (b"g", None)], "{file}");
+    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub enum FileError {
     NotRdb,
     /// It is of a format that is not known.
     #[error("the RDB is of version {0}, which is not known")]
-    Version(u32),
+    Version(u16),
     /// The bytes are not in the form that an RDB has.
     #[error("the RDB is malformed at byte {at}")]
     Malformed {

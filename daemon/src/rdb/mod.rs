@@ -2,7 +2,7 @@
 //!
 //! A payload is a type, the value in that type's form, the version of the format (two bytes) and a CRC-64 of all that, the
 //! lowest byte of each first. Read are all forms that Redis has written since version 2.6, up to those of 7.2, but those of
-//! modules and zipmaps; and the hashes of 7.4 whose fields end. Written is the plainest form of each type, which Redis 7.0
+//! modules and zipmaps; and the hashes of 7.4 and of Valkey 9 whose fields end. Written is the plainest form of each type, which Redis 7.0
 //! reads; a hash whose fields end has the form of 7.4.
 //!
 //! - Nothing is believed: the sum and the version are checked first, then every length before something is made of it.
@@ -13,6 +13,8 @@ mod budget;
 mod crc64;
 mod extent;
 mod file;
+mod function;
+mod group;
 mod incoming;
 mod lzf;
 mod packed;
@@ -22,6 +24,7 @@ mod stream;
 mod write;
 
 pub use file::{Content, Entry, FileKey, RdbFile};
+pub use function::{dump_libraries, restore_libraries};
 pub use incoming::FileError;
 pub use read::restore;
 pub use write::{dump, sealed};
@@ -35,9 +38,9 @@ pub enum RdbError {
     /// The bytes are not in the form that the type has.
     #[error("Bad data format")]
     Malformed,
-    /// A stream with consumer groups, which there are not here.
-    #[error("the stream has consumer groups, and there are none here")]
-    Groups,
+    /// Something else than libraries of functions.
+    #[error("given type is not a function")]
+    NoLibrary,
     /// What is in it is more than may be written at once.
     #[error("command writes more than the cluster's maximum of {max} bytes")]
     TooLarge {
@@ -48,6 +51,8 @@ pub enum RdbError {
 
 /// The newest version that is read: that of Redis 7.4.
 const VERSION_MAX: u16 = 12;
+/// That of Valkey 9, which counts anew from 80.
+const VALKEY_VERSION: u16 = 80;
 /// The version that Redis 7.0 reads.
 const VERSION: u16 = 10;
 /// The version, and the sum.
@@ -79,6 +84,7 @@ mod kind {
     pub(super) const STREAM_2: u8 = 19;
     pub(super) const SET_LISTPACK: u8 = 20;
     pub(super) const STREAM_3: u8 = 21;
+    pub(super) const HASH_OF_VALKEY: u8 = 22;
     pub(super) const HASH_WITH_ENDS: u8 = 24;
     pub(super) const HASH_LISTPACK_WITH_ENDS: u8 = 25;
 }

@@ -7,7 +7,7 @@ use super::budget::Budget;
 use super::crc64::crc64;
 use super::packed::{Element, intset, listpack, ziplist};
 use super::reader::Reader;
-use super::{FOOTER_BYTES, LISTPACK, PLAIN, VERSION_MAX, kind, stream};
+use super::{FOOTER_BYTES, LISTPACK, PLAIN, VALKEY_VERSION, VERSION_MAX, kind, stream};
 use cahoots_gossip::store::{Field, Value};
 
 /// The value that a payload holds, of which at most `bytes_max` bytes may be made.
@@ -15,17 +15,23 @@ use cahoots_gossip::store::{Field, Value};
 /// # Errors
 /// It is no such payload, or it holds more.
 pub fn restore(payload: &[u8], bytes_max: usize) -> Result<Value, RdbError> {
+    let mut reader = Reader::new(opened(payload)?, Budget::new(bytes_max));
+    let [form] = reader.array()?;
+    let value = value(form, &mut reader)?;
+    if reader.is_empty() { Ok(value) } else { Err(Malformed) }
+}
+
+/// What is in a payload, whose version is known and whose sum is right.
+pub(super) fn opened(payload: &[u8]) -> Result<&[u8], RdbError> {
     let body = payload.len().checked_sub(FOOTER_BYTES).ok_or(Checksum)?;
     let (body, footer) = payload.split_at(body);
     let (version, sum) = footer.split_first_chunk().ok_or(Checksum)?;
     let summed = &payload[..payload.len() - sum.len()];
-    if u16::from_le_bytes(*version) > VERSION_MAX || crc64(summed).to_le_bytes() != sum {
+    let version = u16::from_le_bytes(*version);
+    if version > VERSION_MAX && version != VALKEY_VERSION || crc64(summed).to_le_bytes() != sum {
         return Err(Checksum);
     }
-    let mut reader = Reader::new(body, Budget::new(bytes_max));
-    let [form] = reader.array()?;
-    let value = value(form, &mut reader)?;
-    if reader.is_empty() { Ok(value) } else { Err(Malformed) }
+    Ok(body)
 }
 
 fn value(form: u8, reader: &mut Reader<'_>) -> Result<Value, RdbError> {
@@ -54,6 +60,11 @@ fn value(form: u8, reader: &mut Reader<'_>) -> Result<Value, RdbError> {
                 field(reader, deadline.transpose()?)
             })?)
         }
+        kind::HASH_OF_VALKEY => hash(many(reader, |reader| {
+            let field = field(reader, None)?;
+            // Less than zero where there is none.
+            Ok(Field { deadline: u64::try_from(i64::from_le_bytes(reader.array()?)).ok(), ..field })
+        })?),
         kind::HASH_LISTPACK_WITH_ENDS => {
             reader.take(8)?; // the first end, which is found
             hash(fields_with_ends(texts(reader, listpack)?)?)

@@ -1,10 +1,10 @@
 //! Streams in payloads: entries in listpacks, each with an entry in front that tells the names of fields once.
 
-use super::RdbError::{self, Groups, Malformed};
-use super::kind;
+use super::RdbError::{self, Malformed};
 use super::packed::{Element, listpack};
 use super::reader::Reader;
 use super::write::{Listpack, write_length, write_string};
+use super::{group, kind};
 use cahoots_gossip::store::{Mark, StreamEntry, StreamId, Value};
 
 /// An entry is gone, and still in the listpack.
@@ -39,13 +39,10 @@ pub(super) fn read(form: u8, reader: &mut Reader<'_>) -> Result<Value, RdbError>
         mark.max_deleted = id(reader)?;
         mark.removed = reader.number()?.checked_sub(len).ok_or(Malformed)?;
     }
-    if reader.number()? > 0 {
-        return Err(Groups);
-    }
-    Ok(Value::Stream(entries, mark))
+    Ok(Value::Stream(entries, mark, group::read(form, reader)?))
 }
 
-fn id(reader: &mut Reader<'_>) -> Result<StreamId, RdbError> {
+pub(super) fn id(reader: &mut Reader<'_>) -> Result<StreamId, RdbError> {
     Ok(StreamId::new(reader.number()?, reader.number()?))
 }
 
@@ -97,7 +94,7 @@ fn read_node(first: StreamId, left: &mut Elements<'_, '_>, entries: &mut Vec<Str
     if left.0.len() == 0 { Ok(()) } else { Err(Malformed) }
 }
 
-/// In the form of Redis 7.0.
+/// In the form of Redis 7.0, without the groups.
 pub(super) fn write(entries: &[StreamEntry], mark: &Mark, out: &mut Vec<u8>) {
     let nodes = entries.chunks(ENTRIES_MAX);
     write_length(nodes.len() as u64, out);
@@ -112,7 +109,6 @@ pub(super) fn write(entries: &[StreamEntry], mark: &Mark, out: &mut Vec<u8>) {
         write_length(id.seq, out);
     }
     write_length(mark.removed.saturating_add(entries.len() as u64), out);
-    write_length(0, out); // groups
 }
 
 fn node_of(entries: &[StreamEntry]) -> Vec<u8> {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::crc64::crc64;
 use super::*;
-use cahoots_gossip::store::{Field, Mark, StreamEntry, StreamId, Value};
+use cahoots_gossip::store::{Consumer, Field, Mark, PendingEntry, StreamEntry, StreamGroup, StreamId, Value};
 
 const BYTES_MAX: usize = 1 << 20;
 
@@ -25,7 +25,8 @@ fn names() -> impl Strategy<Value = Vec<Box<[u8]>>> {
 fn streams() -> impl Strategy<Value = Value> {
     let fields = prop::collection::vec((bytes(), bytes()), 1..4);
     let entries = prop::collection::btree_map((any::<u64>(), any::<u64>()), fields, 0..250);
-    (entries, any::<(u64, u64)>(), 0..1_000_u64).prop_map(|(entries, deleted, removed)| {
+    let groups = prop::collection::btree_map(bytes(), group(), 0..3);
+    (entries, any::<(u64, u64)>(), 0..1_000_u64, groups).prop_map(|(entries, deleted, removed, groups)| {
         let entries: Vec<StreamEntry> = entries
             .iter()
             .filter_map(|((ms, seq), fields)| {
@@ -34,7 +35,28 @@ fn streams() -> impl Strategy<Value = Value> {
             .collect();
         let deleted = StreamId::new(deleted.0, deleted.1);
         let last = entries.last().map_or(deleted, |entry| entry.id.max(deleted));
-        Value::Stream(entries, Mark { last, max_deleted: deleted, removed })
+        let groups = groups.into_iter().map(|(name, group)| StreamGroup { name, ..group });
+        Value::Stream(entries, Mark { last, max_deleted: deleted, removed }, groups.collect())
+    })
+}
+
+/// A group without a name, whose consumers got something when they asked last: 7.0 tells one time.
+fn group() -> impl Strategy<Value = StreamGroup> {
+    let id = || (any::<u64>(), 1..u64::MAX).prop_map(|(ms, seq)| StreamId::new(ms, seq));
+    let consumers = prop::collection::btree_map(bytes(), 0..1_u64 << 62, 1..4);
+    let pending =
+        prop::collection::btree_map(id(), (any::<prop::sample::Index>(), 0..1_u64 << 62, any::<u64>()), 0..30);
+    (id(), prop::option::of(0..1_u64 << 62), consumers, pending).prop_map(|(last, read, consumers, pending)| {
+        let consumers: Vec<_> =
+            consumers.into_iter().map(|(name, seen)| Consumer { name, seen, active: Some(seen) }).collect();
+        let entry = |(id, (whose, at, count)): (_, (prop::sample::Index, _, _))| PendingEntry {
+            id,
+            consumer: whose.get(&consumers).name.clone(),
+            at,
+            count,
+        };
+        let pending = pending.into_iter().map(entry).collect();
+        StreamGroup { name: Box::default(), last, read, consumers, pending }
     })
 }
 
@@ -99,6 +121,16 @@ fn a_newer_version_and_fewer_bytes_than_the_end_are_refused() {
 }
 
 #[test]
+fn what_valkey_writes_is_read() {
+    let fields = [&b"\x01f\x01v"[..], &4_102_444_800_123_u64.to_le_bytes(), b"\x01g\x01w", &(-1_i64).to_le_bytes()];
+    let mut payload = [&[kind::HASH_OF_VALKEY, 2][..], &fields.concat(), &VALKEY_VERSION.to_le_bytes()].concat();
+    payload.extend_from_slice(&crc64(&payload).to_le_bytes());
+    let field = |name: &[u8], value: &[u8], deadline| Field { name: name.into(), value: value.into(), deadline };
+    let expected = vec![field(b"f", b"v", Some(4_102_444_800_123)), field(b"g", b"w", None)];
+    assert_eq!(restore(&payload, BYTES_MAX), Ok(Value::Hash(expected)));
+}
+
+#[test]
 fn collections_of_nothing_and_names_that_are_there_twice_are_refused() {
     for body in [
         &b"\x01\x00"[..],
@@ -130,9 +162,25 @@ fn what_would_become_too_large_is_refused_before_it_is_made() {
 }
 
 #[test]
-fn streams_with_groups_are_refused_and_not_stripped_of_them() {
-    let mut payload = dump(&Value::Stream(Vec::new(), Mark { last: StreamId::new(1, 1), ..Mark::default() }));
-    let groups = payload.len() - FOOTER_BYTES - 1;
-    payload[groups] = 1;
-    assert_eq!(restore(&sealed(&payload[..=groups]), BYTES_MAX), Err(RdbError::Groups));
+fn what_is_pending_at_nobody_or_at_two_is_refused() {
+    let pending = |id| PendingEntry { id, consumer: b"c"[..].into(), at: 1, count: 1 };
+    let consumer = Consumer { name: b"c"[..].into(), seen: 1, active: Some(1) };
+    let id = StreamId::new(1, 1);
+    let group = StreamGroup {
+        name: Box::default(),
+        last: id,
+        read: None,
+        consumers: vec![consumer],
+        pending: vec![pending(id)],
+    };
+    let payload = dump(&Value::Stream(Vec::new(), Mark { last: id, ..Mark::default() }, vec![group.clone()]));
+    let body = &payload[..payload.len() - FOOTER_BYTES];
+    assert!(restore(&sealed(body), BYTES_MAX).is_ok());
+    // The last 17 bytes are how many entries the consumer has, and the id of that one.
+    let (front, of_consumer) = body.split_at(body.len() - 17);
+    let of_nobody = [front, &[0]].concat();
+    let twice = [front, &[2], &of_consumer[1..], &of_consumer[1..]].concat();
+    for body in [of_nobody, twice, body[..body.len() - 1].to_vec()] {
+        assert_eq!(restore(&sealed(&body), BYTES_MAX), Err(RdbError::Malformed));
+    }
 }

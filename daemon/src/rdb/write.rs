@@ -2,7 +2,7 @@
 
 use super::crc64::crc64;
 use super::packed::backwards_bytes;
-use super::{VERSION, VERSION_MAX, kind, stream};
+use super::{VERSION, VERSION_MAX, group, kind, stream};
 use cahoots_gossip::store::{Field, Value};
 
 /// The payload of a value: Redis 7.0 reads it, unless it is a hash whose fields end. O(n).
@@ -43,9 +43,10 @@ pub fn dump(value: &Value) -> Vec<u8> {
                 out.extend_from_slice(&score.to_le_bytes());
             }
         }
-        Value::Stream(entries, mark) => {
+        Value::Stream(entries, mark, groups) => {
             out.push(kind::STREAM_2);
             stream::write(entries, mark, &mut out);
+            group::write(groups, &mut out);
         }
     }
     seal(out, version)

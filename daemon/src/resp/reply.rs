@@ -41,6 +41,12 @@ impl<'a> Reply<'a> {
         Self { out, protocol }
     }
 
+    /// The version of the protocol.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
     /// From now on in this version of the protocol.
     pub fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;

@@ -9,6 +9,7 @@ use std::fmt;
 use mlua::Function;
 use ring::digest::SHA1_FOR_LEGACY_USE_ONLY;
 
+use super::interpreter::Name;
 use super::{Script, ScriptFlags};
 
 /// Scripts kept that came with EVAL.
@@ -54,7 +55,7 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn script(&self, digest: Digest) -> Script {
-        Script { digest, function: self.function.clone(), flags: self.flags }
+        Script { name: Name::Digest(digest), function: self.function.clone(), flags: self.flags }
     }
 }
 

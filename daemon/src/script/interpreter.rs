@@ -1,6 +1,8 @@
 //! Lua, and running a script in it.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use mlua::{Function, Lua, LuaOptions, LuaString, StdLib, Table, Value, Variadic}
 
 use super::bounds::Bounds;
 use super::cache::{Cache, Kept};
+use super::function::{self, Libraries, Library, Registry};
 use super::library::{Arguments, Raised, number, until_zero};
 use super::{Digest, MEMORY_BYTES_MAX, May, ScriptError, ScriptFlags, digest, host, redis, reply, shebang, words_of};
 use crate::resp::{Args, Protocol, Reply, digits_of};
@@ -22,18 +25,39 @@ const SANDBOX_CODE: &str = include_str!("sandbox.lua");
 /// Carries out what a script calls: the arguments, the protocol to answer in, and where the one reply goes.
 pub type Call<'a> = dyn FnMut(&[LuaString], Protocol, &mut Vec<u8>) + 'a;
 
-/// Lua, with the scripts that it has compiled.
+/// Lua, with the scripts that it has compiled, and the functions of libraries.
 pub struct Interpreter {
     lua: Lua,
     run: Function,
+    load: Function,
     cache: Cache,
+    libraries: Libraries,
+    registry: Registry,
     bounds: Arc<Bounds>,
 }
 
-/// A script that is to be run.
+/// What a script is called.
+#[derive(Clone, Debug)]
+pub enum Name {
+    /// A script, by the digest of its text.
+    Digest(Digest),
+    /// A function of a library.
+    Function(String),
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Digest(digest) => digest.fmt(f),
+            Self::Function(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A script, or a function, that is to be run.
 pub struct Script {
-    /// Its name.
-    pub digest: Digest,
+    /// What it is called.
+    pub name: Name,
     pub(super) function: Function,
     /// What it says of itself in its first line.
     pub flags: ScriptFlags,
@@ -44,10 +68,12 @@ impl Interpreter {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
         let bounds = Arc::new(Bounds::default());
+        let registry = Registry::default();
         let host = host::host(&lua, &bounds)?;
-        let run = lua.load(SANDBOX_CODE).set_name(SANDBOX).set_mode(ChunkMode::Text).call(host)?;
+        host.set("register_function", registry.function(&lua)?)?;
+        let (run, load) = lua.load(SANDBOX_CODE).set_name(SANDBOX).set_mode(ChunkMode::Text).call(host)?;
         lua.set_memory_limit(MEMORY_BYTES_MAX)?;
-        Ok(Self { lua, run, cache: Cache::default(), bounds })
+        Ok(Self { lua, run, load, cache: Cache::default(), libraries: Libraries::default(), registry, bounds })
     }
 
     pub(super) fn scripts(&self) -> usize {
@@ -92,6 +118,83 @@ impl Interpreter {
         Ok(kept.script(digest))
     }
 
+    /// Has the functions be those of these libraries, names and codes, if `version` says that they are others by now. One
+    /// that cannot be loaded, because a daemon of another kind has, has no functions here.
+    pub fn see_libraries<'l>(
+        &mut self,
+        version: Option<u64>,
+        libraries: impl Iterator<Item = (&'l [u8], Cow<'l, [u8]>)>,
+    ) {
+        if self.libraries.are(version) {
+            return;
+        }
+        let mut known = std::mem::take(&mut self.libraries);
+        let made = libraries.filter_map(|(name, code)| {
+            let name = std::str::from_utf8(name).ok()?;
+            Some(known.take(name, &code).unwrap_or_else(|| {
+                self.load_library(&code).unwrap_or_else(|error| {
+                    tracing::warn!("the library {name} of functions cannot be loaded: {error}");
+                    function::without_functions(name.to_owned(), &code)
+                })
+            }))
+        });
+        let mut made: Vec<Library> = made.collect();
+        made.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        self.libraries.become_these(version, made);
+    }
+
+    /// The libraries, by name.
+    pub fn libraries(&self) -> impl ExactSizeIterator<Item = &Library> {
+        self.libraries.all.values()
+    }
+
+    /// The name of the library that has a function of this name.
+    #[must_use]
+    pub fn owner(&self, function: &str) -> Option<&str> {
+        self.libraries.owner(function)
+    }
+
+    /// Runs the code of a library, which registers its functions; they can be called once it is among the libraries.
+    ///
+    /// # Errors
+    /// It makes no sense, fails, takes too long, or registers nothing.
+    pub fn load_library(&mut self, code: &[u8]) -> Result<Library, ScriptError> {
+        let (name, body) = function::metadata(code)?;
+        let chunk = self.lua.load(body).set_name(function::SOURCE).set_mode(ChunkMode::Text);
+        let refuse = |what: &str, why: String| ScriptError::Library(format!("Error {what}: {why}"));
+        let chunk = chunk.into_function().map_err(|error| match error {
+            mlua::Error::SyntaxError { message, .. } => refuse("compiling function", message),
+            other => refuse("compiling function", words_of(&other)),
+        })?;
+        self.bounds.begin(&self.lua, function::LOAD_TIME_MAX)?;
+        self.registry.open();
+        let result: mlua::Result<(bool, Value)> = self.load.call(chunk);
+        let functions = self.registry.close();
+        Bounds::end(&self.lua);
+        if self.bounds.was_over().is_some() {
+            return Err(refuse("registering functions", "ERR FUNCTION LOAD timeout".to_owned()));
+        }
+        match result? {
+            (true, _) => function::library(name, code, functions),
+            (false, Value::Table(error)) => {
+                let words: mlua::Result<LuaString> = error.raw_get("err");
+                let words = words.map_or_else(|_| "ERR unknown error".to_owned(), |it| it.to_string_lossy());
+                Err(refuse("registering functions", words))
+            }
+            (false, error) => Err(refuse("registering functions", format!("ERR {}", error.to_string()?))),
+        }
+    }
+
+    /// A function of a library.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn function(&self, name: &[u8]) -> Result<Script, ScriptError> {
+        let (name, found) = self.libraries.function(name).ok_or(ScriptError::NoFunction)?;
+        let name = Name::Function(name.to_owned());
+        Ok(Script { name, function: found.callback.clone(), flags: found.flags })
+    }
+
     /// Runs a script to its end, or for `time_max`, and answers with what it returns, or why it failed.
     ///
     /// # Errors
@@ -126,13 +229,14 @@ impl Interpreter {
             let raising = scope.create_function(|lua, args: Variadic<Value>| invoke(lua, &args, true))?;
             let telling = scope.create_function(|lua, args: Variadic<Value>| invoke(lua, &args, false))?;
             let checking = scope.create_function(|lua, args: Arguments| redis::check(lua, &args, may))?;
-            self.run.call((&script.function, keys, argv, raising, telling, checking))
+            let is_function = matches!(script.name, Name::Function(_));
+            self.run.call((&script.function, is_function, keys, argv, raising, telling, checking))
         });
         Bounds::end(lua);
         let result = match result {
             Ok((true, value)) => reply::from_lua(&value, bounds, reply),
             Ok((false, error)) if bounds.was_over().is_none() => {
-                reply.error_bytes(&failure(&script.digest, &error));
+                reply.error_bytes(&failure(&script.name, &error));
                 Ok(())
             }
             Ok((false, error)) => Err(mlua::Error::RuntimeError(error.to_string()?)),
@@ -141,11 +245,11 @@ impl Interpreter {
         match (result, bounds.was_over()) {
             (Ok(()), _) => {}
             (Err(_), Some(time)) => {
-                let digest = &script.digest;
+                let name = &script.name;
                 let time = time.as_millis();
                 reply.error(format_args!(
                     "ERR Script ended because it ran for more than {time} milliseconds, busy-reply-threshold; \
-                     what it wrote before stays. script: {digest}"
+                     what it wrote before stays. script: {name}"
                 ));
             }
             (Err(error), None) => return Err(error.into()),
@@ -165,17 +269,17 @@ fn strings(lua: &Lua, args: Args<'_>) -> mlua::Result<Table> {
 }
 
 /// What the client of a script that failed is told: its words, and where it was.
-fn failure(digest: &Digest, error: &Value) -> Vec<u8> {
+fn failure(name: &Name, error: &Value) -> Vec<u8> {
     // Without memory, or stack, for more nothing says where it was.
     let Value::Table(table) = error else {
         let words = error.to_string().unwrap_or_default();
-        return format!("ERR {words} script: {digest}").into_bytes();
+        return format!("ERR {words} script: {name}").into_bytes();
     };
     let text = |name| table.raw_get::<Value>(name).ok().and_then(|it| it.as_string().map(|it| it.as_bytes().to_vec()));
     let words = text("err").unwrap_or_else(|| b"ERR unknown error".to_vec());
     let mut words = until_zero(&words).to_vec();
     if let (Some(source), Ok(Some(line))) = (text("source"), table.raw_get::<Option<i64>>("line")) {
-        words.extend_from_slice(format!(" script: {digest}, on ").as_bytes());
+        words.extend_from_slice(format!(" script: {name}, on ").as_bytes());
         words.extend(source);
         words.extend_from_slice(format!(":{line}.").as_bytes());
     }

@@ -10,6 +10,7 @@
 mod bits;
 mod bounds;
 mod cache;
+mod function;
 mod host;
 mod interpreter;
 mod json;
@@ -29,7 +30,8 @@ use std::time::Duration;
 pub use bounds::TIME_MAX;
 pub use cache::Digest;
 use cache::digest;
-pub use interpreter::{Call, Interpreter, Script};
+pub use function::{Library, LibraryFunction};
+pub use interpreter::{Call, Interpreter, Name, Script};
 pub use shebang::ScriptFlags;
 
 /// Bytes that all scripts together may have allocated: what is kept of them, and what the running one needs. Of what a
@@ -54,6 +56,12 @@ pub enum ScriptError {
     /// It says that it may write, and is to be run by a command that may not.
     #[error("ERR Can not execute a script with write flag using *_ro command.")]
     Writes,
+    /// A library of functions makes no sense.
+    #[error("ERR {0}")]
+    Library(String),
+    /// There is no function of this name.
+    #[error("ERR Function not found")]
+    NoFunction,
     /// The interpreter cannot be made or fails.
     #[error("ERR {0}")]
     Interpreter(String),

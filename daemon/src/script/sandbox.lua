@@ -149,14 +149,23 @@ string_meta.__index = real.string
 -- From here on the globals are those above, for every chunk that is loaded.
 local globals = _G
 for name in next, globals do globals[name] = nil end
-setmetatable(real, {
-  __index = function(_, name)
-    error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
-  end,
-})
-setmetatable(globals, { __index = real, __newindex = refuse, __metatable = false })
+local function no_such(_, name)
+  error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
+end
+setmetatable(real, { __index = no_such })
+local meta_of_globals = { __index = real, __newindex = refuse, __metatable = false }
+setmetatable(globals, meta_of_globals)
 behind[globals] = real
 real._G = globals
+
+-- What the code of a library sees while it registers functions: this alone, as in Redis. What the functions see is above.
+local registering = setmetatable({ register_function = host.register_function }, { __index = no_such })
+for _, name in next, {
+  'log', 'LOG_DEBUG', 'LOG_VERBOSE', 'LOG_NOTICE', 'LOG_WARNING', 'REDIS_VERSION', 'REDIS_VERSION_NUM',
+} do
+  registering[name] = host.redis[name]
+end
+local loading = setmetatable({ redis = seal(registering) }, { __index = no_such })
 
 -- An error as the client is told it: with where the script was.
 local function explain(value)
@@ -172,15 +181,36 @@ local function explain(value)
   return value
 end
 
-return function(script, keys, argv, call, protected_call, may)
-  rawset(real, 'KEYS', keys)
-  rawset(real, 'ARGV', argv)
-  host.redis.call, host.redis.pcall, host.redis.acl_check_cmd = call, protected_call, may
-  local ok, result = xpcall(script, explain)
-  host.redis.call, host.redis.pcall, host.redis.acl_check_cmd = nil, nil, nil
-  -- Functions of C write past a seal: what they have left there is gone.
+-- Functions of C write past a seal: what they have left there is gone.
+local function clear()
   for front in next, behind do
     for name in next, front do rawset(front, name, nil) end
   end
+end
+
+-- Runs a script, which finds its keys and arguments in globals, or a function, which is given them.
+local function run(script, is_function, keys, argv, call, protected_call, may)
+  rawset(real, 'KEYS', not is_function and keys or nil)
+  rawset(real, 'ARGV', not is_function and argv or nil)
+  host.redis.call, host.redis.pcall, host.redis.acl_check_cmd = call, protected_call, may
+  local ok, result
+  if is_function then
+    ok, result = xpcall(function() return script(keys, argv) end, explain)
+  else
+    ok, result = xpcall(script, explain)
+  end
+  host.redis.call, host.redis.pcall, host.redis.acl_check_cmd = nil, nil, nil
+  clear()
   return ok, result
 end
+
+-- Runs the code of a library.
+local function load(code)
+  meta_of_globals.__index, behind[globals] = loading, loading
+  local ok, result = xpcall(code, explain)
+  meta_of_globals.__index, behind[globals] = real, real
+  clear()
+  return ok, result
+end
+
+return run, load

@@ -2,25 +2,40 @@
 
 use super::ScriptError;
 
+/// The flags there are, in the order in which Redis lists them. All but the first are of no meaning here: nothing is refused
+/// for want of memory, by a replica that lags, or for slots.
+const FLAGS: [&str; 5] = [NO_WRITES, "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys"];
+const NO_WRITES: &str = "no-writes";
+
 /// What a script says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScriptFlags {
     /// Whether it says anything.
     pub declared: bool,
-    /// It writes nothing.
-    pub no_writes: bool,
+    given: [bool; FLAGS.len()],
 }
 
 impl ScriptFlags {
+    /// Of one that says that it has none.
+    pub(super) fn declared() -> Self {
+        Self { declared: true, ..Self::default() }
+    }
+
     /// Takes one flag more, if there is such a one.
     pub(super) fn take(&mut self, flag: &str) -> bool {
-        match flag {
-            "no-writes" => self.no_writes = true,
-            // Of no meaning here: nothing is refused for want of memory, by a replica that lags, or for slots.
-            "allow-oom" | "allow-stale" | "no-cluster" | "allow-cross-slot-keys" => {}
-            _ => return false,
-        }
-        true
+        let place = FLAGS.iter().position(|it| *it == flag);
+        place.inspect(|place| self.given[*place] = true).is_some()
+    }
+
+    /// Whether it writes nothing.
+    #[must_use]
+    pub fn no_writes(self) -> bool {
+        self.words().next() == Some(NO_WRITES)
+    }
+
+    /// The flags that were given.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        FLAGS.into_iter().zip(self.given).filter_map(|(word, is_given)| is_given.then_some(word))
     }
 }
 
@@ -37,7 +52,7 @@ pub(super) fn read(text: &[u8]) -> Result<(ScriptFlags, &[u8]), ScriptError> {
     if engine != "#!lua" {
         return refuse(format!("Unexpected engine in script shebang: {engine}"));
     }
-    let mut flags = ScriptFlags { declared: true, ..ScriptFlags::default() };
+    let mut flags = ScriptFlags::declared();
     for word in words {
         let Some(list) = word.strip_prefix("flags=") else {
             return refuse(format!("Unknown lua shebang option: {word}"));
@@ -65,7 +80,7 @@ mod tests {
             ("#!lua flags=no-such\n", "ERR Unexpected flag in script shebang: no-such"),
         ] {
             let read = match read(text.as_bytes()) {
-                Ok((flags, rest)) => format!("{} {} {}", flags.declared, flags.no_writes, rest.len()),
+                Ok((flags, rest)) => format!("{} {} {}", flags.declared, flags.no_writes(), rest.len()),
                 Err(error) => error.to_string(),
             };
             assert_eq!(read, expected, "{text}");

@@ -1,6 +1,7 @@
 //! What all connections share: bounds, counters, whether data is there, and whether it is kept.
 
 mod durability;
+mod groups;
 mod limits;
 mod readiness;
 mod slowlog;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use durability::Durability;
+pub use groups::{GroupMemory, Groups};
 pub use limits::Limits;
 pub use readiness::NotReady;
 pub use slowlog::{SlowCommand, Slowlog};
@@ -61,6 +63,8 @@ pub struct Server {
     pub clients_max: AtomicUsize,
     /// Who cares about which key.
     pub watch: Arc<Watch>,
+    /// What is remembered of the consumer groups of streams.
+    pub groups: Groups,
     /// Which events of keys are published.
     pub keyspace: KeyspaceEvents,
     /// Who caches which keys.

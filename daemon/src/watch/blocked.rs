@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::registry::Watch;
 use crate::command::{Command, CommandError, Context};
@@ -13,6 +15,15 @@ use cahoots_gossip::store::Class;
 
 /// Looks at a key that has changed, answers and says so if that is what was waited for. An error is the answer, too.
 pub type Serve = Box<dyn FnMut(&mut Context<'_>, &[u8], &mut Reply<'_>) -> Result<bool, CommandError> + Send>;
+
+/// What a client takes away.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Takes {
+    /// Elements of this type.
+    Elements(Class),
+    /// Entries of streams, which this group is handed.
+    Entries(Box<[u8]>),
+}
 
 /// What a client waits for.
 pub struct Blocked {
@@ -24,9 +35,9 @@ pub struct Blocked {
     pub command: Option<&'static Command>,
     /// Any of these keys.
     pub keys: Vec<Box<[u8]>>,
-    /// The type it takes elements of: when one finds nothing, nobody behind it who takes of the same type does. `None` of
-    /// one that takes nothing away.
-    pub takes: Option<Class>,
+    /// What it takes away: when one finds nothing, nobody behind it who takes of the same does. `None` of one that takes
+    /// nothing away.
+    pub takes: Option<Takes>,
     /// See [`Serve`].
     pub serve: Serve,
 }
@@ -48,6 +59,9 @@ pub enum Served {
     Unblocked,
 }
 
+/// Has those looked after who may have something.
+pub type Look = Box<dyn FnMut() + Send>;
+
 /// The place of a client in the queues of its keys. Given up when it is dropped.
 #[derive(Debug)]
 pub struct Ticket {
@@ -61,18 +75,23 @@ impl Ticket {
         Self { watch, number, served }
     }
 
-    /// Waits until the client was served, or its time is over: then `None`.
-    pub async fn served(mut self, timeout: Option<std::time::Duration>) -> Option<Served> {
-        match timeout {
-            None => (&mut self.served).await.ok(),
-            Some(timeout) => {
-                if let Ok(served) = tokio::time::timeout(timeout, &mut self.served).await {
-                    return served.ok();
-                }
+    /// Waits until the client was served, or its time is over: then `None`. Meanwhile `look` is called every so often, for
+    /// what is there to be had without anything having changed.
+    pub async fn served(mut self, timeout: Option<Duration>, look: Option<(Duration, Look)>) -> Option<Served> {
+        let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let (every, mut look) = look.unzip();
+        loop {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            let Some(step) = [left, every].into_iter().flatten().min() else { return (&mut self.served).await.ok() };
+            if let Ok(served) = tokio::time::timeout(step, &mut self.served).await {
+                return served.ok();
+            }
+            if left == Some(step) {
                 // It may have been served in this moment: from here on it is not.
                 self.watch.withdraw(self.number);
-                self.served.try_recv().ok()
+                return self.served.try_recv().ok();
             }
+            look.iter_mut().for_each(|look| look());
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::pubsub::{PubSub, Topic};
 use cahoots_gossip::store::Class;
-use cahoots_gossip::store::database::parts;
+use cahoots_gossip::store::database::{SYSTEM, parts};
 
 /// A class of events: a bit for each letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +142,9 @@ impl KeyspaceEvents {
             return;
         }
         let (database, key) = parts(stored);
+        if database == SYSTEM {
+            return; // no client knows of it
+        }
         if self.wants(EventClass::KEYSPACE) {
             let channel = [format!("__keyspace@{database}__:").as_bytes(), key].concat();
             pubsub.publish(Topic::Channel, &channel, event.as_bytes());

@@ -11,7 +11,7 @@ mod keyspace;
 mod registry;
 mod tracking;
 
-pub use blocked::{Blocked, Serve, Served, Ticket};
+pub use blocked::{Blocked, Look, Serve, Served, Takes, Ticket};
 pub use keyspace::{EventClass, EventLetters, KeyspaceEvents};
 pub use registry::{Dirty, Watch};
 pub use tracking::{NOTED_BYTES_MAX, Own, Tracker, Tracking};

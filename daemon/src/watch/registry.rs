@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::oneshot;
 
-use super::blocked::{Blocked, Served, Ticket};
-use cahoots_gossip::store::{Change, Class};
+use super::blocked::{Blocked, Served, Takes, Ticket};
+use cahoots_gossip::store::Change;
 
 /// Set once something that a transaction watches has changed.
 #[derive(Debug, Default)]
@@ -45,8 +45,9 @@ struct Waiting {
 
 #[derive(Default)]
 struct Watchers {
-    /// Tickets, first come first served, by the type whose elements are taken: a key is of one type at a time.
-    queues: BTreeMap<Option<Class>, BTreeSet<u64>>,
+    /// Tickets, first come first served, by what is taken: a key is of one type at a time, and a group is handed entries of
+    /// its own.
+    queues: BTreeMap<Option<Takes>, BTreeSet<u64>>,
     watching: Vec<Weak<Dirty>>,
 }
 
@@ -115,7 +116,7 @@ impl Watch {
         let number = state.tickets;
         for key in &blocked.keys {
             let watchers = state.keys.entry(key.clone()).or_default();
-            watchers.queues.entry(blocked.takes).or_default().insert(number);
+            watchers.queues.entry(blocked.takes.clone()).or_default().insert(number);
         }
         state.blocked.insert(number, Waiting { blocked, served });
         Ticket::new(Arc::clone(self), number, receiver)
@@ -166,11 +167,11 @@ impl Watch {
     /// waiting for it.
     pub(crate) fn serve(&self, key: &[u8], mut serve: impl FnMut(Blocked) -> Result<Served, Blocked>) {
         let mut state = self.state();
-        let takers = state.keys.get(key).map_or_else(Vec::new, |it| it.queues.keys().copied().collect());
+        let takers = state.keys.get(key).map_or_else(Vec::new, |it| it.queues.keys().cloned().collect());
         for takes in takers {
             // Of those who take nothing away, each is looked at; of others, all up to the first who finds nothing.
             let mut after = 0;
-            while let Some(number) = state.ticket(key, takes, after) {
+            while let Some(number) = state.ticket(key, &takes, after) {
                 if !state.serve_one(number, &mut serve) && takes.is_some() {
                     break;
                 }
@@ -184,7 +185,7 @@ impl State {
     /// Says whether a client has left its queues.
     fn serve_one(&mut self, number: u64, serve: &mut impl FnMut(Blocked) -> Result<Served, Blocked>) -> bool {
         let Some(Waiting { blocked, served }) = self.blocked.remove(&number) else { return false };
-        let (keys, takes) = (blocked.keys.clone(), blocked.takes);
+        let (keys, takes) = (blocked.keys.clone(), blocked.takes.clone());
         if !served.is_closed() {
             match serve(blocked) {
                 // Who goes in this moment loses what was taken, as in Redis.
@@ -195,28 +196,28 @@ impl State {
                 }
             }
         }
-        self.leave_queues(&keys, takes, number);
+        self.leave_queues(&keys, &takes, number);
         true
     }
 
     /// The first ticket of a queue behind another one.
-    fn ticket(&self, key: &[u8], takes: Option<Class>, after: u64) -> Option<u64> {
-        self.keys.get(key)?.queues.get(&takes)?.range(after + 1..).next().copied()
+    fn ticket(&self, key: &[u8], takes: &Option<Takes>, after: u64) -> Option<u64> {
+        self.keys.get(key)?.queues.get(takes)?.range(after + 1..).next().copied()
     }
 
     fn take(&mut self, number: u64) -> Option<Waiting> {
         let waiting = self.blocked.remove(&number)?;
-        self.leave_queues(&waiting.blocked.keys, waiting.blocked.takes, number);
+        self.leave_queues(&waiting.blocked.keys, &waiting.blocked.takes, number);
         Some(waiting)
     }
 
-    fn leave_queues(&mut self, keys: &[Box<[u8]>], takes: Option<Class>, number: u64) {
+    fn leave_queues(&mut self, keys: &[Box<[u8]>], takes: &Option<Takes>, number: u64) {
         for key in keys {
             let Some(watchers) = self.keys.get_mut(key) else { continue };
-            if let Some(queue) = watchers.queues.get_mut(&takes) {
+            if let Some(queue) = watchers.queues.get_mut(takes) {
                 queue.remove(&number);
                 if queue.is_empty() {
-                    watchers.queues.remove(&takes);
+                    watchers.queues.remove(takes);
                 }
             }
             if watchers.is_empty() {

@@ -81,6 +81,24 @@ fn contents(client: &mut Client, keys: &[Vec<u8>]) -> Vec<Contents> {
     for (at, info) in more.into_iter().zip(infos) {
         let told = ["length", "last-generated-id", "max-deleted-entry-id", "entries-added"];
         found[at].value.extend(told.map(|name| Value::Leaf(info.pair(name).into_bytes())));
+        found[at].value.extend(groups(client, &keys[at]));
+    }
+    found
+}
+
+/// The consumer groups of a stream: what was handed out, to whom and how often, and not when.
+fn groups(client: &mut Client, key: &[u8]) -> Vec<Value> {
+    let mut found = Vec::new();
+    for group in client.call(&[&b"XINFO"[..], b"GROUPS", key]).parts() {
+        let name = body_of(&group.parts()[1]);
+        let told = ["consumers", "pending", "last-delivered-id"];
+        found.extend(told.map(|figure| Value::Leaf(group.pair(figure).into_bytes())));
+        let consumers = client.call(&[&b"XINFO"[..], b"CONSUMERS", key, &name]);
+        found.extend(consumers.parts().iter().map(|consumer| consumer.parts()[1].clone()));
+        for pending in client.call(&[&b"XPENDING"[..], key, &name, b"-", b"+", b"100000"]).parts() {
+            found.extend([0, 1, 3].map(|at| pending.parts()[at].clone()));
+        }
+        found.push(Value::Leaf(name));
     }
     found
 }

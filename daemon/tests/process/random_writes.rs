@@ -27,9 +27,31 @@ impl Random {
         self.below(30).to_string().into_bytes()
     }
 
+    /// A command for one of `keys` streams with consumer groups.
+    fn write_group(&mut self, keys: u64) -> Vec<Vec<u8>> {
+        /// Done is what is pending longest.
+        const ACK: &str = "local first = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1)[1]
+                           return first and redis.call('XACK', KEYS[1], ARGV[1], first[1])";
+        let (key, group) = (format!("group:{}", self.below(keys)), format!("g{}", self.below(2)));
+        let (consumer, text) = (format!("c{}", self.below(3)), self.below(1_000).to_string());
+        let words: &[&str] = match self.below(16) {
+            0..2 => &["XGROUP", "CREATE", &key, &group, "0", "MKSTREAM"],
+            2 => &["XGROUP", "CREATECONSUMER", &key, &group, &consumer],
+            3 => &["XGROUP", "DELCONSUMER", &key, &group, &consumer],
+            4..7 => &["XREADGROUP", "GROUP", &group, &consumer, "COUNT", "3", "STREAMS", &key, ">"],
+            7 => &["XAUTOCLAIM", &key, &group, &consumer, "0", "0", "COUNT", "2"],
+            8..10 => &["EVAL", ACK, "1", &key, &group],
+            _ => &["XADD", &key, "*", "field", &text],
+        };
+        words.iter().map(|word| word.as_bytes().to_vec()).collect()
+    }
+
     /// A command of one of several types, each on keys of its own, out of `keys` of each.
     pub(crate) fn write(&mut self, keys: u64) -> Vec<Vec<u8>> {
-        let class = self.below(8);
+        let class = self.below(9);
+        if class == 8 {
+            return self.write_group(keys);
+        }
         let key = format!(
             "{}:{}",
             ["text", "count", "list", "set", "hash", "zset", "stream", "gone"]

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 
 /// What keys of numbered databases begin with in the store.
 pub const MARK: u8 = 0;
+/// A database that is no client's: of what those who share the store have among themselves.
+pub const SYSTEM: u8 = u8::MAX;
 
 /// The key in the store of a key in a database.
 #[must_use]

@@ -37,11 +37,13 @@ use memory::bucket::{Bucket, bucket_of};
 
 pub use cell::ballot::{BALLOT_BYTES_MAX, Ballot, present};
 pub use cell::fingerprint::Fingerprint;
+pub use cell::group::{Delivery, GROUP_SLOTS};
 pub(crate) use cell::hash_of;
 pub use cell::score::{SCORE_BYTES, ScoreRule, score_of};
 pub use cell::stream::{Fields, Mark, NewId, StreamId};
 pub use event::EventError;
 pub use event::apply::{Applied, Missing};
+pub use event::group::{GroupStart, delivery_bytes};
 pub use event::list::ListEnd;
 pub use event::writer::{WriteError, Writer};
 pub use expiry::Lapsed;
@@ -54,6 +56,7 @@ pub use memory::warm::WARM_KEYS_MAX;
 pub use read::carried::{CarriedCell, cells_of_event, cells_of_transfer};
 pub use read::changes::{By, Change, What};
 pub use read::draw::Draws;
+pub use read::group::{Consumer, Group, GroupProgress, Share, Unread, Verdict};
 pub use read::ordered::Ordered;
 pub use read::sorted::Sorted;
 pub use read::stream::{CURSOR_ORIGINS_MAX, NoCursor, Stream, StreamCursor};
@@ -61,7 +64,7 @@ pub use read::view::{Moment, NotCounted, View};
 pub(crate) use transfer::Snapshot;
 pub use transfer::difference::Sketch;
 pub use transfer::{Joined, TransferError};
-pub use value::{Field, StreamEntry, Value};
+pub use value::{Field, PendingEntry, StreamEntry, StreamGroup, Value};
 
 /// A sealed local event: its seq and its body as it travels.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,9 +2,14 @@
 //!
 //! It is what clients see: the score, not who added what to it. Ballots are no such values: each is its replica's.
 
+use super::cell::group::{PENDING_BYTES_MAX, PENDING_NAME_BYTES_MAX};
 use super::cell::position::PUSHED_BYTES;
 use super::cell::score::SCORE_BYTES;
 use super::cell::stream::{self, Fields, ID_BYTES, MARK_BYTES_MAX, Mark, StreamId};
+use super::read::group::Consumer;
+
+/// Bytes of a part of a group beside the names of the group and of a consumer, at most.
+const GROUP_PART_BYTES_MAX: usize = PENDING_NAME_BYTES_MAX + PENDING_BYTES_MAX + ID_BYTES;
 
 /// A name of an element or its value.
 type Bytes = Box<[u8]>;
@@ -22,8 +27,8 @@ pub enum Value {
     Sorted(Vec<(Bytes, f64)>),
     /// Elements from left to right.
     List(Vec<Bytes>),
-    /// Entries in the order of their ids, and what is known of those that are gone.
-    Stream(Vec<StreamEntry>, Mark),
+    /// Entries in the order of their ids, what is known of those that are gone, and the groups that read them.
+    Stream(Vec<StreamEntry>, Mark, Vec<StreamGroup>),
 }
 
 /// A field of a hash.
@@ -45,6 +50,34 @@ pub struct StreamEntry {
     pub(super) fields: Bytes,
 }
 
+/// A consumer group of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamGroup {
+    /// What it is called.
+    pub name: Bytes,
+    /// Entries up to this one were handed out, or are not to be.
+    pub last: StreamId,
+    /// How many entries there were up to there, as far as that is known.
+    pub read: Option<u64>,
+    /// Its consumers.
+    pub consumers: Vec<Consumer>,
+    /// What was handed out and not acknowledged.
+    pub pending: Vec<PendingEntry>,
+}
+
+/// An entry that was handed out and not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingEntry {
+    /// Its id.
+    pub id: StreamId,
+    /// The name of the consumer that was handed it.
+    pub consumer: Bytes,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// How often it was handed out.
+    pub count: u64,
+}
+
 impl StreamEntry {
     /// An entry of these fields; `None` if there are none.
     #[must_use]
@@ -60,6 +93,23 @@ impl StreamEntry {
     }
 }
 
+impl StreamGroup {
+    /// The elements that are written, each with the name of the group in place of its own; what that has besides counts as
+    /// value.
+    fn parts(&self) -> impl Iterator<Item = (&[u8], usize)> {
+        let consumers = self.consumers.iter().map(|it| it.name.len());
+        let pending = self.pending.iter().map(|it| it.consumer.len());
+        let sizes = std::iter::once(0).chain(consumers).chain(pending);
+        sizes.map(|size| (&*self.name, size + GROUP_PART_BYTES_MAX))
+    }
+
+    /// The longest of the names that consumers have.
+    pub(super) fn longest_consumer(&self) -> &[u8] {
+        let names = self.consumers.iter().map(|it| &it.name).chain(self.pending.iter().map(|it| &it.consumer));
+        names.max_by_key(|name| name.len()).map_or(&[], |name| name)
+    }
+}
+
 impl Value {
     /// Whether there is nothing in it, which only a string and a stream can be and exist.
     #[must_use]
@@ -69,7 +119,7 @@ impl Value {
             Self::Set(elements) | Self::List(elements) => elements.is_empty(),
             Self::Hash(fields) => fields.is_empty(),
             Self::Sorted(members) => members.is_empty(),
-            Self::Stream(entries, _) => entries.is_empty(),
+            Self::Stream(entries, ..) => entries.is_empty(),
         }
     }
 
@@ -88,9 +138,9 @@ impl Value {
             Self::Hash(fields) => Box::new(fields.iter().map(|it| (&*it.name, it.value.len()))),
             Self::Sorted(members) => Box::new(members.iter().map(|(member, _)| (&**member, SCORE_BYTES))),
             Self::List(elements) => Box::new(elements.iter().map(|it| (NAME, it.len()))),
-            Self::Stream(entries, _) => {
+            Self::Stream(entries, _, groups) => {
                 let entries = entries.iter().map(|it| (&NAME[..ID_BYTES], it.fields.len()));
-                Box::new(entries.chain([(&[][..], MARK_BYTES_MAX)]))
+                Box::new(entries.chain([(&[][..], MARK_BYTES_MAX)]).chain(groups.iter().flat_map(StreamGroup::parts)))
             }
         }
     }

@@ -195,7 +195,7 @@ fn content(client: &mut Client, key: &[u8]) -> Option<Value> {
         b"hash" => &[b"HGETALL", key],
         b"list" => &[b"LRANGE", key, b"0", b"-1"],
         b"zset" => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
-        b"stream" => &[b"XRANGE", key, b"-", b"+"],
+        b"stream" => &[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"],
         other => panic!("a key of type {}", String::from_utf8_lossy(other)),
     };
     match client.call(words) {

@@ -38,6 +38,8 @@ impl World {
 
     /// Runs what may remove what has expired, and records what it removes.
     pub(super) fn expiring<R>(&mut self, host: usize, now: Now, run: impl FnOnce(&mut Replica) -> R) -> R {
+        // A clock that was put back shows again what it hid, and that is due anew.
+        self.process_mut(host).engine.see_time(now);
         let store = self.process(host).engine.store();
         let moment = store.at(now.wall).now();
         let is_due = store.next_deadline().is_some_and(|next| next <= moment) && !self.doubtful;

@@ -10,7 +10,7 @@ use super::hold;
 use super::progress::Progress;
 use super::target::{Target, TargetError};
 use crate::command::find_command;
-use crate::resp::Args;
+use crate::resp::{Args, KeptArgs};
 
 /// Bytes of a transaction that are handed on as one: half of what a daemon writes at once.
 const TRANSACTION_BYTES_MAX: usize = 16 << 20;
@@ -155,13 +155,18 @@ impl Changes {
         progress: &Progress,
     ) -> Result<(), TargetError> {
         self.writes += 1;
+        // What a node of a cluster is sent together with a slot: elsewhere it is called RESTORE.
+        let asking = args.at(0).eq_ignore_ascii_case(b"RESTORE-ASKING");
+        let asking = asking.then(|| KeptArgs::of([&b"RESTORE"[..]].into_iter().chain(args.iter().skip(1))));
+        let args = asking.as_ref().map_or(args, KeptArgs::args);
         let name = name_of(args);
         if args.len() > target.args_max() {
             progress.refuse(&name, &format!("{} arguments are more than a command takes", args.len()));
             return if matches!(self.open, Open::Gathering { .. }) { Ok(()) } else { target.pass_nothing(self.offset) };
         }
         let mut rewritten = Vec::new();
-        if let Some(words) = hold::held(args) {
+        let renamed = || asking.is_some().then(|| args.iter().map(<[u8]>::to_vec).collect());
+        if let Some(words) = hold::held(args).or_else(renamed) {
             write_command(&words.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut rewritten);
         }
         let frame = if rewritten.is_empty() { frame } else { &rewritten };

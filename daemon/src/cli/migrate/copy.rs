@@ -12,6 +12,7 @@ use super::progress::Progress;
 use super::rate::Rate;
 use super::resume::{Position, ResumeFile};
 use super::target::{Target, TargetError};
+use crate::rdb;
 
 /// Keys asked for at a time.
 const PAGE: &[u8] = b"200";
@@ -19,6 +20,11 @@ const PAGE: &[u8] = b"200";
 const ASK_BYTES_MAX: usize = 32 << 10;
 /// Between two notes of where the copy stands.
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Bytes of all libraries of functions.
+const LIBRARIES_BYTES_MAX: usize = 256 << 20;
+/// What they are called for people.
+const LIBRARIES: &str = "the libraries of functions";
 
 /// What is copied, and how.
 pub(super) struct Copy<'c> {
@@ -31,6 +37,27 @@ pub(super) struct Copy<'c> {
 }
 
 impl Copy<'_> {
+    /// Copies the libraries of functions, which belong to no database.
+    pub(super) fn libraries(&mut self) -> Result<(), TargetError> {
+        let payload = match self.source.call(&[b"FUNCTION", b"DUMP"])? {
+            Reply::Bulk(Some(payload)) => payload,
+            // Before Redis 7.0 there are none.
+            Reply::Error(error) if error.starts_with("ERR unknown command") => return Ok(()),
+            Reply::Error(error) => {
+                self.progress.refuse(LIBRARIES, &error);
+                return Ok(());
+            }
+            other => return Err(other.unexpected().into()),
+        };
+        match rdb::restore_libraries(&payload, LIBRARIES_BYTES_MAX) {
+            Ok(codes) => codes.iter().try_for_each(|code| self.target.load_library(code)),
+            Err(error) => {
+                self.progress.refuse(LIBRARIES, &error.to_string());
+                Ok(())
+            }
+        }
+    }
+
     /// Copies these databases, in this order; the first from a cursor on.
     pub(super) fn run(mut self, databases: &[u64], mut cursor: String) -> Result<(), TargetError> {
         for &database in databases {

@@ -26,7 +26,7 @@ pub(super) fn held(args: Args<'_>) -> Option<Vec<Vec<u8>>> {
         b"expire" | b"expireat" | b"setex" => Some((2, 1_000)),
         b"pexpire" | b"pexpireat" | b"psetex" => Some((2, 1)),
         // Zero is a value without an end.
-        b"restore" | b"restore-asking" => Some((2, 1)).filter(|_| args.get(2) != Some(b"0")),
+        b"restore" => Some((2, 1)).filter(|_| args.get(2) != Some(b"0")),
         b"set" => of_option(args, 3),
         b"getex" => of_option(args, 2),
         _ => None,

@@ -1,5 +1,6 @@
 //! Values that are larger than what one command may write: taken apart, to be written by many.
 
+use super::super::export::group_of;
 use super::super::json_lines::{Data, Entries, Hash, Item};
 use crate::rdb;
 use crate::resp::digits_of;
@@ -44,12 +45,14 @@ fn data_of(value: Value) -> Option<Data> {
             let spelled = |(member, score): (Box<[u8]>, f64)| (Vec::from(member), digits_of(score).into_bytes());
             Data::Sorted(members.into_iter().map(spelled).collect())
         }
-        Value::Stream(entries, mark) => {
+        Value::Stream(entries, mark, groups) => {
             let added = mark.removed.saturating_add(entries.len() as u64);
             let fields = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());
             let entries = entries.iter().map(|entry| (entry.id.to_string(), entry.fields().map(fields).collect()));
             let entries = entries.collect();
-            Data::Stream(Entries { entries, last: mark.last.to_string(), deleted: mark.max_deleted.to_string(), added })
+            let (last, deleted) = (mark.last.to_string(), mark.max_deleted.to_string());
+            let groups = groups.iter().map(group_of).collect();
+            Data::Stream(Entries { entries, last, deleted, added, groups })
         }
     })
 }

@@ -130,7 +130,7 @@ impl ImportFlags {
             }
             resume = Some((file, run_id));
         }
-        let copy = Copy {
+        let mut copy = Copy {
             source: &mut client,
             target: &mut target,
             progress: &progress,
@@ -138,6 +138,9 @@ impl ImportFlags {
             rate: Rate::new(self.rate),
             resume,
         };
+        if source.database.is_none() && pattern.is_none() {
+            copy.libraries()?;
+        }
         copy.run(&databases, cursor)?;
         if let Some(file) = file {
             file.remove()?;
@@ -208,7 +211,7 @@ impl ExportFlags {
         }
         let databases = databases_of(to, &mut client, &progress)?;
         let mut target = Target::over(target, Arc::clone(&progress), Kind::Redis)?;
-        let copy = Copy {
+        let mut copy = Copy {
             source: &mut client,
             target: &mut target,
             progress: &progress,
@@ -216,6 +219,9 @@ impl ExportFlags {
             rate: Rate::new(self.rate),
             resume: None,
         };
+        if to.database.is_none() && self.pattern.is_none() {
+            copy.libraries()?;
+        }
         copy.run(&databases, "0".to_owned())?;
         Ok(outcome(&progress))
     }

@@ -24,6 +24,8 @@ pub(super) enum Expected {
     Refused(String),
     /// Nothing was sent; the key is counted, unless one of its commands was refused.
     Written(Vec<u8>),
+    /// A reply to a library of functions; what it is called for people.
+    Loaded(String),
     /// A reply to a command; what it is called for people.
     Done(String),
     /// The replies to a transaction of these commands.
@@ -80,6 +82,11 @@ impl Replies {
                     self.progress.refuse(&what, &error);
                 }
             },
+            Expected::Loaded(library) => {
+                if let Some(error) = self.error()? {
+                    self.progress.refuse(&library, &error);
+                }
+            }
             Expected::Done(name) => {
                 if let Some(error) = self.error()? {
                     self.progress.refuse(&format!("{name} in database {database}"), &error);

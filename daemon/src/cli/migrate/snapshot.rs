@@ -49,11 +49,9 @@ impl Snapshot<'_> {
                     database = crate::resp::unsigned(&value);
                 }
                 Entry::Aux(..) => {}
-                Entry::Function(source) => {
-                    let line = source.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                    self.progress
-                        .refuse(&format!("library \"{}\"", line.escape_ascii()), "there are no functions here");
-                }
+                // Libraries belong to no key.
+                Entry::Function(code) if self.pattern.is_none() => self.target.load_library(&code)?,
+                Entry::Function(_) => {}
             }
             self.progress.show(None);
         }

@@ -27,6 +27,8 @@ const UNDER_WAY_MAX: usize = 2_048;
 const SEND_BYTES: usize = 64 << 10;
 /// Redis's default bound of an argument. More would end the connection.
 const REDIS_ARGUMENT_BYTES_MAX: usize = 512 << 20;
+/// Bytes of a library that people are shown, which has its name in its first line.
+const LIBRARY_SHOWN_BYTES_MAX: usize = 100;
 
 /// Why nothing more can be written.
 pub(super) type TargetError = Box<dyn std::error::Error + Send + Sync>;
@@ -145,6 +147,20 @@ impl Target {
         let deadline = deadline.map_or(0, |deadline| deadline.max(1)).to_string();
         self.part(&[b"RESTORE", key, deadline.as_bytes(), payload, b"REPLACE", b"ABSTTL"])?;
         self.expect(Expected::Written(key.to_vec()), None)
+    }
+
+    /// Puts a library of functions in the place of one of the same name.
+    pub(super) fn load_library(&mut self, code: &[u8]) -> Result<(), TargetError> {
+        let first_line = code.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let shown = &first_line[..first_line.len().min(LIBRARY_SHOWN_BYTES_MAX)];
+        let what = format!("library \"{}\"", shown.escape_ascii());
+        self.progress.bytes.fetch_add(code.len() as u64, Relaxed);
+        if code.len() > self.argument_bytes_max() {
+            self.progress.refuse(&what, &format!("{} bytes are more than one command takes", code.len()));
+            return Ok(());
+        }
+        self.send(&[b"FUNCTION", b"LOAD", b"REPLACE", code])?;
+        self.expect(Expected::Loaded(what), None)
     }
 
     /// One of the commands that write a key.

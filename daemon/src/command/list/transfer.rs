@@ -6,6 +6,7 @@ use crate::command::context::Context;
 use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
 use crate::resp::{Args, Reply};
+use crate::watch::Takes;
 use cahoots_gossip::store::{Class, ListEnd};
 
 /// Off which end, and at which.
@@ -46,7 +47,15 @@ fn when_there(ctx: &mut Context<'_>, args: Args<'_>, ends: Ends, reply: &mut Rep
         Ok(moved.is_some())
     };
     let source = args.from(1).first(1);
-    blocking::first_of(ctx, source, timeout, Some(Class::List), Box::new(look), |reply| reply.null(), reply)
+    blocking::first_of(
+        ctx,
+        source,
+        timeout,
+        Some(Takes::Elements(Class::List)),
+        Box::new(look),
+        |reply| reply.null(),
+        reply,
+    )
 }
 
 /// Moves an element; its value. `None` if there is none.

@@ -1,14 +1,16 @@
-//! Commands about scripts: EVAL and its kin, SCRIPT.
+//! Commands about scripts: EVAL and its kin, SCRIPT, and those about functions.
 //!
 //! A script runs on this replica alone, and what it writes is one event. It is never taken back: one that fails, or is ended
 //! because it runs for too long, has written what it had written by then, as in Redis.
 
-use super::arguments::{KEY, integer, one_of, string, word};
+mod function;
+
+use super::arguments::{KEY, integer, one_of, pattern, string, word};
 use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{
-    ALLOW_BUSY, Categories, Flags, LOADING, NO_MANDATORY_KEYS, NOSCRIPT, READONLY, SKIP_MONITOR, STALE, WRITE,
+    ALLOW_BUSY, Categories, DENYOOM, Flags, LOADING, NO_MANDATORY_KEYS, NOSCRIPT, READONLY, SKIP_MONITOR, STALE, WRITE,
 };
 use super::help::help;
 use super::key_use::KeyUse;
@@ -21,6 +23,7 @@ use crate::script::{Digest, Interpreter, Script, ScriptError};
 
 const GROUP: &str = "scripting";
 const RUNS: Flags = NOSCRIPT.and(STALE).and(SKIP_MONITOR).and(NO_MANDATORY_KEYS);
+const CHANGES: Flags = NOSCRIPT.and(WRITE);
 const COMPLEXITY: &str = "Depends on the script";
 const KEYS: super::arguments::Argument = KEY.multiple().optional();
 const ARGS: super::arguments::Argument = string("arg").multiple().optional();
@@ -70,35 +73,93 @@ pub(super) const COMMANDS: &[Command] = &[
         ],
     )
     .about("2.6.0", "Depends on the subcommand", "Scripts that are kept."),
+    command("fcall", -3, RUNS, function::fcall)
+        .using(&[KeyUse::CHANGES])
+        .about("7.0.0", "Depends on the function", "Calls a function: what it writes is one event.")
+        .at(SECOND_COUNTED)
+        .takes(&[string("function"), integer("numkeys"), KEYS, ARGS]),
+    command("fcall_ro", -3, RUNS.and(READONLY), function::fcall_ro)
+        .about("7.0.0", "Depends on the function", "Calls a function that writes nothing.")
+        .at(SECOND_COUNTED)
+        .takes(&[string("function"), integer("numkeys"), KEYS, ARGS]),
+    Command::container(
+        GROUP,
+        "function",
+        &[
+            command("function|load", -3, CHANGES.and(DENYOOM), function::load)
+                .about("7.0.0", "O(1), and what the library does", "Makes a library of functions, at every replica.")
+                .takes(&[word("REPLACE").optional(), string("function-code")]),
+            command("function|delete", 3, CHANGES, function::delete)
+                .about("7.0.0", "O(1)", "Deletes a library and its functions.")
+                .takes(&[string("library-name")]),
+            command("function|flush", -2, CHANGES, function::flush)
+                .about("7.0.0", "O(N), N the libraries", "Deletes all libraries.")
+                .takes(&[one_of("flush-type", &[word("ASYNC"), word("SYNC")]).optional()]),
+            command("function|list", -2, NOSCRIPT, function::list)
+                .about("7.0.0", "O(N), N the functions", "Lists the libraries.")
+                .takes(&[
+                    pattern("library-name-pattern").behind("LIBRARYNAME").optional(),
+                    word("WITHCODE").optional(),
+                ]),
+            command("function|dump", 2, NOSCRIPT, function::dump).about(
+                "7.0.0",
+                "O(N), N the libraries",
+                "Serializes all libraries.",
+            ),
+            command("function|restore", -3, CHANGES.and(DENYOOM), function::restore)
+                .about("7.0.0", "O(N), N the libraries in it", "Makes libraries of what was serialized.")
+                .takes(&[
+                    string("serialized-value"),
+                    one_of("policy", &[word("FLUSH"), word("APPEND"), word("REPLACE")]).optional(),
+                ]),
+            command("function|stats", 2, NOSCRIPT.and(ALLOW_BUSY), function::stats).about(
+                "7.0.0",
+                "O(1)",
+                "Counts libraries and functions.",
+            ),
+            command("function|kill", 2, NOSCRIPT.and(ALLOW_BUSY), kill).about(
+                "7.0.0",
+                "O(1)",
+                "Finds no function that runs, as SCRIPT KILL.",
+            ),
+            command("function|help", 2, LOADING.and(STALE), help).about("7.0.0", "O(1)", "Lists these subcommands."),
+        ],
+    )
+    .about("7.0.0", "Depends on the subcommand", "Libraries of functions."),
 ];
 
 fn eval(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    run(ctx, args, reply, false, |lua| lua.compile(args.at(1), false))
+    run(ctx, args, keys(args)?, reply, false, |lua| lua.compile(args.at(1), false))
 }
 
 fn eval_ro(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    run(ctx, args, reply, true, |lua| lua.compile(args.at(1), false))
+    run(ctx, args, keys(args)?, reply, true, |lua| lua.compile(args.at(1), false))
 }
 
 fn evalsha(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let digest = Digest::parse(args.at(1)).ok_or(ScriptError::Unknown)?;
-    run(ctx, args, reply, false, |lua| lua.known(digest))
+    run(ctx, args, keys(args)?, reply, false, |lua| lua.known(digest))
 }
 
 fn evalsha_ro(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let digest = Digest::parse(args.at(1)).ok_or(ScriptError::Unknown)?;
-    run(ctx, args, reply, true, |lua| lua.known(digest))
+    run(ctx, args, keys(args)?, reply, true, |lua| lua.known(digest))
 }
 
-/// Runs the script that `find` has.
+/// How many keys are said to follow.
+fn keys(args: Args<'_>) -> Result<i64, CommandError> {
+    crate::resp::integer(args.at(2)).ok_or(CommandError::NotInteger)
+}
+
+/// Runs the script that `find` has, with so many keys.
 fn run(
     ctx: &mut Context<'_>,
     args: Args<'_>,
+    keys: i64,
     reply: &mut Reply<'_>,
     reads_only: bool,
     find: impl FnOnce(&mut Interpreter) -> Result<Script, ScriptError>,
 ) -> Outcome {
-    let keys = crate::resp::integer(args.at(2)).ok_or(CommandError::NotInteger)?;
     let keys = usize::try_from(keys).map_err(|_| CommandError::text("ERR Number of keys can't be negative"))?;
     if keys > args.len() - 3 {
         return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
@@ -109,10 +170,10 @@ fn run(
     let user = ctx.bounded_user();
     let result = server.scripts.with(|lua| {
         let script = find(lua)?;
-        if reads_only && script.flags.declared && !script.flags.no_writes {
+        if reads_only && script.flags.declared && !script.flags.no_writes() {
             return Err(ScriptError::Writes);
         }
-        let mut part = Part::begin(ctx, args.bytes(), reads_only || script.flags.no_writes);
+        let mut part = Part::begin(ctx, args.bytes(), reads_only || script.flags.no_writes());
         let result = lua.run(
             &script,
             given,
@@ -214,8 +275,8 @@ fn may(user: Option<&User>, words: &[mlua::LuaString]) -> Option<bool> {
 }
 
 fn load(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let digest = ctx.server.scripts.with(|lua| Ok(lua.compile(args.at(2), true)?.digest))?;
-    reply.bulk(digest.to_string().as_bytes());
+    let name = ctx.server.scripts.with(|lua| Ok(lua.compile(args.at(2), true)?.name))?;
+    reply.bulk(name.to_string().as_bytes());
     Ok(Flow::Continue)
 }
 

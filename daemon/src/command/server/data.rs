@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use super::{Args, CommandError, Context, Flow, Outcome, Reply, is};
 use crate::command::context::WALK_KEYS;
+use crate::command::libraries;
 
 pub(super) fn time(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     // Before 1970 there is nothing to tell.
@@ -29,10 +30,23 @@ pub(super) fn flush(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
     if is(&args[0], "flushdb") && has_others(ctx) {
         clear_database(ctx)?;
     } else {
-        ctx.write(0, |writer| writer.clear().map(drop))?;
+        clear(ctx)?;
     }
     reply.ok();
     Ok(Flow::Continue)
+}
+
+/// Removes everything but the libraries of functions, in one event.
+fn clear(ctx: &mut Context<'_>) -> Result<(), CommandError> {
+    let view = libraries::view(ctx);
+    let kept: Vec<(Vec<u8>, Vec<u8>)> =
+        libraries::sorted(view).into_iter().map(|(name, code)| (name.to_vec(), code.into_owned())).collect();
+    let bytes = kept.iter().map(|(name, code)| name.len() + code.len()).sum();
+    ctx.write(bytes, |writer| {
+        writer.clear()?;
+        libraries::put(writer, kept.iter().map(|(name, code)| (&**name, &**code)))
+    })?;
+    Ok(())
 }
 
 /// Between writers it has no meaning: a key that another daemon writes meanwhile would be in either database.

@@ -37,7 +37,7 @@ pub(super) fn xread(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
         if is(option, "block") && more > 0 {
             at += 1;
             block = Some(timeout_arg(&args[at])?);
-            refuse_in_scripts(ctx, "xread")?;
+            refuse_in_scripts(ctx, &args[0])?;
         } else if is(option, "count") && more > 0 {
             at += 1;
             count = Some(int_arg(&args[at])?).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
@@ -82,8 +82,9 @@ pub(super) fn xread(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
 }
 
 /// Nothing waits in a script, and one that asks for it is told.
-fn refuse_in_scripts(ctx: &Context<'_>, name: &str) -> Result<(), CommandError> {
+pub(super) fn refuse_in_scripts(ctx: &Context<'_>, name: &[u8]) -> Result<(), CommandError> {
     if ctx.session.in_script {
+        let name = String::from_utf8_lossy(name);
         let refusal = format!("ERR {name} command is not allowed with BLOCK option from scripts");
         return Err(CommandError::Other(refusal.into()));
     }
@@ -102,7 +103,7 @@ pub(super) fn crdt_xread(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Repl
             count = given.ok_or(CommandError::text("ERR value is out of range, must be positive"))?;
         } else if is(option, "block") {
             block = Some(timeout_arg(value)?);
-            refuse_in_scripts(ctx, "crdt.xread")?;
+            refuse_in_scripts(ctx, &args[0])?;
         } else {
             return Err(CommandError::Syntax);
         }

@@ -58,6 +58,15 @@ fn bound(arg: &[u8], seq: u64) -> Result<(StreamId, bool), CommandError> {
     }
 }
 
+/// An id, or one of the words for the lowest and the highest.
+pub(super) fn any(arg: &[u8]) -> Result<StreamId, CommandError> {
+    match arg {
+        b"-" => Ok(StreamId::MIN),
+        b"+" => Ok(StreamId::MAX),
+        arg => strict(arg, 0),
+    }
+}
+
 /// The first id of a range, and the last.
 pub(super) fn interval(start: &[u8], end: &[u8]) -> Result<(StreamId, StreamId), CommandError> {
     let start = match bound(start, 0)? {

@@ -3,6 +3,7 @@
 pub(super) mod ballot;
 pub(super) mod baseline;
 pub(super) mod fingerprint;
+pub(super) mod group;
 pub(super) mod lapse;
 pub(super) mod lifetime;
 pub(super) mod position;

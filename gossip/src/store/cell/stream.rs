@@ -9,7 +9,8 @@
 //! 10 what is new of id, dot and clock beside the entry before, lengths and the tree. Redis takes 23, for it writes names once
 //! in a hundred entries.
 //!
-//! One more element may lie there, without a name: the *mark*. It says which id was the last, which was the highest that
+//! In front of the entries lies what is known of the groups that read them (`group.rs`), and one more element may lie there,
+//! without a name: the *mark*. It says which id was the last, which was the highest that
 //! was deleted, and how many entries are gone. Whoever removes an entry writes it, in place of those it has seen; of several
 //! written at once the greatest of each counts. So an id is never given twice, and a stream whose entries are all gone is
 //! still there, as in Redis. Rejected: an attribute, which would say it as well; but a key of attributes alone does not
@@ -25,7 +26,7 @@ use std::fmt;
 
 use cahoots_crdt::ReplicaId;
 
-use super::hash_of;
+use super::{group, hash_of};
 use crate::{Hlc, varint};
 
 /// Bytes of an id.
@@ -210,10 +211,18 @@ pub(in crate::store) fn write_fields<'f>(fields: impl IntoIterator<Item = (&'f [
     value
 }
 
-/// Whether a stream may have a register of this name and value: an entry of one field at least, or a mark.
+/// Whether an element of this name is an entry: else it is the mark, or about a group.
+pub(in crate::store) fn is_entry(name: &[u8]) -> bool {
+    name.len() == ID_BYTES
+}
+
+/// Whether a stream may have a register of this name and value: an entry of one field at least, a mark, or a part of a group.
 pub(in crate::store) fn is_sound(name: &[u8], value: &[u8]) -> bool {
     if name == MARK {
         return Mark::read(value).is_some();
+    }
+    if name.len() > ID_BYTES {
+        return group::is_sound(name, value);
     }
     StreamId::from_bytes(name).is_some_and(|id| id > StreamId::MIN) && are_fields(value)
 }
@@ -278,7 +287,7 @@ mod tests {
         #[test]
         fn bytes_of_others_are_told_not_trusted(name in prop::collection::vec(any::<u8>(), 0..18), value in prop::collection::vec(any::<u8>(), 0..40)) {
             if is_sound(&name, &value) {
-                prop_assert!(name.is_empty() || name.len() == ID_BYTES);
+                prop_assert!(name.is_empty() || is_entry(&name) || group::read_name(&name).is_some());
             }
             prop_assert!(Fields::of(&value).count() <= value.len());
         }

@@ -12,6 +12,7 @@
 pub(super) mod apply;
 pub(super) mod cells;
 pub(super) mod expire;
+pub(super) mod group;
 pub(super) mod list;
 pub(super) mod parts;
 mod replace;

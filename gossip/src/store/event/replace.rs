@@ -43,7 +43,7 @@ impl Writer<'_> {
             }
             Value::List(elements) if elements.is_empty() => {}
             Value::List(elements) => _ = self.push(key, ListEnd::Right, elements.iter().map(|it| &**it))?,
-            Value::Stream(entries, mark) => {
+            Value::Stream(entries, mark, groups) => {
                 for entry in entries {
                     self.insert(key, Class::Stream, &entry.id.to_bytes(), &entry.fields)?;
                 }
@@ -51,6 +51,7 @@ impl Writer<'_> {
                 if *mark != (Mark { last, ..Mark::default() }) || entries.is_empty() {
                     self.insert(key, Class::Stream, MARK, &mark.write())?;
                 }
+                groups.iter().try_for_each(|group| self.put_group(key, group))?;
             }
         }
         if deadline.is_some() {
@@ -70,6 +71,9 @@ impl Writer<'_> {
             self.admit(key, name, value)?;
             bytes += key.len() + name.len() + value;
         }
+        if let Value::Stream(_, _, groups) = value {
+            groups.iter().try_for_each(|group| self.admit_names(key, group))?;
+        }
         self.admit_group(bytes)
     }
 }
@@ -80,10 +84,28 @@ mod tests {
 
     use super::*;
     use crate::Limits;
-    use crate::store::value::{Field, StreamEntry};
-    use crate::store::{Moment, Store};
+    use crate::store::value::{Field, PendingEntry, StreamEntry, StreamGroup};
+    use crate::store::{Consumer, Moment, Store};
 
     const WALL: u64 = 1_700_000_000_000;
+
+    fn group(name: &[u8], count: u32) -> StreamGroup {
+        let consumers = [(&b"a"[..], Some(7)), (b"b", None)];
+        let consumers = consumers.map(|(name, active)| Consumer { name: name.into(), seen: 9, active });
+        let pending = (1..u64::from(count)).map(|at| PendingEntry {
+            id: StreamId::new(at, 7),
+            consumer: b"a"[..].into(),
+            at,
+            count: 2,
+        });
+        StreamGroup {
+            name: name.into(),
+            last: StreamId::new(u64::from(count), 7),
+            read: Some(u64::from(2 * count)),
+            consumers: consumers.into(),
+            pending: pending.collect(),
+        }
+    }
 
     fn values() -> Vec<Value> {
         let names = |count: u32| (0..count).map(|it| Box::<[u8]>::from(format!("{it:05}").as_bytes()));
@@ -105,9 +127,10 @@ mod tests {
             });
             let mark =
                 Mark { last: StreamId::new(9_000, 0), max_deleted: StreamId::new(8_000, 1), removed: u64::from(count) };
-            values.push(Value::Stream(entries.collect(), mark));
+            let groups = [b"", &b"g"[..]].map(|name| group(name, count));
+            values.push(Value::Stream(entries.collect(), mark, groups.into()));
         }
-        values.push(Value::Stream(Vec::new(), Mark { last: StreamId::new(5, 5), ..Mark::default() }));
+        values.push(Value::Stream(Vec::new(), Mark { last: StreamId::new(5, 5), ..Mark::default() }, Vec::new()));
         values
     }
 

@@ -57,7 +57,10 @@ impl Writer<'_> {
             Some(stream) => (stream.ranks(0..count).map(|(id, _)| id).collect(), stream.len(), stream.mark()),
             None => return Ok(0),
         };
-        let is_simple = self.moment().view(key).is_some_and(|view| !view.clashes() && !view.has_attributes());
+        let is_simple = self
+            .moment()
+            .view(key)
+            .is_some_and(|view| !view.clashes() && !view.has_attributes() && !view.stream().has_groups());
         if oldest.is_empty() || oldest.len() < len || !is_simple {
             return self.take_out(key, &oldest, mark);
         }
@@ -99,7 +102,7 @@ impl Writer<'_> {
         Ok(ids.len())
     }
 
-    fn stream_at<'s>(&'s self, key: &'s [u8]) -> Result<Option<Stream<'s>>, WriteError> {
+    pub(super) fn stream_at<'s>(&'s self, key: &'s [u8]) -> Result<Option<Stream<'s>>, WriteError> {
         match self.moment().view(key) {
             Some(view) if view.class() != Class::Stream => Err(WriteError::WrongType { found: view.class() }),
             view => Ok(view.map(|view| view.stream())),

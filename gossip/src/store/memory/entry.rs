@@ -121,18 +121,20 @@ impl<'a> Entry<'a> {
         if let Self::Many(tables) = self { tables.of(class)?.ordered() } else { None }
     }
 
-    /// The first deadline that fields have, not before `from`. O(log n) of many.
+    /// The first deadline that fields have, not before `from`. Replicas that were apart may have given a field several.
+    /// O(log n) of many, and O(1) for each field with a deadline before `from`.
     pub(in crate::store) fn field_deadline_from(self, from: u64) -> Option<u64> {
+        let first_of = |class, element: &Element<'_>| deadlines_of(class, element).filter(|it| *it >= from).min();
         let first = FIELD_ATTRIBUTES.map(|class| match self {
             Self::Few(Mix { attributes: false, .. }, _) => None,
-            Self::Few(..) => {
-                let deadlines = self.of(class).filter_map(|(_, element)| deadlines_of(class, &element).min());
-                deadlines.filter(|deadline| *deadline >= from).min()
-            }
+            Self::Few(..) => self.of(class).filter_map(|(_, element)| first_of(class, &element)).min(),
             Self::Many(_) => {
+                // Each field is ordered by the first of its deadlines.
                 let order = self.ranks(class)?;
                 let at = order.rank_from(&ranked(from, b""));
-                Some(ranked_parts(order.range(at..at + 1).next()?.0).0)
+                let next = order.range(at..at + 1).next().map(|(key, _)| ranked_parts(key).0);
+                let passed = order.range(0..at).map(|(key, _)| self.element(class, ranked_parts(key).1));
+                passed.filter_map(|element| first_of(class, &element)).chain(next).min()
             }
         });
         first.into_iter().flatten().min()
@@ -219,13 +221,13 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The class of the newest cell in these elements. What says that a stream is there although its entries may be gone counts
-/// as older than any other.
+/// The class of the newest cell in these elements. What says that a stream is there although its entries may be gone, its
+/// groups included, counts as older than any other.
 pub(in crate::store) fn newest_class<'a>(
     elements: impl Iterator<Item = (Class, Name<'a>, Element<'a>)>,
 ) -> Option<Class> {
     let newest = |(class, name, element): (Class, Name<'a>, Element<'a>)| {
-        let is_mark = class == Class::Stream && *name == *stream::MARK;
+        let is_mark = class == Class::Stream && !stream::is_entry(&name);
         Some((element.stamps().max().map(|stamp| (!is_mark).then_some(stamp))?, class))
     };
     elements.filter_map(newest).max().map(|(_, class)| class)

@@ -3,6 +3,7 @@
 pub(super) mod carried;
 pub(super) mod changes;
 pub(super) mod draw;
+pub(super) mod group;
 pub(super) mod ordered;
 pub(super) mod scan;
 pub(super) mod sorted;

@@ -95,7 +95,23 @@ impl<'a> Ordered<'a> {
         let kept = kept.into_iter().flatten().map(|(name, element)| (Name::from(name), winner_of(&element)));
         listed.chain(kept)
     }
+
+    /// The elements of these ranks with all that is visible of each in `view`, whose elements they are.
+    pub(super) fn cells<'o>(&'o self, ranks: Range<usize>, view: &View<'a>) -> Cells<'o, 'a> {
+        let view = *view;
+        match &self.elements {
+            Elements::Listed(elements) => {
+                let end = ranks.end.min(elements.len());
+                let listed = &elements[ranks.start.min(end)..end];
+                Box::new(listed.iter().map(move |(name, _)| (name.clone(), view.element(name))))
+            }
+            Elements::Kept(order) => Box::new(order.range(ranks).map(|(name, element)| (Name::from(name), element))),
+        }
+    }
 }
+
+/// Elements with their names.
+pub(super) type Cells<'o, 'a> = Box<dyn Iterator<Item = (Name<'a>, Element<'a>)> + 'o>;
 
 /// What is shown of an element: the assignment that wins.
 fn winner_of<'a>(element: &Element<'a>) -> (Dot, &'a [u8]) {

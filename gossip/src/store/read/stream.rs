@@ -5,6 +5,7 @@
 //! however much is on its way to that. One id alone does not: an entry that was written elsewhere with a lower id, and
 //! arrives after a higher one was read, would never be read.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -12,7 +13,8 @@ use cahoots_crdt::ReplicaId;
 
 use super::ordered::Ordered;
 use super::view::View;
-use crate::store::cell::stream::{Fields, MARK, Mark, StreamId};
+use crate::store::cell::group::FIRST_ENTRY;
+use crate::store::cell::stream::{Fields, MARK, Mark, StreamId, is_entry};
 use crate::store::kind::Class;
 use crate::store::memory::origins::Origins;
 
@@ -26,9 +28,8 @@ const PART_BYTES: usize = 24;
 
 /// The entries of a stream.
 pub struct Stream<'a> {
-    ordered: Ordered<'a>,
-    /// How many of the elements are no entries.
-    marks: usize,
+    pub(super) view: View<'a>,
+    pub(super) ordered: Ordered<'a>,
     mark: Mark,
     origins: Option<&'a Origins>,
 }
@@ -50,22 +51,35 @@ impl<'a> View<'a> {
     pub fn stream(&self) -> Stream<'a> {
         let ordered = self.ordered();
         if self.class() != Class::Stream {
-            return Stream { ordered, marks: 0, mark: Mark::default(), origins: None };
+            return Stream { view: *self, ordered, mark: Mark::default(), origins: None };
         }
         let marks = self.element(MARK);
         let read = marks.value.iter().filter_map(|(_, register)| Mark::read(register.value));
         let mut mark = read.fold(Mark::default(), Mark::join);
         let newest = ordered.len().checked_sub(1).and_then(|rank| ordered.get(rank));
         mark.last = mark.last.max(newest.map_or(StreamId::MIN, |(name, _)| id_of(&name)));
-        Stream { ordered, marks: usize::from(!marks.is_empty()), mark, origins: self.origins() }
+        Stream { view: *self, ordered, mark, origins: self.origins() }
     }
 }
 
 impl<'a> Stream<'a> {
-    /// How many entries there are.
+    /// How many entries there are. O(log n).
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ordered.len() - self.marks
+        self.ordered.len() - self.front()
+    }
+
+    /// How many elements lie there, entries or not.
+    pub(in crate::store) fn elements(&self) -> usize {
+        self.ordered.len()
+    }
+
+    /// How many elements are in front of the entries: the mark, and what is about groups. O(log n).
+    fn front(&self) -> usize {
+        match self.ordered.get(0) {
+            Some((name, _)) if !is_entry(&name) => self.ordered.rank_from(&FIRST_ENTRY),
+            _ => 0,
+        }
     }
 
     /// Whether there is none.
@@ -86,16 +100,51 @@ impl<'a> Stream<'a> {
         self.mark
     }
 
+    /// How many entries were ever added.
+    #[must_use]
+    pub fn added(&self) -> u64 {
+        self.mark.removed.saturating_add(self.len() as u64)
+    }
+
+    /// Whether an entry of this id or a higher one may have been deleted from among those that are there, so that entries
+    /// from there on are not counted by ranks.
+    pub(in crate::store) fn has_gone_from(&self, id: StreamId) -> bool {
+        let deleted = self.mark.max_deleted;
+        deleted > StreamId::MIN && id <= deleted && self.get(0).is_some_and(|(first, _)| first <= deleted)
+    }
+
+    /// How many entries were ever added up to this id, as far as that can be told; as Redis has it.
+    pub(in crate::store) fn read_upto(&self, id: StreamId) -> Option<u64> {
+        let (added, last) = (self.added(), self.last_id());
+        let Some((first, _)) = self.get(0) else { return (added == 0 || id <= last).then_some(added) };
+        if id >= last {
+            return (id == last).then_some(added);
+        }
+        let gone = added - self.len() as u64;
+        match id.cmp(&first) {
+            _ if self.mark.max_deleted > StreamId::MIN && self.mark.max_deleted >= first => None,
+            Ordering::Less => Some(gone),
+            Ordering::Equal => Some(gone + 1),
+            Ordering::Greater => None,
+        }
+    }
+
     /// Whether there is an entry of this id. O(log n).
     #[must_use]
     pub fn contains(&self, id: StreamId) -> bool {
-        self.get(self.rank_from(id)).is_some_and(|(it, _)| it == id)
+        self.entry(id).is_some()
     }
 
     /// How many entries have a lower id. O(log n).
     #[must_use]
     pub fn rank_from(&self, id: StreamId) -> usize {
-        self.ordered.rank_from(&id.to_bytes()).saturating_sub(self.marks)
+        self.ordered.rank_from(&id.to_bytes()).saturating_sub(self.front())
+    }
+
+    /// The fields of the entry of this id, if there is one. O(log n).
+    #[must_use]
+    pub fn entry(&self, id: StreamId) -> Option<Fields<'a>> {
+        self.get(self.rank_from(id)).filter(|(it, _)| *it == id).map(|(_, fields)| fields)
     }
 
     /// The entry of this rank, counted from 0 at the lowest id. O(log n).
@@ -119,8 +168,34 @@ impl<'a> Stream<'a> {
         self.ranks(self.rank_from(first).min(end)..end)
     }
 
+    /// The highest id of each replica that has written entries, in the order of their ids; entries that are gone may count.
+    /// O(replicas), but O(n) of few, and where a deadline has passed.
+    #[must_use]
+    pub fn writers(&self) -> Vec<(ReplicaId, StreamId)> {
+        if let Some(origins) = self.origins {
+            return origins.iter().collect();
+        }
+        let mut writers = BTreeMap::new();
+        for (name, (dot, _)) in self.ordered.placed(self.places(0..self.len())) {
+            writers.insert(dot.replica, id_of(&name)); // the last one is the highest
+        }
+        writers.into_iter().collect()
+    }
+
+    /// The entries within a range of ids, both ends included, with who wrote each.
+    pub(super) fn written(
+        &self,
+        first: StreamId,
+        last: StreamId,
+    ) -> impl Iterator<Item = (StreamId, ReplicaId)> + use<'_, 'a> {
+        let end = last.above().map_or(self.len(), |above| self.rank_from(above));
+        let ranks = self.places(self.rank_from(first).min(end)..end);
+        self.ordered.placed(ranks).map(|(name, (dot, _))| (id_of(&name), dot.replica))
+    }
+
     fn places(&self, ranks: Range<usize>) -> Range<usize> {
-        ranks.start.saturating_add(self.marks)..ranks.end.saturating_add(self.marks)
+        let front = self.front();
+        ranks.start.saturating_add(front)..ranks.end.saturating_add(front)
     }
 
     /// The first `count` entries that a reader who has come as far as `cursor` has not read, in the order of their ids, and

@@ -29,7 +29,9 @@ impl View<'_> {
                 let stream = self.stream();
                 let entries = stream.ranks(0..stream.len());
                 let entries = entries.filter_map(|(id, fields)| StreamEntry::new(id, fields)).collect();
-                Value::Stream(entries, stream.mark())
+                let groups =
+                    stream.groups().into_iter().filter_map(|name| stream.group(&name).map(|it| it.whole(name)));
+                Value::Stream(entries, stream.mark(), groups.collect())
             }
             _ => return None,
         })

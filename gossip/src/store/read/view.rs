@@ -7,11 +7,12 @@ use smallvec::SmallVec;
 use cahoots_crdt::ReplicaId;
 
 use super::scan;
+use crate::mix;
 use crate::store::Store;
 use crate::store::cell::baseline::Baselines;
 use crate::store::cell::lapse::{self, Lapse};
 use crate::store::cell::score;
-use crate::store::cell::{Element, Path, hash_of};
+use crate::store::cell::{Element, Path, Stamp, hash_of};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of};
 use crate::store::memory::entry::Entry;
@@ -149,9 +150,12 @@ impl<'a> View<'a> {
         lapse::in_force(self.entry, self.now)?.deadline()
     }
 
-    /// When a field of a hash ends, in milliseconds since 1970, if it does by itself; its key may end before.
+    /// When a field of a hash ends, in milliseconds since 1970, if it is there and does by itself; its key may end before.
     #[must_use]
     pub fn field_deadline(&self, name: &[u8]) -> Option<u64> {
+        if !self.contains(name) {
+            return None; // its deadline may outlive it, where it was removed by a replica that did not know of that
+        }
         lapse::in_force_at_field(self.entry, name, self.now)?.deadline()
     }
 
@@ -161,6 +165,16 @@ impl<'a> View<'a> {
         let newest = |(_, element): (_, Element<'_>)| element.stamps().max();
         let newest = self.elements().take(elements_max).filter_map(newest).max();
         newest.map_or(0, |(clock, _)| clock.wall_ms())
+    }
+
+    /// A number that is another one, all but surely, once something else is here: for who keeps what was made of it. O(elements).
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        let of_element = |(name, element): (Name<'a>, Element<'a>)| {
+            let fold = |state, (clock, replica): Stamp| mix::fold(mix::fold(state, clock.get()), replica.get());
+            element.stamps().fold(hash_of(&name), fold)
+        };
+        self.elements().map(of_element).fold(0, u64::wrapping_add)
     }
 
     /// How many members, fields or ballots there are; of a text, how many bytes.

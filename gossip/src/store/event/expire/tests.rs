@@ -295,3 +295,27 @@ fn many_fields_end_one_after_the_other_and_leave_nothing() {
     assert_eq!(a.at(WALL + 3_000).view(b"h").unwrap().len(), 1_000);
     assert!(a.memory() < memory * 4 / 5, "{} of {memory}", a.memory());
 }
+
+/// Replicas that were apart gave the fields two deadlines each: when the first has passed, the second is still to come.
+#[test]
+fn a_key_is_hidden_at_the_later_of_two_deadlines_of_its_fields() {
+    for fields in [1, 200] {
+        let [mut a, mut b] = stores();
+        let names: Vec<String> = (0..fields).map(|number| format!("f{number}")).collect();
+        names.iter().for_each(|name| put(&mut a, WALL, name, "v"));
+        both(&mut a, &mut b);
+        for name in &names {
+            field(&mut a, WALL, name, WALL + 10);
+            field(&mut b, WALL + 1, name, WALL + 300);
+        }
+        both(&mut a, &mut b);
+        for store in [&mut a, &mut b] {
+            let mut count_at = |at| {
+                store.lapse(at, usize::MAX, |_| 60_000);
+                (store.len(), store.at(at).view(b"h").map_or(0, |view| view.len()))
+            };
+            assert_eq!((count_at(WALL + 50), count_at(WALL + 299)), ((1, fields), (1, fields)));
+            assert_eq!(count_at(WALL + 300), (0, 0));
+        }
+    }
+}
