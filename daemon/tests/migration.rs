@@ -381,6 +381,11 @@ fn a_source_that_is_followed_through_cuts_is_the_same_after_the_switch() {
             let script = "redis.call('INCR', KEYS[1]) return redis.call('RPUSH', KEYS[2], ARGV[1])";
             source.call(&["EVAL", script, "2", "in:script", "list:in:script", &round.to_string()]);
             if round % 10 == 9 {
+                // Once in the middle of the copy, later in the middle of the stream.
+                if round > 9 {
+                    await_follower(&mut source);
+                    write(&mut source, &mut random, 1_500, 200);
+                }
                 killer.words("CLIENT KILL TYPE replica");
             }
         }

@@ -62,11 +62,11 @@ impl Random {
             (_, 0) => match self.below(5) {
                 0 => ("DEL", vec![]),
                 1 => ("PERSIST", vec![]),
-                _ => ("PEXPIRE", vec![(self.below(100_000) + 60_000).to_string().into_bytes()]),
+                _ => ("PEXPIRE", vec![(self.below(100_000) + 3_600_000).to_string().into_bytes()]),
             },
             (0, 1) => ("APPEND", vec![self.text()]),
             (0, 2) => ("SETRANGE", vec![self.small(), self.text()]),
-            (0, 3) => ("SET", vec![self.text(), b"EX".to_vec(), (self.below(1_000) + 100).to_string().into_bytes()]),
+            (0, 3) => ("SET", vec![self.text(), b"EX".to_vec(), (self.below(1_000) + 3_600).to_string().into_bytes()]),
             (0, _) => ("SET", vec![self.text()]),
             (1, 1..4) => ("INCRBYFLOAT", vec![b"0.5".to_vec()]),
             (1, 4..6) => ("SET", vec![self.small()]),

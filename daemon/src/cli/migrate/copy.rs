@@ -109,9 +109,11 @@ impl Copy<'_> {
                 self.source.prepare(&[b"DUMP", key]);
                 self.source.prepare(&[b"PTTL", key]);
             }
+            // Reading what comes may take long; saying it does not.
+            let asked_ms = now_ms();
             self.source.send()?;
             for key in now {
-                self.key(key)?;
+                self.key(key, asked_ms)?;
             }
             keys = later;
         }
@@ -119,7 +121,7 @@ impl Copy<'_> {
     }
 
     /// Hands one key on, of which the source tells next.
-    fn key(&mut self, key: &[u8]) -> Result<(), TargetError> {
+    fn key(&mut self, key: &[u8], asked_ms: u64) -> Result<(), TargetError> {
         let (payload, lasts) = (self.source.receive()?, self.source.receive()?);
         let lasts = match lasts {
             Reply::Integer(lasts) => lasts,
@@ -134,7 +136,7 @@ impl Copy<'_> {
                     self.target.flush()?;
                     std::thread::sleep(wait);
                 }
-                let deadline = u64::try_from(lasts).ok().map(|lasts| now_ms().saturating_add(lasts));
+                let deadline = u64::try_from(lasts).ok().map(|lasts| asked_ms.saturating_add(lasts));
                 self.target.restore(key, deadline, &payload)?;
             }
             // Votes and presence, of which there is no payload.
