@@ -282,6 +282,14 @@ impl Store {
         self.clock_ahead_ms = ms;
     }
 
+    /// It is wall time `wall_ms` elsewhere: what is written here from now on is of no earlier time, as if a write of then had been
+    /// seen.
+    pub fn raise_clock(&mut self, wall_ms: u64) {
+        if wall_ms > self.clock.wall_ms() && wall_ms < Hlc::SANE_MS_MAX {
+            self.clock = self.clock.next(wall_ms);
+        }
+    }
+
     /// The next sealed local event that has not been taken yet.
     pub fn poll_sealed(&mut self) -> Option<Sealed> {
         self.sealed.pop_front()

@@ -9,6 +9,12 @@
 //! is never written by, and one that all clocks make together, or that puts a wrong clock right, stops writing for a round
 //! trip. One that was wrong when the process started has made no step: so whoever joins is not complete before it has
 //! heard what a peer's clock reads (`joining.rs`).
+//!
+//! A clock that is behind most peers' stops nothing: the hybrid clock is kept at theirs. Else what is given so many seconds to live
+//! here would have ended elsewhere before it arrives.
+//!
+//! What has expired by a wrong clock shows again when that is put right, unless it was removed meanwhile. So nothing is removed by
+//! a clock that is not [trusted](Replica::trusts_clock): hiding is enough, and costs only memory.
 
 use cahoots_crdt::ReplicaId;
 
@@ -21,6 +27,8 @@ use crate::wire::Message;
 const STEP_MS: u64 = 1_000;
 /// For so long, in microseconds, a step ahead is doubted of which no peer has said anything.
 const DOUBT_US: u64 = 2_000_000;
+/// Where no peer is there to say anything, a clock is trusted that has not stepped for so many microseconds.
+const TRUST_US: u64 = 60_000_000;
 /// Peers asked after a step: enough that a few wrong ones are outvoted.
 const ASKED_MAX: usize = 16;
 
@@ -29,8 +37,12 @@ const ASKED_MAX: usize = 16;
 pub(in crate::engine) struct WallClock {
     /// By how many milliseconds it is too far ahead of the cluster's for writing; 0 = it is not.
     pub(in crate::engine) ahead_ms: u64,
+    /// By how many milliseconds it is behind the cluster's; 0 = it is not, or by so little that it does not matter.
+    behind_ms: u64,
     /// Its reading less that of the monotonic clock, in milliseconds, when it was last looked at.
     base_ms: Option<i64>,
+    /// When it was first looked at, or has stepped last, on the monotonic clock.
+    since: u64,
     doubt: Option<Doubt>,
 }
 
@@ -46,8 +58,11 @@ impl WallClock {
     /// Looks at both clocks; says by how many milliseconds the wall clock has stepped since the last look, if it has.
     fn step(&mut self, now: Now) -> Option<i64> {
         let base = now.wall.cast_signed().saturating_sub_unsigned(now.mono / 1_000);
-        let before = self.base_ms.replace(base)?;
-        (before.abs_diff(base) > STEP_MS).then(|| base.saturating_sub(before))
+        let before = self.base_ms.replace(base);
+        if before.is_none_or(|before| before.abs_diff(base) > STEP_MS) {
+            self.since = now.mono;
+        }
+        before.filter(|before| before.abs_diff(base) > STEP_MS).map(|before| base.saturating_sub(before))
     }
 }
 
@@ -58,11 +73,29 @@ impl Replica {
         self.wall_clock.ahead_ms
     }
 
+    /// Whether what has expired by the wall clock may be removed: most of the live peers that are asked have said since its last
+    /// step what theirs read, and it is not ahead of them; or none is live, and it has run evenly for a while. One that
+    /// never had a peer has nobody to ask.
+    pub(in crate::engine) fn trusts_clock(&self, now: Now) -> bool {
+        if self.wall_clock.ahead_ms > 0 {
+            return false;
+        }
+        let live = self.peers.live();
+        if live == 0 {
+            return self.peers.values().next().is_none() || now.mono >= self.wall_clock.since.saturating_add(TRUST_US);
+        }
+        let heard = self.peers.values().filter(|peer| peer.live && peer.clock_offset_ms.is_some()).count();
+        heard >= live.min(ASKED_MAX).div_ceil(2)
+    }
+
     /// Asks what the peers' clocks read if this one has stepped.
     #[inline]
     pub(in crate::engine) fn watch_clock(&mut self, now: Now) {
         if let Some(step_ms) = self.wall_clock.step(now) {
             self.clock_stepped(now, step_ms);
+        }
+        if self.wall_clock.behind_ms > 0 {
+            self.store.raise_clock(now.wall.saturating_add(self.wall_clock.behind_ms));
         }
     }
 
@@ -74,6 +107,9 @@ impl Replica {
             self.peers.get_mut(&id).expect("it was just seen").clock_offset_ms = None;
         }
         let by_ms = u64::try_from(step_ms).unwrap_or(0);
+        // What was known of it holds until somebody says more.
+        let behind_ms = self.wall_clock.behind_ms;
+        self.wall_clock.behind_ms = if behind_ms > 0 { behind_ms.saturating_add_signed(-step_ms) } else { 0 };
         let is_doubted = by_ms > self.config.limits.clock_ahead_ms_max;
         self.wall_clock.doubt = is_doubted.then_some(Doubt { by_ms, until: now.mono.saturating_add(DOUBT_US) });
         self.ask_clocks();
@@ -122,6 +158,9 @@ impl Replica {
         let mut offsets: Vec<i64> = offsets.chain([0]).collect();
         offsets.sort_unstable();
         let median = offsets[(offsets.len() - 1) / 2];
+        if offsets.len() > 1 {
+            self.wall_clock.behind_ms = u64::try_from(median).ok().filter(|behind| *behind > STEP_MS).unwrap_or(0);
+        }
         let ahead_ms = match self.wall_clock.doubt {
             Some(doubt) if offsets.len() == 1 && self.peers.live() > 0 => doubt.by_ms,
             _ => median.saturating_neg().max(0).unsigned_abs(),
@@ -179,6 +218,68 @@ mod tests {
             unheard.handle_timeout(after(10 + ms, step));
         }
         assert!(write(&mut unheard, after(6_010, step)), "a doubt that nobody confirms ends");
+    }
+
+    /// The first of a cluster, started with a wrong clock, learns what there is before it has heard what time it is.
+    #[test]
+    fn nothing_is_removed_before_most_peers_have_said_what_time_it_is() {
+        let start = Now { mono: 1_000_000, wall: 1_700_000_000_000 };
+        let after = |ms: u64| Now { mono: start.mono + ms * 1_000, wall: start.wall + ms };
+        let mut replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), start);
+        replica
+            .write(start, 0, |writer| writer.set_until(b"k", b"v", Some(start.wall + 10)))
+            .expect("clocks are right");
+        assert!(replica.trusts_clock(start), "it is alone in the world");
+        for peer in 2..5 {
+            replica.peer_up(start, ReplicaId::new(peer), ([127, 0, 0, 1], 2).into(), crate::Zone::default());
+        }
+        // The others in rank have had their turns by then.
+        let late = 20_000;
+        for ms in (0..late).step_by(500) {
+            replica.handle_timeout(after(ms));
+        }
+        assert_eq!((replica.count_keys(after(late)), replica.counters.keys_removed), (0, 0), "hidden, and there");
+        replica.on_clock(after(late), ReplicaId::new(2), after(late).wall);
+        assert!(!replica.trusts_clock(after(late)), "one of three");
+        replica.on_clock(after(late), ReplicaId::new(3), after(late).wall);
+        for ms in (late..late + 3_000).step_by(500) {
+            replica.handle_timeout(after(ms));
+        }
+        assert_eq!(replica.counters.keys_removed, 1);
+
+        for peer in 2..5 {
+            replica.peer_down(after(30_000), ReplicaId::new(peer));
+        }
+        let ahead = |ms: u64| Now { wall: after(ms).wall + 7_200_000, ..after(ms) };
+        assert!(replica.trusts_clock(after(70_000)), "it has run evenly");
+        replica.handle_timeout(ahead(70_001));
+        assert!(!replica.trusts_clock(ahead(71_000)) && replica.trusts_clock(ahead(140_000)));
+    }
+
+    /// Two of three are an hour ahead of it: a key that it gives five seconds to live has five seconds there.
+    #[test]
+    fn a_clock_behind_most_others_gives_keys_the_time_to_live_that_they_have_elsewhere() {
+        const BEHIND: u64 = 3_600_000;
+        let after = |ms: u64| Now { mono: ms * 1_000, wall: 1_700_000_000_000 + ms };
+        let mut replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), after(0));
+        for peer in [2, 3].map(ReplicaId::new) {
+            replica.peer_up(after(0), peer, ([127, 0, 0, 1], 2).into(), crate::Zone::default());
+            assert_eq!(replica.store().at(after(0).wall).now(), after(0).wall, "of two nobody is right");
+            replica.on_clock(after(0), peer, after(0).wall + BEHIND);
+        }
+        let time = |replica: &mut Replica, now: Now| {
+            replica.handle_timeout(now);
+            replica.store().at(now.wall).now()
+        };
+        assert_eq!(time(&mut replica, after(700)), after(700).wall + BEHIND);
+        replica.write(after(700), 0, |writer| writer.set(b"k", b"v")).expect("it may write");
+        assert_eq!(replica.store().clock().wall_ms(), after(700).wall + BEHIND, "what is written is of that time");
+        let ended = Now { wall: after(900).wall + BEHIND, ..after(900) };
+        assert_eq!(time(&mut replica, ended), ended.wall, "its clock was put right");
+        for peer in [2, 3].map(ReplicaId::new) {
+            replica.on_clock(ended, peer, ended.wall);
+        }
+        assert_eq!(time(&mut replica, Now { mono: 950_000, wall: ended.wall + 50 }), ended.wall + 50);
     }
 
     /// Their clocks were wrong, and are right again; of most peers a large cluster hears once in many rounds.

@@ -89,8 +89,9 @@ impl Replica {
         let lapsed = self.store.lapse(now.wall, max, wait);
         self.counters.keys_expired += lapsed.keys as u64;
         self.expiry.removed.iter_mut().for_each(Vec::clear);
-        // While an id is on probation nothing is minted under it, and who joins knows little yet of what there is.
-        let may_remove = self.is_ready() && !self.on_probation();
+        // While an id is on probation nothing is minted under it, and who joins knows little yet of what there is, or of
+        // what time it is.
+        let may_remove = self.is_ready() && !self.on_probation() && self.trusts_clock(now);
         for key in lapsed.removals {
             if !may_remove {
                 self.store.put_off(&key, now.wall, RETRY_MS);
@@ -191,6 +192,7 @@ mod tests {
         let addr = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
         for peer in 2..6 {
             replica.peer_up(after(0), ReplicaId::new(peer), addr, crate::Zone::default());
+            replica.note_clock(after(0), ReplicaId::new(peer), after(0).wall);
         }
         for number in 0..500_u64 {
             replica.write(after(0), 0, |w| w.set_until(&number.to_be_bytes(), b"v", Some(WALL + 100))).unwrap();
