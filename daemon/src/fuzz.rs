@@ -1,6 +1,8 @@
-//! Bodies of the fuzz targets `resp`, `rdb` and `acl`: what must hold whatever bytes a client sends, hands to RESTORE, and
-//! gives as rules of a user. Each corpus replays through its body in the tests.
+//! Bodies of the fuzz targets `resp`, `rdb`, `rdb-file` and `acl`: what must hold whatever bytes a client sends, hands to
+//! RESTORE, and gives as rules of a user, and whatever a source sends as a snapshot. Each corpus replays through its body in
+//! the tests.
 
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
@@ -45,6 +47,41 @@ pub fn rdb(body: &[u8]) {
     const BYTES_MAX: usize = 1 << 20;
     let Ok(value) = rdb::restore(&rdb::sealed(body), BYTES_MAX) else { return };
     assert_eq!(rdb::restore(&rdb::dump(&value), usize::MAX).as_ref(), Ok(&value), "a value is read as it was written");
+}
+
+/// An RDB file without its head. It is read the same however it comes, in no more memory than there are bytes; its values are
+/// what RESTORE takes or refuses.
+pub fn rdb_file(body: &[u8]) {
+    /// What is kept of a value, and made of it, at most.
+    const KEPT_MAX: usize = 1 << 12;
+    const BYTES_MAX: usize = 1 << 20;
+    let file = [b"REDIS0011", body].concat();
+    let read = |reader: &mut dyn Read| {
+        let mut entries = Vec::new();
+        let mut file = rdb::RdbFile::begin(reader, KEPT_MAX).map_err(|error| error.to_string())?;
+        while let Some(entry) = file.next_entry().map_err(|error| error.to_string())? {
+            entries.push(entry);
+        }
+        Ok::<_, String>((entries, file.at()))
+    };
+    let whole = read(&mut &file[..]);
+    assert_eq!(whole, read(&mut InBytes(&file)), "how it comes changes nothing");
+    for entry in whole.map_or_else(|_| Vec::new(), |(entries, _)| entries) {
+        if let rdb::Entry::Key(rdb::FileKey { content: rdb::Content::Payload(payload), .. }) = entry {
+            assert!(payload.len() <= KEPT_MAX + 10, "no more is kept than was asked for");
+            assert_ne!(rdb::restore(&payload, BYTES_MAX), Err(rdb::RdbError::Checksum), "it is sealed");
+        }
+    }
+}
+
+/// A source from which every byte comes by itself.
+struct InBytes<'b>(&'b [u8]);
+
+impl Read for InBytes<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        let count = bytes.len().min(1);
+        self.0.read(&mut bytes[..count])
+    }
 }
 
 /// The name of a user and its rules, separated by the byte 255. What is accepted is told, and read back as the same user.

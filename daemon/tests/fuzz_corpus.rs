@@ -1,4 +1,4 @@
-//! The corpora of the fuzz targets `resp`, `rdb` and `acl`, replayed through the same bodies.
+//! The corpora of the fuzz targets `resp`, `rdb`, `rdb-file` and `acl`, replayed through the same bodies.
 
 use std::path::Path;
 
@@ -25,6 +25,11 @@ fn the_corpus_of_resp_holds() {
 #[test]
 fn the_corpus_of_rdb_holds() {
     replay("rdb", 15, cahoots::fuzz::rdb);
+}
+
+#[test]
+fn the_corpus_of_rdb_files_holds() {
+    replay("rdb-file", 14, cahoots::fuzz::rdb_file);
 }
 
 #[test]

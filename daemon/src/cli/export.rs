@@ -8,8 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 use super::CliResult;
 use super::json_groups::{Group, Pending};
 use super::json_lines::{self, Data, Entries, Hash, Item};
+use super::migrate::ExportFlags;
 use super::resp_client::{Reply, RespClient};
-use crate::config::Locate;
+use crate::config::{Local, Locate};
 use crate::resp::digits_of;
 use crate::storage::{self, Progress};
 use cahoots_gossip::Limits;
@@ -20,12 +21,16 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Keys asked for at a time.
 const BATCH: usize = 500;
 
-pub(super) fn export(directory: Option<&Path>, locate: Locate) -> CliResult {
-    let mut writer = Export::new();
-    match directory {
-        Some(directory) => of_directory(directory, &mut writer)?,
-        None => of_node(locate, &mut writer)?,
+pub(super) fn export(directory: Option<&Path>, to: &ExportFlags, locate: Locate) -> CliResult {
+    if let Some(directory) = directory {
+        of_directory(directory, &mut Export::new())?;
+        return Ok(ExitCode::SUCCESS);
     }
+    let daemon = locate.local()?;
+    if let Some(result) = to.run(&daemon) {
+        return result;
+    }
+    of_node(&daemon, &mut Export::new())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -120,7 +125,7 @@ fn data_of(view: &View<'_>) -> Option<Data> {
     }
 }
 
-fn group_of(group: &StreamGroup) -> Group {
+pub(super) fn group_of(group: &StreamGroup) -> Group {
     let pending = group.pending.iter().map(|it| Pending {
         id: it.id.to_string(),
         consumer: it.consumer.to_vec(),
@@ -257,8 +262,8 @@ fn pairs(words: Vec<Vec<u8>>) -> Vec<(Vec<u8>, Vec<u8>)> {
     std::iter::from_fn(|| Some((words.next()?, words.next()?))).collect()
 }
 
-fn of_node(locate: Locate, writer: &mut Export) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut client = RespClient::connect(&locate.local()?)?;
+fn of_node(daemon: &Local, writer: &mut Export) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut client = RespClient::connect(daemon)?;
     let total = match client.call(&[b"DBSIZE"])? {
         Reply::Integer(keys) => u64::try_from(keys).unwrap_or(0),
         Reply::Error(error) => return Err(error.into()),

@@ -14,11 +14,14 @@ mod keygen;
 mod leave;
 mod log;
 mod members;
+mod migrate;
+mod pieces;
 mod query;
 mod reload;
 mod resp_client;
 mod serve;
 mod status;
+mod stream;
 mod table;
 
 use std::path::PathBuf;
@@ -33,7 +36,8 @@ Exit codes: 0 done; 1 failed, the reason is on stderr; 2 the command line makes 
 3 serve stopped, but not everything this node held is on as many other ready nodes as wanted; \
 4 serve cannot use its data directory; 5 the data directory was copied or moved, or another process lives under \
 its replica id: see --new-id; \
-6 serve stopped, but not everything is on disk.";
+6 serve stopped, but not everything is on disk; 7 import or export is done but for keys or commands that were \
+refused, which stderr names.";
 
 /// Replicated state at memory speed, for local programs that speak Redis's protocol over a Unix socket.
 #[derive(Debug, Parser)]
@@ -85,16 +89,23 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Write all data to stdout, a line of JSON for each key: of a data directory, or of the local node without one
+    /// Write all data to stdout, a line of JSON for each key: of a data directory, or of the local node without one; or into
+    /// a Redis
+    #[command(after_help = EXIT_CODES)]
     Export {
         /// A data directory that no node uses
         #[arg(value_name = "DIR")]
         directory: Option<PathBuf>,
         #[command(flatten)]
+        to: Box<migrate::ExportFlags>,
+        #[command(flatten)]
         locate: Locate,
     },
-    /// Read what `export` wrote from stdin, and write it to the local node
+    /// Read what `export` wrote from stdin, or a Redis, or its file, and write it to the local node
+    #[command(after_help = EXIT_CODES)]
     Import {
+        #[command(flatten)]
+        from: Box<migrate::ImportFlags>,
         #[command(flatten)]
         locate: Locate,
     },
@@ -128,6 +139,8 @@ pub const EXIT_STORAGE: u8 = 4;
 pub const EXIT_ID_IN_USE: u8 = 5;
 /// `serve` stopped and not everything is on disk.
 pub const EXIT_NOT_KEPT: u8 = 6;
+/// `import` or `export` is done, and something was refused.
+pub const EXIT_REFUSED: u8 = 7;
 
 impl Cli {
     /// The command line and environment of this process. Ends the process if they make no sense, or ask for help.
@@ -153,8 +166,8 @@ impl Cli {
             Command::Forget { who, locate } => forget::forget(&who, locate),
             Command::Accept { who, locate } => accept::accept(who.as_deref(), locate),
             Command::Check { directory, json } => check::check(&directory, json),
-            Command::Export { directory, locate } => export::export(directory.as_deref(), locate),
-            Command::Import { locate } => import::import(locate),
+            Command::Export { directory, to, locate } => export::export(directory.as_deref(), &to, locate),
+            Command::Import { from, locate } => import::import(&from, locate),
             Command::Demo => demo::demo(),
             Command::Keygen { out } => keygen::keygen(out.as_deref()),
         }

@@ -84,7 +84,7 @@ pub(crate) use glob::matches as glob_matches;
 pub use key_use::{Channels, KeyUse};
 pub use keys::{Begin, Find, KeySpec};
 pub use run::{Batch, Stop};
-pub(crate) use table::by_full_name as command_by_name;
 pub use table::{COUNT, FAMILIES, Family, commands};
+pub(crate) use table::{by_full_name as command_by_name, find as find_command};
 pub use transaction::{Transaction, Watched};
 pub use wait::{Resume, Wait};

@@ -175,7 +175,7 @@ const fn same(a: Folded, b: Folded) -> bool {
 
 /// The command or subcommand that `args` names, if it takes so many arguments.
 #[inline]
-pub(super) fn find(args: Args<'_>) -> Result<&'static Command, CommandError> {
+pub(crate) fn find(args: Args<'_>) -> Result<&'static Command, CommandError> {
     let command = by_name(&args[0]).ok_or_else(|| unknown(args))?;
     check_arity(command, args)?;
     match args.get(1) {

@@ -18,7 +18,12 @@ const TABLE: [u64; 256] = {
 };
 
 pub(super) fn crc64(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |sum: u64, byte| (sum >> 8) ^ TABLE[usize::from(sum.to_le_bytes()[0] ^ byte)])
+    extended(0, bytes)
+}
+
+/// The sum of what `sum` is of, and of these bytes behind it.
+pub(super) fn extended(sum: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(sum, |sum, byte| (sum >> 8) ^ TABLE[usize::from(sum.to_le_bytes()[0] ^ byte)])
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::budget::Budget;
 use super::crc64::crc64;
 use super::packed::{Element, intset, listpack, ziplist};
 use super::reader::Reader;
-use super::{FOOTER_BYTES, LISTPACK, PLAIN, VERSION_MAX, kind, stream};
+use super::{FOOTER_BYTES, LISTPACK, PLAIN, VALKEY_VERSION, VERSION_MAX, kind, stream};
 use cahoots_gossip::store::{Field, Value};
 
 /// The value that a payload holds, of which at most `bytes_max` bytes may be made.
@@ -27,7 +27,8 @@ pub(super) fn opened(payload: &[u8]) -> Result<&[u8], RdbError> {
     let (body, footer) = payload.split_at(body);
     let (version, sum) = footer.split_first_chunk().ok_or(Checksum)?;
     let summed = &payload[..payload.len() - sum.len()];
-    if u16::from_le_bytes(*version) > VERSION_MAX || crc64(summed).to_le_bytes() != sum {
+    let version = u16::from_le_bytes(*version);
+    if version > VERSION_MAX && version != VALKEY_VERSION || crc64(summed).to_le_bytes() != sum {
         return Err(Checksum);
     }
     Ok(body)
@@ -58,6 +59,15 @@ fn value(form: u8, reader: &mut Reader<'_>) -> Result<Value, RdbError> {
                 let deadline = after.checked_sub(1).map(|after| first.checked_add(after).ok_or(Malformed));
                 field(reader, deadline.transpose()?)
             })?)
+        }
+        kind::HASH_OF_VALKEY => hash(many(reader, |reader| {
+            let field = field(reader, None)?;
+            // Less than zero where there is none.
+            Ok(Field { deadline: u64::try_from(i64::from_le_bytes(reader.array()?)).ok(), ..field })
+        })?),
+        kind::HASH_LISTPACK_WITH_ENDS => {
+            reader.take(8)?; // the first end, which is found
+            hash(fields_with_ends(texts(reader, listpack)?)?)
         }
         kind::ZSET_TEXT => sorted(many(reader, |reader| Ok((boxed(&reader.string()?), spelled_score(reader)?)))?),
         kind::ZSET => {
@@ -144,6 +154,21 @@ fn pairs(texts: Vec<Bytes>) -> Result<impl Iterator<Item = (Bytes, Bytes)>, RdbE
 
 fn fields(texts: Vec<Bytes>) -> Result<Vec<Field>, RdbError> {
     Ok(pairs(texts)?.map(|(name, value)| Field { name, value, deadline: None }).collect())
+}
+
+/// Fields as names, values and ends in turn; 0 for one that has no end.
+fn fields_with_ends(texts: Vec<Bytes>) -> Result<Vec<Field>, RdbError> {
+    if !texts.len().is_multiple_of(3) {
+        return Err(Malformed);
+    }
+    let mut texts = texts.into_iter();
+    let triples = std::iter::from_fn(|| Some((texts.next()?, texts.next()?, texts.next()?)));
+    triples
+        .map(|(name, value, end)| {
+            let end = crate::resp::unsigned(&end).ok_or(Malformed)?;
+            Ok(Field { name, value, deadline: (end > 0).then_some(end) })
+        })
+        .collect()
 }
 
 fn scored(texts: Vec<Bytes>) -> Result<Vec<(Bytes, f64)>, RdbError> {

@@ -121,6 +121,16 @@ fn a_newer_version_and_fewer_bytes_than_the_end_are_refused() {
 }
 
 #[test]
+fn what_valkey_writes_is_read() {
+    let fields = [&b"\x01f\x01v"[..], &4_102_444_800_123_u64.to_le_bytes(), b"\x01g\x01w", &(-1_i64).to_le_bytes()];
+    let mut payload = [&[kind::HASH_OF_VALKEY, 2][..], &fields.concat(), &VALKEY_VERSION.to_le_bytes()].concat();
+    payload.extend_from_slice(&crc64(&payload).to_le_bytes());
+    let field = |name: &[u8], value: &[u8], deadline| Field { name: name.into(), value: value.into(), deadline };
+    let expected = vec![field(b"f", b"v", Some(4_102_444_800_123)), field(b"g", b"w", None)];
+    assert_eq!(restore(&payload, BYTES_MAX), Ok(Value::Hash(expected)));
+}
+
+#[test]
 fn collections_of_nothing_and_names_that_are_there_twice_are_refused() {
     for body in [
         &b"\x01\x00"[..],

@@ -58,7 +58,8 @@ pub fn sealed(body: &[u8]) -> Vec<u8> {
     seal(body.to_vec(), VERSION)
 }
 
-fn seal(mut body: Vec<u8>, version: u16) -> Vec<u8> {
+/// Writes the version and the sum behind a type and a value of it.
+pub(super) fn seal(mut body: Vec<u8>, version: u16) -> Vec<u8> {
     body.extend_from_slice(&version.to_le_bytes());
     let sum = crc64(&body);
     body.extend_from_slice(&sum.to_le_bytes());

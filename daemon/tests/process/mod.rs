@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each suite uses its part")]
 
+pub(crate) mod keyspace_of;
 pub(crate) mod listener;
+pub(crate) mod random_writes;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -51,6 +53,11 @@ impl Process {
 
     /// A Redis with the same interface; `None`, loudly, on a machine that has none.
     pub(crate) fn redis() -> Option<Self> {
+        Self::redis_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn redis_with(args: &[&str]) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let socket = directory.path().join("r.sock");
         let spawned = Command::new("redis-server")
@@ -58,6 +65,7 @@ impl Process {
             .arg(directory.path())
             .arg("--unixsocket")
             .arg(&socket)
+            .args(args)
             .stdout(Stdio::null())
             .spawn();
         let child = match spawned {
@@ -78,6 +86,11 @@ impl Process {
             std::thread::yield_now();
         }
         Some(redis)
+    }
+
+    /// Where it keeps its files.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.as_ref().expect("a directory of its own").path()
     }
 
     pub(crate) fn client(&self) -> Client {
