@@ -8,7 +8,6 @@ pub mod figures;
 use std::collections::BTreeMap;
 
 use cahoots_gossip::engine::{Replica, Status};
-use cahoots_gossip::store::database::SYSTEM;
 
 use crate::state::{Counts, Server};
 
@@ -118,9 +117,7 @@ impl<'a> Account<'a> {
     /// How many keys each database has, and how many have a deadline.
     #[must_use]
     pub fn databases(&self) -> BTreeMap<u8, (usize, usize)> {
-        let mut databases = self.replica.store().databases();
-        databases.remove(&SYSTEM);
-        databases
+        self.replica.store().databases()
     }
 
     /// What all connections share.

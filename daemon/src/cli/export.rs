@@ -277,9 +277,7 @@ fn of_node(daemon: &Local, writer: &mut Export) -> Result<(), Box<dyn std::error
     writer.begin(cluster.map(|name| String::from_utf8_lossy(name)).as_deref(), total)?;
     let mut cursor = b"0".to_vec();
     loop {
-        let page = client.call(&[b"SCAN", &cursor, b"COUNT", BATCH.to_string().as_bytes()])?.array()?;
-        let [next, keys] = <[Reply; 2]>::try_from(page).map_err(|_| "an unexpected reply to SCAN")?;
-        let keys = keys.array()?.into_iter().map(Reply::bytes).collect::<io::Result<Vec<_>>>()?;
+        let (next, keys) = client.scan(&cursor, &[b"COUNT", BATCH.to_string().as_bytes()])?;
         for key in &keys {
             client.prepare(&[b"TYPE", key]);
         }
@@ -322,7 +320,7 @@ fn of_node(daemon: &Local, writer: &mut Export) -> Result<(), Box<dyn std::error
                 writer.item(&Item { key, value, until })?;
             }
         }
-        cursor = next.bytes()?;
+        cursor = next;
         if cursor == b"0" {
             return Ok(writer.end()?);
         }

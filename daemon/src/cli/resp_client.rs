@@ -159,6 +159,13 @@ impl RespClient {
         self.receive()
     }
 
+    /// A page of keys from a cursor on, and the next cursor: `0` begins, and ends.
+    pub(super) fn scan(&mut self, cursor: &[u8], options: &[&[u8]]) -> io::Result<(Vec<u8>, Vec<Vec<u8>>)> {
+        let page = self.call(&[&[b"SCAN", cursor], options].concat())?.array()?;
+        let [next, keys] = <[Reply; 2]>::try_from(page).map_err(|_| io::Error::other("an unexpected reply to SCAN"))?;
+        Ok((next.bytes()?, keys.array()?.into_iter().map(Reply::bytes).collect::<io::Result<_>>()?))
+    }
+
     pub(super) fn receive(&mut self) -> io::Result<Reply> {
         Reply::read(&mut self.reader)
     }

@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::state::Server;
 use crate::watch::{Blocked, Served, Takes};
 use cahoots_gossip::engine::{Now, Replica};
-use cahoots_gossip::store::Change;
+use cahoots_gossip::store::{Change, Class};
 
 /// How often those are looked after who may have something without a change.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -86,6 +86,19 @@ pub(super) fn first_of(
         },
     );
     Ok(Flow::Wait(wait.for_others()))
+}
+
+/// As [`first_of`], of a command that takes elements away, of keys of this class. Within a transaction a null array is answered,
+/// too.
+pub(super) fn first_element_of(
+    ctx: &mut Context<'_>,
+    keys: Args<'_>,
+    timeout: Option<Duration>,
+    class: Class,
+    look: impl FnMut(&mut Context<'_>, &[u8], &mut Reply<'_>) -> Result<bool, CommandError> + Send + 'static,
+    reply: &mut Reply<'_>,
+) -> Outcome {
+    first_of(ctx, keys, timeout, Some(Takes::Elements(class)), Box::new(look), |reply| reply.null_array(), reply)
 }
 
 /// Takes the changes that were recorded, tells of them, and has those served who are blocked at keys that have changed. To be

@@ -26,7 +26,7 @@ use crate::state::{Counts, Server, Tick};
 use crate::watch::{EventClass, Own};
 use cahoots_gossip::driver::random_id;
 use cahoots_gossip::engine::{Now, Replica, Tally};
-use cahoots_gossip::store::database::{SYSTEM, parts, stored};
+use cahoots_gossip::store::database::{parts, stored};
 use cahoots_gossip::store::{Class, KeyMemory, Moment, View, WriteError, Writer};
 use cahoots_gossip::{Dot, Limits, ReplicaId};
 
@@ -384,9 +384,7 @@ impl<'a> Context<'a> {
     /// How many keys there are in each database, and how many of them have a deadline.
     pub(super) fn databases(&mut self) -> BTreeMap<u8, (usize, usize)> {
         self.replica.count_keys(self.now);
-        let mut databases = self.replica.store().databases();
-        databases.remove(&SYSTEM);
-        databases
+        self.replica.store().databases()
     }
 
     /// The name in the store of a key of the client's database.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
+use crate::resp::Args;
 use crate::script::ScriptError;
 use crate::state::NotReady;
 use cahoots_gossip::driver::AccessError;
@@ -50,6 +51,14 @@ impl CommandError {
     /// A refusal in these words.
     pub(super) const fn text(text: &'static str) -> Self {
         Self::Other(Cow::Borrowed(text))
+    }
+
+    /// The refusal of a subcommand that is none of its container, or is called in another way than it may be.
+    pub(super) fn wrong_subcommand(args: Args<'_>) -> Self {
+        let (container, name) = (args[0].to_ascii_uppercase(), String::from_utf8_lossy(&args[1]));
+        let container = String::from_utf8_lossy(&container);
+        let text = format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP.");
+        Self::Other(text.into())
     }
 
     /// The refusal of a write that counts on a field of a hash.

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 
 use super::crc64::extended;
 use super::lzf;
+use super::reader::Length;
 
 /// The longest string that is decoded here: a key or an auxiliary field. Redis's own limit.
 const STRING_BYTES_MAX: u64 = 512 << 20;
@@ -47,13 +48,6 @@ pub enum FileError {
     /// The sum at the end is not that of the bytes.
     #[error("the checksum of the RDB is wrong")]
     Checksum,
-}
-
-/// What stands where a length does.
-pub(super) enum Length {
-    Of(u64),
-    /// The string is written in another way.
-    Encoded(u8),
 }
 
 /// What is kept of a value.
@@ -151,16 +145,12 @@ impl<R: Read> Incoming<R> {
     }
 
     pub(super) fn length_or_encoding(&mut self) -> Result<Length, FileError> {
-        let [first] = self.array()?;
-        let low = first & 0x3F;
-        Ok(match first >> 6 {
-            0 => Length::Of(low.into()),
-            1 => Length::Of(u64::from(low) << 8 | u64::from(self.array::<1>()?[0])),
-            2 if first == 0x80 => Length::Of(u32::from_be_bytes(self.array()?).into()),
-            2 if first == 0x81 => Length::Of(u64::from_be_bytes(self.array()?)),
-            3 => Length::Encoded(low),
-            _ => return Err(self.malformed()),
-        })
+        let fill = |bytes: &mut [u8]| {
+            self.fill(bytes.len())?;
+            bytes.copy_from_slice(&self.chunk[..bytes.len()]);
+            Ok(())
+        };
+        Length::read(fill)?.ok_or_else(|| self.malformed())
     }
 
     pub(super) fn number(&mut self) -> Result<u64, FileError> {

@@ -13,10 +13,37 @@ pub(super) struct Reader<'a> {
 }
 
 /// What stands where a length does.
-enum Length {
+pub(super) enum Length {
     Of(u64),
     /// The string is written in another way.
     Encoded(u8),
+}
+
+impl Length {
+    /// Reads what stands there, by `fill`, which has the next bytes; `None` if it makes no sense.
+    pub(super) fn read<E>(mut fill: impl FnMut(&mut [u8]) -> Result<(), E>) -> Result<Option<Self>, E> {
+        let (mut one, mut four, mut eight) = ([0; 1], [0; 4], [0; 8]);
+        fill(&mut one)?;
+        let [first] = one;
+        let low = first & 0x3F;
+        Ok(Some(match first >> 6 {
+            0 => Self::Of(low.into()),
+            1 => {
+                fill(&mut one)?;
+                Self::Of(u64::from(low) << 8 | u64::from(one[0]))
+            }
+            2 if first == 0x80 => {
+                fill(&mut four)?;
+                Self::Of(u32::from_be_bytes(four).into())
+            }
+            2 if first == 0x81 => {
+                fill(&mut eight)?;
+                Self::Of(u64::from_be_bytes(eight))
+            }
+            3 => Self::Encoded(low),
+            _ => return Ok(None),
+        }))
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -39,16 +66,11 @@ impl<'a> Reader<'a> {
     }
 
     fn length_or_encoding(&mut self) -> Result<Length, RdbError> {
-        let [first] = self.array()?;
-        let low = first & 0x3F;
-        Ok(match first >> 6 {
-            0 => Length::Of(low.into()),
-            1 => Length::Of(u64::from(low) << 8 | u64::from(self.array::<1>()?[0])),
-            2 if first == 0x80 => Length::Of(u32::from_be_bytes(self.array()?).into()),
-            2 if first == 0x81 => Length::Of(u64::from_be_bytes(self.array()?)),
-            3 => Length::Encoded(low),
-            _ => return Err(Malformed),
-        })
+        let fill = |bytes: &mut [u8]| {
+            bytes.copy_from_slice(self.take(bytes.len())?);
+            Ok(())
+        };
+        Length::read(fill)?.ok_or(Malformed)
     }
 
     pub(super) fn number(&mut self) -> Result<u64, RdbError> {

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mlua::{Function, Lua, LuaString, Table, Value};
+use mlua::{Function, Lua, Table, Value};
 
-use super::library::{Arguments, Raised};
+use super::library::{Arguments, Raised, text_of};
 use super::{Digest, ScriptError, ScriptFlags, digest};
 
 /// How long a library may take to register its functions.
@@ -226,13 +226,9 @@ fn take_flags(lua: &Lua, words: &Table, flags: &mut ScriptFlags) -> Option<()> {
     Some(())
 }
 
-/// What is a text to Lua: a number is one, too.
+/// The bytes of a text: a number is one, too.
 fn text(lua: &Lua, value: &Value) -> Option<Vec<u8>> {
-    let text: Option<LuaString> = match value {
-        Value::String(_) | Value::Integer(_) | Value::Number(_) => lua.coerce_string(value.clone()).ok().flatten(),
-        _ => None,
-    };
-    text.map(|text| text.as_bytes().to_vec())
+    text_of(lua, value).map(|text| text.as_bytes().to_vec())
 }
 
 /// A library of this name and code that has registered these functions.

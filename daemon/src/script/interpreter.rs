@@ -98,15 +98,20 @@ impl Interpreter {
             return Ok(kept.script(digest));
         }
         let (flags, body) = shebang::read(text)?;
-        let chunk = self.lua.load(body).set_name(SOURCE).set_mode(ChunkMode::Text);
-        let function = chunk.into_function().map_err(|error| match error {
-            mlua::Error::SyntaxError { message, .. } => ScriptError::Compile(message),
-            other => ScriptError::Compile(words_of(&other)),
-        })?;
+        let function = self.chunk(body, SOURCE).map_err(ScriptError::Compile)?;
         let kept = Kept { function, flags, stays: keeps };
         let script = kept.script(digest);
         self.cache.keep(digest, kept);
         Ok(script)
+    }
+
+    /// Compiles a text that messages say to be of `source`; or why that cannot be done.
+    fn chunk(&self, text: &[u8], source: &str) -> Result<Function, String> {
+        let chunk = self.lua.load(text).set_name(source).set_mode(ChunkMode::Text);
+        chunk.into_function().map_err(|error| match error {
+            mlua::Error::SyntaxError { message, .. } => message,
+            other => words_of(&other),
+        })
     }
 
     /// A script that was compiled before.
@@ -160,12 +165,8 @@ impl Interpreter {
     /// It makes no sense, fails, takes too long, or registers nothing.
     pub fn load_library(&mut self, code: &[u8]) -> Result<Library, ScriptError> {
         let (name, body) = function::metadata(code)?;
-        let chunk = self.lua.load(body).set_name(function::SOURCE).set_mode(ChunkMode::Text);
         let refuse = |what: &str, why: String| ScriptError::Library(format!("Error {what}: {why}"));
-        let chunk = chunk.into_function().map_err(|error| match error {
-            mlua::Error::SyntaxError { message, .. } => refuse("compiling function", message),
-            other => refuse("compiling function", words_of(&other)),
-        })?;
+        let chunk = self.chunk(body, function::SOURCE).map_err(|why| refuse("compiling function", why))?;
         self.bounds.begin(&self.lua, function::LOAD_TIME_MAX)?;
         self.registry.open();
         let result: mlua::Result<(bool, Value)> = self.load.call(chunk);

@@ -145,6 +145,12 @@ pub(super) fn number(value: &Value) -> Option<f64> {
     }
 }
 
+/// A text, or a number spelled out; else nothing.
+pub(super) fn text_of(lua: &Lua, value: &Value) -> Option<LuaString> {
+    let is_text = matches!(value, Value::String(_)) || number(value).is_some();
+    is_text.then(|| lua.coerce_string(value.clone()).ok().flatten()).flatten()
+}
+
 /// What Lua calls the type of a value.
 pub(super) fn type_name(value: &Value) -> &'static str {
     match value {

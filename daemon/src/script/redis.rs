@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mlua::{Lua, LuaString, Table, Value};
 
 use super::bounds::Bounds;
-use super::library::{Arguments, Raised, number, until_zero};
+use super::library::{Arguments, Raised, number, text_of, until_zero};
 use super::{May, digest};
 use crate::account::REDIS_VERSION;
 use crate::resp::Protocol;
@@ -55,12 +55,6 @@ pub(super) fn library(lua: &Lua, bounds: &Arc<Bounds>) -> mlua::Result<Table> {
 /// Raises an error reply.
 fn fail<T>(words: &str) -> mlua::Result<T> {
     Err(Raised::Reply(format!("ERR {words}").into_bytes()).into())
-}
-
-/// A text, or a number spelled out; else nothing.
-fn text_of(lua: &Lua, value: &Value) -> Option<LuaString> {
-    let is_text = matches!(value, Value::String(_)) || number(value).is_some();
-    is_text.then(|| lua.coerce_string(value.clone()).ok().flatten()).flatten()
 }
 
 /// A table that stands for a reply.

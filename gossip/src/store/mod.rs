@@ -144,8 +144,8 @@ impl Store {
         self.buckets.iter().map(|bucket| bucket.keys.shown()).sum()
     }
 
-    /// How many keys each [numbered database](database) has, 0 first and others that are empty left out; and how many have a
-    /// deadline. As [`Store::len`] and [`Store::volatile`] count. O(buckets), and the keys that have expired and are not removed yet.
+    /// How many keys each [numbered database](database) of clients has, 0 first and others that are empty left out; and how many
+    /// have a deadline. As [`Store::len`] and [`Store::volatile`] count. O(buckets), and the keys that have expired and are not removed yet.
     #[must_use]
     pub fn databases(&self) -> BTreeMap<u8, (usize, usize)> {
         let mut counts: BTreeMap<u8, (usize, usize)> = BTreeMap::from([(0, (self.len(), self.volatile()))]);
@@ -164,6 +164,7 @@ impl Store {
         }
         let others = counts.range(1..).fold((0, 0), |sum, (_, it)| (sum.0 + it.0, sum.1 + it.1));
         counts.entry(0).and_modify(|it| *it = (it.0.saturating_sub(others.0), it.1.saturating_sub(others.1)));
+        counts.remove(&database::SYSTEM);
         counts
     }
 

@@ -3,7 +3,6 @@
 //! No snapshot: a key is as it was when it was read, and what is written behind the cursor is not seen. What is there all the
 //! time is copied.
 
-use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -74,10 +73,8 @@ impl Copy<'_> {
         let mut noted = Instant::now();
         loop {
             let pattern: &[&[u8]] = &self.pattern.map_or_else(Vec::new, |it| vec![&b"MATCH"[..], it.as_bytes()]);
-            let page = self.source.call(&[&[b"SCAN", cursor.as_bytes(), b"COUNT", PAGE], pattern].concat())?.array()?;
-            let [next, keys] = <[Reply; 2]>::try_from(page).map_err(|_| "an unexpected reply to SCAN")?;
-            let keys = keys.array()?.into_iter().map(Reply::bytes).collect::<io::Result<Vec<_>>>()?;
-            cursor = String::from_utf8(next.bytes()?).map_err(|_| "an unexpected reply to SCAN")?;
+            let (next, keys) = self.source.scan(cursor.as_bytes(), &[&[b"COUNT", PAGE], pattern].concat())?;
+            cursor = String::from_utf8(next).map_err(|_| "an unexpected reply to SCAN")?;
             self.keys(&keys)?;
             self.progress.show(None);
             if cursor == "0" {

@@ -8,7 +8,6 @@
 //!
 //! A deadline more than half a century away is one that is held: so what a process that was killed has left can be put right.
 
-use std::io;
 use std::time::SystemTime;
 
 use super::super::resp_client::{Reply, RespClient};
@@ -47,29 +46,11 @@ fn of_option(args: Args<'_>, from: usize) -> Option<(usize, u64)> {
     })
 }
 
-/// Keys that are asked for at a time.
-const PAGE: &[u8] = b"500";
-
 /// Puts every deadline back that is held; how many there were.
 pub(super) fn release(client: &mut RespClient) -> Result<u64, TargetError> {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let held_from = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_add(HELD_MS / 2);
-    let mut released = 0;
-    for (database, _) in keyspace::databases(client)? {
-        client.call(&[b"SELECT", database.to_string().as_bytes()])?;
-        let mut cursor = b"0".to_vec();
-        loop {
-            let page = client.call(&[b"SCAN", &cursor, b"COUNT", PAGE])?.array()?;
-            let [next, keys] = <[Reply; 2]>::try_from(page).map_err(|_| "an unexpected reply to SCAN")?;
-            let keys = keys.array()?.into_iter().map(Reply::bytes).collect::<io::Result<Vec<_>>>()?;
-            released += release_keys(client, &keys, held_from)?;
-            cursor = next.bytes()?;
-            if cursor == b"0" {
-                break;
-            }
-        }
-    }
-    Ok(released)
+    keyspace::each_page(client, |client, _, keys| release_keys(client, keys, held_from))
 }
 
 fn release_keys(client: &mut RespClient, keys: &[Vec<u8>], held_from: u64) -> Result<u64, TargetError> {

@@ -3,6 +3,9 @@
 use super::super::resp_client::{Reply, RespClient};
 use super::target::TargetError;
 
+/// Keys that are asked for at a time.
+const PAGE: &[u8] = b"500";
+
 /// The lines of a section of INFO.
 fn info(client: &mut RespClient, section: &str) -> Result<String, TargetError> {
     match client.call(&[b"INFO", section.as_bytes()])? {
@@ -24,6 +27,27 @@ pub(super) fn databases(client: &mut RespClient) -> Result<Vec<(u64, u64)>, Targ
         Some((number.parse().ok()?, keys.parse().ok()?))
     };
     Ok(text.lines().filter_map(database).collect())
+}
+
+/// Walks over the keys of every database, page by page, while it is selected; what `visit` says of each page is summed.
+pub(super) fn each_page(
+    client: &mut RespClient,
+    mut visit: impl FnMut(&mut RespClient, u64, &[Vec<u8>]) -> Result<u64, TargetError>,
+) -> Result<u64, TargetError> {
+    let mut sum = 0;
+    for (database, _) in databases(client)? {
+        client.call(&[b"SELECT", database.to_string().as_bytes()])?;
+        let mut cursor = b"0".to_vec();
+        loop {
+            let (next, keys) = client.scan(&cursor, &[b"COUNT", PAGE])?;
+            sum += visit(client, database, &keys)?;
+            cursor = next;
+            if cursor == b"0" {
+                break;
+            }
+        }
+    }
+    Ok(sum)
 }
 
 /// Which process the server is: a cursor of SCAN means something to the one that gave it.

@@ -10,8 +10,6 @@ use super::super::resp_client::{Reply, RespClient};
 use super::keyspace;
 use super::target::TargetError;
 
-/// Keys that are asked for at a time.
-const PAGE: &[u8] = b"500";
 /// Types of values that no Redis has: they are the daemon's own.
 const OWN_TYPES: [&str; 2] = ["vote", "presence"];
 
@@ -33,26 +31,15 @@ impl Seen {
     /// Removes from the daemon what is not among these; how many keys that were.
     pub(super) fn remove_others(mut self, client: &mut RespClient) -> Result<u64, TargetError> {
         self.hashes.sort_unstable();
-        let mut removed = 0;
-        for (database, _) in keyspace::databases(client)? {
-            client.call(&[b"SELECT", database.to_string().as_bytes()])?;
-            let mut cursor = b"0".to_vec();
-            loop {
-                let page = client.call(&[b"SCAN", &cursor, b"COUNT", PAGE])?.array()?;
-                let [next, keys] = <[Reply; 2]>::try_from(page).map_err(|_| "an unexpected reply to SCAN")?;
-                for key in keys.array()? {
-                    let key = key.bytes()?;
-                    if self.hashes.binary_search(&Self::hash(database, &key)).is_err() {
-                        removed += u64::from(remove(client, &key)?);
-                    }
-                }
-                cursor = next.bytes()?;
-                if cursor == b"0" {
-                    break;
+        keyspace::each_page(client, |client, database, keys| {
+            let mut removed = 0;
+            for key in keys {
+                if self.hashes.binary_search(&Self::hash(database, key)).is_err() {
+                    removed += u64::from(remove(client, key)?);
                 }
             }
-        }
-        Ok(removed)
+            Ok(removed)
+        })
     }
 }
 

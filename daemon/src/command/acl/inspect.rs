@@ -16,7 +16,7 @@ pub(super) fn cat(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) ->
         return Ok(Flow::Continue);
     };
     if args.len() > 3 {
-        return Err(syntax(args));
+        return Err(CommandError::wrong_subcommand(args));
     }
     let category = Categories::named(name).ok_or_else(|| {
         let name = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
@@ -28,13 +28,6 @@ pub(super) fn cat(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) ->
             .for_each(|command| items.one().bulk(command.name.as_bytes()));
     });
     Ok(Flow::Continue)
-}
-
-/// The refusal of a number of arguments that the subcommand does not take.
-fn syntax(args: Args<'_>) -> CommandError {
-    let name = String::from_utf8_lossy(args.at(1)).into_owned();
-    let refusal = format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try ACL HELP.");
-    CommandError::Other(refusal.into())
 }
 
 pub(super) fn dryrun(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -65,7 +58,7 @@ pub(super) fn dryrun(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_
 
 pub(super) fn genpass(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     if args.len() > 3 {
-        return Err(syntax(args));
+        return Err(CommandError::wrong_subcommand(args));
     }
     let bits = args.get(2).map_or(Ok(PASSWORD_BITS), int_arg)?;
     let digits = usize::try_from((bits.min(PASSWORD_BITS_MAX) + 3) / 4).unwrap_or(0);
@@ -87,7 +80,7 @@ pub(super) fn genpass(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
 pub(super) fn log(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let log = &ctx.server.acl.log;
     let count = match args.get(2) {
-        _ if args.len() > 3 => return Err(syntax(args)),
+        _ if args.len() > 3 => return Err(CommandError::wrong_subcommand(args)),
         None => SHOWN,
         Some(word) if is(word, "reset") => {
             log.clear();

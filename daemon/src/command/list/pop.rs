@@ -7,7 +7,6 @@ use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
 use crate::command::options::is;
 use crate::resp::{Args, Reply};
-use crate::watch::Takes;
 use cahoots_gossip::store::database::parts;
 use cahoots_gossip::store::{Class, ListEnd};
 
@@ -56,15 +55,7 @@ fn pop_when_there(ctx: &mut Context<'_>, args: Args<'_>, end: ListEnd, reply: &m
         reply.bulk(value);
         Ok(true)
     };
-    blocking::first_of(
-        ctx,
-        keys,
-        timeout,
-        Some(Takes::Elements(Class::List)),
-        Box::new(look),
-        |reply| reply.null_array(),
-        reply,
-    )
+    blocking::first_element_of(ctx, keys, timeout, Class::List, look, reply)
 }
 
 /// Off which end, and how many.
@@ -120,15 +111,7 @@ pub(super) fn blmpop(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_
     let (keys, wanted) = keys_and_wanted(args.from(2))?;
     let timeout = timeout_arg(&args[1])?;
     let look = move |ctx: &mut Context<'_>, key: &[u8], reply: &mut Reply<'_>| pop_several(ctx, key, &wanted, reply);
-    blocking::first_of(
-        ctx,
-        keys,
-        timeout,
-        Some(Takes::Elements(Class::List)),
-        Box::new(look),
-        |reply| reply.null_array(),
-        reply,
-    )
+    blocking::first_element_of(ctx, keys, timeout, Class::List, look, reply)
 }
 
 /// Removes elements from an end of a list; their values, that at the end first. `None` if there is no list.

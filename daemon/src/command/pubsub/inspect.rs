@@ -13,10 +13,7 @@ pub(super) fn shardchannels(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut R
 
 fn list(ctx: &mut Context<'_>, topic: Topic, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     if args.len() > 3 {
-        let word = String::from_utf8_lossy(args.at(1));
-        return Err(CommandError::Other(
-            format!("ERR unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP.").into(),
-        ));
+        return Err(CommandError::wrong_subcommand(args));
     }
     let names = ctx.server.pubsub.channels(topic, args.get(2));
     reply.array(names.len());

@@ -21,9 +21,9 @@ pub(super) fn fcall_ro(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<
 
 fn call(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, reads_only: bool) -> Outcome {
     // That there is no such function is said before what is wrong with the keys.
-    seen(ctx, |_, lua| lua.function(args.at(1)).map(drop))?;
+    let function = seen(ctx, |_, lua| lua.function(args.at(1)))?;
     let keys = crate::resp::integer(args.at(2)).ok_or(CommandError::text("ERR Bad number of keys provided"))?;
-    run(ctx, args, keys, reply, reads_only, |lua| lua.function(args.at(1)))
+    run(ctx, args, keys, reply, reads_only, |_| Ok(function))
 }
 
 /// Works with the interpreter once it has the libraries of now.
@@ -86,7 +86,7 @@ pub(super) fn flush(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
         Some(_) if args.len() == 3 => {
             return Err(CommandError::text("ERR FUNCTION FLUSH only supports SYNC|ASYNC option"));
         }
-        Some(_) => return Err(wrong_number("FLUSH")),
+        Some(_) => return Err(CommandError::wrong_subcommand(args)),
     }
     ctx.write(0, libraries::clear)?;
     reply.ok();
@@ -174,11 +174,6 @@ pub(super) fn dump(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) ->
     Ok(Flow::Continue)
 }
 
-fn wrong_number(subcommand: &str) -> CommandError {
-    let refusal = format!("ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try FUNCTION HELP.");
-    CommandError::Other(refusal.into())
-}
-
 /// How libraries that are restored stand to those that are there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Policy {
@@ -189,7 +184,7 @@ enum Policy {
 
 pub(super) fn restore(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let policy = match args.get(3) {
-        _ if args.len() > 4 => return Err(wrong_number("RESTORE")),
+        _ if args.len() > 4 => return Err(CommandError::wrong_subcommand(args)),
         None => Policy::Append,
         Some(word) if is(word, "append") => Policy::Append,
         Some(word) if is(word, "replace") => Policy::Replace,

@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
+use super::follow::ReadOptions;
 use super::group::no_key_or_group;
 use super::share::{Renewal, Turn, seed_of};
-use super::{follow, id, reply_entry, reply_id};
+use super::{id, reply_entry, reply_id};
 use crate::command::blocking;
 use crate::command::context::Context;
 use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
-use crate::command::options::{int_arg, is, timeout_arg};
 use crate::resp::{Args, Items, Protocol, Reply};
 use crate::watch::Takes;
 use cahoots_gossip::ReplicaId;
@@ -59,42 +59,11 @@ struct Plan {
 }
 
 pub(super) fn xreadgroup(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (mut count, mut block, mut named, mut of, mut keeps) = (0, None, None, None, true);
-    let mut at = 1;
-    while let Some(option) = args.get(at) {
-        let more = args.len() - at - 1;
-        if is(option, "block") && more > 0 {
-            at += 1;
-            block = Some(timeout_arg(&args[at])?);
-            follow::refuse_in_scripts(ctx, &args[0])?;
-        } else if is(option, "count") && more > 0 {
-            at += 1;
-            count = usize::try_from(int_arg(&args[at])?).unwrap_or(0);
-        } else if is(option, "streams") && more > 0 {
-            named = Some(args.from(at + 1));
-            break;
-        } else if is(option, "group") && more > 1 {
-            of = Some((args.at(at + 1), args.at(at + 2)));
-            at += 2;
-        } else if is(option, "noack") {
-            keeps = false;
-        } else {
-            return Err(CommandError::Syntax);
-        }
-        at += 1;
-    }
-    let named = named.ok_or(CommandError::Syntax)?;
-    if !named.len().is_multiple_of(2) {
-        return Err(CommandError::text(
-            "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
-        ));
-    }
-    let (group, consumer) = of.ok_or(CommandError::text("ERR Missing GROUP option for XREADGROUP"))?;
-    let keys = named.first(named.len() / 2);
-    let count = if count == 0 { usize::MAX } else { count };
+    let ReadOptions { count, block, keys, ids, group, keeps } = ReadOptions::parse(ctx, args, true)?;
+    let (group, consumer) = group.ok_or(CommandError::text("ERR Missing GROUP option for XREADGROUP"))?;
     let reader = Reader { group: group.into(), consumer: consumer.into(), count, keeps };
     let mut wanted = Vec::with_capacity(keys.len());
-    for (key, arg) in keys.iter().zip(named.from(keys.len()).iter()) {
+    for (key, arg) in keys.iter().zip(ids.iter()) {
         let view = ctx.read(key, Class::Stream)?;
         if view.is_none_or(|view| view.stream().group(group).is_none()) {
             return Err(reader.no_group(key));

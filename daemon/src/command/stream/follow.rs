@@ -27,44 +27,67 @@ enum Query {
 }
 
 /// How long a client waits; `None` if it does not.
-type Block = Option<Option<Duration>>;
+pub(super) type Block = Option<Option<Duration>>;
+
+/// What XREAD and XREADGROUP are told.
+pub(super) struct ReadOptions<'a> {
+    /// Entries of one stream, at most.
+    pub(super) count: usize,
+    pub(super) block: Block,
+    /// The streams, and behind them as many ids.
+    pub(super) keys: Args<'a>,
+    pub(super) ids: Args<'a>,
+    /// A group, and a consumer of it.
+    pub(super) group: Option<(&'a [u8], &'a [u8])>,
+    /// Whether what is handed out is pending then.
+    pub(super) keeps: bool,
+}
+
+impl<'a> ReadOptions<'a> {
+    /// Reads them; what is about groups is refused where there can be none.
+    pub(super) fn parse(ctx: &Context<'_>, args: Args<'a>, groups: bool) -> Result<Self, CommandError> {
+        let of_groups = |refusal| if groups { Ok(()) } else { Err(CommandError::text(refusal)) };
+        let (mut count, mut block, mut named, mut group, mut keeps) = (0, None, None, None, true);
+        let mut at = 1;
+        while let Some(option) = args.get(at) {
+            let more = args.len() - at - 1;
+            if is(option, "block") && more > 0 {
+                at += 1;
+                block = Some(timeout_arg(args.at(at))?);
+                refuse_in_scripts(ctx, args.at(0))?;
+            } else if is(option, "count") && more > 0 {
+                at += 1;
+                count = usize::try_from(int_arg(args.at(at))?).unwrap_or(0);
+            } else if is(option, "streams") && more > 0 {
+                named = Some(args.from(at + 1));
+                break;
+            } else if is(option, "group") && more > 1 {
+                of_groups("ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.")?;
+                group = Some((args.at(at + 1), args.at(at + 2)));
+                at += 2;
+            } else if is(option, "noack") {
+                of_groups("ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.")?;
+                keeps = false;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+            at += 1;
+        }
+        let named = named.ok_or(CommandError::Syntax)?;
+        if !named.len().is_multiple_of(2) {
+            return Err(CommandError::text(
+                "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
+            ));
+        }
+        let keys = named.first(named.len() / 2);
+        let count = if count == 0 { usize::MAX } else { count };
+        Ok(Self { count, block, keys, ids: named.from(keys.len()), group, keeps })
+    }
+}
 
 pub(super) fn xread(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (mut count, mut block, mut named) = (usize::MAX, None, None);
-    let mut at = 1;
-    while let Some(option) = args.get(at) {
-        let more = args.len() - at - 1;
-        if is(option, "block") && more > 0 {
-            at += 1;
-            block = Some(timeout_arg(&args[at])?);
-            refuse_in_scripts(ctx, &args[0])?;
-        } else if is(option, "count") && more > 0 {
-            at += 1;
-            count = Some(int_arg(&args[at])?).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
-        } else if is(option, "streams") && more > 0 {
-            named = Some(args.from(at + 1));
-            break;
-        } else if is(option, "group") && more > 1 {
-            return Err(CommandError::text(
-                "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.",
-            ));
-        } else if is(option, "noack") {
-            return Err(CommandError::text(
-                "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.",
-            ));
-        } else {
-            return Err(CommandError::Syntax);
-        }
-        at += 1;
-    }
-    let named = named.ok_or(CommandError::Syntax)?;
-    if !named.len().is_multiple_of(2) {
-        return Err(CommandError::text(
-            "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
-        ));
-    }
-    let keys = named.first(named.len() / 2);
-    let streams = keys.iter().zip(named.from(named.len() / 2).iter()).map(|(key, arg)| {
+    let ReadOptions { count, block, keys, ids, .. } = ReadOptions::parse(ctx, args, false)?;
+    let streams = keys.iter().zip(ids.iter()).map(|(key, arg)| {
         let view = ctx.read(key, Class::Stream)?;
         let above = match arg {
             b"$" => view.map_or(StreamId::MIN, |view| view.stream().last_id()),
@@ -78,11 +101,11 @@ pub(super) fn xread(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
         Ok((key.into(), above))
     });
     let streams = streams.collect::<Result<_, CommandError>>()?;
-    Query::Above { streams, count: if count == 0 { usize::MAX } else { count } }.run(ctx, keys, block, reply)
+    Query::Above { streams, count }.run(ctx, keys, block, reply)
 }
 
 /// Nothing waits in a script, and one that asks for it is told.
-pub(super) fn refuse_in_scripts(ctx: &Context<'_>, name: &[u8]) -> Result<(), CommandError> {
+fn refuse_in_scripts(ctx: &Context<'_>, name: &[u8]) -> Result<(), CommandError> {
     if ctx.session.in_script {
         let name = String::from_utf8_lossy(name);
         let refusal = format!("ERR {name} command is not allowed with BLOCK option from scripts");

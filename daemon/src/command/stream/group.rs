@@ -1,7 +1,6 @@
 //! XGROUP: the groups of a stream and their consumers, made and removed.
 
 use super::id;
-use super::info::wrong_subcommand;
 use crate::command::context::Context;
 use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
@@ -66,7 +65,7 @@ impl Options {
                     ),
                 };
             } else {
-                return Err(wrong_subcommand(args));
+                return Err(CommandError::wrong_subcommand(args));
             }
         }
         Ok(options)

@@ -21,14 +21,6 @@ fn found<'s>(ctx: &'s Context<'_>, key: &'s [u8]) -> Result<View<'s>, CommandErr
     ctx.current(key, Class::Stream)?.ok_or(CommandError::text("ERR no such key"))
 }
 
-/// The subcommand is none of this container, or was called in another way than it may be.
-pub(super) fn wrong_subcommand(args: Args<'_>) -> CommandError {
-    let (container, name) = (args[0].to_ascii_uppercase(), String::from_utf8_lossy(&args[1]));
-    let container = String::from_utf8_lossy(&container);
-    let text = format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP.");
-    CommandError::Other(text.into())
-}
-
 /// The number of entries that FULL shows, 0 for all; `None` without it.
 fn full(args: Args<'_>) -> Result<Option<usize>, CommandError> {
     let count = match (args.get(3), args.get(4), args.get(5)) {
@@ -37,7 +29,7 @@ fn full(args: Args<'_>) -> Result<Option<usize>, CommandError> {
         (Some(full), Some(word), Some(count)) if args.len() == 6 && is(full, "full") && is(word, "count") => {
             Some(int_arg(count)?).filter(|count| *count >= 0).unwrap_or(COUNT)
         }
-        _ => return Err(wrong_subcommand(args)),
+        _ => return Err(CommandError::wrong_subcommand(args)),
     };
     Ok(Some(usize::try_from(count).unwrap_or(usize::MAX)))
 }

@@ -7,7 +7,6 @@ use crate::command::contract::{Flow, Outcome};
 use crate::command::error::CommandError;
 use crate::command::options::{int_arg, is};
 use crate::resp::{Args, Reply};
-use crate::watch::Takes;
 use cahoots_gossip::store::Class;
 use cahoots_gossip::store::database::parts;
 
@@ -80,15 +79,7 @@ fn pop_when_there(ctx: &mut Context<'_>, args: Args<'_>, highest: bool, reply: &
         reply.double(*score);
         Ok(true)
     };
-    blocking::first_of(
-        ctx,
-        keys,
-        timeout,
-        Some(Takes::Elements(Class::Sorted)),
-        Box::new(look),
-        |reply| reply.null_array(),
-        reply,
-    )
+    blocking::first_element_of(ctx, keys, timeout, Class::Sorted, look, reply)
 }
 
 /// From which end, and how many.
@@ -159,13 +150,5 @@ pub(super) fn bzmpop(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_
     let (keys, wanted) = keys_and_wanted(args.from(2))?;
     let timeout = timeout_arg(&args[1])?;
     let look = move |ctx: &mut Context<'_>, key: &[u8], reply: &mut Reply<'_>| pop_several(ctx, key, &wanted, reply);
-    blocking::first_of(
-        ctx,
-        keys,
-        timeout,
-        Some(Takes::Elements(Class::Sorted)),
-        Box::new(look),
-        |reply| reply.null_array(),
-        reply,
-    )
+    blocking::first_element_of(ctx, keys, timeout, Class::Sorted, look, reply)
 }

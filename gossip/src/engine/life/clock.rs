@@ -59,10 +59,11 @@ impl WallClock {
     fn step(&mut self, now: Now) -> Option<i64> {
         let base = now.wall.cast_signed().saturating_sub_unsigned(now.mono / 1_000);
         let before = self.base_ms.replace(base);
-        if before.is_none_or(|before| before.abs_diff(base) > STEP_MS) {
+        let stepped = before.filter(|before| before.abs_diff(base) > STEP_MS);
+        if before.is_none() || stepped.is_some() {
             self.since = now.mono;
         }
-        before.filter(|before| before.abs_diff(base) > STEP_MS).map(|before| base.saturating_sub(before))
+        stepped.map(|before| base.saturating_sub(before))
     }
 }
 
