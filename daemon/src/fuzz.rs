@@ -145,6 +145,7 @@ pub fn server() -> Server {
         watch: std::sync::Arc::default(),
         groups: crate::state::Groups::default(),
         keyspace: crate::watch::KeyspaceEvents::default(),
+        memory: std::sync::Mutex::default(),
         tracking: crate::watch::Tracking::default(),
         clients: crate::session::Clients::default(),
         monitors: crate::session::Monitors::default(),

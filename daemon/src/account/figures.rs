@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::{Account, Figure, REDIS_VERSION, Unit, Value};
 use crate::acl::Reason;
+use crate::config::PolicyWord;
 use crate::state::NotReady;
 use crate::storage::{Storage, StorageStatus};
 use cahoots_gossip::engine::{PeerStatus, Progress, Standing};
@@ -85,10 +86,19 @@ figures! {
     EXPIRED = "expired_keys", Count, "Keys that expired while this daemon ran.", |it| some(it.status().counters.keys_expired);
     MISSES = "keyspace_misses", Count, "Keys read that were not.", |it| some(it.counts().misses);
 
-    // Memory: what the kernel counts, as the daemon keeps no account of single allocations; of the data, what the store does.
-    MEMORY = "used_memory", Bytes, "Memory in use, as the kernel counts it.", |_| some(resident_bytes());
-    MEMORY_HUMAN = "used_memory_human", Text, "The same for people.", |_| some(human(resident_bytes()));
-    MEMORY_OF_DATA = "used_memory_dataset", Bytes, "Memory that the data takes, what finds it included.",
+    // Memory: the store keeps an account of what the data takes, and that is what is bounded; of all that the process takes the
+    // kernel does.
+    MEMORY = "used_memory", Bytes, "Bytes that the data takes, as they are bounded by maxmemory.",
+        |it| some(it.replica.store().used());
+    MEMORY_HUMAN = "used_memory_human", Text, "The same for people.", |it| some(human(it.replica.store().used()));
+    MEMORY_RSS = "used_memory_rss", Bytes, "Memory that the process takes, as the kernel counts it.", |_| some(resident_bytes());
+    MEMORY_RSS_HUMAN = "used_memory_rss_human", Text, "The same for people.", |_| some(human(resident_bytes()));
+    MEMORY_MAX = "maxmemory", Bytes, "Bytes that the data may take; 0 for no bound.", |it| some(it.server.memory_bound().bytes_max);
+    MEMORY_MAX_HUMAN = "maxmemory_human", Text, "The same for people.", |it| some(human(it.server.memory_bound().bytes_max));
+    MEMORY_POLICY = "maxmemory_policy", Text, "What is evicted when it takes more.",
+        |it| some(PolicyWord(it.server.memory_bound().policy).word());
+    EVICTED = "evicted_keys", Count, "Keys that this daemon has evicted.", |it| some(it.status().counters.keys_evicted);
+    MEMORY_OF_DATA = "used_memory_dataset", Bytes, "Memory that the data takes, what finds it and has room to spare included.",
         |it| some(it.replica.store().memory());
 
     SCRIPTS = "number_of_cached_scripts", Count, "Scripts that are kept.", |it| some(it.server.scripts.figures().0);

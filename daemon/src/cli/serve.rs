@@ -58,6 +58,8 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
     let disk = disk::Disk::new(&config);
     let acl = access(&config)?;
     let farewell = Mutex::new(reload::farewell(&config));
+    let memory = config.memory_bound();
+    node.run(|replica, now| replica.bound_memory(now, memory));
     let keyspace = KeyspaceEvents::default();
     keyspace.choose(config.notify_keyspace_events.value);
     let server = Arc::new(Server {
@@ -78,6 +80,7 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         watch: Arc::default(),
         groups: crate::state::Groups::default(),
         keyspace,
+        memory: Mutex::new(memory),
         tracking: Tracking::default(),
         clients: Clients::default(),
         monitors: Monitors::default(),

@@ -9,14 +9,15 @@
 //!   a client would see: admission, refusals and counts included.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::SystemTime;
 
 use super::contract::{Command, Flow, Outcome};
 use super::error::CommandError;
 use super::events::{self, Said};
-use super::flags::{ADMIN, LOADING, READONLY, SKIP_MONITOR, SKIP_SLOWLOG, WRITE};
+use super::flags::{ADMIN, DENYOOM, LOADING, NO_MANDATORY_KEYS, READONLY, SKIP_MONITOR, SKIP_SLOWLOG, WRITE};
 use super::{blocking, database, table, transaction};
 use crate::account::Account;
 use crate::pubsub::Topic;
@@ -25,13 +26,15 @@ use crate::session::Session;
 use crate::state::{Counts, Server, Tick};
 use crate::watch::{EventClass, Own};
 use cahoots_gossip::driver::random_id;
-use cahoots_gossip::engine::{Now, Replica, Tally};
+use cahoots_gossip::engine::{MemoryBound, Now, Replica, Room, Tally};
 use cahoots_gossip::store::database::{parts, stored};
-use cahoots_gossip::store::{Class, KeyMemory, Moment, View, WriteError, Writer};
+use cahoots_gossip::store::{By, Change, Class, KeyMemory, Moment, View, WriteError, Writer};
 use cahoots_gossip::{Dot, Limits, ReplicaId};
 
 /// Keys of one step of a walk over all.
 pub(super) const WALK_KEYS: usize = 1024;
+/// Reads of keys that are counted as uses in one batch; more are not.
+const READS_MAX: usize = 1 << 13;
 /// Keys drawn at random before those of other databases are passed over instead.
 const DRAWS_MAX: usize = 100;
 
@@ -50,6 +53,11 @@ pub struct Context<'a> {
     changed: Vec<Box<[u8]>>,
     /// What the client is told of keys that it has changed itself, behind its reply.
     own: Vec<u8>,
+    /// Hashes of keys that were read, while uses are counted; read through views of the store, hence the cell.
+    reads: RefCell<Vec<u64>>,
+    counts_reads: bool,
+    /// Whether there was no room in memory for what the command that runs may write.
+    full: bool,
     /// When the command that runs began.
     began: Tick,
 }
@@ -66,9 +74,13 @@ struct Counting {
 impl<'a> Context<'a> {
     /// For commands of `session`. `now` serves all of them: the clocks are read once.
     pub fn new(replica: &'a mut Replica, now: Now, session: &'a mut Session, server: &'a Server) -> Self {
+        let counts_reads = replica.counts_reads();
         Self {
             replica,
             now,
+            reads: RefCell::default(),
+            counts_reads,
+            full: false,
             session,
             server,
             counting: Counting::default(),
@@ -91,6 +103,9 @@ impl<'a> Context<'a> {
                 self.session.mode().admit(command)?;
             }
             self.admit(command)?;
+            if self.replica.is_memory_bounded() && !self.session.executes {
+                self.find_room(command)?;
+            }
             Ok((command, command.handler.ok_or_else(|| CommandError::Arity(command.name.into()))?))
         });
         let command = found.as_ref().ok().map(|(command, _)| *command);
@@ -134,6 +149,63 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Evicts what there is too much, for a command that may take memory. Where nothing can be evicted the command is refused,
+    /// and with it whatever is queued since MULTI; but scripts begin, and are refused their first write.
+    fn find_room(&mut self, command: &Command) -> Result<(), CommandError> {
+        self.full = false;
+        let transaction = self.session.transaction.as_ref();
+        let queues = transaction.is_some() && !matches!(command.name, "exec" | "discard" | "quit" | "reset");
+        let grows = command.flags.has(DENYOOM)
+            || command.name == "exec" && transaction.is_some_and(transaction::Transaction::grows);
+        if !(queues || grows || command.name == "exec" || command.flags.has(NO_MANDATORY_KEYS)) {
+            return Ok(());
+        }
+        self.settle_reads();
+        self.full = self.replica.make_room(self.now) == Room::None;
+        if self.full && (queues || grows) { Err(CommandError::Full) } else { Ok(()) }
+    }
+
+    /// Whether there was no room in memory when the command that runs began, or the transaction.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Bounds the memory that the data takes.
+    pub(super) fn bound_memory(&mut self, bound: MemoryBound) {
+        *self.server.memory.lock().unwrap_or_else(PoisonError::into_inner) = bound;
+        self.replica.bound_memory(self.now, bound);
+        self.counts_reads = self.replica.counts_reads();
+    }
+
+    /// Has the replica know which keys were read.
+    pub(super) fn settle_reads(&mut self) {
+        let reads = self.reads.get_mut();
+        if !reads.is_empty() {
+            self.replica.note_reads(self.now, reads);
+            reads.clear();
+        }
+    }
+
+    /// How often a key was used lately, if that is counted.
+    pub(super) fn frequency_of(&mut self, key: &[u8]) -> Option<u8> {
+        self.settle_reads();
+        self.replica.store().frequency(key, self.now.wall)
+    }
+
+    /// How many milliseconds ago a key was used last, if that is counted.
+    pub(super) fn idle_ms(&mut self, key: &[u8]) -> Option<u64> {
+        self.settle_reads();
+        self.replica.store().idle_ms(key, self.now.wall)
+    }
+
+    /// Has a key count as used so many seconds ago, or so often.
+    pub(super) fn set_use(&mut self, key: &[u8], idle_seconds: Option<u64>, frequency: Option<u8>) {
+        if idle_seconds.is_some() || frequency.is_some() {
+            let wall = self.now.wall.saturating_sub(idle_seconds.unwrap_or(0).saturating_mul(1_000));
+            self.replica.set_use(key, wall, frequency.unwrap_or(0));
+        }
+    }
+
     /// Tells those who care of what a command has changed. Who is blocked is served once a transaction is over.
     #[cold]
     fn see_changes(&mut self, command: Option<&'static Command>, reply: &mut Reply<'_>) {
@@ -145,7 +217,12 @@ impl<'a> Context<'a> {
             let mut own = Some(Own { client: self.session.id, out: &mut self.own });
             match command {
                 Some(Command { name: "flushall" | "flushdb", .. }) => self.server.tracking.tell_all(&mut own),
-                _ => self.server.tracking.tell(&changes, &mut own),
+                _ => {
+                    // Evictions come before what the command does, and are not the client's doing.
+                    let evicted = changes.iter().take_while(|it| matches!(it, Change::Key { by: By::Bound, .. })).count();
+                    self.server.tracking.tell(&changes[..evicted], &mut None);
+                    self.server.tracking.tell(&changes[evicted..], &mut own);
+                }
             }
         }
         if !self.session.executes {
@@ -302,7 +379,7 @@ impl<'a> Context<'a> {
     #[inline]
     pub(super) fn read<'s>(&'s self, key: &'s [u8], class: Class) -> Result<Option<View<'s>>, CommandError> {
         let view = self.current(key, class)?;
-        self.looked_up(key, view.is_some());
+        self.looked_up(key, view.as_ref());
         Ok(view)
     }
 
@@ -310,14 +387,21 @@ impl<'a> Context<'a> {
     #[inline]
     pub(super) fn read_if<'s>(&'s self, key: &'s [u8], class: Class) -> Option<View<'s>> {
         let view = self.moment().view(key).filter(|view| view.class() == class);
-        self.looked_up(key, view.is_some());
+        self.looked_up(key, view.as_ref());
         view
     }
 
     /// As [`read`](Self::read), whatever the type.
     pub(super) fn read_any<'s>(&'s self, key: &'s [u8]) -> Option<View<'s>> {
         let view = self.moment().view(key);
-        self.looked_up(key, view.is_some());
+        self.looked_up(key, view.as_ref());
+        view
+    }
+
+    /// As [`read_any`](Self::read_any), and the key does not count as used.
+    pub(super) fn peek<'s>(&'s self, key: &'s [u8]) -> Option<View<'s>> {
+        let view = self.moment().view(key);
+        self.count_lookup(key, view.is_some());
         view
     }
 
@@ -525,7 +609,24 @@ impl<'a> Context<'a> {
         self.replica.store().at(self.now.wall)
     }
 
-    fn looked_up(&self, key: &[u8], found: bool) {
+    fn looked_up(&self, key: &[u8], view: Option<&View<'_>>) {
+        self.count_lookup(key, view.is_some());
+        if self.counts_reads
+            && let Some(view) = view
+        {
+            self.note_read(view);
+        }
+    }
+
+    #[cold]
+    fn note_read(&self, view: &View<'_>) {
+        let mut reads = self.reads.borrow_mut();
+        if reads.len() < READS_MAX {
+            reads.push(view.hash());
+        }
+    }
+
+    fn count_lookup(&self, key: &[u8], found: bool) {
         count(if found { &self.counting.hits } else { &self.counting.misses });
         if !found && self.server.watch.is_active() {
             self.server.keyspace.tell(&self.server.pubsub, EventClass::MISS, "keymiss", key);

@@ -42,6 +42,9 @@ pub enum CommandError {
     /// Data is not there yet, on this machine or of the cluster's. Clients know the code word: they try again.
     #[error("LOADING cahoots is {0}")]
     Loading(NotReady),
+    /// The data takes as much memory as it may, here or at a live peer, and nothing can be evicted.
+    #[error("OOM command not allowed when used memory > 'maxmemory'.")]
+    Full,
     /// Anything else: the whole reply, its code word first.
     #[error("{0}")]
     Other(Cow<'static, str>),

@@ -97,6 +97,7 @@ pub(super) fn tell(server: &Server, cause: Option<(&'static Command, &Said)>, ch
         let Change::Key { key, class, what, by } = change else { continue };
         match (by, what) {
             (_, What::Expired) => tell(EventClass::EXPIRED, "expired", key),
+            (By::Bound, _) => tell(EventClass::EVICTED, "evicted", key),
             (By::Client, _) => {
                 let Some((command, said)) = cause else { continue };
                 tell_own(command, said, (key, *class, *what), tell);
@@ -141,13 +142,15 @@ fn tell_own(
 fn tell_said(said: &Said, changes: &[Change], tell: impl Fn(EventClass, &str, &[u8])) {
     let of = |wanted: &[u8]| {
         changes.iter().rev().find_map(|change| match change {
-            Change::Key { key, class, what, .. } if **key == *wanted => Some((*class, *what)),
+            Change::Key { key, class, what, by } if **key == *wanted && *by != By::Bound => Some((*class, *what)),
             _ => None,
         })
     };
     for change in changes {
-        if let Change::Key { key, what: What::Expired, .. } = change {
-            tell(EventClass::EXPIRED, "expired", key);
+        match change {
+            Change::Key { key, what: What::Expired, .. } => tell(EventClass::EXPIRED, "expired", key),
+            Change::Key { key, by: By::Bound, .. } => tell(EventClass::EVICTED, "evicted", key),
+            _ => {}
         }
     }
     for (at, (key, event)) in said.events.iter().enumerate() {

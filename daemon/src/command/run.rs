@@ -104,7 +104,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn end(self) {
+    fn end(mut self) {
+        self.context.settle_reads();
         self.context.note_client();
         self.context.server.stats.add(&self.context.counts());
     }

@@ -9,7 +9,7 @@ use super::arguments::KEY;
 use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
-use super::flags::{ALLOW_BUSY, Categories, FAST, Flags, LOADING, NO_MULTI, NOSCRIPT, SKIP_SLOWLOG, STALE, WRITE};
+use super::flags::{ALLOW_BUSY, Categories, DENYOOM, FAST, Flags, LOADING, NO_MULTI, NOSCRIPT, SKIP_SLOWLOG, STALE, WRITE};
 use super::key_use::KeyUse;
 use super::keys::ALL_KEYS;
 use super::options::is;
@@ -46,12 +46,19 @@ pub(super) const COMMANDS: &[Command] = &[
 #[derive(Debug, Default)]
 pub struct Transaction {
     queue: Vec<(KeptArgs, bool)>,
+    /// Whether any of them takes memory.
+    grows: bool,
     bytes: usize,
     /// One was refused when it came, so none will be carried out.
     refused: bool,
 }
 
 impl Transaction {
+    /// Whether any of the commands takes memory.
+    pub(super) fn grows(&self) -> bool {
+        self.grows
+    }
+
     /// How many are queued.
     pub(super) fn len(&self) -> usize {
         self.queue.len()
@@ -134,6 +141,7 @@ fn queue(ctx: &mut Context<'_>, command: &'static Command, args: Args<'_>) -> Re
     }
     if !transaction.refused {
         transaction.queue.push((args.kept(), command.flags.has(WRITE)));
+        transaction.grows |= command.flags.has(DENYOOM);
     }
     Ok(())
 }

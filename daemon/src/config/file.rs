@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::memory::{MemorySize, PolicyWord};
 use super::value::{ChannelsDefault, LogFormat, LogLevel, RequirePass, Seconds, SocketMode};
 use crate::command::DATABASES_MOST;
 use crate::state::Limits;
@@ -64,6 +65,11 @@ pub(super) struct Table {
     pub(super) drain_replicas: Option<usize>,
     pub(super) drain_ms: Option<u64>,
     pub(super) notify_keyspace_events: Option<EventLetters>,
+    pub(super) maxmemory: Option<MemorySize>,
+    pub(super) maxmemory_policy: Option<PolicyWord>,
+    pub(super) maxmemory_samples: Option<usize>,
+    pub(super) lfu_log_factor: Option<u32>,
+    pub(super) lfu_decay_time: Option<u32>,
     pub(super) requirepass: Option<RequirePass>,
     pub(super) aclfile: Option<PathBuf>,
     pub(super) acl_pubsub_default: Option<ChannelsDefault>,
@@ -200,6 +206,7 @@ mod tests {
             ("node = \"a\"\nnode = \"b\"\n", "/etc/cahoots.toml:2: node: duplicate key"),
             ("node = \n", "/etc/cahoots.toml:1: node: "),
             ("[limits]\nclients-max = -1\n", "/etc/cahoots.toml:2: clients-max: invalid value: integer `-1`"),
+            ("maxmemory = \"much\"\n", "/etc/cahoots.toml:1: maxmemory: `much` is no size, like 100mb"),
             ("[limits]\nclients = 1\n", "/etc/cahoots.toml:2: clients: unknown field `clients`"),
         ] {
             let refusal = refusal(text);
@@ -222,6 +229,11 @@ mod tests {
             join-timeout = 0.5
             serve-while-joining = true
             in-memory = true
+            maxmemory = "100mb"
+            maxmemory-policy = "allkeys-lru"
+            maxmemory-samples = 9
+            lfu-log-factor = 8
+            lfu-decay-time = 7
             requirepass = "secret"
             aclfile = "/u"
             acl-pubsub-default = "allchannels"
@@ -240,6 +252,9 @@ mod tests {
         assert_eq!(table.advertise, Some("[::1]:2".parse().unwrap()));
         assert_eq!(table.join_timeout.map(|it| it.time().as_millis()), Some(500));
         assert_eq!(table.bulk_listen, Some("127.0.0.1:4".parse().unwrap()));
+        assert_eq!(table.maxmemory, Some(MemorySize(100 << 20)));
+        assert_eq!(table.maxmemory_policy.map(PolicyWord::word), Some("allkeys-lru"));
+        assert_eq!((table.maxmemory_samples, table.lfu_log_factor, table.lfu_decay_time), (Some(9), Some(8), Some(7)));
         assert_eq!(table.requirepass, Some(RequirePass(Some(crate::acl::PasswordHash::of(b"secret")))));
         assert_eq!(table.acl_pubsub_default, Some(ChannelsDefault::AllChannels));
         assert_eq!(table.bulk_advertise, Some("[::1]:5".parse().unwrap()));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::memory::{MemorySize, PolicyWord};
 use super::value::{ChannelsDefault, LogFormat, LogLevel, RequirePass, Seconds, SocketMode};
 use crate::storage::AppendFsync;
 use crate::watch::EventLetters;
@@ -87,6 +88,28 @@ pub struct Flags {
     /// Which events of keys clients can listen to, in Redis's letters: KEA for most, none by default
     #[arg(long, env = "CAHOOTS_NOTIFY_KEYSPACE_EVENTS", value_name = "LETTERS")]
     pub notify_keyspace_events: Option<EventLetters>,
+
+    /// Bytes that the data may take, with Redis's units: 100mb. Beyond that keys are evicted, or writes refused; 0 is no bound
+    /// [default: 0]
+    #[arg(long, env = "CAHOOTS_MAXMEMORY", value_name = "BYTES")]
+    pub maxmemory: Option<MemorySize>,
+
+    /// What is evicted when the data takes more, here and for peers that say that they are full [default: noeviction]
+    #[arg(long, env = "CAHOOTS_MAXMEMORY_POLICY", value_name = "POLICY")]
+    pub maxmemory_policy: Option<PolicyWord>,
+
+    /// How many keys are looked at for each that is evicted, up to 64 [default: 5]
+    #[arg(long, env = "CAHOOTS_MAXMEMORY_SAMPLES", value_name = "COUNT")]
+    pub maxmemory_samples: Option<usize>,
+
+    /// For policies that count uses: how seldom a use counts of a key that was used often [default: 10]
+    #[arg(long, env = "CAHOOTS_LFU_LOG_FACTOR", value_name = "FACTOR")]
+    pub lfu_log_factor: Option<u32>,
+
+    /// For policies that count uses: after how many minutes without one a key counts as used once less; 0 for never
+    /// [default: 1]
+    #[arg(long, env = "CAHOOTS_LFU_DECAY_TIME", value_name = "MINUTES")]
+    pub lfu_decay_time: Option<u32>,
 
     /// Password of the user that clients are until they say otherwise, or `#` and its SHA-256 in hexadecimal; better in
     /// the file or a variable, since others can see flags [default: none]

@@ -7,6 +7,7 @@
 mod file;
 mod flags;
 mod key_file;
+mod memory;
 mod value;
 
 use std::fmt;
@@ -18,10 +19,12 @@ use clap::ArgMatches;
 use thiserror::Error;
 
 use crate::acl::ACL_LOG_LEN_MAX;
+use cahoots_gossip::engine::MemoryBound;
 pub use crate::watch::EventLetters;
 use file::FileError;
 pub use flags::{Flags, Local, Locate};
 pub use key_file::{Access, KeyFileError, read_keys, write_key};
+pub use memory::{MemorySize, PolicyWord, SAMPLES_MAX};
 pub use value::{ChannelsDefault, LogFormat, LogLevel, RequirePass, Seconds, SocketMode};
 
 use crate::server::default_socket;
@@ -108,6 +111,16 @@ pub struct Config {
     pub appendfsync: Setting<AppendFsync>,
     /// Which events of keys are published.
     pub notify_keyspace_events: Setting<EventLetters>,
+    /// How much memory the data may take.
+    pub maxmemory: Setting<MemorySize>,
+    /// What is evicted when it takes more.
+    pub maxmemory_policy: Setting<PolicyWord>,
+    /// How many keys are looked at for each that is evicted.
+    pub maxmemory_samples: Setting<usize>,
+    /// How seldom a use of a key is counted that was used often already.
+    pub lfu_log_factor: Setting<u32>,
+    /// After how many minutes without a use it counts as used once less.
+    pub lfu_decay_time: Setting<u32>,
     /// The password of the default user.
     pub requirepass: Setting<RequirePass>,
     /// Where users are kept, if they are.
@@ -215,6 +228,7 @@ impl Config {
         let layers = Layers { matches, file };
         let data_dir = layers.pick("data-dir", flags.data_dir.map(Some), table.data_dir.map(Some), || None);
         let kept = data_dir.value.is_some();
+        let bound = MemoryBound::default();
         let config = Self {
             node: layers.pick("node", flags.node, table.node, hostname),
             cluster: layers.pick("cluster", flags.cluster, table.cluster, || "cahoots".to_owned()),
@@ -247,6 +261,19 @@ impl Config {
                 table.notify_keyspace_events,
                 EventLetters::default,
             ),
+            maxmemory: layers.pick("maxmemory", flags.maxmemory, table.maxmemory, MemorySize::default),
+            maxmemory_policy: layers.pick(
+                "maxmemory-policy",
+                flags.maxmemory_policy,
+                table.maxmemory_policy,
+                PolicyWord::default,
+            ),
+            maxmemory_samples: layers
+                .pick("maxmemory-samples", flags.maxmemory_samples, table.maxmemory_samples, || bound.samples),
+            lfu_log_factor: layers
+                .pick("lfu-log-factor", flags.lfu_log_factor, table.lfu_log_factor, || bound.log_factor),
+            lfu_decay_time: layers
+                .pick("lfu-decay-time", flags.lfu_decay_time, table.lfu_decay_time, || bound.decay_minutes),
             requirepass: layers.pick("requirepass", flags.requirepass, table.requirepass, RequirePass::default),
             aclfile: layers.pick("aclfile", flags.aclfile.map(Some), table.aclfile.map(Some), || None),
             acl_pubsub_default: layers.pick(
@@ -363,6 +390,13 @@ impl Config {
         let number = |number: u64| Some(toml::Value::Integer(i64::try_from(number).unwrap_or(i64::MAX)));
         let letters = text(self.notify_keyspace_events.value.to_string());
         line("notify-keyspace-events", letters, &self.notify_keyspace_events.source);
+        let size = toml::Value::Integer(i64::try_from(self.maxmemory.value.0).unwrap_or(i64::MAX));
+        line("maxmemory", Some(size), &self.maxmemory.source);
+        let policy = text(self.maxmemory_policy.value.word().to_owned());
+        line("maxmemory-policy", policy, &self.maxmemory_policy.source);
+        line("maxmemory-samples", number(self.maxmemory_samples.value as u64), &self.maxmemory_samples.source);
+        line("lfu-log-factor", number(self.lfu_log_factor.value.into()), &self.lfu_log_factor.source);
+        line("lfu-decay-time", number(self.lfu_decay_time.value.into()), &self.lfu_decay_time.source);
         let password = self.requirepass.value.0.and_then(|_| text(self.requirepass.value.to_string()));
         line("requirepass", password, &self.requirepass.source);
         line("aclfile", self.aclfile.value.as_ref().and_then(path), &self.aclfile.source);

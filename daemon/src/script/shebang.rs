@@ -2,10 +2,11 @@
 
 use super::ScriptError;
 
-/// The flags there are, in the order in which Redis lists them. All but the first are of no meaning here: nothing is refused
-/// for want of memory, by a replica that lags, or for slots.
-const FLAGS: [&str; 5] = [NO_WRITES, "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys"];
+/// The flags there are, in the order in which Redis lists them. All but the first two are of no meaning here: nothing is refused
+/// by a replica that lags, or for slots.
+const FLAGS: [&str; 5] = [NO_WRITES, ALLOW_OOM, "allow-stale", "no-cluster", "allow-cross-slot-keys"];
 const NO_WRITES: &str = "no-writes";
+const ALLOW_OOM: &str = "allow-oom";
 
 /// What a script says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,12 @@ impl ScriptFlags {
     #[must_use]
     pub fn no_writes(self) -> bool {
         self.words().next() == Some(NO_WRITES)
+    }
+
+    /// Whether it may write though memory is short.
+    #[must_use]
+    pub fn allow_oom(self) -> bool {
+        self.words().any(|it| it == ALLOW_OOM)
     }
 
     /// The flags that were given.

@@ -23,6 +23,7 @@ pub use stats::{Counts, Stats};
 pub use tick::Tick;
 
 use cahoots_gossip::driver::HandOver;
+use cahoots_gossip::engine::MemoryBound;
 
 use crate::acl::Acl;
 use crate::pubsub::PubSub;
@@ -67,6 +68,8 @@ pub struct Server {
     pub groups: Groups,
     /// Which events of keys are published.
     pub keyspace: KeyspaceEvents,
+    /// How much memory the data may take, as the replica knows it.
+    pub memory: Mutex<MemoryBound>,
     /// Who caches which keys.
     pub tracking: Tracking,
     /// The clients that are connected.
@@ -101,6 +104,12 @@ pub struct Farewell {
 }
 
 impl Server {
+    /// How much memory the data may take.
+    #[must_use]
+    pub fn memory_bound(&self) -> MemoryBound {
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How it stops, as of now.
     #[must_use]
     pub fn farewell(&self) -> Farewell {

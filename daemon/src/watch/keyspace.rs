@@ -35,6 +35,8 @@ impl EventClass {
     pub const GENERIC: Self = Self::of(b'g');
     /// A key that has expired.
     pub const EXPIRED: Self = Self::of(b'x');
+    /// A key that was evicted.
+    pub const EVICTED: Self = Self::of(b'e');
     /// A key that was looked for and was not there.
     pub const MISS: Self = Self::of(b'm');
     /// A key that is new.

@@ -398,6 +398,7 @@ impl Shared {
                 replica.keep_records();
             }
             replica.record_changes(core.replica.records_changes());
+            replica.bound_memory(self.clock.now(), core.replica.memory_bound());
             core.told_id = replica.id();
             self.id.send_replace(core.told_id);
             core.replica = replica;

@@ -35,6 +35,7 @@ use crate::store::{Change, Store, Writer};
 use crate::wire::{ClusterKey, Envelope, Message};
 use life::ballots::Departed;
 use life::clock::WallClock;
+use life::eviction::Eviction;
 use life::expiry::Expiry;
 use life::hand_over::HandOver;
 use life::joining::Joining;
@@ -54,6 +55,7 @@ use spread::relay::{Place, SpreadCheck};
 
 pub use config::{Now, ReplicaConfig};
 pub use life::ballots::{Discarded, Tally};
+pub use life::eviction::{EvictionPolicy, MemoryBound, Room};
 pub use life::joining::{Progress, Readiness, ReadyReason, Stance, Standing};
 pub use life::record::{Record, Records};
 pub use repair::receive::Received;
@@ -79,6 +81,7 @@ pub struct Replica {
     log: Log,
     departed: Departed,
     expiry: Expiry,
+    eviction: Eviction,
     /// There until it is complete.
     joining: Option<Joining>,
     /// There once it serves.
@@ -162,6 +165,7 @@ impl Replica {
             log: Log::new(config.log_bytes_max),
             departed: Departed::default(),
             expiry: Expiry::default(),
+            eviction: Eviction::default(),
             joining: None,
             ready: Some(ReadyReason::First),
             hand_over: None,
@@ -391,6 +395,7 @@ impl Replica {
         self.expect_no_account(id);
         self.drop_exchanges(id);
         self.casts.forget(id);
+        self.eviction.forget(id);
     }
 
     /// Gives up everything large that is on its way from a peer: what it was to send, others are asked for.
@@ -433,6 +438,7 @@ impl Replica {
         }
         self.watch_clock(now);
         self.expire(now);
+        self.bound_in_turn(now);
         self.check_spread(now);
         self.probe_tails(now);
         self.retry_casts(now);
@@ -464,6 +470,7 @@ impl Replica {
             self.reconciliation.as_ref().map(|it| it.due),
             self.joining.as_ref().map(Joining::due),
             self.expiry_due(),
+            self.eviction_due(),
         ];
         pulls.chain(others.into_iter().flatten()).fold(self.round_due, u64::min)
     }

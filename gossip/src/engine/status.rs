@@ -210,6 +210,8 @@ counters! {
     keys_expired,
     /// Expired keys removed here, wholly or in part.
     keys_removed,
+    /// Keys evicted here to keep memory within its bound.
+    keys_evicted,
     /// Baselines of resets dropped because nothing needs them any more.
     baselines_collected,
     /// Messages published here.

@@ -17,6 +17,7 @@
 mod cell;
 pub mod database;
 mod event;
+mod eviction;
 mod expiry;
 mod identity;
 mod kind;
@@ -46,12 +47,14 @@ pub use event::apply::{Applied, Missing};
 pub use event::group::{GroupStart, delivery_bytes};
 pub use event::list::ListEnd;
 pub use event::writer::{WriteError, Writer};
+pub use eviction::Evictable;
 pub use expiry::Lapsed;
 pub use identity::Renamed;
 pub use kind::Class;
 pub use memory::bucket::BUCKETS;
 pub use memory::name::Name;
 pub use memory::size::KeyMemory;
+pub use memory::uses::UseRule;
 pub use memory::warm::WARM_KEYS_MAX;
 pub use read::carried::{CarriedCell, cells_of_event, cells_of_transfer};
 pub use read::changes::{By, Change, What};
@@ -99,6 +102,8 @@ pub struct Store {
     /// By how many milliseconds the wall clock is too far ahead of the cluster's for writing; 0 = it is not.
     clock_ahead_ms: u64,
     changes: read::changes::Changes,
+    /// What is remembered of the uses of keys, if a policy of eviction asks for it.
+    uses: Option<memory::uses::Uses>,
     /// Room in which changes of records are prepared.
     draft: memory::keys::Draft,
 }
@@ -127,6 +132,7 @@ impl Store {
             provisional: None,
             clock_ahead_ms: 0,
             changes: read::changes::Changes::default(),
+            uses: None,
             draft: memory::keys::Draft::default(),
         }
     }
@@ -423,10 +429,12 @@ impl Store {
         resetters
     }
 
-    /// Whether the fingerprints and orders kept equal those computed from scratch: true, or there is a bug or bad memory.
+    /// Whether the fingerprints, the orders and the count of bytes that are kept equal those computed from scratch: true, or
+    /// there is a bug or bad memory.
     #[must_use]
     pub fn fingerprints_are_exact(&mut self) -> bool {
         self.seal();
-        self.buckets.iter().all(|bucket| bucket.cells_print() == bucket.cells_fingerprint && bucket.is_ordered())
+        let are_exact = |bucket: &Bucket| bucket.cells_print() == bucket.cells_fingerprint && bucket.is_ordered();
+        self.buckets.iter().all(are_exact) && self.used_is_exact()
     }
 }

@@ -19,7 +19,7 @@ use cahoots_crdt::ReplicaId;
 
 const MAGIC: [u8; 4] = *b"\xCAhts";
 /// Raised with every change of the layout here or of the messages inside.
-const VERSION: u8 = 10;
+const VERSION: u8 = 11;
 const FLAG_SEALED: u8 = 1;
 const HEADER_BYTES: usize = 14;
 const CHECKSUM_BYTES: usize = 8;

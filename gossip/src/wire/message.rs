@@ -123,6 +123,13 @@ pub(crate) enum Message<'a> {
     },
     /// The sender has the parts of that run before this one.
     Heard { link: u64, next: u64 },
+    /// The sender's data takes so many bytes more than it should; 0 if no more.
+    Full { over: u64 },
+    /// The sender has read keys of these hashes, 8 bytes each, which the receiver may evict.
+    Used {
+        #[serde(borrow)]
+        hashes: Bytes<'a>,
+    },
 }
 
 /// Whether a replica stays, and can be relied on.

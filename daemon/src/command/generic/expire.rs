@@ -64,7 +64,7 @@ pub(super) fn pexpiretime(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Rep
 /// The deadline of a key; -1 if it has none, -2 if there is no key. Seconds are rounded to the nearest.
 fn tell(ctx: &mut Context<'_>, args: Args<'_>, unit: Unit, reply: &mut Reply<'_>) -> Outcome {
     let from = if unit.relative { ctx.time() } else { 0 };
-    let answer = match ctx.read_any(&args[1]).map(|view| view.deadline()) {
+    let answer = match ctx.peek(&args[1]).map(|view| view.deadline()) {
         None => -2,
         Some(None) => -1,
         Some(Some(deadline)) => {

@@ -40,9 +40,9 @@ pub(super) const COMMANDS: &[Command] = &[
         .also(KEYSPACE)
         .at(ALL_KEYS)
         .takes(KEYS),
-    command("touch", -2, FAST_READ, exists)
+    command("touch", -2, FAST_READ, touch)
         .using(&[KeyUse::EXAMINES])
-        .about("3.2.1", "O(N), N the keys", "Counts those of the keys that exist: reading leaves no trace here.")
+        .about("3.2.1", "O(N), N the keys", "Counts those of the keys that exist, which have been used then.")
         .also(KEYSPACE)
         .at(ALL_KEYS)
         .takes(KEYS),
@@ -220,6 +220,11 @@ const MILLIS_AT: &[Argument] = &[KEY, integer("unix-time-milliseconds"), CONDITI
 const TTL_CHANGED: &[(&str, &str)] = &[("2.8.0", "Added the -2 reply.")];
 
 fn exists(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    reply.count(args.from(1).iter().filter(|key| ctx.peek(key).is_some()).count());
+    Ok(Flow::Continue)
+}
+
+fn touch(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.count(args.from(1).iter().filter(|key| ctx.read_any(key).is_some()).count());
     Ok(Flow::Continue)
 }
@@ -240,7 +245,7 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
 }
 
 fn type_of(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.simple(ctx.read_any(&args[1]).map_or("none", |view| view.class().word()));
+    reply.simple(ctx.peek(&args[1]).map_or("none", |view| view.class().word()));
     Ok(Flow::Continue)
 }
 

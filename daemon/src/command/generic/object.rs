@@ -18,7 +18,7 @@ const PACKED_BYTES_MAX: usize = 64;
 const ASKED_MAX: usize = 1_024;
 
 pub(super) fn encoding(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.maybe_bulk(ctx.read_any(&args[2]).map(|view| encoding_of(&view).as_bytes()));
+    reply.maybe_bulk(ctx.peek(&args[2]).map(|view| encoding_of(&view).as_bytes()));
     Ok(Flow::Continue)
 }
 
@@ -45,30 +45,41 @@ fn encoding_of(view: &View<'_>) -> &'static str {
     }
 }
 
-/// No access is counted.
+/// Uses are counted while a policy of eviction is about them.
 pub(super) fn freq(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if ctx.read_any(&args[2]).is_some() {
-        return Err(CommandError::text(
-            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching \
-             between policies at runtime LRU and LFU data will take some time to adjust.",
-        ));
+    match (ctx.peek(&args[2]).is_some(), ctx.frequency_of(&args[2])) {
+        (false, _) => reply.null(),
+        (true, Some(frequency)) => reply.integer(frequency.into()),
+        (true, None) => {
+            return Err(CommandError::text(
+                "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
+                 switching between policies at runtime LRU and LFU data will take some time to adjust.",
+            ));
+        }
     }
-    reply.null();
     Ok(Flow::Continue)
 }
 
-/// Reads leave no trace, so this is since the last write.
+/// Since the last use, while a policy of eviction is about that; else since the last write.
 pub(super) fn idletime(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    match ctx.read_any(&args[2]).map(|view| view.written_at(ASKED_MAX)) {
-        Some(written) => reply.integer(i64::try_from(ctx.time().saturating_sub(written) / 1_000).unwrap_or(i64::MAX)),
-        None => reply.null(),
+    let Some(written) = ctx.peek(&args[2]).map(|view| view.written_at(ASKED_MAX)) else {
+        reply.null();
+        return Ok(Flow::Continue);
+    };
+    if ctx.server.memory_bound().policy.is_lfu() {
+        return Err(CommandError::text(
+            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between \
+             policies at runtime LRU and LFU data will take some time to adjust.",
+        ));
     }
+    let idle = ctx.idle_ms(&args[2]).unwrap_or_else(|| ctx.time().saturating_sub(written));
+    reply.integer(i64::try_from(idle / 1_000).unwrap_or(i64::MAX));
     Ok(Flow::Continue)
 }
 
 /// Nothing is shared.
 pub(super) fn refcount(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    match ctx.read_any(&args[2]) {
+    match ctx.peek(&args[2]) {
         Some(_) => reply.integer(1),
         None => reply.null(),
     }

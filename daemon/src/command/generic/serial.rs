@@ -18,12 +18,14 @@ pub(super) fn dump(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>)
 struct Options {
     replace: bool,
     absolute: bool,
+    /// Seconds since the last use, and how often it was used.
+    idle: Option<u64>,
+    frequency: Option<u8>,
 }
 
 impl Options {
-    /// How often a key was used, and when last, is not kept: what Redis refuses there is refused.
     fn parse(args: Args<'_>) -> Result<Self, CommandError> {
-        let (mut options, mut idle, mut frequency) = (Self::default(), false, false);
+        let mut options = Self::default();
         let mut words = args.iter();
         while let Some(word) = words.next() {
             if is(word, "replace") {
@@ -31,21 +33,19 @@ impl Options {
             } else if is(word, "absttl") {
                 options.absolute = true;
             } else if is(word, "idletime")
-                && !frequency
+                && options.frequency.is_none()
                 && let Some(seconds) = words.next()
             {
-                idle = true;
-                if int_arg(seconds)? < 0 {
-                    return Err(CommandError::text("ERR Invalid IDLETIME value, must be >= 0"));
-                }
+                let seconds = u64::try_from(int_arg(seconds)?);
+                options.idle =
+                    Some(seconds.map_err(|_| CommandError::text("ERR Invalid IDLETIME value, must be >= 0"))?);
             } else if is(word, "freq")
-                && !idle
+                && options.idle.is_none()
                 && let Some(times) = words.next()
             {
-                frequency = true;
-                if !(0..=255).contains(&int_arg(times)?) {
-                    return Err(CommandError::text("ERR Invalid FREQ value, must be >= 0 and <= 255"));
-                }
+                let times = u8::try_from(int_arg(times)?);
+                options.frequency =
+                    Some(times.map_err(|_| CommandError::text("ERR Invalid FREQ value, must be >= 0 and <= 255"))?);
             } else {
                 return Err(CommandError::Syntax);
             }
@@ -67,6 +67,7 @@ pub(super) fn restore(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'
     let value = rdb::restore(payload, ctx.limits().group_bytes_max)
         .map_err(|error| CommandError::Other(format!("ERR {error}").into()))?;
     ctx.write(key.len() + value.bytes(), |writer| writer.replace(key, &value, deadline))?;
+    ctx.set_use(key, options.idle, options.frequency);
     reply.ok();
     Ok(Flow::Continue)
 }

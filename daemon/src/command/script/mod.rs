@@ -173,7 +173,12 @@ fn run(
         if reads_only && script.flags.declared && !script.flags.no_writes() {
             return Err(ScriptError::Writes);
         }
-        let mut part = Part::begin(ctx, args.bytes(), reads_only || script.flags.no_writes());
+        let reads_only = reads_only || script.flags.no_writes();
+        let allows = script.flags.allow_oom();
+        if script.flags.declared && ctx.is_full() && !allows && !script.flags.no_writes() {
+            return Err(ScriptError::Full);
+        }
+        let mut part = Part::begin(ctx, args.bytes(), reads_only, allows);
         let result = lua.run(
             &script,
             given,
@@ -202,24 +207,29 @@ struct Part<'c, 'a> {
     in_transaction: bool,
     /// Whether it has opened a group.
     is_open: bool,
+    /// Whether it may begin to write: once it has, it may go on.
+    may_write: bool,
     last_command: Option<&'static Command>,
     /// The database of the client, whatever the script chooses.
     database: u8,
 }
 
 impl<'c, 'a> Part<'c, 'a> {
-    fn begin(ctx: &'c mut Context<'a>, bytes: usize, reads_only: bool) -> Self {
+    fn begin(ctx: &'c mut Context<'a>, bytes: usize, reads_only: bool, allows_oom: bool) -> Self {
+        let may_write = allows_oom || !ctx.is_full();
         let in_transaction = std::mem::replace(&mut ctx.session.executes, true);
         let (last_command, database) = (ctx.session.last_command, ctx.session.database);
         ctx.session.in_script = true;
-        Self { ctx, bytes, reads_only, in_transaction, is_open: false, last_command, database }
+        Self { ctx, bytes, reads_only, in_transaction, is_open: false, may_write, last_command, database }
     }
 
     /// Carries out what the script calls. Its first write opens the group that is one event.
     fn call(&mut self, args: Args<'_>, reply: &mut Reply<'_>) {
         match admitted(args, self.reads_only) {
             Err(text) => return reply.error(text),
+            Ok(command) if command.flags.has(DENYOOM) && !self.may_write => return reply.error(CommandError::Full),
             Ok(command) => {
+                self.may_write |= command.flags.has(WRITE);
                 if command.flags.has(WRITE) && !self.in_transaction && !self.is_open {
                     self.ctx.leave_probation();
                     self.ctx.begin_group(self.bytes);

@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Args, Context, Flow, Outcome, Reply};
 use crate::command::error::CommandError;
 use crate::command::glob;
-use crate::config::{ChannelsDefault, RequirePass};
+use crate::config::{ChannelsDefault, MemorySize, PolicyWord, RequirePass, SAMPLES_MAX};
 use crate::script::TIME_MAX;
 use crate::session::PushBudget;
 use crate::state::Server;
 use crate::watch::EventLetters;
+use cahoots_gossip::engine::MemoryBound;
 
 /// A parameter.
 struct Parameter {
@@ -39,9 +40,13 @@ const PARAMETERS: &[Parameter] = &[
     settable("busy-reply-threshold", script_time, set_script_time),
     settable("client-output-buffer-limit", output_limits, set_output_limits),
     fixed("databases", |server| server.limits.databases.to_string()),
+    settable("lfu-decay-time", |server| server.memory_bound().decay_minutes.to_string(), set_decay),
+    settable("lfu-log-factor", |server| server.memory_bound().log_factor.to_string(), set_log_factor),
     settable("lua-time-limit", script_time, set_script_time),
     fixed("maxclients", |server| server.clients_max.load(Relaxed).to_string()),
-    fixed("maxmemory", |_| "0".to_owned()),
+    settable("maxmemory", |server| server.memory_bound().bytes_max.to_string(), set_memory),
+    settable("maxmemory-policy", |server| PolicyWord(server.memory_bound().policy).word().to_owned(), set_policy),
+    settable("maxmemory-samples", |server| server.memory_bound().samples.to_string(), set_samples),
     settable("notify-keyspace-events", |server| server.keyspace.letters().to_string(), set_events),
     fixed("port", |server| server.tcp.map_or(0, |address| address.port()).to_string()),
     fixed("proto-max-bulk-len", |server| server.limits.frame.bulk_bytes_max.to_string()),
@@ -143,6 +148,40 @@ fn set_script_time(value: &str) -> Result<Change, String> {
     Ok(Box::new(move |ctx| ctx.server.scripts.time_max.store(if millis == 0 { most } else { millis }, Relaxed)))
 }
 
+/// Changes the bound on memory.
+fn bounds(change: impl FnOnce(&mut MemoryBound) + 'static) -> Change {
+    Box::new(move |ctx| {
+        let mut bound = ctx.server.memory_bound();
+        change(&mut bound);
+        ctx.bound_memory(bound);
+    })
+}
+
+fn set_memory(value: &str) -> Result<Change, String> {
+    let MemorySize(bytes) = value.parse()?;
+    Ok(bounds(move |bound| bound.bytes_max = bytes))
+}
+
+fn set_policy(value: &str) -> Result<Change, String> {
+    let PolicyWord(policy) = value.parse()?;
+    Ok(bounds(move |bound| bound.policy = policy))
+}
+
+fn set_samples(value: &str) -> Result<Change, String> {
+    let samples = number(value, 1, SAMPLES_MAX as i64)?;
+    Ok(bounds(move |bound| bound.samples = samples))
+}
+
+fn set_log_factor(value: &str) -> Result<Change, String> {
+    let factor = number(value, 0, i32::MAX.into())?;
+    Ok(bounds(move |bound| bound.log_factor = factor))
+}
+
+fn set_decay(value: &str) -> Result<Change, String> {
+    let minutes = number(value, 0, i32::MAX.into())?;
+    Ok(bounds(move |bound| bound.decay_minutes = minutes))
+}
+
 fn set_slow(value: &str) -> Result<Change, String> {
     let micros: i64 = number(value, -1, i64::MAX)?;
     Ok(Box::new(move |ctx| ctx.server.slowlog.slower_than.store(micros, Relaxed)))
@@ -203,18 +242,6 @@ fn set_output_limits(value: &str) -> Result<Change, String> {
     }))
 }
 
-/// A number of bytes in Redis's spelling: `32mb`.
 fn bytes_of(text: &str) -> Option<usize> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let unit: usize = match &*text[digits..].to_ascii_lowercase() {
-        "" | "b" => 1,
-        "k" => 1_000,
-        "kb" => 1 << 10,
-        "m" => 1_000_000,
-        "mb" => 1 << 20,
-        "g" => 1_000_000_000,
-        "gb" => 1 << 30,
-        _ => return None,
-    };
-    text[..digits].parse::<usize>().ok()?.checked_mul(unit)
+    text.parse().ok().map(|MemorySize(bytes)| bytes)
 }

@@ -78,7 +78,7 @@ impl Figures {
             Some(Value::Number(bytes)) => bytes,
             _ => 0,
         };
-        Self { all: bytes(&f::MEMORY), data: bytes(&f::MEMORY_OF_DATA), keys }
+        Self { all: bytes(&f::MEMORY_RSS), data: bytes(&f::MEMORY_OF_DATA), keys }
     }
 }
 

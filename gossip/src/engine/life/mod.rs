@@ -2,6 +2,7 @@
 
 pub(super) mod ballots;
 pub(super) mod clock;
+pub(super) mod eviction;
 pub(super) mod expiry;
 pub(super) mod hand_over;
 pub(super) mod identity;

@@ -99,6 +99,8 @@ impl Replica {
             Message::AskStays { number } => self.on_ask_stays(sender, number),
             Message::Part { link, at, head, data } => self.on_part(now, sender, (link, at), &head, data.0),
             Message::Heard { link, next } => self.on_heard(now, sender, link, next),
+            Message::Full { over } => self.on_full(now, sender, over),
+            Message::Used { hashes } => self.on_used(now, hashes.0),
             Message::Stays { number, staying } => self.on_stays(sender, number, staying),
         }
     }

@@ -15,6 +15,7 @@ use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, discard_cells};
 use crate::store::memory::keys::At;
 use crate::store::memory::name::Name;
+use crate::store::read::changes::By;
 
 /// Elements of one key that are removed at once, when they have expired: a few thousandths of a second's work.
 const REMOVED_MAX: usize = 1_000;
@@ -182,7 +183,7 @@ impl Writer<'_> {
         let is_gone = element.is_empty();
         keys.draft(at, &path, element, draft);
         keys.commit(at, &path, baselines, draft);
-        changes.is_by_time();
+        changes.is_by(By::Time);
         changes.push(keys.subject(&path));
         if is_gone && *class == Class::Hash {
             self.clear_field(&path);

@@ -21,9 +21,12 @@ impl Writer<'_> {
     pub(in crate::store) fn begin(&mut self, path: &Path<'_>, value_bytes: usize) -> Parts<'_> {
         self.bytes += path.key.len() + path.name.len() + value_bytes;
         let next = self.open_event();
-        let Store { buckets, clock, window, spare, draft, changes, .. } = &mut *self.store;
+        let Store { buckets, clock, window, spare, draft, changes, uses, .. } = &mut *self.store;
         let opening = Opening { window, spare, clock, wall_ms: self.wall_ms, next };
         let bucket = &mut buckets[bucket_of(path.key_hash)];
+        if let Some(uses) = uses {
+            uses.note(path.key_hash, bucket.keys.len() + 1, self.wall_ms, true);
+        }
         changes.look(bucket.keys.subject(path), By::Client);
         Parts { bucket, opening, draft, changes }
     }

@@ -19,6 +19,7 @@ use crate::store::cell::{Dots, Element, Path, Register};
 use crate::store::kind::Class;
 use crate::store::memory::bucket::{Bucket, bucket_of};
 use crate::store::memory::keys::{At, Keys};
+use crate::store::read::changes::By;
 use crate::store::read::view::{Moment, NotCounted, number};
 
 /// Why a write was refused. Nothing was touched.
@@ -386,15 +387,34 @@ impl Writer<'_> {
         Ok(true)
     }
 
+    /// Deletes a key to keep memory within its bound; says whether there was one.
+    ///
+    /// # Errors
+    /// The clock is too far ahead.
+    pub fn evict(&mut self, key: &[u8]) -> Result<bool, WriteError> {
+        let path = Path::new(key, Class::Text, b"");
+        if self.bucket(&path).keys.get(path.key_hash, key).is_none() {
+            return Ok(false);
+        }
+        self.admit(key, b"", 0)?;
+        self.delete_by(&path, By::Bound);
+        Ok(true)
+    }
+
     pub(super) fn delete_all(&mut self, path: &Path<'_>) {
-        let Parts { bucket, opening, changes, .. } = self.begin(path, 0);
+        self.delete_by(path, By::Client);
+    }
+
+    fn delete_by(&mut self, path: &Path<'_>, by: By) {
+        let Parts { bucket, opening, draft, changes } = self.begin(path, 0);
+        changes.is_by(by);
         let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
         let Opened { window, event, .. } = opening.open(path, frontier);
         let mut context = Dots::default();
         if let Some(entry) = keys.get(path.key_hash, path.key) {
             supersede_entry(path, entry, (baselines, fingerprint, window), event, &mut context);
         }
-        keys.remove(path.key_hash, path.key);
+        keys.remove(path.key_hash, path.key, draft);
         window.delete(path.key_hash, path.key, &context);
         changes.push(keys.subject(path));
     }
@@ -414,7 +434,7 @@ impl Writer<'_> {
             let Some(first) = first else { continue };
             count += self.store.buckets[index].count_at(now);
             let path = Path::new(&first, Class::Text, b"");
-            let Parts { bucket, opening, changes, .. } = self.begin(&path, 0);
+            let Parts { bucket, opening, draft, changes } = self.begin(&path, 0);
             let Bucket { keys, baselines, cells_fingerprint: fingerprint, frontier } = bucket;
             let Opened { window, event, .. } = opening.open(&path, frontier);
             let mut context = Dots::default();
@@ -424,7 +444,7 @@ impl Writer<'_> {
                 supersede_entry(&path, entry, parts, event, &mut context);
                 changes.removed(keys.subject(&path));
             }
-            *keys = Keys::default();
+            keys.clear(draft);
             window.clear(index, &context);
         }
         Ok(count)

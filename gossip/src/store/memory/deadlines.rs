@@ -91,6 +91,13 @@ impl Deadlines {
         prefix_in(&entry)
     }
 
+    /// The key of an entry at random.
+    pub(in crate::store) fn draw(&self, below: &mut impl FnMut(usize) -> usize) -> Option<u32> {
+        let entries = self.heap.as_slice();
+        let Reverse(entry) = entries.get(if entries.is_empty() { 0 } else { below(entries.len()) })?;
+        prefix_in(entry)
+    }
+
     pub(in crate::store) fn memory(&self) -> usize {
         self.heap.capacity() * size_of::<Entry>()
     }

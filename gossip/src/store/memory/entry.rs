@@ -284,4 +284,14 @@ impl Tables {
     pub(in crate::store) fn memory(&self) -> usize {
         size_of::<Self>() + self.0.iter().map(|(_, table)| table.memory()).sum::<usize>()
     }
+
+    /// Bytes that they take with their elements, without room to spare. O(1).
+    pub(in crate::store) fn used(&self) -> usize {
+        size_of::<Self>() + self.0.iter().map(|(_, table)| table.used()).sum::<usize>()
+    }
+
+    /// As [`used`](Self::used), counted anew. O(n).
+    pub(in crate::store) fn count_used(&self) -> usize {
+        size_of::<Self>() + self.0.iter().map(|(_, table)| table.count_used()).sum::<usize>()
+    }
 }

@@ -49,6 +49,8 @@ pub(in crate::store) struct At {
 pub(in crate::store) struct Keys {
     records: Records,
     tables: Slab<Tables>,
+    /// Bytes that the tables take.
+    tables_used: usize,
     /// Keys with data of more than one type.
     clashes: usize,
     /// Keys with data. What is left of others is attributes, and of no use.
@@ -90,6 +92,8 @@ pub(in crate::store) struct Draft {
     field_deadline: Option<u64>,
     /// The least deadline of all drafts since this was asked for.
     earliest: Option<u64>,
+    /// Bytes that all keys take which were ever changed by way of this: those of the whole store.
+    used: usize,
 }
 
 impl Draft {
@@ -100,6 +104,17 @@ impl Draft {
 
     pub(in crate::store) fn expect_deadline(&mut self, next: Option<u64>) {
         self.earliest = next;
+    }
+
+    /// Bytes that all keys take.
+    #[inline]
+    pub(in crate::store) fn used(&self) -> usize {
+        self.used
+    }
+
+    #[inline]
+    fn note_used(&mut self, before: usize, after: usize) {
+        self.used = self.used + after - before;
     }
 
     fn note_deadlines(&mut self, class: Class, element: &Element<'_>) {
@@ -267,6 +282,16 @@ impl Keys {
         self.records.draw(below).map(|(key, record)| (key, self.entry(record)))
     }
 
+    /// One of the keys with deadlines of `bucket`, which this is, at random; none, if what is drawn holds no more.
+    pub(in crate::store) fn draw_volatile(
+        &self,
+        bucket: usize,
+        below: &mut impl FnMut(usize) -> usize,
+    ) -> Option<(&[u8], Entry<'_>)> {
+        let prefix = self.deadlines.draw(below)?;
+        self.beginning_with(bucket, prefix).find(|(_, entry)| entry.has_attributes())
+    }
+
     /// What is live at a path; nothing, if there is no such key.
     pub(in crate::store) fn element(&self, path: &Path<'_>) -> Element<'_> {
         self.look(path).1
@@ -373,6 +398,7 @@ impl Keys {
     ) {
         let (hash, key) = (path.key_hash, path.key);
         let place = (path.name_hash, path.name);
+        let used = self.used();
         if !matches!(draft.form, Some(Form::Record)) {
             rank(path, &mut draft.bytes, baselines);
         }
@@ -401,14 +427,17 @@ impl Keys {
                     at.and_then(|at| self.tables_at(at)).expect("a draft of an element is of a key with tables");
                 let tables = &mut self.tables[number];
                 let before = Traits::of(Entry::Many(tables));
+                let tables_used = tables.used();
                 tables.put(path.class, place, &draft.bytes);
+                self.tables_used = self.tables_used + tables.used() - tables_used;
                 let (after, is_empty) = (Traits::of(Entry::Many(tables)), tables.is_empty());
                 self.count(key, before, after);
                 if is_empty {
-                    self.remove(hash, key);
+                    self.take_away(hash, key);
                 }
             }
         }
+        draft.note_used(used, self.used());
         let is_plain =
             matches!(draft.form, Some(Form::Record)) && draft.bytes.first().is_none_or(|it| *it < ATTRIBUTES);
         if !is_plain || !self.hidden.is_empty() {
@@ -425,6 +454,7 @@ impl Keys {
         mut change: impl FnMut(&Path<'_>, &mut Element<'_>),
     ) {
         let Some((at, entry)) = self.find(key_hash, key) else { return };
+        let used = self.used();
         let mut changed = |path: &Path<'_>, mut element| {
             change(path, &mut element);
             element
@@ -448,6 +478,7 @@ impl Keys {
             }
             self.put_tables(Some(at), key_hash, key, tables);
         }
+        draft.note_used(used, self.used());
         draft.deadlines.clear();
         draft.field_deadline = None;
         self.note_change(key, key_hash, draft);
@@ -498,11 +529,23 @@ impl Keys {
     }
 
     /// Removes a key with all that lies under it.
-    pub(in crate::store) fn remove(&mut self, key_hash: u64, key: &[u8]) {
+    pub(in crate::store) fn remove(&mut self, key_hash: u64, key: &[u8], draft: &mut Draft) {
+        let used = self.used();
+        self.take_away(key_hash, key);
+        draft.note_used(used, self.used());
+    }
+
+    /// Removes all keys.
+    pub(in crate::store) fn clear(&mut self, draft: &mut Draft) {
+        draft.note_used(self.used(), 0);
+        *self = Self::default();
+    }
+
+    fn take_away(&mut self, key_hash: u64, key: &[u8]) {
         let Some((at, entry)) = self.find(key_hash, key) else { return };
         let before = Traits::of(entry);
         if let Some(number) = self.tables_at(at) {
-            self.tables.remove(number);
+            self.take_tables(number);
         }
         self.count(key, before, Traits::default());
         self.records.remove(place_of(key_hash), key);
@@ -515,6 +558,21 @@ impl Keys {
     pub(in crate::store) fn memory(&self) -> usize {
         let tables = self.tables.iter().map(|(_, tables)| tables.memory());
         self.records.memory() + tables.sum::<usize>() + self.deadlines.memory()
+    }
+
+    /// Bytes that the keys take with all that lies under them, without the room that tables have to spare. O(1).
+    #[inline]
+    fn used(&self) -> usize {
+        self.records.used() + self.tables_used
+    }
+
+    /// As [`used`](Self::used), counted anew. O(all elements).
+    pub(in crate::store) fn count_used(&self) -> usize {
+        self.records.count_used() + self.tables.iter().map(|(_, tables)| tables.count_used()).sum::<usize>()
+    }
+
+    fn take_tables(&mut self, number: usize) {
+        self.tables_used -= self.tables.remove(number).used();
     }
 
     /// Bytes of memory that one key takes. O(tables).
@@ -540,14 +598,14 @@ impl Keys {
             return;
         };
         if record.is_empty() {
-            return self.remove(key_hash, key);
+            return self.take_away(key_hash, key);
         }
         if at.first == record[0] && at.first != SEVERAL && at.first != TABLES {
             return self.records.replace(at.found, key, record); // it stays of one class: of the same kind
         }
         let (before, after) = (Traits::of(self.at(at)), Traits::of(self.entry(record)));
         if let Some(number) = self.tables_at(at) {
-            self.tables.remove(number);
+            self.take_tables(number);
         }
         self.records.replace(at.found, key, record);
         self.count(key, before, after);
@@ -555,11 +613,12 @@ impl Keys {
 
     fn put_tables(&mut self, at: Option<At>, key_hash: u64, key: &[u8], tables: Tables) {
         if tables.is_empty() {
-            return self.remove(key_hash, key);
+            return self.take_away(key_hash, key);
         }
+        self.tables_used += tables.used();
         if let Some(number) = at.and_then(|at| self.tables_at(at)) {
             let (before, after) = (Traits::of(Entry::Many(&self.tables[number])), Traits::of(Entry::Many(&tables)));
-            self.tables[number] = tables;
+            self.tables_used -= std::mem::replace(&mut self.tables[number], tables).used();
             self.count(key, before, after);
         } else {
             let number = u32::try_from(self.tables.insert(tables)).expect("fewer keys than 32 bits tell apart");

@@ -11,4 +11,5 @@ pub(super) mod packed;
 pub(super) mod records;
 pub(super) mod size;
 pub(super) mod table;
+pub(super) mod uses;
 pub(super) mod warm;

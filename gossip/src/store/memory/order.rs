@@ -37,6 +37,8 @@ const CHILDREN_GROWTH: usize = 8;
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct Order<L> {
     root: Node<L>,
+    /// Bytes of the entries in all leaves.
+    bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -105,7 +107,7 @@ impl<L: Leaf> Order<L> {
 
     /// Puts `content` under `key`, in place of what is there; says whether the key is new. O(log n).
     pub(in crate::store) fn insert(&mut self, key: &[u8], content: &[u8]) -> bool {
-        let (added, split) = self.root.insert(key, content, Edge { first: true, last: true });
+        let (added, split) = self.root.insert(key, content, Edge { first: true, last: true }, &mut self.bytes);
         if let Some(right) = split {
             let left = Child { from: Separator::default(), node: std::mem::take(&mut self.root) };
             let len = left.node.len() + right.node.len();
@@ -116,7 +118,7 @@ impl<L: Leaf> Order<L> {
 
     /// Removes `key`; says whether it was there. O(log n).
     pub(in crate::store) fn remove(&mut self, key: &[u8]) -> bool {
-        let removed = self.root.remove(key);
+        let removed = self.root.remove(key, &mut self.bytes);
         if self.len() == 0 {
             *self = Self::default();
         }
@@ -132,6 +134,16 @@ impl<L: Leaf> Order<L> {
     pub(in crate::store) fn memory(&self) -> usize {
         size_of::<Self>() + self.root.memory()
     }
+
+    /// Bytes of the entries, without the nodes and the room these have to spare. O(1).
+    pub(in crate::store) fn used(&self) -> usize {
+        self.bytes
+    }
+
+    /// As [`used`](Self::used), counted anew. O(nodes).
+    pub(in crate::store) fn count_used(&self) -> usize {
+        self.root.bytes()
+    }
 }
 
 impl<L: Leaf> Node<L> {
@@ -142,30 +154,41 @@ impl<L: Leaf> Node<L> {
         }
     }
 
-    /// Says whether the key is new, and what was split off to the right.
-    fn insert(&mut self, key: &[u8], content: &[u8], edge: Edge) -> (bool, Option<Child<L>>) {
+    fn bytes(&self) -> usize {
         match self {
-            Self::Leaf(leaf) => {
-                let (added, cut) = leaf.insert(key, content, edge);
-                (
-                    added,
-                    cut.map(|cut| leaf.split(cut))
-                        .map(|(from, leaf)| Child { from: Separator::new(from), node: Self::Leaf(leaf) }),
-                )
-            }
-            Self::Branch(branch) => branch.insert(key, content, edge),
+            Self::Leaf(leaf) => leaf.bytes(),
+            Self::Branch(branch) => branch.children.iter().map(|child| child.node.bytes()).sum(),
         }
     }
 
-    fn remove(&mut self, key: &[u8]) -> bool {
+    /// Says whether the key is new, and what was split off to the right; keeps the sum of the bytes in all leaves.
+    fn insert(&mut self, key: &[u8], content: &[u8], edge: Edge, bytes: &mut usize) -> (bool, Option<Child<L>>) {
         match self {
-            Self::Leaf(leaf) => leaf.remove(key),
+            Self::Leaf(leaf) => {
+                let before = leaf.bytes();
+                let (added, cut) = leaf.insert(key, content, edge);
+                let split = cut.map(|cut| leaf.split(cut));
+                *bytes = *bytes + leaf.bytes() + split.as_ref().map_or(0, |(_, right)| right.bytes()) - before;
+                (added, split.map(|(from, leaf)| Child { from: Separator::new(from), node: Self::Leaf(leaf) }))
+            }
+            Self::Branch(branch) => branch.insert(key, content, edge, bytes),
+        }
+    }
+
+    fn remove(&mut self, key: &[u8], bytes: &mut usize) -> bool {
+        match self {
+            Self::Leaf(leaf) => {
+                let before = leaf.bytes();
+                let removed = leaf.remove(key);
+                *bytes = *bytes + leaf.bytes() - before;
+                removed
+            }
             Self::Branch(branch) => {
                 let at = branch.child_of(Wanted::new(key));
-                let removed = branch.children[at].node.remove(key);
+                let removed = branch.children[at].node.remove(key, bytes);
                 if removed {
                     branch.len -= 1;
-                    branch.tidy(at);
+                    branch.tidy(at, bytes);
                 }
                 removed
             }
@@ -213,11 +236,11 @@ impl<L: Leaf> Branch<L> {
         if at <= self.children.len() / 2 { count(&self.children[..at]) } else { self.len - count(&self.children[at..]) }
     }
 
-    fn insert(&mut self, key: &[u8], content: &[u8], edge: Edge) -> (bool, Option<Child<L>>) {
+    fn insert(&mut self, key: &[u8], content: &[u8], edge: Edge, bytes: &mut usize) -> (bool, Option<Child<L>>) {
         let at = self.child_of(Wanted::new(key));
         let last = at + 1 == self.children.len();
         let below = Edge { first: edge.first && at == 0, last: edge.last && last };
-        let (added, split) = self.children[at].node.insert(key, content, below);
+        let (added, split) = self.children[at].node.insert(key, content, below, bytes);
         self.len += usize::from(added);
         let Some(child) = split else { return (added, None) };
         if self.children.len() == self.children.capacity() {
@@ -242,7 +265,7 @@ impl<L: Leaf> Branch<L> {
     }
 
     /// Drops a child that has become empty, or merges it with a neighbour if it has become small.
-    fn tidy(&mut self, at: usize) {
+    fn tidy(&mut self, at: usize, bytes: &mut usize) {
         if self.children[at].node.len() == 0 {
             if self.children.len() > 1 {
                 self.children.remove(at);
@@ -250,17 +273,21 @@ impl<L: Leaf> Branch<L> {
         } else if self.children[at].node.is_small() {
             for left in [Some(at), at.checked_sub(1)].into_iter().flatten() {
                 if left + 1 < self.children.len() && self.children[left].node.fits(&self.children[left + 1].node) {
-                    return self.merge(left);
+                    return self.merge(left, bytes);
                 }
             }
         }
     }
 
     /// Merges a child with its right neighbour.
-    fn merge(&mut self, left: usize) {
+    fn merge(&mut self, left: usize, bytes: &mut usize) {
         let Child { from, node: right } = self.children.remove(left + 1);
         match (&mut self.children[left].node, right) {
-            (Node::Leaf(left), Node::Leaf(right)) => left.append(&right),
+            (Node::Leaf(left), Node::Leaf(right)) => {
+                let before = left.bytes() + right.bytes();
+                left.append(&right);
+                *bytes = *bytes + left.bytes() - before;
+            }
             (Node::Branch(left), Node::Branch(mut right)) => {
                 right.children[0].from = from;
                 left.children.append(&mut right.children);

@@ -1,6 +1,6 @@
 //! What keys take of the memory.
 
-use super::bucket::{Bucket, bucket_of};
+use super::bucket::{BUCKETS, Bucket, bucket_of};
 use crate::store::Store;
 use crate::store::cell::hash_of;
 
@@ -12,6 +12,9 @@ pub struct KeyMemory {
     /// What replication and looking it up cost beside that: dots, clocks, lengths, tables, room left by rounding.
     pub metadata: usize,
 }
+
+/// What a store takes that is empty.
+const EMPTY_BYTES: usize = BUCKETS * size_of::<Bucket>();
 
 impl Store {
     /// What one key takes, if it exists. O(its elements).
@@ -35,6 +38,22 @@ impl Store {
     pub fn memory(&self) -> usize {
         let buckets = self.buckets.iter().map(|bucket| bucket.keys.memory());
         buckets.sum::<usize>() + self.buckets.capacity() * size_of::<Bucket>()
+    }
+}
+
+impl Store {
+    /// Bytes that the data takes: keys and all that lies under them as it is packed, with a place in a table for each, and what a
+    /// store takes that is empty. Not the room that tables have to spare, nor what is queued: so it falls by what a key takes
+    /// as soon as the key is gone. O(1).
+    #[inline]
+    #[must_use]
+    pub fn used(&self) -> usize {
+        EMPTY_BYTES + self.draft.used()
+    }
+
+    /// Whether [`Store::used`] is what it comes to when it is counted anew. O(all elements).
+    pub(in crate::store) fn used_is_exact(&self) -> bool {
+        self.draft.used() == self.buckets.iter().map(|bucket| bucket.keys.count_used()).sum::<usize>()
     }
 }
 
@@ -67,6 +86,9 @@ mod tests {
         assert_eq!(store.memory_of(b"hits").unwrap().value, 4 + 8);
         assert_eq!(store.memory_of(b"absent"), None);
 
+        assert!(store.used_is_exact());
+        let (used, taken) = (store.used(), store.memory());
+        assert!((taken * 6 / 10..=taken).contains(&used), "{used} of {taken}");
         let all = set.value + set.metadata + 20_000 * (text.value + text.metadata);
         assert!((all * 9 / 10..all * 14 / 10).contains(&store.memory()), "{} of keys, {} in all", all, store.memory());
     }

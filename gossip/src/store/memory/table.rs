@@ -134,6 +134,24 @@ impl Table {
             Self::Stream(order, origins) => order.memory() + origins.memory(),
         }
     }
+
+    /// Bytes that the elements take, without room to spare. O(1).
+    pub(in crate::store) fn used(&self) -> usize {
+        match self {
+            Self::Hashed(table) => table.used,
+            Self::Ranked(table, order) => table.used + order.used(),
+            Self::Ordered(order) | Self::Stream(order, _) => order.used(),
+        }
+    }
+
+    /// As [`used`](Self::used), counted anew. O(n).
+    pub(in crate::store) fn count_used(&self) -> usize {
+        match self {
+            Self::Hashed(table) => table.count_used(),
+            Self::Ranked(table, order) => table.count_used() + order.count_used(),
+            Self::Ordered(order) | Self::Stream(order, _) => order.count_used(),
+        }
+    }
 }
 
 /// Moves an element in the order of ranks from where it was to where it is.
@@ -172,6 +190,8 @@ pub(in crate::store) fn ranked_parts(key: &[u8]) -> (u64, &[u8]) {
 pub(in crate::store) struct Hashed {
     parts: Vec<Records>,
     len: usize,
+    /// Bytes that the elements take.
+    used: usize,
 }
 
 /// Elements in one part on average, at most.
@@ -210,17 +230,26 @@ impl Hashed {
         }
         let at = self.part_of(hash);
         let part = &mut self.parts[at];
+        let before = part.used();
         if let Some((found, _)) = part.find(hash, name) {
             part.replace(found, name, packed);
         } else {
             part.insert(hash, name, packed, hash_of);
             self.len += 1;
         }
+        self.used = self.used + part.used() - before;
     }
 
     fn remove(&mut self, hash: u64, name: &[u8]) {
         let at = self.part_of(hash);
-        self.len -= usize::from(self.parts[at].remove(hash, name));
+        let part = &mut self.parts[at];
+        let before = part.used();
+        self.len -= usize::from(part.remove(hash, name));
+        self.used = self.used + part.used() - before;
+    }
+
+    fn count_used(&self) -> usize {
+        self.parts.iter().map(Records::count_used).sum()
     }
 
     fn memory(&self) -> usize {

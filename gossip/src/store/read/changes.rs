@@ -57,6 +57,8 @@ pub enum By {
     Peer,
     /// A deadline, or a clock that was put back before one.
     Time,
+    /// The bound on memory: it was evicted here.
+    Bound,
     /// A replica that came or went: ballots count while their replica lives.
     Membership,
 }
@@ -161,9 +163,9 @@ impl Changes {
         (self.before, self.by) = (subject.before(self.now), by);
     }
 
-    /// The change that is being made is the work of time: what is taken away was hidden.
-    pub(in crate::store) fn is_by_time(&mut self) {
-        self.by = By::Time;
+    /// The change that is being made is not the work of a client.
+    pub(in crate::store) fn is_by(&mut self, by: By) {
+        self.by = by;
     }
 
     /// The key that was looked at last has been changed.

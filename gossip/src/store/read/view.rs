@@ -103,6 +103,12 @@ impl<'a> View<'a> {
         self.lapsed
     }
 
+    /// The hash of the key.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
     /// The type the key shows.
     #[must_use]
     pub fn class(&self) -> Class {
