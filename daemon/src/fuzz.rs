@@ -149,6 +149,7 @@ pub fn server() -> Server {
         clients: crate::session::Clients::default(),
         monitors: crate::session::Monitors::default(),
         slowlog: crate::state::Slowlog::default(),
+        pause: crate::state::Pause::default(),
         acl: Acl::default(),
         push_budget: std::sync::Arc::default(),
         pubsub: crate::pubsub::PubSub::default(),
