@@ -21,7 +21,7 @@ use crate::pubsub::{PubSub, Topic};
 use crate::script::Scripts;
 use crate::server::{LINGER_LOOK, Linger, Listeners};
 use crate::session::{Clients, Monitors};
-use crate::state::{Durability, Server, Slowlog, Stats};
+use crate::state::{Durability, Pause, Server, Slowlog, Stats};
 use crate::storage::StorageError;
 use crate::watch::{KeyspaceEvents, Tracking};
 use cahoots_gossip::driver::{HandOver, Node, NodeConfig, NodeFailure};
@@ -85,6 +85,7 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         clients: Clients::default(),
         monitors: Monitors::default(),
         slowlog: Slowlog::default(),
+        pause: Pause::default(),
         acl,
         push_budget: Arc::default(),
         pubsub: PubSub::default(),

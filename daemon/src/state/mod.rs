@@ -3,6 +3,7 @@
 mod durability;
 mod groups;
 mod limits;
+mod pause;
 mod readiness;
 mod slowlog;
 mod stats;
@@ -17,13 +18,14 @@ use std::time::{Duration, Instant};
 pub use durability::Durability;
 pub use groups::{GroupMemory, Groups};
 pub use limits::Limits;
+pub use pause::{Holds, Pause};
 pub use readiness::NotReady;
 pub use slowlog::{SlowCommand, Slowlog};
 pub use stats::{Counts, Stats};
 pub use tick::Tick;
 
 use cahoots_gossip::driver::HandOver;
-use cahoots_gossip::engine::MemoryBound;
+use cahoots_gossip::engine::{MemoryBound, Replica};
 
 use crate::acl::Acl;
 use crate::pubsub::PubSub;
@@ -78,6 +80,8 @@ pub struct Server {
     pub monitors: Monitors,
     /// Commands that took long.
     pub slowlog: Slowlog,
+    /// Whether clients are held.
+    pub pause: Pause,
     /// Who of them may do what.
     pub acl: Acl,
     /// What may wait to be sent to them unasked.
@@ -114,6 +118,12 @@ impl Server {
     #[must_use]
     pub fn farewell(&self) -> Farewell {
         *self.farewell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the replica remove keys that expire, or leave them where they are, hidden: in a pause of clients nothing changes by
+    /// itself.
+    pub fn sees_to_expiry(&self, replica: &mut Replica) {
+        replica.hold_expiry(self.pause.is_on());
     }
 
     /// What it waits for when it stops. Of a planned stop of all, each one's disk keeps what there is to keep.

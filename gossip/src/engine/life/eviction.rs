@@ -243,6 +243,9 @@ impl Replica {
     /// To be asked before a write at this replica, outside of groups: evicts what is over the bound, within reason, and says
     /// whether the write may be made.
     pub fn make_room(&mut self, now: Now) -> Room {
+        if self.expiry.held {
+            return Room::Enough; // and the write is held, too
+        }
         let over = self.bytes_over();
         if over > 0 {
             return match self.evict(now, over, EVICTED_MAX) {
@@ -285,8 +288,8 @@ impl Replica {
     pub(in crate::engine) fn eviction_due(&self) -> Option<u64> {
         let Eviction { bound, not_before, has_told, wanted, uses, uses_due, .. } = &self.eviction;
         // Alone, without anything to evict, there is nothing to do about it.
-        let may_act = bound.policy != EvictionPolicy::NoEviction || self.peers.live() > 0;
-        let has_work = may_act && self.bytes_near() > 0 || *has_told || *wanted > 0;
+        let may_act = !self.expiry.held && (bound.policy != EvictionPolicy::NoEviction || self.peers.live() > 0);
+        let has_work = may_act && (self.bytes_near() > 0 || *has_told || *wanted > 0);
         let uses_due = (!uses.is_empty()).then_some(*uses_due);
         has_work.then_some(*not_before).into_iter().chain(uses_due).min()
     }
@@ -411,7 +414,7 @@ impl Replica {
             return Evicted::All;
         }
         // While an id is on probation nothing is minted under it, and who joins knows little yet of what there is.
-        if !self.is_ready() || self.on_probation() || self.store.has_open_group() {
+        if !self.is_ready() || self.on_probation() || self.expiry.held || self.store.has_open_group() {
             return Evicted::Part;
         }
         let before = self.store.used();
