@@ -19,7 +19,7 @@ const SEEDS_ENOUGH_FOR_RARE: u64 = 3_000;
 const RARE: [&str; 5] = ["clock_refusals", "copies", "discards", "ready_unfinished", "relays_dropped"];
 
 /// Faults that must have fired in so many runs, by the counts of the tally.
-const FAULTS: [&str; 20] = [
+const FAULTS: [&str; 22] = [
     "crashes",
     "stops",
     "suspicions",
@@ -40,6 +40,8 @@ const FAULTS: [&str; 20] = [
     "leaves",
     "joins",
     "removed",
+    "evicted",
+    "full_refusals",
 ];
 
 /// Repairs that must have run, and ways in which joiners must have become ready, by the counters of the engines.

@@ -97,6 +97,8 @@ figures! {
     MEMORY_MAX_HUMAN = "maxmemory_human", Text, "The same for people.", |it| some(human(it.server.memory_bound().bytes_max));
     MEMORY_POLICY = "maxmemory_policy", Text, "What is evicted when it takes more.",
         |it| some(PolicyWord(it.server.memory_bound().policy).word());
+    PEERS_FULL = "peers_full", Count, "Live peers that say that their memory is full: without eviction writes are refused here, too.",
+        |it| some(it.replica.peers_full());
     EVICTED = "evicted_keys", Count, "Keys that this daemon has evicted.", |it| some(it.status().counters.keys_evicted);
     MEMORY_OF_DATA = "used_memory_dataset", Bytes, "Memory that the data takes, what finds it and has room to spare included.",
         |it| some(it.replica.store().memory());

@@ -18,7 +18,7 @@ use super::contract::{Command, Flow, Outcome};
 use super::error::CommandError;
 use super::events::{self, Said};
 use super::flags::{ADMIN, DENYOOM, LOADING, NO_MANDATORY_KEYS, READONLY, SKIP_MONITOR, SKIP_SLOWLOG, WRITE};
-use super::{blocking, database, pause, table, transaction};
+use super::{blocking, database, pause, script, table, transaction};
 use crate::account::Account;
 use crate::pubsub::Topic;
 use crate::resp::{Args, Reply};
@@ -102,8 +102,8 @@ impl<'a> Context<'a> {
                 self.session.mode().admit(command)?;
             }
             self.admit(command)?;
-            if self.replica.is_memory_bounded() && !self.session.executes {
-                self.find_room(command)?;
+            if self.is_memory_bounded() && !self.session.executes {
+                self.find_room(command, args)?;
             }
             Ok((command, command.handler.ok_or_else(|| CommandError::Arity(command.name.into()))?))
         });
@@ -156,8 +156,9 @@ impl<'a> Context<'a> {
     }
 
     /// Evicts what there is too much, for a command that may take memory. Where nothing can be evicted the command is refused,
-    /// and with it whatever is queued since MULTI; but scripts begin, and are refused their first write.
-    fn find_room(&mut self, command: &Command) -> Result<(), CommandError> {
+    /// and with it whatever is queued since MULTI; but scripts that do not say what they need begin, and are refused their first
+    /// write.
+    fn find_room(&mut self, command: &Command, args: Args<'_>) -> Result<(), CommandError> {
         self.full = false;
         let transaction = self.session.transaction.as_ref();
         let queues = transaction.is_some() && !matches!(command.name, "exec" | "discard" | "quit" | "reset");
@@ -168,7 +169,15 @@ impl<'a> Context<'a> {
         }
         self.settle_reads();
         self.full = self.replica.make_room(self.now) == Room::None;
-        if self.full && (queues || grows) { Err(CommandError::Full) } else { Ok(()) }
+        if self.full && (queues || grows || script::flags(self, command, args).grows()) {
+            return Err(CommandError::Full);
+        }
+        Ok(())
+    }
+
+    /// Whether memory is bounded, here or at a peer that is full.
+    pub(super) fn is_memory_bounded(&self) -> bool {
+        self.replica.is_memory_bounded()
     }
 
     /// Whether there was no room in memory when the command that runs began, or the transaction.
@@ -225,7 +234,8 @@ impl<'a> Context<'a> {
                 Some(Command { name: "flushall" | "flushdb", .. }) => self.server.tracking.tell_all(&mut own),
                 _ => {
                     // Evictions come before what the command does, and are not the client's doing.
-                    let evicted = changes.iter().take_while(|it| matches!(it, Change::Key { by: By::Bound, .. })).count();
+                    let evicted =
+                        changes.iter().take_while(|it| matches!(it, Change::Key { by: By::Bound, .. })).count();
                     self.server.tracking.tell(&changes[..evicted], &mut None);
                     self.server.tracking.tell(&changes[evicted..], &mut own);
                 }

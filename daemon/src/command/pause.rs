@@ -35,7 +35,7 @@ impl Context<'_> {
         match command.name {
             "exec" => self.session.transaction.as_ref().is_some_and(transaction::Transaction::may_write),
             _ if command.flags.has(WRITE) => true,
-            _ => command.flags.has(MAY_REPLICATE) && !script::says_it_reads_only(self, command, args),
+            _ => command.flags.has(MAY_REPLICATE) && !script::flags(self, command, args).no_writes(),
         }
     }
 }

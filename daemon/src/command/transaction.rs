@@ -10,11 +10,13 @@ use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{
-    ALLOW_BUSY, Categories, DENYOOM, FAST, Flags, LOADING, MAY_REPLICATE, NO_MULTI, NOSCRIPT, SKIP_SLOWLOG, STALE, WRITE,
+    ALLOW_BUSY, Categories, DENYOOM, FAST, Flags, LOADING, MAY_REPLICATE, NO_MULTI, NOSCRIPT, SKIP_SLOWLOG, STALE,
+    WRITE,
 };
 use super::key_use::KeyUse;
 use super::keys::ALL_KEYS;
 use super::options::is;
+use super::script;
 use crate::resp::{Args, KeptArgs, Reply};
 use crate::watch::{Dirty, Watch};
 
@@ -142,6 +144,7 @@ fn queue(ctx: &mut Context<'_>, command: &'static Command, args: Args<'_>) -> Re
         return Err(CommandError::text("ERR Command not allowed inside a transaction"));
     }
     let max = ctx.server.limits.query_bytes_max;
+    let grows = command.flags.has(DENYOOM) || ctx.is_memory_bounded() && script::flags(ctx, command, args).grows();
     let Some(transaction) = &mut ctx.session.transaction else { return Ok(()) };
     // What is kept of an argument beside its bytes.
     transaction.bytes += args.bytes() + args.len() * size_of::<u64>() + size_of::<KeptArgs>();
@@ -151,7 +154,7 @@ fn queue(ctx: &mut Context<'_>, command: &'static Command, args: Args<'_>) -> Re
     transaction.may_write |= command.flags.has(WRITE) || command.flags.has(MAY_REPLICATE);
     if !transaction.refused {
         transaction.queue.push((args.kept(), command.flags.has(WRITE)));
-        transaction.grows |= command.flags.has(DENYOOM);
+        transaction.grows |= grows;
     }
     Ok(())
 }

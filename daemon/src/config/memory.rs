@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error, Unexpected};
 use cahoots_gossip::engine::{EvictionPolicy, MemoryBound};
 
 /// Redis's bound on `maxmemory-samples`.
-pub const SAMPLES_MAX: usize = 64;
+pub const SAMPLES_MAX: u8 = 64;
 
 /// A number of bytes, like `104857600` or `100mb`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl super::Config {
         MemoryBound {
             bytes_max: self.maxmemory.value.0,
             policy: self.maxmemory_policy.value.0,
-            samples: self.maxmemory_samples.value.clamp(1, SAMPLES_MAX),
+            samples: self.maxmemory_samples.value.clamp(1, SAMPLES_MAX.into()),
             log_factor: self.lfu_log_factor.value,
             decay_minutes: self.lfu_decay_time.value,
         }
@@ -145,7 +145,9 @@ mod tests {
 
     #[test]
     fn sizes_and_policies_are_spelled_as_in_redis() {
-        for (text, bytes) in [("0", 0), ("17", 17), ("1b", 1), ("2k", 2_000), ("2KB", 2_048), ("100mb", 100 << 20), ("1gB", 1 << 30)] {
+        for (text, bytes) in
+            [("0", 0), ("17", 17), ("1b", 1), ("2k", 2_000), ("2KB", 2_048), ("100mb", 100 << 20), ("1gB", 1 << 30)]
+        {
             assert_eq!(text.parse(), Ok(MemorySize(bytes)), "{text}");
         }
         for text in ["", "mb", "-1", "1.5gb", "1tb", "1 mb", "99999999999gb"] {

@@ -19,8 +19,8 @@ use clap::ArgMatches;
 use thiserror::Error;
 
 use crate::acl::ACL_LOG_LEN_MAX;
-use cahoots_gossip::engine::MemoryBound;
 pub use crate::watch::EventLetters;
+use cahoots_gossip::engine::MemoryBound;
 use file::FileError;
 pub use flags::{Flags, Local, Locate};
 pub use key_file::{Access, KeyFileError, read_keys, write_key};
@@ -268,8 +268,12 @@ impl Config {
                 table.maxmemory_policy,
                 PolicyWord::default,
             ),
-            maxmemory_samples: layers
-                .pick("maxmemory-samples", flags.maxmemory_samples, table.maxmemory_samples, || bound.samples),
+            maxmemory_samples: layers.pick(
+                "maxmemory-samples",
+                flags.maxmemory_samples,
+                table.maxmemory_samples,
+                || bound.samples,
+            ),
             lfu_log_factor: layers
                 .pick("lfu-log-factor", flags.lfu_log_factor, table.lfu_log_factor, || bound.log_factor),
             lfu_decay_time: layers

@@ -56,9 +56,6 @@ pub enum ScriptError {
     /// It says that it may write, and is to be run by a command that may not.
     #[error("ERR Can not execute a script with write flag using *_ro command.")]
     Writes,
-    /// It says what it needs, and not that it may run while memory is short.
-    #[error("OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'")]
-    Full,
     /// A library of functions makes no sense.
     #[error("ERR {0}")]
     Library(String),

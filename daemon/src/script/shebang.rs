@@ -40,6 +40,12 @@ impl ScriptFlags {
         self.words().any(|it| it == ALLOW_OOM)
     }
 
+    /// Whether it says what it needs, and that it takes memory.
+    #[must_use]
+    pub fn grows(self) -> bool {
+        self.declared && !self.allow_oom() && !self.no_writes()
+    }
+
     /// The flags that were given.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         FLAGS.into_iter().zip(self.given).filter_map(|(word, is_given)| is_given.then_some(word))

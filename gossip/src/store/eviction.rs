@@ -4,7 +4,7 @@ use super::Store;
 use super::cell::hash_of;
 use super::database;
 use super::memory::bucket::{BUCKETS, Bucket, bucket_of};
-use super::memory::uses::{UseRule, Uses};
+use super::memory::uses::{Use, UseRule, Uses};
 use super::read::view::View;
 
 /// A key that may be evicted.
@@ -38,7 +38,7 @@ impl Store {
     pub fn note_read(&mut self, key_hash: u64, wall_ms: u64) {
         if let Some(uses) = &mut self.uses {
             let keys = self.buckets[bucket_of(key_hash)].keys.len();
-            uses.note(key_hash, keys, wall_ms, false);
+            uses.note(key_hash, keys, wall_ms, Use::Again);
         }
     }
 

@@ -97,7 +97,7 @@ impl World {
         let runs = |world: &Self, host: usize| world.hosts[host].process.is_some();
         let works = |world: &Self, host: usize| world.hosts[host].process.as_ref().is_some_and(|it| !it.stopped);
         match step {
-            Step::Write(host, group) if works(self, *host) => _ = self.write(*host, group),
+            Step::Write(host, group) if works(self, *host) => self.write_within_bound(*host, group),
             Step::Clear(host) if works(self, *host) => self.clear(*host),
             Step::Tend(host) if works(self, *host) => self.tend(*host),
             Step::Flush(host) if works(self, *host) => self.flush(*host),
@@ -138,6 +138,7 @@ impl World {
             Step::Skew(host, wall_error) => {
                 self.set_clocks(*host, Clocks { wall_error: *wall_error, ..Clocks::default() });
             }
+            Step::Bound(host, bound) => self.bound(*host, *bound),
             Step::Check => self.check(),
             _ => {}
         }
@@ -244,6 +245,7 @@ impl World {
         self.check();
         self.await_quiet(bound);
         self.check_leftovers();
+        self.check_evictions();
         self.advance(self.detector.delay.1); // everybody has been announced to everybody
         for host in self.alive() {
             self.hurry(host);
@@ -276,10 +278,10 @@ impl World {
         took
     }
 
-    /// Waits until nothing is left that expires in this run, and all agree again.
+    /// Waits until nothing is left that expires in this run, or is over the bound of a replica, and all agree again.
     fn await_quiet(&mut self, agreement_bound: u64) {
         let (begun, bound) = (self.now, self.quiet_bound() + agreement_bound);
-        while !self.is_quiet() || !self.agree() {
+        while !self.is_quiet() || !self.is_within_bounds() || !self.agree() {
             assert!(self.now - begun < bound, "not quiet {bound} us after agreement:\n{}", self.describe());
             self.advance(100_000);
         }

@@ -1,8 +1,8 @@
-//! What expires in a run: removed by the engines on their own, and recorded like what clients do.
+//! What expires in a run, or is evicted: removed by the engines on their own, and recorded like what clients do.
 
 use std::collections::BTreeMap;
 
-use cahoots_gossip::engine::{Now, Replica};
+use cahoots_gossip::engine::{MemoryBound, Now, Replica};
 use cahoots_gossip::store::Moment;
 
 use super::World;
@@ -36,33 +36,40 @@ impl World {
         [Some(wall), next.map(|next| next - 1), next].into_iter().flatten().collect()
     }
 
-    /// Runs what may remove what has expired, and records what it removes.
-    pub(super) fn expiring<R>(&mut self, host: usize, now: Now, run: impl FnOnce(&mut Replica) -> R) -> R {
+    /// Runs what may remove what has expired, or is too much, and records what it removes.
+    pub(super) fn removing<R>(&mut self, host: usize, now: Now, run: impl FnOnce(&mut Replica) -> R) -> R {
         // A clock that was put back shows again what it hid, and that is due anew.
         self.process_mut(host).engine.see_time(now);
         let store = self.process(host).engine.store();
         let moment = store.at(now.wall).now();
-        let is_due = store.next_deadline().is_some_and(|next| next <= moment) && !self.doubtful;
+        let may_expire = store.next_deadline().is_some_and(|next| next <= moment);
+        let is_due = (may_expire || self.hosts[host].bound != MemoryBound::default()) && !self.doubtful;
         let keys = self.history.keys().filter(|_| is_due);
-        let mut knew: BTreeMap<Vec<u8>, Knowledge> =
-            keys.map(|key| (key.to_vec(), self.knowledge(host, key))).collect();
+        let knew: BTreeMap<Vec<u8>, Knowledge> = keys.map(|key| (key.to_vec(), self.knowledge(host, key))).collect();
         let engine = &mut self.process_mut(host).engine;
         let result = run(engine);
-        let (removed, stamp) = (engine.take_removed(), engine.store().clock().get());
+        let (removed, evicted) = (engine.take_removed(), engine.take_evicted());
+        let stamp = engine.store().clock().get();
         self.tally.removed += removed.len() as u64;
+        self.tally.evicted += evicted.len() as u64;
         for (key, dot) in removed.iter().filter(|_| !self.doubtful) {
-            let knew = knew.remove(&key[..]).expect("it was due, and once");
-            let recorded = self.history.record(key, *dot, Action::RemoveExpired, stamp, &knew, moment);
+            let knew = knew.get(&key[..]).expect("it was due");
+            let recorded = self.history.record(key, *dot, Action::RemoveExpired, stamp, knew, moment);
             recorded.expect("a removal has no stamp to be wrong");
         }
-        removed.iter().for_each(|(key, _)| self.judge(host, key));
+        for (key, dot) in evicted.iter().filter(|_| !self.doubtful) {
+            let knew = knew.get(&key[..]).expect("memory is bounded");
+            let recorded = self.history.record(key, *dot, Action::Delete, stamp, knew, 0);
+            recorded.expect("a removal has no stamp to be wrong");
+        }
+        removed.iter().chain(&evicted).for_each(|(key, _)| self.judge(host, key));
         result
     }
 
     /// DBSIZE.
     pub(super) fn count_keys(&mut self, host: usize) -> usize {
         let now = self.read_clocks(host);
-        let count = self.expiring(host, now, |engine| engine.count_keys(now));
+        let count = self.removing(host, now, |engine| engine.count_keys(now));
         self.pump(host);
         count
     }
@@ -78,7 +85,7 @@ impl World {
 
     /// Whether a replica removes what has expired. One whose id is in doubt removes nothing of its own accord before a peer has
     /// spoken: alone, it keeps it, hidden.
-    fn removes(&self, host: usize) -> bool {
+    pub(super) fn removes(&self, host: usize) -> bool {
         self.alive().len() > 1 || !self.process(host).engine.on_probation()
     }
 

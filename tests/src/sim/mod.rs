@@ -14,6 +14,7 @@ mod drive;
 mod expiry;
 mod faults;
 mod joining;
+mod memory;
 mod network;
 mod plan;
 mod process;

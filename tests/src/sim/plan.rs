@@ -4,10 +4,11 @@
 //! that over many seeds rare combinations get runs of their own instead of drowning in an average.
 
 use cahoots_gossip::Zone;
-use cahoots_gossip::engine::ReplicaConfig;
+use cahoots_gossip::engine::{MemoryBound, ReplicaConfig};
 use cahoots_gossip::wire::ClusterKey;
 
 use super::faults::{Faults, draw_links};
+use super::memory::draw_bounds;
 use super::workload::Workload;
 use super::{Link, Random};
 use crate::client::Request;
@@ -61,6 +62,8 @@ pub enum Step {
     Suspect(usize, usize),
     /// A wall clock jumps until it is so many milliseconds off.
     Skew(usize, i64),
+    /// The memory of a host is bounded, or bounded otherwise than before.
+    Bound(usize, MemoryBound),
     /// Everything is compared with the oracle.
     Check,
 }
@@ -138,6 +141,8 @@ impl Plan {
                 draw.steps.push(Step::Check);
             }
         }
+        // Of a sequence of their own, so that a seed means the same run without them.
+        draw_bounds(&mut Random::new(seed.rotate_left(32)), hosts, &mut draw.steps);
         let lost_for_ever = (0..hosts).skip(1).filter(|_| random.percent(30.0)).collect();
         let count = *random.pick(&[1, 1, 2, 3]);
         let zones =

@@ -61,6 +61,10 @@ pub struct Tally {
     pub discards: u64,
     /// Keys of which something was removed because it had expired.
     pub removed: u64,
+    /// Keys that were evicted.
+    pub evicted: u64,
+    /// Writes refused because memory was full.
+    pub full_refusals: u64,
     /// Processes told to leave.
     pub leaves: u64,
     /// Processes that joined others.
@@ -121,6 +125,8 @@ impl Tally {
             ("waited", self.waited),
             ("discards", self.discards),
             ("removed", self.removed),
+            ("evicted", self.evicted),
+            ("full_refusals", self.full_refusals),
             ("leaves", self.leaves),
             ("joins", self.joins),
             ("heard", self.heard),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use cahoots_crdt::ReplicaId;
 use cahoots_gossip::Zone;
-use cahoots_gossip::engine::{Replica, ReplicaConfig, Status};
+use cahoots_gossip::engine::{MemoryBound, Replica, ReplicaConfig, Status};
 
 use super::detector::{Appointment, Detector};
 use super::network::Network;
@@ -26,6 +26,7 @@ pub(super) struct Host {
     pub(super) clocks: Clocks,
     pub(super) disk: Option<super::disk::Disk>,
     pub(super) zone: Zone,
+    pub(super) bound: MemoryBound,
 }
 
 /// A cluster in a box. Every method that takes time says so.
@@ -79,6 +80,7 @@ impl World {
                     clocks: Clocks::default(),
                     disk: None,
                     zone: Zone::default(),
+                    bound: MemoryBound::default(),
                 }
             })
             .collect();
@@ -249,10 +251,12 @@ impl World {
     pub(super) fn inhabit(&mut self, host: usize, mut engine: Replica) {
         engine.keep_records();
         engine.note_removed();
+        engine.note_evicted();
         let id = engine.id();
         let Host { process, clocks, .. } = &mut self.hosts[host];
         assert!(process.is_none(), "host {host} is taken");
         *process = Some(Process::start(engine, *clocks, self.now, self.watched));
+        self.apply_bound(host);
         self.begin_joining(host);
         self.note_standing(host);
         self.settle(id, host);
@@ -353,7 +357,7 @@ impl World {
         }
         process.timer = if process.timer.0 == world { (world, process.timer.1 + 1) } else { (world, 1) };
         assert!(process.timer.1 <= TIMEOUTS_AT_ONCE, "the timer of host {host} spins at {world}");
-        self.expiring(host, now, |engine| engine.handle_timeout(now));
+        self.removing(host, now, |engine| engine.handle_timeout(now));
         self.pump(host);
     }
 

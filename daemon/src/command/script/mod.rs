@@ -20,7 +20,7 @@ use super::options::is;
 use super::table;
 use crate::acl::User;
 use crate::resp::{Args, KeptArgs, Reply};
-use crate::script::{Digest, Interpreter, Script, ScriptError};
+use crate::script::{Digest, Interpreter, Script, ScriptError, ScriptFlags};
 
 const GROUP: &str = "scripting";
 const RUNS: Flags = NOSCRIPT.and(STALE).and(SKIP_MONITOR).and(NO_MANDATORY_KEYS);
@@ -175,11 +175,7 @@ fn run(
             return Err(ScriptError::Writes);
         }
         let reads_only = reads_only || script.flags.no_writes();
-        let allows = script.flags.allow_oom();
-        if script.flags.declared && ctx.is_full() && !allows && !script.flags.no_writes() {
-            return Err(ScriptError::Full);
-        }
-        let mut part = Part::begin(ctx, args.bytes(), reads_only, allows);
+        let mut part = Part::begin(ctx, args.bytes(), reads_only, script.flags.allow_oom());
         let result = lua.run(
             &script,
             given,
@@ -285,16 +281,16 @@ fn may(user: Option<&User>, words: &[mlua::LuaString]) -> Option<bool> {
     Some(user.is_none_or(|user| user.check(command, args).is_ok()))
 }
 
-/// Whether a command runs a script, or calls a function, that says of itself that it writes nothing.
-pub(super) fn says_it_reads_only(ctx: &mut Context<'_>, command: &Command, args: Args<'_>) -> bool {
+/// What the script that a command runs, or the function that it calls, says of itself; nothing, if there is none.
+pub(super) fn flags(ctx: &mut Context<'_>, command: &Command, args: Args<'_>) -> ScriptFlags {
     let script = match command.name {
-        "eval" => ctx.server.scripts.with(|lua| lua.compile(args.at(1), false)),
-        "evalsha" => Digest::parse(args.at(1))
+        "eval" | "eval_ro" => ctx.server.scripts.with(|lua| lua.compile(args.at(1), false)),
+        "evalsha" | "evalsha_ro" => Digest::parse(args.at(1))
             .map_or(Err(ScriptError::Unknown), |name| ctx.server.scripts.with(|lua| lua.known(name))),
-        "fcall" => function::find(ctx, args.at(1)),
-        _ => return false,
+        "fcall" | "fcall_ro" => function::find(ctx, args.at(1)),
+        _ => return ScriptFlags::default(),
     };
-    script.is_ok_and(|script| script.flags.no_writes())
+    script.map(|script| script.flags).unwrap_or_default()
 }
 
 fn load(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -168,7 +168,7 @@ fn set_policy(value: &str) -> Result<Change, String> {
 }
 
 fn set_samples(value: &str) -> Result<Change, String> {
-    let samples = number(value, 1, SAMPLES_MAX as i64)?;
+    let samples = number(value, 1, SAMPLES_MAX.into())?;
     Ok(bounds(move |bound| bound.samples = samples))
 }
 

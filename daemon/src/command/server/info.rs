@@ -131,6 +131,7 @@ const SECTIONS: &[(&str, &[Line])] = &[
             Of("replica_id", &f::ID),
             Of("peers_live", &f::PEERS_LIVE),
             Of("peers_known", &f::PEERS_KNOWN),
+            Of("peers_full", &f::PEERS_FULL),
             Of("peers_agreeing", &f::PEERS_AGREEING),
             Of("lag_events_max", &f::LAG_MAX),
             Of("seq", &f::SEQ),

@@ -34,8 +34,8 @@ const EVICTED_MAX: usize = 64;
 const EVICTED_PER_LOOK_MAX: usize = 1_000;
 /// Keys drawn in one call, most of which other replicas may decide.
 const DRAWS_MAX: usize = 2_000;
-/// So many draws for each live replica without a key that may be evicted here mean that there is none: by chance that happens
-/// once in e^64.
+/// So many draws for each live replica without a key that may be evicted here mean that there is none. Where keys may be evicted at
+/// all, that happens by chance once in e^64.
 const MISSES_PER_REPLICA: usize = 64;
 /// Before it is looked again whether there is one after all, in microseconds.
 const RETRY_US: u64 = 10_000;
@@ -44,13 +44,15 @@ const POOL_MAX: usize = 16;
 /// Peers are told before the bound is reached: when this part of it is left.
 const HEADROOM_PART: usize = 64;
 /// Between two rounds, in microseconds, if a round trip does not take half of it: what was asked for has happened by then.
-const ROUND_US: u64 = 100_000;
+const ROUND_US: u64 = 20_000;
 /// For each live peer, who is told once a round, it lasts so long at least.
 const ROUND_PER_PEER_US: u64 = 2_000;
 /// A peer that was full is held to be so for this long, if nothing more is heard, in microseconds.
 const FULL_US: u64 = 5_000_000;
 /// Between two looks while more has to go, in microseconds.
 const PAUSE_US: u64 = 10_000;
+/// Between two looks of a replica that is alone and has nothing to evict, in microseconds.
+const ALONE_PAUSE_US: u64 = 100_000;
 /// Uses are told so often, in microseconds.
 const USES_US: u64 = 1_000_000;
 /// Hashes of keys that were read, told in that time to all peers together: the others are not told.
@@ -240,6 +242,12 @@ impl Replica {
         full.map(|(id, _)| *id)
     }
 
+    /// How many live peers say, as far as was heard last, that their memory is full.
+    #[must_use]
+    pub fn peers_full(&self) -> usize {
+        self.eviction.full.keys().filter(|id| self.is_live(**id)).count()
+    }
+
     /// To be asked before a write at this replica, outside of groups: evicts what is over the bound, within reason, and says
     /// whether the write may be made.
     pub fn make_room(&mut self, now: Now) -> Room {
@@ -391,7 +399,7 @@ impl Replica {
         }
         self.eviction.not_before = match evicted {
             Evicted::Part => now.mono + PAUSE_US,
-            _ if self.peers.live() == 0 => now.mono + ROUND_US,
+            _ if self.peers.live() == 0 => now.mono + ALONE_PAUSE_US,
             _ => self.eviction.round_ends,
         };
     }

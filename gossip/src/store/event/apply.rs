@@ -106,7 +106,8 @@ impl Store {
         for key in body.keys_of(part) {
             let (hash, name) = (key.key_hash, key.key);
             if let Some(uses) = &mut self.uses {
-                uses.note(hash, target.bucket.keys.len() + 1, self.changes.now(), true);
+                let how = target.bucket.keys.how_used(hash, name);
+                uses.note(hash, target.bucket.keys.len() + 1, self.changes.now(), how);
             }
             self.changes.look(Subject { keys: &target.bucket.keys, hash, key: name }, By::Peer);
             key.changes().for_each(|change| target.apply(&change, (hash, name)));

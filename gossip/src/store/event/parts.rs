@@ -25,7 +25,8 @@ impl Writer<'_> {
         let opening = Opening { window, spare, clock, wall_ms: self.wall_ms, next };
         let bucket = &mut buckets[bucket_of(path.key_hash)];
         if let Some(uses) = uses {
-            uses.note(path.key_hash, bucket.keys.len() + 1, self.wall_ms, true);
+            let how = bucket.keys.how_used(path.key_hash, path.key);
+            uses.note(path.key_hash, bucket.keys.len() + 1, self.wall_ms, how);
         }
         changes.look(bucket.keys.subject(path), By::Client);
         Parts { bucket, opening, draft, changes }

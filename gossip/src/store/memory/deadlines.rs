@@ -91,11 +91,14 @@ impl Deadlines {
         prefix_in(&entry)
     }
 
-    /// The key of an entry at random.
-    pub(in crate::store) fn draw(&self, below: &mut impl FnMut(usize) -> usize) -> Option<u32> {
+    /// The keys of all entries, from one at random on.
+    pub(in crate::store) fn starting_anywhere(
+        &self,
+        below: &mut impl FnMut(usize) -> usize,
+    ) -> impl Iterator<Item = u32> {
         let entries = self.heap.as_slice();
-        let Reverse(entry) = entries.get(if entries.is_empty() { 0 } else { below(entries.len()) })?;
-        prefix_in(entry)
+        let (before, behind) = entries.split_at(if entries.is_empty() { 0 } else { below(entries.len()) });
+        behind.iter().chain(before).filter_map(|Reverse(entry)| prefix_in(entry))
     }
 
     pub(in crate::store) fn memory(&self) -> usize {

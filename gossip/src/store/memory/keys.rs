@@ -19,6 +19,7 @@ use super::origins::Origins;
 use super::packed::{Packed, Packer, append_rank, pack_one};
 use super::records::Records;
 use super::table::ranked;
+use super::uses::Use;
 use crate::bytes::same;
 use crate::store::cell::baseline::Baselines;
 use crate::store::cell::lifetime::{self, Lifetime};
@@ -269,6 +270,11 @@ impl Keys {
         self.find(key_hash, key).map(|(_, entry)| entry)
     }
 
+    /// How a key is used that is about to be written.
+    pub(in crate::store) fn how_used(&self, key_hash: u64, key: &[u8]) -> Use {
+        if self.get(key_hash, key).is_some() { Use::Again } else { Use::New }
+    }
+
     pub(in crate::store) fn warm(&self) {
         self.records.warm();
     }
@@ -282,14 +288,15 @@ impl Keys {
         self.records.draw(below).map(|(key, record)| (key, self.entry(record)))
     }
 
-    /// One of the keys with deadlines of `bucket`, which this is, at random; none, if what is drawn holds no more.
+    /// One of the keys of `bucket`, which this is, that have attributes, at random. O(1), but that entries of deadlines which
+    /// hold no more are passed over, and those are bounded.
     pub(in crate::store) fn draw_volatile(
         &self,
         bucket: usize,
         below: &mut impl FnMut(usize) -> usize,
     ) -> Option<(&[u8], Entry<'_>)> {
-        let prefix = self.deadlines.draw(below)?;
-        self.beginning_with(bucket, prefix).find(|(_, entry)| entry.has_attributes())
+        let mut prefixes = self.deadlines.starting_anywhere(below);
+        prefixes.find_map(|prefix| self.beginning_with(bucket, prefix).find(|(_, entry)| entry.has_attributes()))
     }
 
     /// What is live at a path; nothing, if there is no such key.

@@ -34,6 +34,15 @@ pub enum UseRule {
     },
 }
 
+/// How a key is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Use {
+    /// It is written, and was not there before.
+    New,
+    /// It was there, and is read or written.
+    Again,
+}
+
 /// The uses of the keys of a store.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Uses {
@@ -67,8 +76,8 @@ impl Uses {
         is_same
     }
 
-    /// A key was used, or is new; of a bucket of so many keys. O(1), amortised.
-    pub(in crate::store) fn note(&mut self, key_hash: u64, keys: usize, wall_ms: u64, is_write: bool) {
+    /// A key of a bucket of so many was used. O(1), amortised.
+    pub(in crate::store) fn note(&mut self, key_hash: u64, keys: usize, wall_ms: u64, how: Use) {
         let (rule, begun) = (self.rule, self.begun);
         let places = &mut self.places[bucket_of(key_hash)];
         if places.len() < keys.max(1) {
@@ -79,8 +88,11 @@ impl Uses {
             UseRule::Recency => step_of(wall_ms),
             UseRule::Frequency { log_factor, .. } => {
                 let now = frequency(rule, places[at], wall_ms);
-                let floor = if is_write { FREQUENCY_NEW } else { 0 };
-                counted(minute_of(wall_ms), counted_up(now, log_factor, &mut self.random).max(floor))
+                let count = match how {
+                    Use::New => now.max(FREQUENCY_NEW),
+                    Use::Again => counted_up(now, log_factor, &mut self.random),
+                };
+                counted(minute_of(wall_ms), count)
             }
         };
     }
@@ -88,7 +100,10 @@ impl Uses {
     /// How many milliseconds ago a key was used last; 0 where that is not what is remembered.
     pub(in crate::store) fn idle_ms(&self, key_hash: u64, wall_ms: u64) -> u64 {
         match self.rule {
-            UseRule::Recency => u64::from(step_of(wall_ms).wrapping_sub(self.at(key_hash)).cast_signed().max(0).cast_unsigned()) * STEP_MS,
+            UseRule::Recency => {
+                u64::from(step_of(wall_ms).wrapping_sub(self.at(key_hash)).cast_signed().max(0).cast_unsigned())
+                    * STEP_MS
+            }
             UseRule::Frequency { .. } => 0,
         }
     }
@@ -100,7 +115,7 @@ impl Uses {
 
     /// Has a key count as used so many milliseconds ago, or with this frequency.
     pub(in crate::store) fn set(&mut self, key_hash: u64, keys: usize, wall_ms: u64, frequency: u8) {
-        self.note(key_hash, keys, wall_ms, true);
+        self.note(key_hash, keys, wall_ms, Use::New);
         if let UseRule::Frequency { .. } = self.rule {
             let places = &mut self.places[bucket_of(key_hash)];
             let at = place_of(key_hash, places.len());
@@ -158,7 +173,7 @@ fn frequency(rule: UseRule, place: u32, wall_ms: u64) -> u8 {
 fn counted_up(count: u8, log_factor: u32, random: &mut u64) -> u8 {
     let above = u64::from(count.saturating_sub(FREQUENCY_NEW));
     let rarely = above.saturating_mul(log_factor.into()).saturating_add(1);
-    count.saturating_add(u8::from(mix::next(random) % rarely == 0))
+    count.saturating_add(u8::from(mix::next(random).is_multiple_of(rarely)))
 }
 
 #[cfg(test)]
@@ -177,7 +192,7 @@ mod tests {
     fn a_key_is_never_less_recent_than_it_was_used_however_the_bucket_grows() {
         let mut uses = Uses::new(UseRule::Recency, WALL, 1);
         for number in 0..5_000_u64 {
-            uses.note(hash(number), usize::try_from(number).unwrap() + 1, WALL + number * STEP_MS, true);
+            uses.note(hash(number), usize::try_from(number).unwrap() + 1, WALL + number * STEP_MS, Use::New);
         }
         let now = WALL + 5_000 * STEP_MS;
         let idle: Vec<u64> = (0..5_000).map(|number| uses.idle_ms(hash(number), now) / STEP_MS).collect();
@@ -191,9 +206,9 @@ mod tests {
     #[test]
     fn the_counter_grows_ever_slower_and_falls_with_time() {
         let mut uses = Uses::new(FREQUENCY, WALL, 1);
-        uses.note(7, 1, WALL, true);
+        uses.note(7, 1, WALL, Use::New);
         let mut after = |more: u32| {
-            (0..more).for_each(|_| uses.note(7, 1, WALL, false));
+            (0..more).for_each(|_| uses.note(7, 1, WALL, Use::Again));
             uses.frequency(7, WALL)
         };
         // Redis's table for a factor of 10: 100 uses 10, 1,000 18, 100,000 142.
@@ -204,7 +219,7 @@ mod tests {
         assert_eq!(uses.frequency(7, WALL + 300 * MINUTE_MS), 0);
         assert!(uses.adapt(UseRule::Frequency { log_factor: 0, decay_minutes: 0 }) && !uses.adapt(UseRule::Recency));
         assert_eq!(uses.frequency(7, WALL + 300 * MINUTE_MS), counts[2], "it never falls");
-        (0..300).for_each(|_| uses.note(7, 1, WALL, false));
+        (0..300).for_each(|_| uses.note(7, 1, WALL, Use::Again));
         assert_eq!(uses.frequency(7, WALL), u8::MAX, "each use counts, up to the last number");
     }
 }
