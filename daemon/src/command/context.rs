@@ -498,6 +498,14 @@ impl<'a> Context<'a> {
         (usize::from(number) < self.server.limits.databases).then_some(number)
     }
 
+    /// Begins to count anew.
+    pub(super) fn forget_counts(&mut self) {
+        let expired = self.replica.status().counters.keys_expired;
+        self.counting = Counting::default();
+        self.server.stats.forget(expired);
+        self.server.acl.log.forget_counts();
+    }
+
     /// Ends a pause of clients.
     pub(super) fn end_pause(&mut self) {
         pause::end(self.replica, self.now, self.server);

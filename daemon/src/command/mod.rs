@@ -86,6 +86,7 @@ pub use key_use::{Channels, KeyUse};
 pub use keys::{Begin, Find, KeySpec};
 pub use pause::keep_pauses;
 pub use run::{Batch, Stop};
+pub use server::configure;
 pub use table::{COUNT, FAMILIES, Family, commands};
 pub(crate) use table::{by_full_name as command_by_name, find as find_command};
 pub use transaction::{Transaction, Watched};

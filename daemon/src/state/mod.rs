@@ -1,8 +1,10 @@
 //! What all connections share: bounds, counters, whether data is there, and whether it is kept.
 
 mod durability;
+mod files;
 mod groups;
 mod limits;
+mod parameters;
 mod pause;
 mod readiness;
 mod slowlog;
@@ -16,8 +18,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use durability::Durability;
+pub use files::clients_with_files;
 pub use groups::{GroupMemory, Groups};
 pub use limits::Limits;
+pub use parameters::Parameters;
 pub use pause::{Holds, Pause};
 pub use readiness::NotReady;
 pub use slowlog::{SlowCommand, Slowlog};
@@ -80,6 +84,8 @@ pub struct Server {
     pub monitors: Monitors,
     /// Commands that took long.
     pub slowlog: Slowlog,
+    /// What clients have set.
+    pub parameters: Parameters,
     /// Whether clients are held.
     pub pause: Pause,
     /// Who of them may do what.
