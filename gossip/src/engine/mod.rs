@@ -81,6 +81,8 @@ pub struct Replica {
     expiry: Expiry,
     /// There until it is complete.
     joining: Option<Joining>,
+    /// By whose data it became complete, if it had met nobody else who was.
+    joined: Option<ReplicaId>,
     /// There once it serves.
     ready: Option<ReadyReason>,
     /// There while it is about to stop.
@@ -163,6 +165,7 @@ impl Replica {
             departed: Departed::default(),
             expiry: Expiry::default(),
             joining: None,
+            joined: None,
             ready: Some(ReadyReason::First),
             hand_over: None,
             peers: Peers::default(),
