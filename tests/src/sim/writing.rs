@@ -131,7 +131,8 @@ impl World {
         Shown::read(self.moment(host), key.as_bytes())
     }
 
-    /// A stamp is a hybrid logical clock: not behind its writer's wall clock, and ahead of no clock in the world.
+    /// A stamp is a hybrid logical clock: not behind its writer's wall clock, and ahead of no clock in the world, nor of what that would
+    /// read by now that was ahead of all.
     fn stamp_is_plausible(&mut self, host: usize, action: &Action, stamp: u64) {
         if action.leaves().is_none() {
             return;
