@@ -346,6 +346,8 @@ impl Replica {
         if !peer.live {
             peer.drop_queues(sealed);
             peer.standing = Standing::default();
+            // Its clock, or this one, may have stepped while it was away.
+            peer.clock_offset_ms = None;
         }
         if !was_live {
             self.departed.note_met(id);
