@@ -436,7 +436,6 @@ impl Replica {
             self.round_due = now.mono + self.config.gossip_interval_us;
             return;
         }
-        self.watch_clock(now);
         self.expire(now);
         self.check_spread(now);
         self.probe_tails(now);

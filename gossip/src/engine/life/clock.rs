@@ -112,18 +112,13 @@ impl Replica {
         heard >= live.min(ASKED_MAX).div_ceil(2)
     }
 
-    /// Asks what the peers' clocks read if this one has stepped.
+    /// Asks what the peers' clocks read if this one has stepped, and keeps the hybrid clock running where the wall clock is behind
+    /// it, or behind the cluster's.
     #[inline]
     pub(in crate::engine) fn watch_clock(&mut self, now: Now) {
         if let Some(step_ms) = self.wall_clock.step(now) {
             self.clock_stepped(now, step_ms);
         }
-        self.run_clock(now);
-    }
-
-    /// Keeps the hybrid clock running where the wall clock is behind it, or behind the cluster's.
-    #[inline]
-    pub(in crate::engine) fn run_clock(&mut self, now: Now) {
         if self.wall_clock.behind_ms > 0 || self.store.clock().wall_ms() > now.wall {
             self.run_clock_ahead(now);
         } else {
