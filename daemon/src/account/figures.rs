@@ -50,7 +50,7 @@ figures! {
     CLIENTS_BLOCKED = "blocked_clients", Count, "Clients that wait for others now.",
         |it| some(it.server.stats.blocked.load(Relaxed));
     CONNECTIONS = "total_connections_received", Count, "Connections accepted since the start.",
-        |it| some(it.server.stats.connections.load(Relaxed));
+        |it| some(it.server.stats.connections_counted());
     CONNECTIONS_REFUSED = "rejected_connections", Count, "Connections refused because there were too many.",
         |it| some(it.server.stats.rejected.load(Relaxed));
     CONNECTIONS_CUT = "cut_connections", Count, "Connections cut for passing a bound.",
@@ -82,7 +82,7 @@ figures! {
     DENIED_CHANNELS = "acl_access_denied_channel", Count, "Commands on channels that users may not use.",
         |it| some(it.server.acl.log.count(Reason::Channel));
     HITS = "keyspace_hits", Count, "Keys read that were there.", |it| some(it.counts().hits);
-    EXPIRED = "expired_keys", Count, "Keys that expired while this daemon ran.", |it| some(it.status().counters.keys_expired);
+    EXPIRED = "expired_keys", Count, "Keys that expired while this daemon ran.", |it| some(it.expired());
     MISSES = "keyspace_misses", Count, "Keys read that were not.", |it| some(it.counts().misses);
 
     // Memory: what the kernel counts, as the daemon keeps no account of single allocations; of the data, what the store does.

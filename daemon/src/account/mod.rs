@@ -6,6 +6,7 @@
 pub mod figures;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use cahoots_gossip::engine::{Replica, Status};
 
@@ -124,6 +125,12 @@ impl<'a> Account<'a> {
     #[must_use]
     pub fn server(&self) -> &'a Server {
         self.server
+    }
+
+    /// Keys that have expired since the counting began.
+    fn expired(&mut self) -> u64 {
+        let expired = self.status().counters.keys_expired;
+        expired.saturating_sub(self.server.stats.expired_before.load(Relaxed))
     }
 
     /// The counters, this batch included.

@@ -1,23 +1,19 @@
 //! The file with the users: a line for each, as `ACL LIST` tells them.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use thiserror::Error;
 
 use super::rule::{self, RuleError};
 use super::user::User;
 use super::{USER_BYTES_MAX, USERS_MAX, Users};
+use crate::config::write_whole;
 
 /// Bytes of the file: far more than users need, and little enough to be read at once.
 const FILE_BYTES_MAX: u64 = 16 << 20;
-
-/// How many times files were written: two writes at once have files of their own until they are whole.
-static WRITES: AtomicU64 = AtomicU64::new(0);
 
 /// Why a file cannot be used.
 #[derive(Debug, Error)]
@@ -112,21 +108,6 @@ pub fn write(path: &Path, users: &[Arc<User>]) -> io::Result<()> {
         text.extend_from_slice(&user.line());
         text.push(b'\n');
     }
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".tmp-{}-{}", std::process::id(), WRITES.fetch_add(1, Relaxed)));
-    let fresh = PathBuf::from(name);
-    let written = (|| {
-        // Hashes can be guessed at by whoever has them.
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, path)?;
-        let directory = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(directory)?.sync_all()
-    })();
-    if written.is_err() {
-        // What is left of it is of no use; that it cannot be removed either changes nothing.
-        let _ = std::fs::remove_file(&fresh);
-    }
-    written
+    // Hashes can be guessed at by whoever has them.
+    write_whole(path, &text, None)
 }

@@ -139,6 +139,11 @@ impl AccessLog {
         kept.truncate(self.len_max.load(Relaxed).min(LEN_BOUND));
     }
 
+    /// Begins to count anew.
+    pub fn forget_counts(&self) {
+        self.counts.iter().for_each(|count| count.store(0, Relaxed));
+    }
+
     /// How often something was refused for that reason.
     #[must_use]
     pub fn count(&self, reason: Reason) -> u64 {

@@ -14,9 +14,8 @@ use tokio::signal::unix::Signal;
 use tracing::{error, info, warn};
 
 use super::log::Level;
-use super::serve::clients_with_files;
 use crate::config::{Config, Flags, KeyFileError, read_keys};
-use crate::state::{Farewell, Server};
+use crate::state::{Farewell, Server, clients_with_files};
 use cahoots_gossip::driver::Node;
 use cahoots_gossip::wire::ClusterKey;
 

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
@@ -21,14 +20,11 @@ use crate::pubsub::{PubSub, Topic};
 use crate::script::Scripts;
 use crate::server::{LINGER_LOOK, Linger, Listeners};
 use crate::session::{Clients, Monitors};
-use crate::state::{Durability, Server, Slowlog, Stats};
+use crate::state::{Durability, Parameters, Pause, Server, Slowlog, Stats, clients_with_files};
 use crate::storage::StorageError;
 use crate::watch::{KeyspaceEvents, Tracking};
 use cahoots_gossip::driver::{HandOver, Node, NodeConfig, NodeFailure};
 use cahoots_gossip::wire::ClusterKey;
-
-/// File descriptors beside those of clients: sockets, timers, the log, some room.
-const OTHER_FILES: u64 = 32;
 
 pub(super) fn serve(flags: Flags, matches: &ArgMatches) -> CliResult {
     let started = Instant::now();
@@ -60,6 +56,7 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
     let farewell = Mutex::new(reload::farewell(&config));
     let keyspace = KeyspaceEvents::default();
     keyspace.choose(config.notify_keyspace_events.value);
+    let (redis, flags_file) = (config.redis, reloader.flags.config.clone());
     let server = Arc::new(Server {
         node: config.node.value,
         cluster: config.cluster.value,
@@ -82,6 +79,8 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         clients: Clients::default(),
         monitors: Monitors::default(),
         slowlog: Slowlog::default(),
+        pause: Pause::default(),
+        parameters: Parameters::of(flags_file),
         acl,
         push_budget: Arc::default(),
         pubsub: PubSub::default(),
@@ -89,6 +88,8 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         awaits_others: AtomicBool::new(config.data_dir.value.as_deref().is_some_and(disk::awaits_others)),
         stopping: AtomicBool::new(false),
     });
+    node.run(|replica, now| crate::command::configure(replica, now, &server, &redis.value))
+        .map_err(|why| format!("[redis] ({}): {why}", redis.source))?;
     if server.keyspace.is_on() {
         node.run(|replica, _| replica.record_changes(true));
         server.watch.activate(true);
@@ -306,28 +307,6 @@ fn shell_word(path: &Path) -> String {
     } else {
         format!("'{}'", path.replace('\'', r"'\''"))
     }
-}
-
-/// How many clients there are files for, after asking for as many as allowed; at most `wanted`.
-pub(super) fn clients_with_files(wanted: usize) -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let needed = (wanted as u64).saturating_add(OTHER_FILES);
-    let Some(current) = limit.current.filter(|&current| current < needed) else { return wanted };
-    let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed)).max(current);
-    let granted = match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum }) {
-        Ok(()) => raised,
-        Err(_) => current,
-    };
-    let clients = usize::try_from(granted.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).clamp(1, wanted);
-    if clients < wanted {
-        warn!(
-            clients,
-            wanted,
-            files = granted,
-            "fewer clients than configured: the limit on open files allows no more"
-        );
-    }
-    clients
 }
 
 #[cfg(test)]

@@ -144,6 +144,9 @@ fn look_for(
     mut blocked: Blocked,
     changes: &mut Vec<Change>,
 ) -> Result<Served, Blocked> {
+    if blocked.takes.is_some() && server.pause.is_on() {
+        return Err(blocked);
+    }
     let mut session = Session::new(blocked.client, "", "");
     let mut answer = Vec::new();
     let mut context = Context::new(replica, now, &mut session, server);

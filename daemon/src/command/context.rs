@@ -17,7 +17,7 @@ use super::contract::{Command, Flow, Outcome};
 use super::error::CommandError;
 use super::events::{self, Said};
 use super::flags::{ADMIN, LOADING, READONLY, SKIP_MONITOR, SKIP_SLOWLOG, WRITE};
-use super::{blocking, database, table, transaction};
+use super::{blocking, database, pause, table, transaction};
 use crate::account::Account;
 use crate::pubsub::Topic;
 use crate::resp::{Args, Reply};
@@ -81,7 +81,6 @@ impl<'a> Context<'a> {
 
     /// Runs one command, its reply or refusal included.
     pub fn call(&mut self, args: Args<'_>, reply: &mut Reply<'_>) -> Flow {
-        count(&self.counting.commands);
         let found = table::find(args).and_then(|command| {
             self.session.last_command = Some(command);
             if self.server.acl.guards() {
@@ -93,6 +92,13 @@ impl<'a> Context<'a> {
             self.admit(command)?;
             Ok((command, command.handler.ok_or_else(|| CommandError::Arity(command.name.into()))?))
         });
+        if self.server.pause.is_on()
+            && let Ok((command, _)) = found
+            && let Some(held) = self.held(command, args)
+        {
+            return held;
+        }
+        count(&self.counting.commands);
         let command = found.as_ref().ok().map(|(command, _)| *command);
         let queues = self.session.transaction.is_some();
         let ran = command.filter(|command| !(queues && transaction::is_queued(command)));
@@ -396,6 +402,24 @@ impl<'a> Context<'a> {
     pub(super) fn database(&self, number: i64) -> Option<u8> {
         let number = u8::try_from(number).ok()?;
         (usize::from(number) < self.server.limits.databases).then_some(number)
+    }
+
+    /// Begins to count anew.
+    pub(super) fn forget_counts(&mut self) {
+        let expired = self.replica.status().counters.keys_expired;
+        self.counting = Counting::default();
+        self.server.stats.forget(expired);
+        self.server.acl.log.forget_counts();
+    }
+
+    /// Ends a pause of clients.
+    pub(super) fn end_pause(&mut self) {
+        pause::end(self.replica, self.now, self.server);
+    }
+
+    /// Has keys that expire be removed, or not, as is said now.
+    pub(super) fn see_to_expiry(&mut self) {
+        self.server.sees_to_expiry(self.replica);
     }
 
     /// What a key takes of the memory.

@@ -64,6 +64,8 @@ pub(super) const NO_MULTI: Flags = Flags(1 << 15);
 pub(super) const MOVABLEKEYS: Flags = Flags(1 << 16);
 /// Is answered while a script runs.
 pub(super) const ALLOW_BUSY: Flags = Flags(1 << 17);
+/// Is held where writes are, though it is none by itself: a flag that Redis does not print either.
+pub(super) const MAY_REPLICATE: Flags = Flags(1 << 18);
 
 impl Flags {
     /// These and `others`.

@@ -9,7 +9,9 @@ use super::arguments::KEY;
 use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
-use super::flags::{ALLOW_BUSY, Categories, FAST, Flags, LOADING, NO_MULTI, NOSCRIPT, SKIP_SLOWLOG, STALE, WRITE};
+use super::flags::{
+    ALLOW_BUSY, Categories, FAST, Flags, LOADING, MAY_REPLICATE, NO_MULTI, NOSCRIPT, SKIP_SLOWLOG, STALE, WRITE,
+};
 use super::key_use::KeyUse;
 use super::keys::ALL_KEYS;
 use super::options::is;
@@ -47,6 +49,8 @@ pub(super) const COMMANDS: &[Command] = &[
 pub struct Transaction {
     queue: Vec<(KeptArgs, bool)>,
     bytes: usize,
+    /// One of them is held where writes are.
+    may_write: bool,
     /// One was refused when it came, so none will be carried out.
     refused: bool,
 }
@@ -55,6 +59,11 @@ impl Transaction {
     /// How many are queued.
     pub(super) fn len(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Whether one of them may write.
+    pub(super) fn may_write(&self) -> bool {
+        self.may_write
     }
 }
 
@@ -132,6 +141,7 @@ fn queue(ctx: &mut Context<'_>, command: &'static Command, args: Args<'_>) -> Re
     if transaction.bytes > max {
         return Err(CommandError::Other(format!("ERR a transaction takes {max} bytes of commands at most").into()));
     }
+    transaction.may_write |= command.flags.has(WRITE) || command.flags.has(MAY_REPLICATE);
     if !transaction.refused {
         transaction.queue.push((args.kept(), command.flags.has(WRITE)));
     }

@@ -1,5 +1,6 @@
 //! The TOML file. Its keys are the flags' names; one it does not know is an error, as is a value it cannot use.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -74,6 +75,7 @@ pub(super) struct Table {
     pub(super) log_format: Option<LogFormat>,
     pub(super) log_level: Option<LogLevel>,
     pub(super) limits: Option<LimitsTable>,
+    pub(super) redis: Option<BTreeMap<String, String>>,
 }
 
 impl Table {
@@ -234,6 +236,8 @@ mod tests {
             [limits]
             clients-max = 7
             output-stall-ms = 9
+            [redis]
+            slowlog-max-len = "9"
         "#;
         let table = Table::parse(text, Path::new("x")).unwrap();
         assert_eq!(table.seed.as_deref(), Some(&["a:1".to_owned(), "b:2".to_owned()][..]));
@@ -243,6 +247,7 @@ mod tests {
         assert_eq!(table.requirepass, Some(RequirePass(Some(crate::acl::PasswordHash::of(b"secret")))));
         assert_eq!(table.acl_pubsub_default, Some(ChannelsDefault::AllChannels));
         assert_eq!(table.bulk_advertise, Some("[::1]:5".parse().unwrap()));
+        assert_eq!(table.redis.unwrap()["slowlog-max-len"], "9");
         let limits = table.limits.unwrap().over(Limits::default());
         assert_eq!((limits.clients_max, limits.output_stall), (7, Duration::from_millis(9)));
         assert_eq!(limits.frame, Limits::default().frame);

@@ -7,8 +7,11 @@
 mod file;
 mod flags;
 mod key_file;
+mod rewrite;
 mod value;
+mod whole_file;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -22,7 +25,9 @@ pub use crate::watch::EventLetters;
 use file::FileError;
 pub use flags::{Flags, Local, Locate};
 pub use key_file::{Access, KeyFileError, read_keys, write_key};
+pub use rewrite::rewrite;
 pub use value::{ChannelsDefault, LogFormat, LogLevel, RequirePass, Seconds, SocketMode};
+pub use whole_file::write_whole;
 
 use crate::server::default_socket;
 use crate::state::Limits;
@@ -136,6 +141,8 @@ pub struct Config {
     pub log_format: Setting<LogFormat>,
     /// What is worth a line.
     pub log_level: Setting<LogLevel>,
+    /// Parameters by their names in Redis, from the file, and which file that is.
+    pub redis: Setting<BTreeMap<String, String>>,
     /// What clients may cost.
     pub limits: Limits,
     /// Which of them the file sets, and which file.
@@ -267,6 +274,7 @@ impl Config {
             insecure: layers.pick("insecure", flags.insecure, table.insecure, || false),
             log_format: layers.pick("log-format", flags.log_format, table.log_format, LogFormat::default),
             log_level: layers.pick("log-level", flags.log_level, table.log_level, LogLevel::default),
+            redis: layers.pick("redis", None, table.redis, BTreeMap::new),
             limits_in_file: (table.limits.unwrap_or_default(), layers.file.clone()),
             limits: table.limits.unwrap_or_default().over(Limits::default()),
         };
@@ -326,6 +334,15 @@ impl Config {
                 whole.push_str("\n[limits]\n");
             }
             whole.push_str(&format!("{line:width$}  # {source}\n"));
+        }
+        if !self.redis.value.is_empty() {
+            whole.push_str(&format!("\n[redis]  # {}\n", self.redis.source));
+        }
+        for (name, value) in &self.redis.value {
+            // Not even a password that somebody wrote there is shown.
+            let shown =
+                if name == "requirepass" { RequirePass::of(value.as_bytes()).to_string() } else { value.clone() };
+            whole.push_str(&format!("{name} = {}\n", toml::Value::String(shown)));
         }
         whole
     }

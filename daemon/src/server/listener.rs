@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 use super::connection::{Connection, Scratch};
 use super::socket::Socket;
 use super::socket_file::{SocketError, SocketFile};
+use crate::command::keep_pauses;
 use crate::session::{Client, Session};
 use crate::state::Server;
 use cahoots_gossip::driver::Node;
@@ -78,11 +79,13 @@ impl Listeners {
         let scratch = Arc::new(Mutex::new(Scratch::new()));
         let mut doorman = Doorman { node, server, scratch, connections: JoinSet::new() };
         let mut stop = std::pin::pin!(stop);
+        let mut pauses = std::pin::pin!(keep_pauses(node, server));
         let local = format!("{}:0", self.file.path().display());
         loop {
             let came = tokio::select! {
                 biased;
                 () = &mut stop => break,
+                never = &mut pauses => match never {},
                 Some(ended) = doorman.connections.join_next() => {
                     // A panic is a bug of ours that may have left the replica half-changed: nothing may go on.
                     match ended.map_err(tokio::task::JoinError::try_into_panic) {

@@ -55,6 +55,10 @@ pub struct Facts {
     pub tracks: Option<(u64, bool)>,
     /// Whether it is shown all commands.
     pub monitors: bool,
+    /// `CLIENT NO-EVICT`.
+    pub no_evict: bool,
+    /// `CLIENT NO-TOUCH`.
+    pub no_touch: bool,
     /// The user that it is.
     pub user: Box<[u8]>,
     /// What it was last blocked with.
@@ -86,6 +90,8 @@ impl Client {
                 queued: None,
                 tracks: None,
                 monitors: false,
+                no_evict: false,
+                no_touch: false,
                 user: DEFAULT.into(),
                 waits_with: None,
             }),
@@ -133,6 +139,8 @@ impl Client {
             ('t', tracks.is_some()),
             ('B', tracks.is_some_and(|(_, broadcasts)| broadcasts)),
             ('U', is_local),
+            ('e', facts.no_evict),
+            ('T', facts.no_touch),
         ];
         let flags: String = letters.iter().filter(|(_, is)| *is).map(|(letter, _)| letter).collect();
         if flags.is_empty() { "N".to_owned() } else { flags }

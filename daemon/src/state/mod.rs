@@ -1,8 +1,11 @@
 //! What all connections share: bounds, counters, whether data is there, and whether it is kept.
 
 mod durability;
+mod files;
 mod groups;
 mod limits;
+mod parameters;
+mod pause;
 mod readiness;
 mod slowlog;
 mod stats;
@@ -15,14 +18,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use durability::Durability;
+pub use files::clients_with_files;
 pub use groups::{GroupMemory, Groups};
 pub use limits::Limits;
+pub use parameters::Parameters;
+pub use pause::{Holds, Pause};
 pub use readiness::NotReady;
 pub use slowlog::{SlowCommand, Slowlog};
 pub use stats::{Counts, Stats};
 pub use tick::Tick;
 
 use cahoots_gossip::driver::HandOver;
+use cahoots_gossip::engine::Replica;
 
 use crate::acl::Acl;
 use crate::pubsub::PubSub;
@@ -75,6 +82,10 @@ pub struct Server {
     pub monitors: Monitors,
     /// Commands that took long.
     pub slowlog: Slowlog,
+    /// What clients have set.
+    pub parameters: Parameters,
+    /// Whether clients are held.
+    pub pause: Pause,
     /// Who of them may do what.
     pub acl: Acl,
     /// What may wait to be sent to them unasked.
@@ -105,6 +116,12 @@ impl Server {
     #[must_use]
     pub fn farewell(&self) -> Farewell {
         *self.farewell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the replica remove keys that expire, or leave them where they are, hidden: in a pause of clients nothing changes by
+    /// itself.
+    pub fn sees_to_expiry(&self, replica: &mut Replica) {
+        replica.hold_expiry(self.pause.is_on());
     }
 
     /// What it waits for when it stops. Of a planned stop of all, each one's disk keeps what there is to keep.

@@ -21,6 +21,10 @@ pub struct Stats {
     pub bytes_in: AtomicU64,
     /// Bytes written to clients.
     pub bytes_out: AtomicU64,
+    /// Keys that had expired when the counting began: the replica counts all.
+    pub expired_before: AtomicU64,
+    /// Connections accepted before the counting began: their numbers are those of clients.
+    connections_before: AtomicU64,
     commands: AtomicU64,
     errors: AtomicU64,
     hits: AtomicU64,
@@ -55,6 +59,21 @@ impl Stats {
                 counter.fetch_add(count, Relaxed);
             }
         }
+    }
+
+    /// Begins to count anew; so many keys have expired by now.
+    pub fn forget(&self, expired: u64) {
+        let counters = [&self.commands, &self.errors, &self.hits, &self.misses];
+        let others = [&self.rejected, &self.cut, &self.bytes_in, &self.bytes_out];
+        counters.into_iter().chain(others).for_each(|counter| counter.store(0, Relaxed));
+        self.expired_before.store(expired, Relaxed);
+        self.connections_before.store(self.connections.load(Relaxed), Relaxed);
+    }
+
+    /// Connections accepted since the counting began.
+    #[must_use]
+    pub fn connections_counted(&self) -> u64 {
+        self.connections.load(Relaxed).saturating_sub(self.connections_before.load(Relaxed))
     }
 
     /// The sums of all batches.

@@ -108,6 +108,12 @@ impl Watch {
         }
     }
 
+    /// The keys at which clients are blocked.
+    pub(crate) fn blocked_keys(&self) -> Vec<Box<[u8]>> {
+        let state = self.state();
+        state.keys.iter().filter(|(_, watchers)| !watchers.queues.is_empty()).map(|(key, _)| key.clone()).collect()
+    }
+
     /// Puts a client into the queues of its keys.
     pub(crate) fn block(self: &Arc<Self>, blocked: Blocked) -> Ticket {
         let (served, receiver) = oneshot::channel();

@@ -1,6 +1,7 @@
 //! CLIENT: what a client says about itself, and asks about itself.
 
-use super::{Args, CommandError, Context, Flow, Outcome, Replies, Reply, int_arg, is};
+use super::{Args, CommandError, Context, Flow, Outcome, Replies, Reply, int_arg, is, timeout_arg};
+use crate::state::Holds;
 use crate::watch::Served;
 
 pub(super) fn id(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -47,13 +48,22 @@ pub(super) fn check_name(name: &[u8], what: &str) -> Result<(), CommandError> {
     }
 }
 
-pub(super) fn no_evict(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    // Clients are never evicted for memory, so there is nothing to remember.
-    if !is(&args[2], "on") && !is(&args[2], "off") {
-        return Err(CommandError::Syntax);
-    }
+/// Clients are never evicted for memory; that one asked not to be is told by CLIENT LIST.
+pub(super) fn no_evict(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    ctx.session.client.facts().no_evict = on_or_off(&args[2])?;
     reply.ok();
     Ok(Flow::Continue)
+}
+
+/// No key notes that it was read; that one asked for that is told by CLIENT LIST.
+pub(super) fn no_touch(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    ctx.session.client.facts().no_touch = on_or_off(&args[2])?;
+    reply.ok();
+    Ok(Flow::Continue)
+}
+
+fn on_or_off(word: &[u8]) -> Result<bool, CommandError> {
+    if is(word, "on") || is(word, "off") { Ok(is(word, "on")) } else { Err(CommandError::Syntax) }
 }
 
 pub(super) fn unblock(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -64,15 +74,34 @@ pub(super) fn unblock(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'
         Some(_) if args.len() == 4 => {
             return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
         }
-        Some(_) => {
-            return Err(CommandError::text(
-                "ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.",
-            ));
-        }
+        Some(_) => return Err(CommandError::wrong_subcommand(args)),
     };
     let id = int_arg(&args[2])?;
     let unblocked = ctx.server.watch.unblock(id.cast_unsigned(), how);
     reply.integer(unblocked.into());
+    Ok(Flow::Continue)
+}
+
+pub(super) fn pause(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let holds = match args.get(3) {
+        _ if args.len() > 4 => return Err(CommandError::wrong_subcommand(args)),
+        None => Holds::All,
+        Some(word) if is(word, "write") => Holds::Writes,
+        Some(word) if is(word, "all") => Holds::All,
+        Some(_) => return Err(CommandError::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
+    };
+    let lasts = timeout_arg(&args[2])?.unwrap_or_default();
+    if !ctx.server.pause.begin(holds, lasts) {
+        return Err(CommandError::text("ERR timeout is out of range"));
+    }
+    ctx.see_to_expiry();
+    reply.ok();
+    Ok(Flow::Continue)
+}
+
+pub(super) fn unpause(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    ctx.end_pause();
+    reply.ok();
     Ok(Flow::Continue)
 }
 

@@ -11,7 +11,7 @@ use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{ADMIN, ALLOW_BUSY, Categories, FAST, Flags, LOADING, NO_AUTH, NOSCRIPT, STALE};
 use super::help::help;
-use super::options::{int_arg, is};
+use super::options::{int_arg, is, timeout_arg};
 use super::wait::Wait;
 use crate::account::REDIS_VERSION;
 use crate::resp::{Args, Protocol, Reply};
@@ -88,7 +88,7 @@ pub(super) const COMMANDS: &[Command] = &[
                 .about("2.4.0", "O(N), N the clients", "Closes connections.")
                 .changed(&[("2.8.12", "Takes conditions.")])
                 .takes(&[string("filter").multiple()]),
-            command("client|no-touch", 3, ABOUT_CLIENT, client::no_evict)
+            command("client|no-touch", 3, ABOUT_CLIENT, client::no_touch)
                 .about("7.2.0", "O(1)", "Accepted; what is read is not noted at the keys.")
                 .takes(&[one_of("enabled", &[word("ON"), word("OFF")])]),
             command("client|help", 2, ALWAYS, help).about("5.0.0", "O(1)", "Explains the subcommands."),
@@ -98,6 +98,15 @@ pub(super) const COMMANDS: &[Command] = &[
             command("client|unblock", -3, ADMIN.and(ABOUT_CLIENT), client::unblock)
                 .about("5.0.0", "O(N), N the clients that are blocked", "Has a client that is blocked wait no longer.")
                 .takes(&[integer("client-id"), one_of("unblock-type", &[word("TIMEOUT"), word("ERROR")]).optional()]),
+            command("client|pause", -3, ADMIN.and(ABOUT_CLIENT), client::pause)
+                .about("3.0.0", "O(1)", "Holds the commands of all clients for a while.")
+                .changed(&[("6.2.0", "Holds nothing but writes, if it is told.")])
+                .takes(&[integer("timeout"), one_of("mode", &[word("WRITE"), word("ALL")]).optional()]),
+            command("client|unpause", 2, ADMIN.and(ABOUT_CLIENT), client::unpause).about(
+                "6.2.0",
+                "O(N), N the clients that are held",
+                "Ends a pause; clients that were held go on in the order in which they came.",
+            ),
             command("client|tracking", -3, ABOUT_CLIENT, tracking::tracking)
                 .about("6.0.0", "O(1)", "Has this connection told of keys that change after it has read them.")
                 .takes(&[
@@ -163,8 +172,10 @@ fn quit(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 /// Everything the connection asked for is forgotten, except what it wrote: `WAIT` may still be asked for that.
 fn reset(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     ctx.session.set_protocol(Protocol::Resp2);
-    ctx.session.client.facts().name = Box::default();
-    ctx.session.client.facts().monitors = false;
+    let mut facts = ctx.session.client.facts();
+    (facts.monitors, facts.no_evict, facts.no_touch) = (false, false, false);
+    facts.name = Box::default();
+    drop(facts);
     ctx.session.replies = Replies::On;
     ctx.session.database = 0;
     ctx.session.transaction = None;

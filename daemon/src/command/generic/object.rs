@@ -1,14 +1,15 @@
 //! OBJECT: what Redis tells of how it keeps a value. Ours are kept otherwise; clients are told what Redis 7.0 would do with
-//! the same contents under its default limits.
+//! the same contents under the limits that are set.
 
 use super::{Args, Context, Flow, Outcome, Reply};
 use crate::command::error::CommandError;
 use crate::resp::integer;
+use crate::state::Parameters;
 use cahoots_gossip::store::{Class, View};
 
 /// The longest string that Redis keeps in one piece with its head.
 const EMBEDDED_BYTES_MAX: usize = 44;
-/// Up to so many integers are a sorted array.
+/// Unless it is said otherwise, up to so many integers are a sorted array.
 const INTEGERS_MAX: usize = 512;
 /// Up to so many fields, and so many members with scores, none of them longer, are one string.
 const PACKED_FIELDS_MAX: usize = 512;
@@ -18,15 +19,20 @@ const PACKED_BYTES_MAX: usize = 64;
 const ASKED_MAX: usize = 1_024;
 
 pub(super) fn encoding(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.maybe_bulk(ctx.read_any(&args[2]).map(|view| encoding_of(&view).as_bytes()));
+    let view = ctx.read_any(&args[2]);
+    reply.maybe_bulk(view.map(|view| encoding_of(&view, &ctx.server.parameters).as_bytes()));
     Ok(Flow::Continue)
 }
 
-fn encoding_of(view: &View<'_>) -> &'static str {
-    let are_short = |max: usize| {
+fn encoding_of(view: &View<'_>, parameters: &Parameters) -> &'static str {
+    let limit = |name, default| parameters.value(name).and_then(|value| value.parse().ok()).unwrap_or(default);
+    // A score is never long.
+    let has_values = view.class() == Class::Hash;
+    let are_packed = |entries, entries_default, value| {
+        let bytes_max = limit(value, PACKED_BYTES_MAX);
         let are_short =
-            |(name, value): (&[u8], &[u8])| name.len() <= PACKED_BYTES_MAX && value.len() <= PACKED_BYTES_MAX;
-        view.len() <= max && view.iter().all(|(name, value)| are_short((name, &value)))
+            |name: &[u8], value: &[u8]| name.len() <= bytes_max && (!has_values || value.len() <= bytes_max);
+        view.len() <= limit(entries, entries_default) && view.iter().all(|(name, value)| are_short(name, &value))
     };
     match view.class() {
         Class::Text => match view.text().unwrap_or_default() {
@@ -34,10 +40,16 @@ fn encoding_of(view: &View<'_>) -> &'static str {
             text if text.len() <= EMBEDDED_BYTES_MAX => "embstr",
             _ => "raw",
         },
-        Class::Set if view.len() <= INTEGERS_MAX && view.iter().all(|(name, _)| integer(name).is_some()) => "intset",
-        Class::Hash if are_short(PACKED_FIELDS_MAX) => "listpack",
+        Class::Set if view.len() <= limit("set-max-intset-entries", INTEGERS_MAX) => {
+            if view.iter().all(|(name, _)| integer(name).is_some()) { "intset" } else { "hashtable" }
+        }
+        Class::Hash if are_packed("hash-max-listpack-entries", PACKED_FIELDS_MAX, "hash-max-listpack-value") => {
+            "listpack"
+        }
         Class::Set | Class::Hash => "hashtable",
-        Class::Sorted if are_short(PACKED_SCORES_MAX) => "listpack",
+        Class::Sorted if are_packed("zset-max-listpack-entries", PACKED_SCORES_MAX, "zset-max-listpack-value") => {
+            "listpack"
+        }
         Class::Sorted => "skiplist",
         Class::List => "quicklist",
         Class::Stream => "stream",

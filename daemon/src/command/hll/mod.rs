@@ -11,7 +11,7 @@ use super::arguments::{Argument, KEY, string};
 use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
-use super::flags::{Categories, DENYOOM, FAST, Flags, READONLY, WRITE};
+use super::flags::{Categories, DENYOOM, FAST, Flags, MAY_REPLICATE, READONLY, WRITE};
 use super::key_use::KeyUse;
 use super::keys::{ALL_KEYS, ONE_KEY};
 use crate::resp::{Args, Reply};
@@ -33,7 +33,7 @@ pub(super) const COMMANDS: &[Command] = &[
             "Adds elements to a HyperLogLog.",
         )
         .takes(&[KEY, string("element").optional().multiple()]),
-    command("pfcount", -2, READONLY, pfcount)
+    command("pfcount", -2, READONLY.and(MAY_REPLICATE), pfcount)
         .using(&[KeyUse::COUNTS])
         .about("2.8.9", "O(N), N the keys", "Estimates how many different elements HyperLogLogs have.")
         .at(ALL_KEYS)

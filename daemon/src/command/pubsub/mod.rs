@@ -6,7 +6,7 @@ use super::arguments::{Argument, pattern, string};
 use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
-use super::flags::{FAST, Flags, LOADING, NOSCRIPT, PUBSUB, STALE};
+use super::flags::{FAST, Flags, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, STALE};
 use super::help::help;
 use super::key_use::Channels;
 use super::keys::{ALL_KEYS, ONE_KEY};
@@ -54,11 +54,11 @@ pub(in crate::command) const COMMANDS: &[Command] = &[
         .about("7.0.0", "O(N), N the channels", "Listens to channels of shards, or to any of them, no longer.")
         .at(ALL_KEYS)
         .takes(MAYBE_SHARD_CHANNELS),
-    command("publish", 3, SPEAK, publish)
+    command("publish", 3, SPEAK.and(MAY_REPLICATE), publish)
         .on(Channels::First)
         .about("2.0.0", "O(N + M), N those who listen to the channel, M all patterns", "Sends a message to a channel.")
         .takes(&[string("channel"), string("message")]),
-    command("spublish", 3, SPEAK, spublish)
+    command("spublish", 3, SPEAK.and(MAY_REPLICATE), spublish)
         .on(Channels::First)
         .about("7.0.0", "O(N), N those who listen to the channel", "Sends a message to a channel of a shard.")
         .at(ONE_KEY)

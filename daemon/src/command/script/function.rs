@@ -6,7 +6,7 @@ use super::super::error::CommandError;
 use super::super::glob;
 use super::super::libraries;
 use super::super::options::is;
-use super::{Interpreter, ScriptError, run};
+use super::{Interpreter, Script, ScriptError, run};
 use crate::rdb;
 use crate::resp::{Args, Reply};
 use crate::script::Library;
@@ -21,9 +21,14 @@ pub(super) fn fcall_ro(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<
 
 fn call(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, reads_only: bool) -> Outcome {
     // That there is no such function is said before what is wrong with the keys.
-    let function = seen(ctx, |_, lua| lua.function(args.at(1)))?;
+    let function = find(ctx, args.at(1))?;
     let keys = crate::resp::integer(args.at(2)).ok_or(CommandError::text("ERR Bad number of keys provided"))?;
     run(ctx, args, keys, reply, reads_only, |_| Ok(function))
+}
+
+/// The function of this name.
+pub(super) fn find(ctx: &mut Context<'_>, name: &[u8]) -> Result<Script, ScriptError> {
+    seen(ctx, |_, lua| lua.function(name))
 }
 
 /// Works with the interpreter once it has the libraries of now.

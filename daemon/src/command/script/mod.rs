@@ -10,7 +10,8 @@ use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{
-    ALLOW_BUSY, Categories, DENYOOM, Flags, LOADING, NO_MANDATORY_KEYS, NOSCRIPT, READONLY, SKIP_MONITOR, STALE, WRITE,
+    ALLOW_BUSY, Categories, DENYOOM, Flags, LOADING, MAY_REPLICATE, NO_MANDATORY_KEYS, NOSCRIPT, READONLY,
+    SKIP_MONITOR, STALE, WRITE,
 };
 use super::help::help;
 use super::key_use::KeyUse;
@@ -33,7 +34,7 @@ const fn command(name: &'static str, arity: i16, flags: Flags, handler: Handler)
 }
 
 pub(super) const COMMANDS: &[Command] = &[
-    command("eval", -3, RUNS, eval)
+    command("eval", -3, RUNS.and(MAY_REPLICATE), eval)
         .using(&[KeyUse::CHANGES])
         .about("2.6.0", COMPLEXITY, "Runs a script: what it writes is one event.")
         .at(SECOND_COUNTED)
@@ -42,7 +43,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .about("7.0.0", COMPLEXITY, "Runs a script that writes nothing.")
         .at(SECOND_COUNTED)
         .takes(&[string("script"), integer("numkeys"), KEYS, ARGS]),
-    command("evalsha", -3, RUNS, evalsha)
+    command("evalsha", -3, RUNS.and(MAY_REPLICATE), evalsha)
         .using(&[KeyUse::CHANGES])
         .about("2.6.0", COMPLEXITY, "Runs a script that is kept, by its digest.")
         .at(SECOND_COUNTED)
@@ -73,7 +74,7 @@ pub(super) const COMMANDS: &[Command] = &[
         ],
     )
     .about("2.6.0", "Depends on the subcommand", "Scripts that are kept."),
-    command("fcall", -3, RUNS, function::fcall)
+    command("fcall", -3, RUNS.and(MAY_REPLICATE), function::fcall)
         .using(&[KeyUse::CHANGES])
         .about("7.0.0", "Depends on the function", "Calls a function: what it writes is one event.")
         .at(SECOND_COUNTED)
@@ -272,6 +273,18 @@ fn may(user: Option<&User>, words: &[mlua::LuaString]) -> Option<bool> {
         command = table::by_full_name(&[command.name.as_bytes(), b"|", name].concat())?;
     }
     Some(user.is_none_or(|user| user.check(command, args).is_ok()))
+}
+
+/// Whether a command runs a script, or calls a function, that says of itself that it writes nothing.
+pub(super) fn says_it_reads_only(ctx: &mut Context<'_>, command: &Command, args: Args<'_>) -> bool {
+    let script = match command.name {
+        "eval" => ctx.server.scripts.with(|lua| lua.compile(args.at(1), false)),
+        "evalsha" => Digest::parse(args.at(1))
+            .map_or(Err(ScriptError::Unknown), |name| ctx.server.scripts.with(|lua| lua.known(name))),
+        "fcall" => function::find(ctx, args.at(1)),
+        _ => return false,
+    };
+    script.is_ok_and(|script| script.flags.no_writes())
 }
 
 fn load(ctx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -1,5 +1,6 @@
 //! Commands about the daemon, and about all of its data at once.
 
+mod accepted;
 mod command_info;
 mod config;
 mod data;
@@ -7,6 +8,8 @@ mod info;
 mod memory;
 mod persistence;
 mod watchers;
+
+pub use config::configure;
 
 use super::arguments::{Argument, KEY, block, integer, one_of, pattern, string, word};
 use super::context::Context;
@@ -87,6 +90,17 @@ pub(super) const COMMANDS: &[Command] = &[
                 .about("2.0.0", "O(N), N the parameters", "Reads parameters.")
                 .changed(&[("7.0.0", "Accepts several patterns.")])
                 .takes(&[pattern("parameter").multiple()]),
+            command("config|resetstat", 2, ADMIN.and(NOSCRIPT).and(ALWAYS), config::resetstat).about(
+                "2.0.0",
+                "O(1)",
+                "Begins to count anew what INFO counts.",
+            ),
+            command("config|rewrite", 2, ADMIN.and(NOSCRIPT).and(ALWAYS), config::rewrite).about(
+                "2.8.0",
+                "O(N), N the bytes of the file",
+                "Writes the parameters that were set into the configuration file.",
+            ),
+            command("config|help", 2, ALWAYS, help::help).about("5.0.0", "O(1)", "Explains the subcommands."),
         ],
     )
     .about("2.0.0", "Depends on the subcommand", "Commands about the configuration."),

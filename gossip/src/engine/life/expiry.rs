@@ -27,6 +27,8 @@ pub(in crate::engine) struct Expiry {
     /// The time as it was seen last: how deadlines, which are of the wall clock, lie on the monotonic one.
     seen: Now,
     not_before: u64,
+    /// Nothing is told of, and nothing removed.
+    held: bool,
     /// What the last look removed, by which events, where that is asked for.
     removed: Option<Vec<(Box<[u8]>, Dot)>>,
 }
@@ -34,6 +36,9 @@ pub(in crate::engine) struct Expiry {
 impl Replica {
     /// When something expires next, on the monotonic clock.
     pub(in crate::engine) fn expiry_due(&self) -> Option<u64> {
+        if self.expiry.held {
+            return None;
+        }
         let next = self.store.next_deadline()?;
         let Expiry { seen, not_before, .. } = self.expiry;
         let wait_ms = next.saturating_sub(self.store.at(seen.wall).now());
@@ -58,6 +63,12 @@ impl Replica {
         self.look_for_expired(now, LOOKED_MAX);
     }
 
+    /// Whether what has expired is left where it is from now on: hidden, but neither told of nor removed by this replica. What
+    /// others remove goes.
+    pub fn hold_expiry(&mut self, held: bool) {
+        self.expiry.held = held;
+    }
+
     /// How many keys there are, as clients see them. O(buckets + keys that have expired since it was looked last).
     pub fn count_keys(&mut self, now: Now) -> usize {
         self.look_for_expired(now, usize::MAX);
@@ -78,7 +89,7 @@ impl Replica {
     fn look_for_expired(&mut self, now: Now, max: usize) {
         self.see_time(now);
         let time = self.store.at(now.wall).now();
-        if self.store.next_deadline().is_none_or(|next| next > time) {
+        if self.expiry.held || self.store.next_deadline().is_none_or(|next| next > time) {
             return;
         }
         self.flush(now);
