@@ -132,7 +132,7 @@ mod tests {
         world.advance(20_000_000);
         for number in 0..600 {
             let key = format!("t{number}");
-            let group = [Request(key.into_bytes(), crate::oracle::Action::Set(vec![7; 100].into()))];
+            let group = [Request(key.into_bytes(), crate::oracle::Action::Set(vec![7; 100]))];
             world.write_within_bound(number % 4, &group);
             world.advance(10_000);
         }

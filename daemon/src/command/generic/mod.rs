@@ -121,8 +121,17 @@ pub(super) const COMMANDS: &[Command] = &[
         "object",
         &[
             object("object|encoding", object::encoding, "Tells how Redis would keep the value."),
-            object("object|freq", object::freq, "Tells how often a key was used lately, from 0 to 255, if uses are counted.").since("4.0.0"),
-            object("object|idletime", object::idletime, "Tells how many seconds ago a key was last used, or written if uses are not kept."),
+            object(
+                "object|freq",
+                object::freq,
+                "Tells how often a key was used lately, from 0 to 255, if uses are counted.",
+            )
+            .since("4.0.0"),
+            object(
+                "object|idletime",
+                object::idletime,
+                "Tells how many seconds ago a key was last used, or written if uses are not kept.",
+            ),
             object("object|refcount", object::refcount, "Tells how many share the value: one."),
             command("object|help", 2, LOADING.and(STALE), help::help)
                 .about("6.2.0", "O(1)", "Lists these commands.")
