@@ -1026,8 +1026,10 @@ fn hello_and_info_say_what_clients_look_for() {
         info.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.to_owned()).collect()
     };
     let (redis, ours) = (names(&redis), names(ours.split("# Cahoots").next().unwrap_or_default()));
-    // Of 7.2 are the figures of refusals.
-    let is_newer = |name: &str| ["cahoots_version", "cut_connections"].contains(&name) || name.starts_with("acl_");
+    // Of 7.2 and later are the figures of refusals, of blocked keys and of pauses.
+    let newer =
+        ["cahoots_version", "cut_connections", "total_blocking_keys", "paused_actions", "paused_timeout_milliseconds"];
+    let is_newer = |name: &str| newer.contains(&name) || name.starts_with("acl_");
     for name in ours.iter().filter(|name| !is_newer(name)) {
         assert!(redis.contains(name), "{name} is no field of Redis's INFO");
     }

@@ -60,6 +60,10 @@ const PARAMETERS: &[Parameter] = &[
     settable("client-output-buffer-limit", output_limits, set_output_limits),
     fixed("client-query-buffer-limit", |server| server.limits.query_bytes_max.to_string()),
     fixed("databases", |server| server.limits.databases.to_string()),
+    fixed("enable-debug-command", |server| server.debugging.allowed.word().to_owned()),
+    settable("latency-monitor-threshold", |server| server.latency.threshold().to_string(), set_latency),
+    settable("latency-tracking", histograms, set_histograms),
+    settable("latency-tracking-info-percentiles", percentiles, set_percentiles),
     settable("lua-time-limit", script_time, set_script_time),
     fixed("dir", directory),
     settable("maxclients", |server| server.clients_max.load(Relaxed).to_string(), set_clients),
@@ -311,6 +315,37 @@ fn set_script_time(value: &str) -> Result<Change, String> {
     let most = u64::try_from(TIME_MAX.as_millis()).unwrap_or(u64::MAX);
     let millis: u64 = number(value, 0, most.cast_signed())?;
     Ok(Box::new(move |ctx| ctx.server.scripts.time_max.store(if millis == 0 { most } else { millis }, Relaxed)))
+}
+
+fn set_latency(value: &str) -> Result<Change, String> {
+    let millis: u64 = number(value, 0, i64::MAX)?;
+    Ok(Box::new(move |ctx| ctx.server.latency.set_threshold(millis)))
+}
+
+fn histograms(server: &Server) -> String {
+    if server.command_stats.has_histograms.load(Relaxed) { "yes" } else { "no" }.to_owned()
+}
+
+fn set_histograms(value: &str) -> Result<Change, String> {
+    let wanted = ["yes", "no"].iter().position(|word| word.eq_ignore_ascii_case(value));
+    let wanted = wanted.ok_or("argument must be 'yes' or 'no'")? == 0;
+    Ok(Box::new(move |ctx| ctx.server.command_stats.has_histograms.store(wanted, Relaxed)))
+}
+
+const PERCENTILES: &str = "latency-tracking-info-percentiles";
+
+/// Which percentiles INFO tells of how long commands take.
+pub(super) fn percentiles(server: &Server) -> String {
+    server.parameters.value(PERCENTILES).unwrap_or_else(|| "50 99 99.9".to_owned())
+}
+
+fn set_percentiles(value: &str) -> Result<Change, String> {
+    let is_one = |word: &str| word.parse::<f64>().is_ok_and(|number| (0.0..=100.0).contains(&number));
+    if !value.split_whitespace().all(is_one) {
+        return Err(format!("{PERCENTILES} parameters should sit between [0.0,100.0]"));
+    }
+    let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
+    Ok(Box::new(move |ctx| ctx.server.parameters.keep(PERCENTILES, value)))
 }
 
 fn set_slow(value: &str) -> Result<Change, String> {
