@@ -7,10 +7,10 @@ use cahoots_tests::cluster::{Daemon, Setup, Value, WrongClock, until};
 
 const HOURS: i64 = 3600;
 
-/// Three daemons in memory that see each other, each with a clock of its own; nothing where clocks cannot be set.
-fn cluster(directory: &Path) -> Option<(Vec<Daemon>, Vec<WrongClock>)> {
+/// Daemons in memory that see each other, each with a clock of its own; nothing where clocks cannot be set.
+fn cluster_of(size: usize, directory: &Path) -> Option<(Vec<Daemon>, Vec<WrongClock>)> {
     let (mut daemons, mut clocks): (Vec<Daemon>, Vec<WrongClock>) = Default::default();
-    for name in ["a", "b", "c"] {
+    for name in ["a", "b", "c", "d", "e"].into_iter().take(size) {
         let clock = WrongClock::new(directory, name)?;
         let mut setup = Setup::new(name, directory);
         setup.within = clock.within();
@@ -18,8 +18,12 @@ fn cluster(directory: &Path) -> Option<(Vec<Daemon>, Vec<WrongClock>)> {
         daemons.push(Daemon::start(setup));
         clocks.push(clock);
     }
-    daemons.iter().for_each(|daemon| daemon.await_peers(2));
+    daemons.iter().for_each(|daemon| daemon.await_peers(size - 1));
     Some((daemons, clocks))
+}
+
+fn cluster(directory: &Path) -> Option<(Vec<Daemon>, Vec<WrongClock>)> {
+    cluster_of(3, directory)
 }
 
 fn addresses(daemons: &[Daemon]) -> Vec<SocketAddr> {
@@ -75,6 +79,41 @@ fn a_glitch_of_all_clocks_that_was_corrected_loses_nothing_in_a_rolling_restart(
     // What is written now wins over what was stamped in the future.
     daemons[2].ask("SET glitch 2");
     everywhere(&daemons, "glitch", "2");
+    // And what is given a second to live does not live for two hours.
+    daemons[2].ask("SET short 1 PX 1000");
+    for daemon in &daemons {
+        until("it has come, and has ended", || match daemon.ask("EXISTS short glitch") {
+            Value::Integer(1) if daemon.ask("CAHOOTS STATUS").at("keys").integer() == 3 => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    }
+}
+
+/// By its clock, and by that of its neighbour, everything has expired; most say otherwise.
+#[test]
+fn one_of_two_among_five_whose_clocks_are_ahead_removes_nothing_after_its_restart() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let Some((mut daemons, clocks)) = cluster_of(5, directory.path()) else { return };
+    let mut client = daemons[0].client();
+    for number in 0..20 {
+        client.words(&format!("SET key{number} 1 EX 3600"));
+    }
+    assert_eq!(client.words("WAIT 4 10000"), Value::Integer(4));
+    clocks[3..].iter().for_each(|clock| clock.set(2 * HOURS));
+    daemons[3..].iter().for_each(|daemon| await_write(daemon, "ahead", false));
+    let all = addresses(&daemons);
+    let mut setup = daemons.remove(4).kill();
+    setup.seeds = all[..4].to_vec();
+    let again = Daemon::start(setup);
+    again.await_peers(4);
+    daemons.push(again);
+    // Those behind it in rank would have removed by then what it did not.
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    assert_eq!(daemons[4].ask("EXISTS key0"), Value::Integer(0), "it is hidden there");
+    clocks.iter().for_each(|clock| clock.set(0));
+    for number in 0..20 {
+        everywhere(&daemons, &format!("key{number}"), "1");
+    }
 }
 
 #[test]

@@ -231,3 +231,33 @@ fn who_joins_complete_daemons_does_not_wait_for_a_seed_that_is_gone() {
     await_standing(&b, "complete");
     assert_eq!(b.ask("GET key"), Value::text("kept"));
 }
+
+/// What it wrote itself and told nobody is lost, as with everyone who crashes; what was there when it joined is not.
+#[test]
+fn a_first_daemon_stays_complete_when_one_that_has_joined_it_crashes_at_once() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for (round, is_stored) in (0..4).map(|round| (round, round % 2 == 1)) {
+        let start = |node: &str, seeds: &[&Daemon]| {
+            let setup = setup(directory.path(), &format!("{node}{round}"), seeds, &[]);
+            let data = directory.path().join(format!("{node}{round}.data"));
+            Daemon::start(if is_stored { setup.stored(&data) } else { setup })
+        };
+        let first = start("a", &[]);
+        first.ask("SET key kept");
+        let second = start("b", &[&first]);
+        second.await_ready();
+        let mut client = second.client();
+        let until = Instant::now() + Duration::from_millis(round * 50);
+        for number in 0.. {
+            client.words(&format!("SET key{number} written"));
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        let second = Daemon::start(second.kill());
+        for daemon in [&first, &second] {
+            await_standing(daemon, "complete");
+            assert_eq!(daemon.ask("GET key"), Value::text("kept"));
+        }
+    }
+}

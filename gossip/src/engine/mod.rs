@@ -81,6 +81,8 @@ pub struct Replica {
     expiry: Expiry,
     /// There until it is complete.
     joining: Option<Joining>,
+    /// By whose data it became complete, if it had met nobody else who was.
+    joined: Option<ReplicaId>,
     /// There once it serves.
     ready: Option<ReadyReason>,
     /// There while it is about to stop.
@@ -163,6 +165,7 @@ impl Replica {
             departed: Departed::default(),
             expiry: Expiry::default(),
             joining: None,
+            joined: None,
             ready: Some(ReadyReason::First),
             hand_over: None,
             peers: Peers::default(),
@@ -343,6 +346,8 @@ impl Replica {
         if !peer.live {
             peer.drop_queues(sealed);
             peer.standing = Standing::default();
+            // Its clock, or this one, may have stepped while it was away.
+            peer.clock_offset_ms = None;
         }
         if !was_live {
             self.departed.note_met(id);
@@ -431,7 +436,6 @@ impl Replica {
             self.round_due = now.mono + self.config.gossip_interval_us;
             return;
         }
-        self.watch_clock(now);
         self.expire(now);
         self.check_spread(now);
         self.probe_tails(now);

@@ -60,6 +60,7 @@ pub struct World {
     pub(super) listener: Listener,
     ids: BTreeMap<ReplicaId, usize>,
     appointments: u64,
+    /// The highest that any wall clock has read, less the time it was in the world.
     wall_latest: u64,
 }
 
@@ -360,16 +361,16 @@ impl World {
     /// Both clocks of a host, remembering the highest any of them ever read.
     pub(super) fn read_clocks(&mut self, host: usize) -> cahoots_gossip::engine::Now {
         let now = self.process(host).clocks.read(self.now);
-        self.wall_latest = self.wall_latest.max(now.wall);
+        self.wall_latest = self.wall_latest.max(now.wall.saturating_sub(self.now / 1_000));
         now
     }
 
-    /// The highest any wall clock has read.
+    /// What the highest that any wall clock has read would read by now, had it gone on: hybrid clocks do.
     pub(super) fn wall_latest(&mut self) -> u64 {
         for host in self.alive() {
             self.read_clocks(host);
         }
-        self.wall_latest
+        self.wall_latest + self.now / 1_000
     }
 
     pub(super) fn appoint(&mut self, at: u64, appointment: Appointment) {

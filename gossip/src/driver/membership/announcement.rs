@@ -24,6 +24,7 @@ const READY: &str = "ready";
 const STANDING: &str = "standing";
 const AWAITS_SEEDS: &str = "awaits-seeds";
 const LACKING: &str = "lacking";
+const JOINED: &str = "joined";
 const LEAVING: &str = "leaving";
 const FOUNDING: &str = "founding";
 const FORGOTTEN: &str = "forgotten";
@@ -107,6 +108,7 @@ impl Announcement {
         pairs.push((AWAITS_SEEDS, flag(self.stance.awaits_seeds).to_owned()));
         let lacking: Vec<String> = self.stance.lacking.iter().take(LACKING_MAX).map(ToString::to_string).collect();
         pairs.push((LACKING, lacking.join(" ")));
+        pairs.push((JOINED, self.stance.joined.map(|id| id.to_string()).unwrap_or_default()));
         pairs.push((LEAVING, flag(self.leaving).to_owned()));
         pairs.extend(self.founding.as_ref().map(|founding| (FOUNDING, founding.to_string())));
         let orders = self.forgotten.iter().rev().take(FORGOTTEN_MAX).rev();
@@ -133,6 +135,7 @@ impl Announcement {
                 standing: Standing::named(&text(STANDING)?).unwrap_or(Standing::Incomplete),
                 awaits_seeds: get(AWAITS_SEEDS) == Some(flag(true)),
                 lacking: get(LACKING).map(ids).unwrap_or_default(),
+                joined: get(JOINED).and_then(|text| ids(text).first().copied()),
             },
             leaving: get(LEAVING) == Some(flag(true)),
             founding: get(FOUNDING).and_then(|text| text.parse().ok()),
@@ -184,6 +187,7 @@ mod tests {
         announcement.leaving = true;
         announcement.stance.awaits_seeds = true;
         announcement.stance.lacking = vec![ReplicaId::new(0xF00), ReplicaId::new(3)];
+        announcement.stance.joined = Some(ReplicaId::new(0xF01));
         announcement.founding = Some(Founding { ids: [3, 4].into(), fresh: true });
         announcement.forgotten = [1, 2].map(|number| Forgotten { number, id: ReplicaId::new(number) }).into();
         let pairs = announcement.key_values().into_iter().collect();

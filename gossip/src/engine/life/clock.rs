@@ -13,6 +13,10 @@
 //! A clock that is behind most peers' stops nothing: the hybrid clock is kept at theirs. Else what is given so many seconds to live
 //! here would have ended elsewhere before it arrives.
 //!
+//! Stamps ahead of the wall clock, whoever wrote them, are no time that stands still either: deadlines are of the hybrid clock
+//! ([`Store::at`](crate::store::Store::at)), and it runs on by itself, a little slower than time, until the wall clock has caught up.
+//! Else what is given five seconds to live after a clock was two hours ahead and was put right lives for two hours.
+//!
 //! What has expired by a wrong clock shows again when that is put right, unless it was removed meanwhile. So nothing is removed by
 //! a clock that is not [trusted](Replica::trusts_clock): hiding is enough, and costs only memory.
 
@@ -29,6 +33,9 @@ const STEP_MS: u64 = 1_000;
 const DOUBT_US: u64 = 2_000_000;
 /// Where no peer is there to say anything, a clock is trusted that has not stepped for so many microseconds.
 const TRUST_US: u64 = 60_000_000;
+/// The hybrid clock that is ahead runs slower than time by one part of so many: two hours are made up for in a day and a half,
+/// and what lives an hour lives four minutes longer.
+const LEAD_PARTS: u64 = 16;
 /// Peers asked after a step: enough that a few wrong ones are outvoted.
 const ASKED_MAX: usize = 16;
 
@@ -44,6 +51,22 @@ pub(in crate::engine) struct WallClock {
     /// When it was first looked at, or has stepped last, on the monotonic clock.
     since: u64,
     doubt: Option<Doubt>,
+    lead: Option<Lead>,
+}
+
+/// The hybrid clock is ahead of the wall clock.
+#[derive(Clone, Copy, Debug)]
+struct Lead {
+    /// Since when, on the monotonic clock, it runs on by itself, and what it read then.
+    since: u64,
+    from_ms: u64,
+}
+
+impl Lead {
+    fn reads(self, now: Now) -> u64 {
+        let passed_ms = now.mono.saturating_sub(self.since) / 1_000;
+        self.from_ms.saturating_add(passed_ms - passed_ms / LEAD_PARTS)
+    }
 }
 
 /// A step ahead that no peer has said anything of.
@@ -89,15 +112,31 @@ impl Replica {
         heard >= live.min(ASKED_MAX).div_ceil(2)
     }
 
-    /// Asks what the peers' clocks read if this one has stepped.
+    /// Asks what the peers' clocks read if this one has stepped, and keeps the hybrid clock running where the wall clock is behind
+    /// it, or behind the cluster's.
     #[inline]
     pub(in crate::engine) fn watch_clock(&mut self, now: Now) {
         if let Some(step_ms) = self.wall_clock.step(now) {
             self.clock_stepped(now, step_ms);
         }
+        if self.wall_clock.behind_ms > 0 || self.store.clock().wall_ms() > now.wall {
+            self.run_clock_ahead(now);
+        } else {
+            self.wall_clock.lead = None;
+        }
+    }
+
+    #[cold]
+    fn run_clock_ahead(&mut self, now: Now) {
         if self.wall_clock.behind_ms > 0 {
             self.store.raise_clock(now.wall.saturating_add(self.wall_clock.behind_ms));
         }
+        let reads = self.store.clock().wall_ms();
+        // By so little it stands still: the wall clock is there in a moment.
+        let lead = self.wall_clock.lead.filter(|it| it.reads(now) >= reads && reads > now.wall.saturating_add(STEP_MS));
+        let lead = lead.unwrap_or(Lead { since: now.mono, from_ms: reads });
+        self.wall_clock.lead = Some(lead);
+        self.store.raise_clock(lead.reads(now));
     }
 
     #[cold]
@@ -281,6 +320,40 @@ mod tests {
             replica.on_clock(ended, peer, ended.wall);
         }
         assert_eq!(time(&mut replica, Now { mono: 950_000, wall: ended.wall + 50 }), ended.wall + 50);
+    }
+
+    /// It was written to while all clocks were two hours ahead, and they have been put right.
+    #[test]
+    fn what_lives_five_seconds_lives_about_five_seconds_though_stamps_are_hours_ahead() {
+        const AHEAD: u64 = 7_200_000;
+        let after = |ms: u64| Now { mono: ms * 1_000, wall: 1_700_000_000_000 + ms };
+        let mut replica = Replica::new(ReplicaConfig::default(), ReplicaId::new(1), after(0));
+        let wrong = Now { wall: after(0).wall + AHEAD, ..after(0) };
+        replica.write(wrong, 0, |writer| writer.set(b"x", b"")).expect("nobody knows better");
+        let time = |replica: &mut Replica, ms: u64| {
+            replica.see_time(after(ms));
+            replica.store().at(after(ms).wall).now()
+        };
+        let set_at = time(&mut replica, 1_000);
+        let set = replica.write(after(1_000), 0, |writer| writer.set_until(b"k", b"v", Some(set_at + 5_000)));
+        set.expect("its clock is right");
+        let mut ended = None;
+        while ended.is_none() {
+            let due = replica.expiry_due().expect("it ends").div_ceil(1_000);
+            replica.handle_timeout(after(due));
+            let sees = replica.store().at(after(due).wall).view(b"k").is_some();
+            ended = (!sees).then_some(due);
+        }
+        assert_eq!(ended, Some(1_000 + 5_000 + 5_000 / (LEAD_PARTS - 1)), "a little slower than time");
+
+        // So it goes on, whoever is ahead of whom, until the wall clock is there.
+        let day = 86_400_000;
+        for hour in 1..48 {
+            let (ms, before) = (hour * 3_600_000, time(&mut replica, (hour - 1) * 3_600_000));
+            let now = time(&mut replica, ms);
+            assert!(now > before && now - before <= 3_600_000, "{hour}");
+        }
+        assert_eq!(time(&mut replica, 2 * day), after(2 * day).wall);
     }
 
     /// Their clocks were wrong, and are right again; of most peers a large cluster hears once in many rounds.

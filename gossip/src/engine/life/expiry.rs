@@ -48,6 +48,7 @@ impl Replica {
     /// So late it is by now: what is told from now on, of keys that change, is what is visible then. If the clock was put back,
     /// what shows again is told of. For those who only read; everything else that is given the time sees to it.
     pub fn see_time(&mut self, now: Now) {
+        self.watch_clock(now);
         self.expiry.seen = now;
         self.store.see_time(now.wall);
     }

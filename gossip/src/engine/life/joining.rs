@@ -18,7 +18,8 @@
 //! - One that was started without anybody to join *founds* a cluster, and serves at once; but after a restart it may be empty
 //!   beside others that have the data. So it is complete only after it has listened for a moment, in which those that know
 //!   its address call; and incomplete as soon as it meets a peer that is complete, until it has what that one has. It is
-//!   like any other once it has what somebody has who became complete with it.
+//!   like any other once it has what somebody has who became complete with it; or at once, if that one says that it was
+//!   complete by what *it* had: one that crashes right after is owed nothing.
 //! - One that nobody answered is *alone*. It knows of nothing that it lacks, and is incomplete as soon as it meets a
 //!   complete peer, until it has what that one has.
 //!
@@ -159,6 +160,8 @@ pub struct Stance {
     pub awaits_seeds: bool,
     /// Who knew, when last heard, of data that it lacked itself: this replica, or others that went away from it.
     pub lacking: Vec<ReplicaId>,
+    /// By what whose data it became complete, if it had met nobody else who was.
+    pub joined: Option<ReplicaId>,
 }
 
 impl Readiness {
@@ -281,6 +284,10 @@ pub(in crate::engine) struct Joining {
     serves: bool,
     /// It was started without anybody to join, and has met nobody yet who was complete before, or has joined it.
     founds: bool,
+    /// It founds under an id that was never used before: whoever has joined that id has joined this process.
+    is_fresh: bool,
+    /// Who became complete by what was here, and by nothing else.
+    joined_by: Option<ReplicaId>,
     /// It founds, and until then somebody may call who has the data.
     listens_until: Option<u64>,
     /// A seed has not answered yet: it may have data that nobody else has.
@@ -317,6 +324,8 @@ impl Joining {
             settle_us,
             serves: false,
             founds: false,
+            is_fresh: false,
+            joined_by: None,
             listens_until: None,
             awaits_seeds: false,
             accepts: false,
@@ -368,10 +377,10 @@ impl Joining {
     }
 
     /// Begins as one that has nobody to join, and listens for so long whether somebody calls.
-    fn founder(now: u64, listen_us: u64, settle_us: u64) -> Self {
+    fn founder(now: u64, is_fresh: bool, listen_us: u64, settle_us: u64) -> Self {
         let listens_until = Some(now.saturating_add(listen_us));
         let joining = Self::new(now, u64::MAX, settle_us);
-        Self { serves: true, founds: true, listens_until, clock_unheard: None, ..joining }
+        Self { serves: true, founds: true, is_fresh, listens_until, clock_unheard: None, ..joining }
     }
 
     /// Whether a founder has met nobody who is complete: it has nothing to ask anybody.
@@ -387,7 +396,7 @@ impl Joining {
     }
 
     /// A peer says how it stands.
-    pub(in crate::engine) fn peer_stance(&mut self, id: ReplicaId, stance: Stance) {
+    pub(in crate::engine) fn peer_stance(&mut self, id: ReplicaId, stance: Stance, me: ReplicaId) {
         // It has what it lacked, or has begun anew and tells what there is now.
         if !stance.lacking.contains(&id) && self.owed.get(&id).is_some_and(Account::only_lacks) {
             self.owed.remove(&id);
@@ -395,13 +404,28 @@ impl Joining {
         }
         let Some(account) = self.peers.get_mut(&id) else { return };
         account.has_said = true;
+        let has_joined_me = stance.standing == Standing::Complete && stance.joined == Some(me);
         let standing = stance.standing;
         let before = std::mem::replace(&mut account.stance, stance).standing;
         if standing == Standing::Complete && before != standing && !account.was_complete {
             // It had less when it said what it had: whoever has that has not caught up with it.
-            *account = Account { has_said: true, has_joined: true, ..Account::new() };
+            let stance = std::mem::take(&mut account.stance);
+            *account = Account { stance, has_said: true, has_joined: true, ..Account::new() };
             self.recount_goal();
         }
+        if has_joined_me && self.is_fresh && self.owed.is_empty() && !self.has_met_others(me) {
+            self.joined_by = Some(id);
+        }
+    }
+
+    /// Whether somebody is there who was complete otherwise than by what is here.
+    fn has_met_others(&self, me: ReplicaId) -> bool {
+        self.peers.values().any(|it| it.is_of_all() && it.stance.joined != Some(me))
+    }
+
+    /// Whether a peer is the only one it has met that was complete.
+    fn knows_only(&self, peer: ReplicaId) -> bool {
+        self.peers.iter().chain(&self.owed).all(|(id, it)| *id == peer || !it.is_of_all())
     }
 
     /// A peer is down or gone: it is not waited for. What a complete one had is owed, by whoever has it; also if it was
@@ -567,6 +591,9 @@ impl Joining {
     ) -> Option<ReadyReason> {
         (self.reviewed_at, self.stale) = (now, false);
         self.listens_until = self.listens_until.filter(|until| now < *until);
+        if let Some(peer) = self.joined_by {
+            return Some(ReadyReason::CaughtUp { peer });
+        }
         if self.is_first() {
             return None;
         }
@@ -669,7 +696,9 @@ impl Replica {
     /// Begins as one that has nobody to join: it serves, and is complete once it has listened for a moment
     /// ([`found_listen_us`](crate::engine::ReplicaConfig::found_listen_us)), unless it meets somebody who was before.
     pub fn found(&mut self, now: Now) {
-        self.joining = Some(Joining::founder(now.mono, self.config.found_listen_us, self.config.join_settle_us));
+        let is_fresh = !self.on_probation();
+        let (listen_us, settle_us) = (self.config.found_listen_us, self.config.join_settle_us);
+        self.joining = Some(Joining::founder(now.mono, is_fresh, listen_us, settle_us));
         self.ready = Some(ReadyReason::First);
     }
 
@@ -746,7 +775,7 @@ impl Replica {
         let listens = self.joining.as_ref().is_some_and(|it| it.listens_until.is_some());
         let (standing, awaits_seeds) = (self.standing(), self.awaits_seeds() || listens);
         let lacking = self.joining.as_ref().map(|joining| joining.lacking(self.id())).unwrap_or_default();
-        Stance { standing, awaits_seeds, lacking }
+        Stance { standing, awaits_seeds, lacking, joined: self.joined }
     }
 
     /// A peer announces how it stands. One that announces nothing is complete.
@@ -755,7 +784,7 @@ impl Replica {
             peer.standing = stance.standing;
         }
         let Some(joining) = &mut self.joining else { return };
-        joining.peer_stance(id, stance);
+        joining.peer_stance(id, stance, self.store.id());
         self.review_joining(now);
     }
 
@@ -788,8 +817,13 @@ impl Replica {
         let (here, ahead) = (self.store.version_vector(), self.store.buckets_ahead());
         let before = joining.standing();
         if let Some(reason) = joining.review(now.mono, self.store.id(), here, ahead) {
-            if matches!(reason, ReadyReason::CaughtUp { .. } | ReadyReason::Together) {
-                self.joining = None;
+            match reason {
+                ReadyReason::CaughtUp { peer } => {
+                    self.joined = (joining.knows_only(peer) && joining.joined_by.is_none()).then_some(peer);
+                    self.joining = None;
+                }
+                ReadyReason::Together => self.joining = None,
+                _ => {}
             }
             // That somebody has joined a founder is no news.
             if before != Standing::Complete {
@@ -839,7 +873,7 @@ mod tests {
     /// One that lacks something knows so itself.
     fn stands(joining: &mut Joining, peer: ReplicaId, standing: Standing) {
         let lacking = if standing.lacks() { vec![peer] } else { vec![] };
-        joining.peer_stance(peer, Stance { standing, lacking, ..Stance::default() });
+        joining.peer_stance(peer, Stance { standing, lacking, ..Stance::default() }, ME);
     }
 
     #[test]
@@ -1131,7 +1165,11 @@ mod tests {
         // What others wait for or lack does not matter any more, what they have does.
         for (peer, standing) in [(B, Standing::Joining), (A, Standing::Incomplete)] {
             it.peer_up(2 * TIMEOUT, peer);
-            it.peer_stance(peer, Stance { standing, awaits_seeds: true, lacking: vec![ReplicaId::new(9)] });
+            it.peer_stance(
+                peer,
+                Stance { standing, awaits_seeds: true, lacking: vec![ReplicaId::new(9)], joined: None },
+                ME,
+            );
         }
         says(&mut it, B, []);
         says(&mut it, A, [(A, 2)]);
@@ -1186,7 +1224,7 @@ mod tests {
         // It is back, and has what it lacked; but it remembers the same of this one, and of a third.
         let lacks = |lacking| Stance { standing: Standing::Incomplete, lacking, ..Stance::default() };
         it.peer_up(0, A);
-        it.peer_stance(A, lacks(vec![ME, B]));
+        it.peer_stance(A, lacks(vec![ME, B]), ME);
         says(&mut it, A, []);
         assert_eq!((it.standing(), it.lacking(ME)), (Standing::Joining, vec![]));
         assert_eq!(it.review(SETTLE, ME, &vv([]), 0), None, "it has not heard yet that this one lacks nothing");
@@ -1197,7 +1235,7 @@ mod tests {
         stands(&mut it, B, Standing::Joining);
         says(&mut it, B, []);
         it.peer_up(0, A);
-        it.peer_stance(A, lacks(vec![B]));
+        it.peer_stance(A, lacks(vec![B]), ME);
         says(&mut it, A, []);
         it.peer_down(A, ME, &vv([]));
         assert_eq!(it.lacking(ME), [], "it is here, and says otherwise");
@@ -1229,7 +1267,7 @@ mod tests {
     /// What it catches up with is the founder's own.
     #[test]
     fn that_one_which_was_catching_up_with_it_goes_away_makes_no_founder_incomplete() {
-        let mut it = Joining::founder(0, 0, SETTLE);
+        let mut it = Joining::founder(0, true, 0, SETTLE);
         it.review(0, ME, &vv([]), 0);
         it.peer_up(0, A);
         stands(&mut it, A, Standing::CatchingUp);
@@ -1249,9 +1287,9 @@ mod tests {
         assert_eq!(it.standing(), Standing::Alone, "it knows of nothing that it lacks, and is no cluster");
         assert_eq!(it.review(2 * TIMEOUT, ME, &vv([]), 0), None);
         it.awaits_seeds = false;
-        it.peer_stance(A, Stance { standing: Standing::Joining, awaits_seeds: true, ..Stance::default() });
+        it.peer_stance(A, Stance { standing: Standing::Joining, awaits_seeds: true, ..Stance::default() }, ME);
         assert_eq!(it.review(2 * TIMEOUT, ME, &vv([]), 0), None, "a seed of its peer is silent");
-        it.peer_stance(A, Stance { standing: Standing::Joining, awaits_seeds: false, ..Stance::default() });
+        it.peer_stance(A, Stance { standing: Standing::Joining, awaits_seeds: false, ..Stance::default() }, ME);
         assert_eq!(it.review(2 * TIMEOUT, ME, &vv([]), 0), Some(ReadyReason::Together));
     }
 
@@ -1361,7 +1399,7 @@ mod tests {
 
     #[test]
     fn a_founder_is_complete_until_it_meets_one_that_was_before_and_for_good_once_it_is_joined() {
-        let mut it = Joining::founder(0, LISTEN, SETTLE);
+        let mut it = Joining::founder(0, true, LISTEN, SETTLE);
         assert_eq!((it.standing(), it.due(), it.review(LISTEN - 1, ME, &vv([]), 0)), (Standing::Joining, LISTEN, None));
         assert_eq!((it.review(LISTEN, ME, &vv([]), 0), it.standing(), it.due()), (None, Standing::Complete, u64::MAX));
         it.peer_up(0, B);
@@ -1376,7 +1414,7 @@ mod tests {
 
     #[test]
     fn a_founder_that_meets_a_complete_peer_while_it_listens_has_not_got_what_that_one_has() {
-        let mut it = Joining::founder(0, LISTEN, SETTLE);
+        let mut it = Joining::founder(0, true, LISTEN, SETTLE);
         it.peer_up(1, A);
         assert_eq!((it.review(1, ME, &vv([]), 0), it.standing()), (None, Standing::Incomplete));
         assert_eq!(it.choose_asked(1).len(), 1);
@@ -1389,7 +1427,7 @@ mod tests {
     #[test]
     fn whoever_becomes_complete_beside_a_founder_has_joined_it_unless_it_has_more() {
         for has in [vv([]), vv([(B, 1)])] {
-            let mut it = Joining::founder(0, 0, SETTLE);
+            let mut it = Joining::founder(0, true, 0, SETTLE);
             it.review(0, ME, &vv([]), 0);
             it.peer_up(0, A);
             stands(&mut it, A, Standing::Joining);
@@ -1401,6 +1439,52 @@ mod tests {
             let standing = if has.is_empty() { Standing::Complete } else { Standing::Incomplete };
             assert_eq!((it.review(0, ME, &vv([]), 0), it.standing()), (joined, standing));
             assert_eq!(it.review(0, ME, &vv([(B, 1)]), 0), Some(ReadyReason::CaughtUp { peer: A }));
+        }
+    }
+
+    /// It writes, and is dead before it has told of that; nor need anybody have heard of it before it was complete.
+    #[test]
+    fn a_founder_lacks_nothing_of_what_one_had_that_says_it_has_joined_it_and_nobody_else() {
+        let joined = |founder| Stance { joined: Some(founder), ..Stance::default() };
+        for (is_fresh, met, expected) in [
+            (true, vec![(A, joined(ME))], Some(ReadyReason::CaughtUp { peer: A })),
+            (true, vec![(A, joined(ME)), (B, joined(ME))], Some(ReadyReason::CaughtUp { peer: B })),
+            (true, vec![(A, joined(B))], None),
+            (true, vec![(A, Stance::default())], None),
+            // It has found another one complete, which may have been complete otherwise.
+            (true, vec![(B, Stance::default()), (A, joined(ME))], None),
+            // It goes on from its disk: since it stopped there may have been more.
+            (false, vec![(A, joined(ME))], None),
+        ] {
+            let mut it = Joining::founder(0, is_fresh, 0, SETTLE);
+            it.review(0, ME, &vv([]), 0);
+            for (peer, stance) in met.clone() {
+                it.peer_up(0, peer);
+                it.peer_stance(peer, stance, ME);
+            }
+            assert_eq!(it.review(0, ME, &vv([]), 0), expected, "{met:?}");
+            it.peer_down(A, ME, &vv([]));
+            assert!(expected.is_some() || it.standing() == Standing::Incomplete, "{met:?}");
+        }
+    }
+
+    #[test]
+    fn who_has_met_one_complete_peer_only_says_that_it_has_joined_it() {
+        let start = Now { mono: 0, wall: 1_700_000_000_000 };
+        for others in [0, 1] {
+            let mut replica = Replica::new(crate::engine::ReplicaConfig::default(), ME, start);
+            replica.join(start, TIMEOUT);
+            for peer in [A, B].into_iter().take(1 + others) {
+                replica.peer_up(start, peer, ([127, 0, 0, 1], 2).into(), crate::Zone::default());
+                replica.on_clock(start, peer, start.wall);
+                let joining = replica.joining.as_mut().expect("it joins");
+                joining.agrees(peer);
+                // Its account of all is not the last to come.
+                joining.stale = false;
+            }
+            replica.review_joining(start);
+            let joined = (others == 0).then_some(A);
+            assert_eq!(replica.stance(), Stance { joined, ..Stance::default() });
         }
     }
 }

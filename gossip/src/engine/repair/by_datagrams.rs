@@ -6,7 +6,7 @@
 //!
 //! Unlike a stream's, such an answer is kept by the peer for as long as the asker fetches it: two at most for each asker,
 //! all of them within a bound, each for as long as chunks of it are asked for. What finds no room is put off; a bucket that
-//! is longer than an answer may be has to wait for streams. Lost, forgotten or refused, an answer is only asked for again.
+//! is longer than an answer may be has to wait for streams, which are tried again at once. Lost, forgotten or refused, an answer is only asked for again.
 
 use std::collections::BTreeMap;
 
@@ -67,6 +67,11 @@ impl StreamHealth {
 
     pub(in crate::engine) fn note_success(&mut self) {
         *self = Self::default();
+    }
+
+    /// There is something that only streams can carry: whether they can be had again is found out now.
+    fn retry(&mut self, now: u64) {
+        self.retry_at = self.retry_at.map(|_| now);
     }
 
     /// Whether they failed when last tried.
@@ -223,7 +228,8 @@ impl Replica {
         if self.kept_answers.get(sender, number).is_none() {
             self.kept_answers.drop_surplus(sender);
             let room = self.answers_bytes_max().saturating_sub(self.kept_answers.bytes());
-            let Ok(answer) = self.serve_short(now, sender, body, ANSWER_BYTES_MAX) else {
+            let answer = self.serve_short(now, sender, body, ANSWER_BYTES_MAX);
+            let Some(answer) = answer.ok().filter(|it| it.len() <= self.answers_bytes_max()) else {
                 return self.tell(sender, &Message::NoAnswer { number, refused: true });
             };
             let bytes = match answer.len() <= room {
@@ -255,6 +261,7 @@ impl Replica {
         let Some(fetch) = self.fetches.0.get_mut(&number).filter(|it| it.peer == sender) else { return };
         if refused {
             self.fetches.0.remove(&number);
+            self.peers.get_mut(&sender).into_iter().for_each(|it| it.streams.retry(now.mono));
             return self.handle_answer(now, number, None);
         }
         // Not at once: a peer that keeps too much goes on forgetting.
