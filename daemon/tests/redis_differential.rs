@@ -971,7 +971,7 @@ fn the_command_table_is_that_of_redis() {
         for command in std::iter::once(command).chain(subcommands) {
             let name = command.parts()[0].text();
             // Ours, and what Redis got since 7.0: some commands, and WITHSCORE of two others.
-            let newer = ["client|setinfo", "client|no-touch", "zrank", "zrevrank"];
+            let newer = ["client|setinfo", "client|no-touch", "cluster|myshardid", "zrank", "zrevrank"];
             let is_ours = ["cahoots", "vote.", "presence.", "crdt."].iter().any(|ours| name.starts_with(ours));
             if is_ours || newer.contains(&&*name) || is_newer(&mut pair.clients[1], &name) {
                 continue;
