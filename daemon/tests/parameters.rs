@@ -119,9 +119,8 @@ fn encodings_are_told_under_the_limits_that_are_set() {
     let Some(redis) = Process::redis() else { return };
     let ours = Process::cahoots(&[]);
     for client in &mut [redis.client(), ours.client()] {
-        for words in ["CONFIG SET hash-max-ziplist-entries 1 zset-max-listpack-value 2 set-max-intset-entries 2"] {
-            assert_eq!(client.words(words).text(), "OK");
-        }
+        let limits = "CONFIG SET hash-max-ziplist-entries 1 zset-max-listpack-value 2 set-max-intset-entries 2";
+        assert_eq!(client.words(limits).text(), "OK");
         for words in ["HSET h a 1 b 2", "HSET short a 1", "ZADD z 1 abc", "ZADD y 1 ab", "SADD s 1 2 3", "SADD t 1 2"] {
             client.words(words);
         }

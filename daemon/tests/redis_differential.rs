@@ -971,7 +971,7 @@ fn the_command_table_is_that_of_redis() {
         for command in std::iter::once(command).chain(subcommands) {
             let name = command.parts()[0].text();
             // Ours, and what Redis got since 7.0: some commands, and WITHSCORE of two others.
-            let newer = ["client|setinfo", "client|no-touch", "zrank", "zrevrank"];
+            let newer = ["client|setinfo", "client|no-touch", "cluster|myshardid", "zrank", "zrevrank"];
             let is_ours = ["cahoots", "vote.", "presence.", "crdt."].iter().any(|ours| name.starts_with(ours));
             if is_ours || newer.contains(&&*name) || is_newer(&mut pair.clients[1], &name) {
                 continue;
@@ -1026,8 +1026,10 @@ fn hello_and_info_say_what_clients_look_for() {
         info.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.to_owned()).collect()
     };
     let (redis, ours) = (names(&redis), names(ours.split("# Cahoots").next().unwrap_or_default()));
-    // Of 7.2 are the figures of refusals.
-    let is_newer = |name: &str| ["cahoots_version", "cut_connections"].contains(&name) || name.starts_with("acl_");
+    // Of 7.2 and later are the figures of refusals, of blocked keys and of pauses.
+    let newer =
+        ["cahoots_version", "cut_connections", "total_blocking_keys", "paused_actions", "paused_timeout_milliseconds"];
+    let is_newer = |name: &str| newer.contains(&name) || name.starts_with("acl_");
     for name in ours.iter().filter(|name| !is_newer(name)) {
         assert!(redis.contains(name), "{name} is no field of Redis's INFO");
     }

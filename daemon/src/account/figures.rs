@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::{Account, Figure, REDIS_VERSION, Unit, Value};
 use crate::acl::Reason;
 use crate::config::PolicyWord;
-use crate::state::NotReady;
+use crate::state::{Holds, NotReady};
 use crate::storage::{Storage, StorageStatus};
 use cahoots_gossip::engine::{PeerStatus, Progress, Standing};
 
@@ -40,6 +40,16 @@ figures! {
         |it| some(u64::from(it.server.tcp.map_or(0, |address| address.port())));
     UPTIME = "uptime_seconds", Seconds, "How long the daemon has been running.", |it| some(uptime(it));
     UPTIME_DAYS = "uptime_days", Count, "The same in whole days.", |it| some(uptime(it) / 86_400);
+    TIME = "server_time_usec", Count, "Microseconds since 1970.",
+        |_| some(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX)));
+    LRU_CLOCK = "lru_clock", Seconds, "Seconds since 1970, as many as 24 bits hold.",
+        |_| some(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() & 0xFF_FFFF));
+    EXECUTABLE = "executable", Text, "The program.",
+        |_| some(std::env::current_exe().unwrap_or_default().to_string_lossy().as_ref());
+    CONFIG_FILE = "config_file", Text, "The configuration file; empty if there is none.",
+        |it| some(it.server.parameters.file.as_deref().map(|file| file.to_string_lossy().into_owned()).unwrap_or_default());
+    CPU_SYSTEM = "used_cpu_sys", Text, "Seconds of processors that the system took for the daemon.", |_| some(cpu_seconds(14));
+    CPU_USER = "used_cpu_user", Text, "Seconds of processors that the daemon took.", |_| some(cpu_seconds(13));
     NODE = "node", Text, "The node's name.", |it| some(it.server.node.as_str());
     CLUSTER = "cluster", Text, "The cluster's name.", |it| some(it.server.cluster.as_str());
     LISTEN = "listen", Text, "Where peers send their datagrams.", |it| some(it.server.listen.to_string());
@@ -50,6 +60,17 @@ figures! {
     CLIENTS_MAX = "maxclients", Count, "Clients that may be connected at once.", |it| some(it.server.clients_max.load(Relaxed));
     CLIENTS_BLOCKED = "blocked_clients", Count, "Clients that wait for others now.",
         |it| some(it.server.stats.blocked.load(Relaxed));
+    CLIENTS_TRACKING = "tracking_clients", Count, "Clients that cache what they read.",
+        |it| some(it.server.clients.all().iter().filter(|client| client.facts().tracks.is_some()).count());
+    KEYS_BLOCKED_AT = "total_blocking_keys", Count, "Keys at which clients are blocked.",
+        |it| some(it.server.watch.blocked_keys().len());
+    PAUSED = "paused_actions", Text, "What clients are held at: all, write, or none.", |it| some(match it.server.pause.now() {
+        None => "none",
+        Some((Holds::Writes, _)) => "write",
+        Some((Holds::All, _)) => "all",
+    });
+    PAUSED_FOR = "paused_timeout_milliseconds", Milliseconds, "How long they are held still.",
+        |it| some(it.server.pause.now().map_or(0, |(_, left)| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
     CONNECTIONS = "total_connections_received", Count, "Connections accepted since the start.",
         |it| some(it.server.stats.connections_counted());
     CONNECTIONS_REFUSED = "rejected_connections", Count, "Connections refused because there were too many.",
@@ -103,6 +124,10 @@ figures! {
     MEMORY_OF_DATA = "used_memory_dataset", Bytes, "Memory that the data takes, what finds it and has room to spare included.",
         |it| some(it.replica.store().memory());
 
+    MEMORY_PEAK = "used_memory_peak", Bytes, "The most memory that was in use.", |_| some(peak_bytes());
+    MEMORY_PEAK_HUMAN = "used_memory_peak_human", Text, "The same for people.", |_| some(human(peak_bytes()));
+    MEMORY_OF_SYSTEM = "total_system_memory", Bytes, "Memory of the machine.",
+        |_| some(kilobytes_of("/proc/meminfo", "MemTotal:").unwrap_or(0));
     SCRIPTS = "number_of_cached_scripts", Count, "Scripts that are kept.", |it| some(it.server.scripts.figures().0);
     MEMORY_OF_SCRIPTS = "used_memory_scripts", Bytes, "Memory that scripts and their interpreter take.",
         |it| some(it.server.scripts.figures().1);
@@ -179,7 +204,7 @@ figures! {
         |it| some(it.replica.position());
     SEQ = "seq", Count, "The last event that was sealed.", |it| some(it.status().seq);
     KEYS = "keys", Count, "Live keys.", |it| some(it.replica.store().len());
-    KEYS_THAT_END = "keys_that_end", Count, "Keys with a deadline.", |it| some(it.replica.store().volatile());
+    KEYS_THAT_END = "keys_that_end", Count, "Keys with a deadline.", |it| some(it.replica.store().ending());
     FINGERPRINT = "fingerprint", Text, "A hash over everything replicated: replicas that agree have the same.",
         |it| some(format!("{:032x}", it.status().fingerprint.get()));
     CLASHES = "type_clashes", Count, "Keys that were made with different types on different nodes.",
@@ -214,6 +239,30 @@ fn resident_bytes() -> usize {
         statm.split_whitespace().nth(1)?.parse::<usize>().ok()
     };
     pages().unwrap_or(0) * rustix::param::page_size()
+}
+
+fn peak_bytes() -> usize {
+    kilobytes_of("/proc/self/status", "VmHWM:").unwrap_or_else(resident_bytes)
+}
+
+/// What a line of a file of the kernel's says, in bytes.
+fn kilobytes_of(file: &str, name: &str) -> Option<usize> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse::<usize>().ok()?.checked_mul(1024)
+}
+
+/// A field of what the kernel counts of this process, from 0 on, in seconds.
+fn cpu_seconds(field: usize) -> String {
+    let ticks = || {
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        // The second field, the name, may have spaces; a parenthesis ends it.
+        let (_, behind) = stat.rsplit_once(')')?;
+        behind.split_whitespace().nth(field - 2)?.parse::<u64>().ok()
+    };
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let micros = ticks().unwrap_or(0) * 1_000_000 / per_second;
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
 fn human(bytes: usize) -> String {

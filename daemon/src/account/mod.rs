@@ -7,6 +7,7 @@ pub mod figures;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
 
 use cahoots_gossip::engine::{Replica, Status};
 
@@ -119,6 +120,13 @@ impl<'a> Account<'a> {
     #[must_use]
     pub fn databases(&self) -> BTreeMap<u8, (usize, usize)> {
         self.replica.store().databases()
+    }
+
+    /// How long keys that end have still, in milliseconds, roughly.
+    #[must_use]
+    pub fn mean_left_ms(&self) -> u64 {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.replica.store().mean_left_ms(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// What all connections share.

@@ -20,7 +20,9 @@ use crate::pubsub::{PubSub, Topic};
 use crate::script::Scripts;
 use crate::server::{LINGER_LOOK, Linger, Listeners};
 use crate::session::{Clients, Monitors};
-use crate::state::{Durability, Parameters, Pause, Server, Slowlog, Stats, clients_with_files};
+use crate::state::{
+    CommandStats, Debugging, Durability, Latency, Parameters, Pause, Server, Slowlog, Stats, clients_with_files,
+};
 use crate::storage::StorageError;
 use crate::watch::{KeyspaceEvents, Tracking};
 use cahoots_gossip::driver::{HandOver, Node, NodeConfig, NodeFailure};
@@ -71,6 +73,8 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         stats: Stats::default(),
         durability: disk.as_ref().map_or_else(Durability::default, |_| Durability::of_a_directory()),
         leave: Notify::new(),
+        shutdown: Notify::new(),
+        hurries: AtomicBool::new(false),
         leaves: AtomicUsize::new(0),
         farewell,
         clients_max: AtomicUsize::new(clients_with_files(config.limits.clients_max)),
@@ -83,6 +87,9 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         monitors: Monitors::default(),
         slowlog: Slowlog::default(),
         pause: Pause::default(),
+        latency: Latency::default(),
+        command_stats: CommandStats::of(crate::command::NUMBERS),
+        debugging: Debugging { allowed: config.enable_debug_command.value, ..Debugging::default() },
         parameters: Parameters::of(flags_file),
         acl,
         push_budget: Arc::default(),
@@ -130,6 +137,7 @@ async fn run(config: Config, mut reloader: Reloader<'_>, started: Instant) -> Cl
         end = tokio::select! {
             never = &mut reloads => match never {},
             reason = stop() => End::Stopped(reason),
+            () = server.shutdown.notified() => End::Stopped("SHUTDOWN"),
             failure = node.failed() => End::Failed(failure),
             ended = live => ended.unwrap_or_else(End::NoStorage),
         };

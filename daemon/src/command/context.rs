@@ -17,7 +17,7 @@ use std::time::SystemTime;
 use super::contract::{Command, Flow, Outcome};
 use super::error::CommandError;
 use super::events::{self, Said};
-use super::flags::{ADMIN, DENYOOM, LOADING, NO_MANDATORY_KEYS, READONLY, SKIP_MONITOR, SKIP_SLOWLOG, WRITE};
+use super::flags::{ADMIN, DENYOOM, FAST, LOADING, NO_MANDATORY_KEYS, READONLY, SKIP_MONITOR, SKIP_SLOWLOG, WRITE};
 use super::{blocking, database, pause, script, table, transaction};
 use crate::account::Account;
 use crate::pubsub::Topic;
@@ -93,7 +93,14 @@ impl<'a> Context<'a> {
 
     /// Runs one command, its reply or refusal included.
     pub fn call(&mut self, args: Args<'_>, reply: &mut Reply<'_>) -> Flow {
-        let found = table::find(args).and_then(|command| {
+        // What a script calls is timed apart, and is a part of the script's time.
+        let (began, nested) = match self.session.in_script {
+            false => (self.began, false),
+            true => (Tick::now(), true),
+        };
+        let mut number = usize::MAX;
+        let found = table::find_numbered(args).and_then(|(command, its_number)| {
+            number = its_number;
             self.session.last_command = Some(command);
             if self.server.acl.guards() {
                 self.check_access(command, args)?;
@@ -128,16 +135,21 @@ impl<'a> Context<'a> {
         if self.server.watch.is_active() {
             self.see_changes(ran, reply);
         }
-        // What a script calls is a part of the script's time.
-        let took = (!self.session.in_script).then(|| {
-            let began = std::mem::replace(&mut self.began, Tick::now());
-            self.began.micros_since(began)
-        });
-        let is_slow = took.is_some_and(|took| self.server.slowlog.keeps(took));
-        if let Some(command) = ran
-            && (self.server.monitors.is_on() || is_slow)
-        {
-            self.show(command, took, args);
+        let now = Tick::now();
+        let took = now.micros_since(began);
+        if !nested {
+            self.began = now;
+        }
+        match ran {
+            Some(command) => {
+                self.server.command_stats.ran(number, took, outcome.is_err());
+                let is_slow = !nested && (self.server.slowlog.keeps(took) || self.server.latency.keeps(took));
+                if self.server.monitors.is_on() || is_slow {
+                    self.show(command, is_slow.then_some(took), args);
+                }
+            }
+            None if outcome.is_err() => self.note_rejected(number, args),
+            None => {}
         }
         if self.session.tracking.is_some() {
             self.note_keys(ran.filter(|_| outcome.is_ok()), args);
@@ -256,11 +268,21 @@ impl<'a> Context<'a> {
         if !command.flags.has(ADMIN) && !command.flags.has(SKIP_MONITOR) {
             self.show_ahead(args.iter().copied());
         }
+        if let Some(took) = took.filter(|took| server.latency.keeps(*took)) {
+            server.latency.note(if command.flags.has(FAST) { "fast-command" } else { "command" }, took);
+        }
         if let Some(took) = took.filter(|took| server.slowlog.keeps(*took))
             && !command.flags.has(SKIP_SLOWLOG)
         {
             server.slowlog.note(took, args.into_iter(), &client.address, &client.facts().name);
         }
+    }
+
+    /// Counts a command that was refused before it ran.
+    #[cold]
+    fn note_rejected(&self, number: usize, args: Args<'_>) {
+        let meant = if number == usize::MAX { table::number_meant(args) } else { Some(number) };
+        meant.into_iter().for_each(|number| self.server.command_stats.rejected(number));
     }
 
     /// Shows a command to those who watch.
@@ -366,7 +388,9 @@ impl<'a> Context<'a> {
     #[cold]
     fn refuse(&mut self, error: &CommandError, reply: &mut Reply<'_>) {
         count(&self.counting.errors);
-        reply.error(error);
+        let text = error.to_string();
+        self.server.command_stats.refused(&text);
+        reply.error(text);
     }
 
     /// Refuses what needs data that is not there yet, and writes whose promise could not be kept.
@@ -504,6 +528,7 @@ impl<'a> Context<'a> {
         self.counting = Counting::default();
         self.server.stats.forget(expired);
         self.server.acl.log.forget_counts();
+        self.server.command_stats.forget();
     }
 
     /// Ends a pause of clients.

@@ -120,6 +120,28 @@ impl Command {
         }
     }
 
+    /// Its key specifications as Redis has them, each with what is done to its keys in Redis's words: keys of which the first is
+    /// used otherwise than those behind it are two there.
+    pub(super) fn told_specs(&self) -> Vec<(KeySpec, Vec<&'static str>)> {
+        let default = if self.flags.has(WRITE) { KeyUse::CHANGES } else { KeyUse::READS };
+        // What commands about channels call keys are none.
+        let (is_channel, varies) = (self.group == "pubsub", self.uses_by.is_some());
+        let mut specs: Vec<KeySpec> = Vec::new();
+        for spec in self.keys {
+            let is_split = specs.len() + 1 < self.uses.len();
+            match spec.split_first().filter(|_| is_split) {
+                Some(two) => specs.extend(two),
+                None => specs.push(*spec),
+            }
+        }
+        let words = |at: usize| {
+            let does = self.uses.get(at).or(self.uses.last()).copied().unwrap_or(default);
+            let words = does.words().filter(|_| !is_channel);
+            words.chain(varies.then_some("variable_flags")).chain(is_channel.then_some("not_key")).collect()
+        };
+        specs.into_iter().enumerate().map(|(at, spec)| (spec, words(at))).collect()
+    }
+
     /// Whether one may call it who has not shown who it is, and whatever it may do.
     #[must_use]
     pub(crate) fn is_for_strangers(&self) -> bool {

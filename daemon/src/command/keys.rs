@@ -84,6 +84,8 @@ pub(super) const BEHIND_STREAMS_OF_GROUP: &[KeySpec] =
 pub(super) const KEY_AND_STORE: &[KeySpec] = &[range(1, 0, 1), behind("STORE", 2)];
 /// One key, the first argument, and one behind `STORE` or `STOREDIST`.
 pub(super) const KEY_AND_STORES: &[KeySpec] = &[range(1, 0, 1), behind("STORE", 5), behind("STOREDIST", 5)];
+/// As [`KEY_AND_STORES`], of a command that takes one argument more.
+pub(super) const KEY_AND_LATER_STORES: &[KeySpec] = &[range(1, 0, 1), behind("STORE", 6), behind("STOREDIST", 6)];
 /// Every argument but the first is a key.
 pub(super) const ALL_BUT_ONE: &[KeySpec] = &[range(2, -1, 1)];
 /// Every argument is a key.
@@ -99,6 +101,16 @@ impl KeySpec {
             (Begin::At(first), Find::Range { last, step, parts: 0 | 1 }) => {
                 let (first, last) = (first as i64, last as i64);
                 Some((first, if last < 0 { last } else { first + last }, step as i64))
+            }
+            _ => None,
+        }
+    }
+
+    /// The first of these keys and those behind it, if there may be several in a row.
+    pub(super) fn split_first(self) -> Option<[Self; 2]> {
+        match (self.begin, self.find) {
+            (Begin::At(at), Find::Range { last, step: 1, parts: 0 }) if last != 0 => {
+                Some([range(at, 0, 1), range(at + 1, if last > 0 { last - 1 } else { last }, 1)])
             }
             _ => None,
         }

@@ -25,8 +25,7 @@
 //! - An inline command longer than its bound is refused however it arrives, and a line or value that does not end in
 //!   CRLF is a protocol error (Redis looks at neither, or it depends on how the bytes were cut).
 //! - Cursors with a sign and the pattern `**` for an empty key follow the documentation of Redis, not its code.
-//! - `CLIENT SETINFO` exists, as in Redis 7.2: clients send it to every server. `COMMAND` leaves tips and key
-//!   specifications empty; `COMMAND GETKEYSANDFLAGS` has what access rules need of them.
+//! - `CLIENT SETINFO` exists, as in Redis 7.2: clients send it to every server.
 
 mod access;
 mod arguments;
@@ -36,6 +35,7 @@ mod context;
 mod contract;
 mod database;
 mod deadline;
+mod encoding;
 mod error;
 mod events;
 mod flags;
@@ -52,6 +52,7 @@ mod random;
 mod run;
 mod scan;
 mod table;
+mod tips;
 mod wait;
 
 mod acl;
@@ -87,7 +88,7 @@ pub use keys::{Begin, Find, KeySpec};
 pub use pause::keep_pauses;
 pub use run::{Batch, Stop};
 pub use server::configure;
-pub use table::{COUNT, FAMILIES, Family, commands};
+pub use table::{COUNT, FAMILIES, Family, NUMBERS, commands};
 pub(crate) use table::{by_full_name as command_by_name, find as find_command};
 pub use transaction::{Transaction, Watched};
 pub use wait::{Resume, Wait};

@@ -63,6 +63,21 @@ pub const COUNT: usize = {
     count
 };
 
+/// How many commands there are, subcommands counted: each has a number below that.
+pub const NUMBERS: usize = {
+    let (mut count, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        let commands = FAMILIES[family].commands;
+        let mut at = 0;
+        while at < commands.len() {
+            count += 1 + commands[at].subcommands.len();
+            at += 1;
+        }
+        family += 1;
+    }
+    count
+};
+
 /// The longest name there can be: names are compared as three words, the length among them. A longer one does not
 /// compile.
 const NAME_BYTES_MAX: usize = 23;
@@ -80,6 +95,8 @@ type Folded = [u64; 3];
 struct Slot {
     name: Folded,
     command: Option<&'static Command>,
+    /// The number of the command; those of its subcommands follow.
+    number: u32,
 }
 
 static TABLE: [Slot; SLOTS] = table_by(MULTIPLIER).expect("the multiplier was chosen so");
@@ -95,8 +112,8 @@ const MULTIPLIER: u64 = {
 
 /// The table whose slots are chosen by this multiplier, unless some command is found late in it.
 const fn table_by(multiplier: u64) -> Option<[Slot; SLOTS]> {
-    let mut table = [Slot { name: [0; 3], command: None }; SLOTS];
-    let mut family = 0;
+    let mut table = [Slot { name: [0; 3], command: None, number: 0 }; SLOTS];
+    let (mut family, mut number) = (0, 0);
     while family < FAMILIES.len() {
         let commands = FAMILIES[family].commands;
         let mut at = 0;
@@ -113,7 +130,10 @@ const fn table_by(multiplier: u64) -> Option<[Slot; SLOTS]> {
             if looks > LOOKS_MAX {
                 return None;
             }
-            table[slot] = Slot { name: folded, command: Some(&commands[at]) };
+            table[slot] = Slot { name: folded, command: Some(&commands[at]), number };
+            #[expect(clippy::cast_possible_truncation, reason = "there are few commands")]
+            let all = 1 + commands[at].subcommands.len() as u32;
+            number += all;
             at += 1;
         }
         family += 1;
@@ -123,6 +143,11 @@ const fn table_by(multiplier: u64) -> Option<[Slot; SLOTS]> {
 
 /// The command of that name, in any case.
 pub(super) fn by_name(name: &[u8]) -> Option<&'static Command> {
+    slot(name).map(|(command, _)| command)
+}
+
+/// The same with its number.
+fn slot(name: &[u8]) -> Option<(&'static Command, usize)> {
     if name.len() > NAME_BYTES_MAX {
         return None;
     }
@@ -131,10 +156,18 @@ pub(super) fn by_name(name: &[u8]) -> Option<&'static Command> {
     loop {
         let slot = &TABLE[at];
         if slot.name == folded || slot.command.is_none() {
-            return slot.command;
+            return slot.command.map(|command| (command, slot.number as usize));
         }
         at = (at + 1) % SLOTS;
     }
+}
+
+/// The number of a command, or of a subcommand.
+pub(super) fn number(command: &Command) -> Option<usize> {
+    let (container, subcommand) = command.name.split_once('|').map_or((command.name, None), |(it, of)| (it, Some(of)));
+    let (container, number) = slot(container.as_bytes())?;
+    let Some(name) = subcommand else { return Some(number) };
+    Some(number + 1 + subcommand_at(container, name.as_bytes())?)
 }
 
 /// A name of at most [`NAME_BYTES_MAX`] bytes as numbers, whatever its case.
@@ -176,23 +209,41 @@ const fn same(a: Folded, b: Folded) -> bool {
 /// The command or subcommand that `args` names, if it takes so many arguments.
 #[inline]
 pub(crate) fn find(args: Args<'_>) -> Result<&'static Command, CommandError> {
-    let command = by_name(&args[0]).ok_or_else(|| unknown(args))?;
+    find_numbered(args).map(|(command, _)| command)
+}
+
+/// The same with its number.
+#[inline]
+pub(super) fn find_numbered(args: Args<'_>) -> Result<(&'static Command, usize), CommandError> {
+    let (command, number) = slot(&args[0]).ok_or_else(|| unknown(args))?;
     check_arity(command, args)?;
     match args.get(1) {
         Some(name) if !command.subcommands.is_empty() => {
-            let subcommand = subcommand(command, name).ok_or_else(|| unknown_subcommand(command, name))?;
+            let at = subcommand_at(command, name).ok_or_else(|| unknown_subcommand(command, name))?;
+            let subcommand = &command.subcommands[at];
             check_arity(subcommand, args)?;
-            Ok(subcommand)
+            Ok((subcommand, number + 1 + at))
         }
-        _ => Ok(command),
+        _ => Ok((command, number)),
     }
+}
+
+/// The number of the command that `args` would name, took it so many arguments.
+#[cold]
+pub(super) fn number_meant(args: Args<'_>) -> Option<usize> {
+    let (command, number) = slot(&args[0])?;
+    let at = args.get(1).filter(|_| !command.subcommands.is_empty()).map(|name| subcommand_at(command, name));
+    at.map_or(Some(number), |at| at.map(|at| number + 1 + at))
 }
 
 /// Finds `name`, or `container|name`, in any case.
 pub(crate) fn by_full_name(name: &[u8]) -> Option<&'static Command> {
     match memchr::memchr(b'|', name) {
         None => by_name(name),
-        Some(bar) => subcommand(by_name(&name[..bar])?, &name[bar + 1..]),
+        Some(bar) => {
+            let container = by_name(&name[..bar])?;
+            subcommand_at(container, &name[bar + 1..]).map(|at| &container.subcommands[at])
+        }
     }
 }
 
@@ -211,9 +262,9 @@ fn check_arity(command: &'static Command, args: Args<'_>) -> Result<(), CommandE
     }
 }
 
-fn subcommand(container: &Command, name: &[u8]) -> Option<&'static Command> {
+fn subcommand_at(container: &Command, name: &[u8]) -> Option<usize> {
     let prefix = container.name.len() + 1;
-    container.subcommands.iter().find(|command| command.name.as_bytes()[prefix..].eq_ignore_ascii_case(name))
+    container.subcommands.iter().position(|command| command.name.as_bytes()[prefix..].eq_ignore_ascii_case(name))
 }
 
 /// Bytes of a client's own words quoted back to it.
@@ -263,6 +314,12 @@ mod tests {
         for name in ["", "g", "gett", "get ", "georadiusbymembers", "a-name-longer-than-any-command-has"] {
             assert!(by_name(name.as_bytes()).is_none(), "{name}");
         }
+    }
+
+    #[test]
+    fn every_command_has_a_number_of_its_own() {
+        let all = commands().flat_map(|command| std::iter::once(command).chain(command.subcommands));
+        assert!(all.map(number).eq((0..NUMBERS).map(Some)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::memory::{MemorySize, PolicyWord};
-use super::value::{ChannelsDefault, LogFormat, LogLevel, RequirePass, Seconds, SocketMode};
+use super::value::{ChannelsDefault, DebugCommand, LogFormat, LogLevel, RequirePass, Seconds, SocketMode};
 use crate::command::DATABASES_MOST;
 use crate::state::Limits;
 use crate::storage::AppendFsync;
@@ -75,6 +75,7 @@ pub(super) struct Table {
     pub(super) aclfile: Option<PathBuf>,
     pub(super) acl_pubsub_default: Option<ChannelsDefault>,
     pub(super) acllog_max_len: Option<usize>,
+    pub(super) enable_debug_command: Option<DebugCommand>,
     pub(super) tcp: Option<SocketAddr>,
     pub(super) key_file: Option<PathBuf>,
     pub(super) insecure: Option<bool>,
@@ -240,6 +241,7 @@ mod tests {
             aclfile = "/u"
             acl-pubsub-default = "allchannels"
             acllog-max-len = 9
+            enable-debug-command = "local"
             tcp = "127.0.0.1:3"
             key-file = "/k"
             insecure = true

@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::memory::{MemorySize, PolicyWord};
-use super::value::{ChannelsDefault, LogFormat, LogLevel, RequirePass, Seconds, SocketMode};
+use super::value::{ChannelsDefault, DebugCommand, LogFormat, LogLevel, RequirePass, Seconds, SocketMode};
 use crate::storage::AppendFsync;
 use crate::watch::EventLetters;
 
@@ -127,6 +127,10 @@ pub struct Flags {
     /// How many entries ACL LOG keeps of what was refused [default: 128]
     #[arg(long, env = "CAHOOTS_ACLLOG_MAX_LEN", value_name = "COUNT")]
     pub acllog_max_len: Option<usize>,
+
+    /// Who may call DEBUG, which is for tests: nobody, everybody, or clients of this machine [default: no]
+    #[arg(long, env = "CAHOOTS_ENABLE_DEBUG_COMMAND", value_name = "WHO")]
+    pub enable_debug_command: Option<DebugCommand>,
 
     /// Do not go on under the replica id of the data directory, but take a new one and keep the data: for a directory that
     /// was copied or moved, which is refused without this

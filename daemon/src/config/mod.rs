@@ -29,7 +29,7 @@ pub use flags::{Flags, Local, Locate};
 pub use key_file::{Access, KeyFileError, read_keys, write_key};
 pub use memory::{MemorySize, PolicyWord, SAMPLES_MAX};
 pub use rewrite::rewrite;
-pub use value::{ChannelsDefault, LogFormat, LogLevel, RequirePass, Seconds, SocketMode};
+pub use value::{ChannelsDefault, DebugCommand, LogFormat, LogLevel, RequirePass, Seconds, SocketMode};
 pub use whole_file::write_whole;
 
 use crate::server::default_socket;
@@ -134,6 +134,8 @@ pub struct Config {
     pub acl_pubsub_default: Setting<ChannelsDefault>,
     /// How many entries there are of what was refused.
     pub acllog_max_len: Setting<usize>,
+    /// Who may call DEBUG.
+    pub enable_debug_command: Setting<DebugCommand>,
     /// Whether a fresh id is taken whatever the directory says.
     pub new_id: Setting<bool>,
     /// Whether a damaged directory is loaded as far as it can be.
@@ -295,6 +297,12 @@ impl Config {
             ),
             acllog_max_len: layers
                 .pick("acllog-max-len", flags.acllog_max_len, table.acllog_max_len, || ACL_LOG_LEN_MAX),
+            enable_debug_command: layers.pick(
+                "enable-debug-command",
+                flags.enable_debug_command,
+                table.enable_debug_command,
+                DebugCommand::default,
+            ),
             new_id: layers.pick("new-id", flags.new_id, table.new_id, || false),
             repair: layers.pick("repair", flags.repair, table.repair, || false),
             linger_ms: layers.pick("linger-ms", flags.linger_ms, table.linger_ms, || LINGER_MS),
@@ -427,6 +435,8 @@ impl Config {
             &self.acl_pubsub_default.source,
         );
         line("acllog-max-len", number(self.acllog_max_len.value as u64), &self.acllog_max_len.source);
+        let debug = text(self.enable_debug_command.value.word().to_owned());
+        line("enable-debug-command", debug, &self.enable_debug_command.source);
         line("new-id", Some(toml::Value::Boolean(self.new_id.value)), &self.new_id.source);
         line("repair", Some(toml::Value::Boolean(self.repair.value)), &self.repair.source);
         line("linger-ms", number(self.linger_ms.value), &self.linger_ms.source);

@@ -249,6 +249,11 @@ impl<'a> Reply<'a> {
         self.bulk(key);
     }
 
+    /// The head of what is said of the reply behind it: `len` pairs of replies follow, and then that reply. In RESP3 alone.
+    pub fn attributes(&mut self, len: usize) {
+        self.header(b'|', len);
+    }
+
     /// The head of a message that answers no command: `len` replies follow, the first of which says of what kind it is.
     ///
     /// A RESP2 client takes it for an array, which is right only where it has asked for such messages.

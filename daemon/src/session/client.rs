@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -120,6 +121,13 @@ impl Client {
 
     pub(crate) fn set_protocol(&self, protocol: Protocol) {
         self.speaks_resp3.store(protocol == Protocol::Resp3, Relaxed);
+    }
+
+    /// Whether it is on this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        // A socket's path is no address.
+        self.address.parse::<SocketAddr>().map_or(true, |address| address.ip().is_loopback())
     }
 
     /// What changes about it.

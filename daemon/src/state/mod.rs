@@ -1,8 +1,11 @@
 //! What all connections share: bounds, counters, whether data is there, and whether it is kept.
 
+mod command_stats;
+mod debugging;
 mod durability;
 mod files;
 mod groups;
+mod latency;
 mod limits;
 mod parameters;
 mod pause;
@@ -17,9 +20,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use command_stats::{CommandStat, CommandStats};
+pub use debugging::Debugging;
 pub use durability::Durability;
 pub use files::clients_with_files;
 pub use groups::{GroupMemory, Groups};
+pub use latency::{Latency, Sample, Series};
 pub use limits::Limits;
 pub use parameters::Parameters;
 pub use pause::{Holds, Pause};
@@ -64,6 +70,10 @@ pub struct Server {
     pub leave: tokio::sync::Notify,
     /// Clients that have asked for that and are about to be told how it went.
     pub leaves: AtomicUsize,
+    /// Told when a client asks this daemon to stop.
+    pub shutdown: tokio::sync::Notify,
+    /// Whether it stops without waiting for other replicas.
+    pub hurries: AtomicBool,
     /// How it stops.
     pub farewell: Mutex<Farewell>,
     /// How many clients may be connected.
@@ -84,6 +94,12 @@ pub struct Server {
     pub monitors: Monitors,
     /// Commands that took long.
     pub slowlog: Slowlog,
+    /// What took long, if that is asked for.
+    pub latency: Latency,
+    /// What is counted of each command.
+    pub command_stats: CommandStats,
+    /// What DEBUG may change.
+    pub debugging: Debugging,
     /// What clients have set.
     pub parameters: Parameters,
     /// Whether clients are held.
@@ -129,12 +145,15 @@ impl Server {
     /// Has the replica remove keys that expire, or leave them where they are, hidden: in a pause of clients nothing changes by
     /// itself.
     pub fn sees_to_expiry(&self, replica: &mut Replica) {
-        replica.hold_expiry(self.pause.is_on());
+        replica.hold_expiry(self.pause.is_on() || self.debugging.keeps_expired.load(Ordering::Relaxed));
     }
 
     /// What it waits for when it stops. Of a planned stop of all, each one's disk keeps what there is to keep.
     #[must_use]
     pub fn hand_over(&self) -> HandOver {
+        if self.hurries.load(Ordering::Relaxed) {
+            return HandOver { replicas: 0, bound: Duration::ZERO, on_disk: true };
+        }
         let Farewell { replicas, drain, .. } = self.farewell();
         let on_disk = self.durability.storage().is_some() && !self.awaits_others.load(Ordering::Relaxed);
         HandOver { replicas, bound: drain, on_disk }

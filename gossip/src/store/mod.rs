@@ -151,14 +151,14 @@ impl Store {
     }
 
     /// How many keys each [numbered database](database) of clients has, 0 first and others that are empty left out; and how many
-    /// have a deadline. As [`Store::len`] and [`Store::volatile`] count. O(buckets), and the keys that have expired and are not removed yet.
+    /// have a deadline. As [`Store::len`] and [`Store::ending`] count. O(buckets), and the keys that have expired and are not removed yet.
     #[must_use]
     pub fn databases(&self) -> BTreeMap<u8, (usize, usize)> {
-        let mut counts: BTreeMap<u8, (usize, usize)> = BTreeMap::from([(0, (self.len(), self.volatile()))]);
+        let mut counts: BTreeMap<u8, (usize, usize)> = BTreeMap::from([(0, (self.len(), self.ending()))]);
         for (at, bucket) in self.buckets.iter().enumerate().filter(|(_, it)| it.keys.numbered().next().is_some()) {
-            for (database, (data, volatile)) in bucket.keys.numbered() {
+            for (database, (data, ending)) in bucket.keys.numbered() {
                 let count = counts.entry(database).or_default();
-                *count = (count.0 + data, count.1 + volatile);
+                *count = (count.0 + data, count.1 + ending);
             }
             for key in bucket.keys.hidden(at) {
                 if let (database @ 1.., _) = database::parts(key)
@@ -174,10 +174,22 @@ impl Store {
         counts
     }
 
-    /// How many keys have a deadline, those included of which nothing but that is left. O(buckets).
+    /// How many keys end: those that have expired and are not removed yet included. O(buckets).
     #[must_use]
-    pub fn volatile(&self) -> usize {
-        self.buckets.iter().map(|bucket| bucket.keys.volatile()).sum()
+    pub fn ending(&self) -> usize {
+        self.buckets.iter().map(|bucket| bucket.keys.ending()).sum()
+    }
+
+    /// How long keys that end have still, in milliseconds: the mean of a few deadlines of each bucket, some of which may have been
+    /// replaced since. 0 if none ends. O(buckets).
+    #[must_use]
+    pub fn mean_left_ms(&self, wall_ms: u64) -> u64 {
+        let now = self.now(wall_ms);
+        let some = self.buckets.iter().flat_map(|bucket| bucket.keys.some_deadlines());
+        let (sum, count) = some
+            .filter_map(|it| it.checked_sub(now))
+            .fold((0u64, 0u64), |(sum, count), left| (sum.saturating_add(left), count + 1));
+        if self.ending() == 0 { 0 } else { sum / count.max(1) }
     }
 
     /// Whether there is no key.

@@ -12,7 +12,7 @@ use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{Categories, DENYOOM, Flags, READONLY, WRITE};
 use super::key_use::KeyUse;
-use super::keys::{KEY_AND_STORES, KeySpec, ONE_KEY, TWO_KEYS};
+use super::keys::{KEY_AND_LATER_STORES, KEY_AND_STORES, KeySpec, ONE_KEY, TWO_KEYS};
 use super::number;
 use super::options::{int_arg, is};
 use crate::resp::{Args, Reply};
@@ -88,7 +88,7 @@ pub(super) const COMMANDS: &[Command] = &[
             COUNT,
             word("STOREDIST").optional(),
         ]),
-    over(KEY_AND_STORES, "georadius", -6, STORE, search::georadius)
+    over(KEY_AND_LATER_STORES, "georadius", -6, STORE, search::georadius)
         .using(&[KeyUse::READS, KeyUse::REPLACES])
         .about("3.2.0", NEAR, "Finds or stores the places in a circle.")
         .changed(RADIUS_HISTORY)

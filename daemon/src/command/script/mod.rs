@@ -5,12 +5,14 @@
 
 mod function;
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::arguments::{KEY, integer, one_of, pattern, string, word};
 use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{
-    ALLOW_BUSY, Categories, DENYOOM, Flags, LOADING, MAY_REPLICATE, NO_MANDATORY_KEYS, NOSCRIPT, READONLY,
+    ALLOW_BUSY, BLOCKING, Categories, DENYOOM, Flags, LOADING, MAY_REPLICATE, NO_MANDATORY_KEYS, NOSCRIPT, READONLY,
     SKIP_MONITOR, STALE, WRITE,
 };
 use super::help::help;
@@ -222,7 +224,9 @@ impl<'c, 'a> Part<'c, 'a> {
 
     /// Carries out what the script calls. Its first write opens the group that is one event.
     fn call(&mut self, args: Args<'_>, reply: &mut Reply<'_>) {
-        match admitted(args, self.reads_only) {
+        // Nothing blocks within a script.
+        let blocks = self.ctx.server.debugging.blocks_in_scripts.load(Relaxed);
+        match admitted(args, self.reads_only, blocks) {
             Err(text) => return reply.error(text),
             Ok(command) if command.flags.has(DENYOOM) && !self.may_write => return reply.error(CommandError::Full),
             Ok(command) => {
@@ -255,13 +259,13 @@ impl<'c, 'a> Part<'c, 'a> {
 const NOT_ALLOWED: &str = "ERR This Redis command is not allowed from script";
 
 /// The command, if a script may call it.
-fn admitted(args: Args<'_>, reads_only: bool) -> Result<&'static Command, &'static str> {
+fn admitted(args: Args<'_>, reads_only: bool, blocks: bool) -> Result<&'static Command, &'static str> {
     let command = match table::find(args) {
         Ok(command) => command,
         Err(CommandError::Arity(_)) => return Err("ERR Wrong number of args calling Redis command from script"),
         Err(_) => return Err("ERR Unknown Redis command called from script"),
     };
-    if command.flags.has(NOSCRIPT) {
+    if command.flags.has(NOSCRIPT) && !(blocks && command.flags.has(BLOCKING)) {
         return Err(NOT_ALLOWED);
     }
     if reads_only && command.flags.has(WRITE) {

@@ -5,8 +5,10 @@ use crate::command::error::CommandError;
 use crate::command::flags::NO_MANDATORY_KEYS;
 use crate::command::glob;
 use crate::command::key_use::KeyUse;
+use crate::command::keys::{Begin, Find, KeySpec};
 use crate::command::options::is;
 use crate::command::table::{self, commands};
+use crate::command::tips::tips_of;
 
 pub(super) fn command(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     every_command(reply);
@@ -38,11 +40,8 @@ fn every_command(reply: &mut Reply<'_>) {
     reply.array_of(|items| commands().for_each(|command| describe(items.one(), command)));
 }
 
-/// The ten fields of Redis 7. Tips and key specifications are left empty: positions of keys say it all here.
+/// The ten fields of Redis 7.
 fn describe(reply: &mut Reply<'_>, command: &Command) {
-    let words = |reply: &mut Reply<'_>, words: &mut dyn Iterator<Item = &'static str>| {
-        reply.set_of(|items| words.for_each(|word| items.one().simple(word)));
-    };
     reply.array(10);
     reply.bulk(command.name.as_bytes());
     reply.integer(command.arity.into());
@@ -50,10 +49,56 @@ fn describe(reply: &mut Reply<'_>, command: &Command) {
     let (first, last, step) = command.positions();
     [first, last, step].into_iter().for_each(|position| reply.integer(position));
     words(reply, &mut command.categories().words());
-    reply.set(0);
-    reply.set(0);
+    let tips = tips_of(command.name);
+    reply.set(tips.len());
+    tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
+    let specs = command.told_specs();
+    reply.set(specs.len());
+    specs.iter().for_each(|(spec, does)| specify(reply, spec, &mut does.iter().copied()));
     reply.array(command.subcommands.len());
     command.subcommands.iter().for_each(|subcommand| describe(reply, subcommand));
+}
+
+fn words(reply: &mut Reply<'_>, words: &mut dyn Iterator<Item = &'static str>) {
+    reply.set_of(|items| words.for_each(|word| items.one().simple(word)));
+}
+
+fn specify(reply: &mut Reply<'_>, spec: &KeySpec, flags: &mut dyn Iterator<Item = &'static str>) {
+    let kind = |reply: &mut Reply<'_>, kind: &str, numbers: &[(&str, i64)]| {
+        reply.map_of(|fields| {
+            fields.text("type", kind);
+            fields.field("spec").map_of(|fields| {
+                numbers.iter().for_each(|(name, number)| fields.field(name).integer(*number));
+            });
+        });
+    };
+    reply.map_of(|fields| {
+        words(fields.field("flags"), flags);
+        let begin = fields.field("begin_search");
+        match spec.begin {
+            Begin::At(at) => kind(begin, "index", &[("index", at.into())]),
+            Begin::Behind { word, from } => begin.map_of(|fields| {
+                fields.text("type", "keyword");
+                fields.field("spec").map_of(|fields| {
+                    fields.text("keyword", word);
+                    fields.field("startfrom").integer(from.into());
+                });
+            }),
+        }
+        let find = fields.field("find_keys");
+        match spec.find {
+            Find::Range { last, step, parts } => {
+                kind(find, "range", &[("lastkey", last.into()), ("keystep", step.into()), ("limit", parts.into())]);
+            }
+            Find::Counted { count, first, step } => {
+                kind(
+                    find,
+                    "keynum",
+                    &[("keynumidx", count.into()), ("firstkey", first.into()), ("keystep", step.into())],
+                );
+            }
+        }
+    });
 }
 
 /// Whether a command is listed, by what it is filtered by.
@@ -138,27 +183,4 @@ fn keys_used(called: Args<'_>) -> Result<Vec<(&[u8], KeyUse)>, CommandError> {
         return Err(CommandError::text("ERR Invalid arguments specified for command"));
     }
     Ok(keys)
-}
-
-pub(super) fn docs(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let names = args.from(2);
-    // Unknown names are left out, as in Redis.
-    let named: Vec<_> = names.iter().filter_map(table::by_full_name).collect();
-    let wanted: &mut dyn Iterator<Item = &Command> =
-        if names.is_empty() { &mut commands() } else { &mut named.into_iter() };
-    reply.map_of(|fields| wanted.for_each(|command| document(fields.field(command.name), command)));
-    Ok(Flow::Continue)
-}
-
-fn document(reply: &mut Reply<'_>, command: &Command) {
-    reply.map_of(|fields| {
-        fields.text("summary", command.summary);
-        fields.text("since", command.since);
-        fields.text("group", command.group);
-        if !command.subcommands.is_empty() {
-            fields.field("subcommands").map_of(|fields| {
-                command.subcommands.iter().for_each(|it| document(fields.field(it.name), it));
-            });
-        }
-    });
 }

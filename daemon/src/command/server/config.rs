@@ -60,6 +60,10 @@ const PARAMETERS: &[Parameter] = &[
     settable("client-output-buffer-limit", output_limits, set_output_limits),
     fixed("client-query-buffer-limit", |server| server.limits.query_bytes_max.to_string()),
     fixed("databases", |server| server.limits.databases.to_string()),
+    fixed("enable-debug-command", |server| server.debugging.allowed.word().to_owned()),
+    settable("latency-monitor-threshold", |server| server.latency.threshold().to_string(), set_latency),
+    settable("latency-tracking", histograms, set_histograms),
+    settable("latency-tracking-info-percentiles", percentiles, set_percentiles),
     settable("lfu-decay-time", |server| server.memory_bound().decay_minutes.to_string(), set_decay),
     settable("lfu-log-factor", |server| server.memory_bound().log_factor.to_string(), set_log_factor),
     settable("lua-time-limit", script_time, set_script_time),
@@ -349,6 +353,37 @@ fn set_log_factor(value: &str) -> Result<Change, String> {
 fn set_decay(value: &str) -> Result<Change, String> {
     let minutes = number(value, 0, i32::MAX.into())?;
     Ok(bounds(move |bound| bound.decay_minutes = minutes))
+}
+
+fn set_latency(value: &str) -> Result<Change, String> {
+    let millis: u64 = number(value, 0, i64::MAX)?;
+    Ok(Box::new(move |ctx| ctx.server.latency.set_threshold(millis)))
+}
+
+fn histograms(server: &Server) -> String {
+    if server.command_stats.has_histograms.load(Relaxed) { "yes" } else { "no" }.to_owned()
+}
+
+fn set_histograms(value: &str) -> Result<Change, String> {
+    let wanted = ["yes", "no"].iter().position(|word| word.eq_ignore_ascii_case(value));
+    let wanted = wanted.ok_or("argument must be 'yes' or 'no'")? == 0;
+    Ok(Box::new(move |ctx| ctx.server.command_stats.has_histograms.store(wanted, Relaxed)))
+}
+
+const PERCENTILES: &str = "latency-tracking-info-percentiles";
+
+/// Which percentiles INFO tells of how long commands take.
+pub(super) fn percentiles(server: &Server) -> String {
+    server.parameters.value(PERCENTILES).unwrap_or_else(|| "50 99 99.9".to_owned())
+}
+
+fn set_percentiles(value: &str) -> Result<Change, String> {
+    let is_one = |word: &str| word.parse::<f64>().is_ok_and(|number| (0.0..=100.0).contains(&number));
+    if !value.split_whitespace().all(is_one) {
+        return Err(format!("{PERCENTILES} parameters should sit between [0.0,100.0]"));
+    }
+    let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
+    Ok(Box::new(move |ctx| ctx.server.parameters.keep(PERCENTILES, value)))
 }
 
 fn set_slow(value: &str) -> Result<Change, String> {

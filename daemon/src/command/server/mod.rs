@@ -1,10 +1,14 @@
 //! Commands about the daemon, and about all of its data at once.
 
 mod accepted;
+mod command_docs;
 mod command_info;
 mod config;
+mod counts;
 mod data;
+mod debug;
 mod info;
+mod latency;
 mod memory;
 mod persistence;
 mod watchers;
@@ -16,7 +20,8 @@ use super::context::Context;
 use super::contract::{Command, Flow, Handler, Outcome};
 use super::error::CommandError;
 use super::flags::{
-    ADMIN, Categories, FAST, Flags, LOADING, NO_ASYNC_LOADING, NO_MULTI, NONE, NOSCRIPT, READONLY, STALE, WRITE,
+    ADMIN, ALLOW_BUSY, Categories, FAST, Flags, LOADING, NO_ASYNC_LOADING, NO_MULTI, NONE, NOSCRIPT, READONLY, STALE,
+    WRITE,
 };
 use super::help;
 use super::key_use::KeyUse;
@@ -72,7 +77,7 @@ pub(super) const COMMANDS: &[Command] = &[
                 )
                 .also(Categories::CONNECTION)
                 .takes(&[string("command"), string("arg").multiple()]),
-            command("command|docs", -2, ALWAYS, command_info::docs)
+            command("command|docs", -2, ALWAYS, command_docs::docs)
                 .about("7.0.0", "O(N), N the commands asked about", "Documents commands.")
                 .also(Categories::CONNECTION)
                 .takes(&[string("command-name").multiple().optional()]),
@@ -165,6 +170,39 @@ pub(super) const COMMANDS: &[Command] = &[
         ],
     )
     .about("2.2.12", "Depends on the subcommand", "Commands about commands that took long."),
+    Command::container(
+        GROUP,
+        "latency",
+        &[
+            command("latency|doctor", 2, WATCH, latency::doctor).about(
+                "2.8.13",
+                "O(1)",
+                "Tells in words what took long.",
+            ),
+            command("latency|graph", 3, WATCH, latency::graph)
+                .about("2.8.13", "O(1)", "Draws how long an event took.")
+                .takes(&[string("event")]),
+            command("latency|help", 2, ALWAYS, help::help).about("2.8.13", "O(1)", "Explains the subcommands."),
+            command("latency|histogram", -2, WATCH, latency::histogram)
+                .about("7.0.0", "O(N), N the commands", "Tells how many calls of commands took how long.")
+                .takes(&[string("command").optional().multiple()]),
+            command("latency|history", 3, WATCH, latency::history)
+                .about("2.8.13", "O(1)", "Tells how long an event took, second by second.")
+                .takes(&[string("event")]),
+            command("latency|latest", 2, WATCH, latency::latest).about(
+                "2.8.13",
+                "O(1)",
+                "Tells which events took long.",
+            ),
+            command("latency|reset", -2, WATCH, latency::reset)
+                .about("2.8.13", "O(1)", "Forgets events that took long.")
+                .takes(&[string("event").optional().multiple()]),
+        ],
+    )
+    .about("2.8.13", "Depends on the subcommand", "Commands about what takes long."),
+    command("debug", -2, WATCH, debug::debug)
+        .about("1.0.0", "Depends on the subcommand", "Is for tests, if the operator allows it: DEBUG HELP.")
+        .takes(&[string("subcommand"), string("arg").optional().multiple()]),
     command("role", 1, NOSCRIPT.and(ALWAYS).and(FAST), watchers::role)
         .about("2.8.12", "O(1)", "Tells that this daemon takes writes, as every one does.")
         .also(Categories::ADMIN.and(Categories::DANGEROUS)),
@@ -194,15 +232,33 @@ pub(super) const COMMANDS: &[Command] = &[
             no_cluster("cluster|slots", 2, "3.0.0"),
             no_cluster("cluster|shards", 2, "7.0.0"),
             no_cluster("cluster|keyslot", 3, "3.0.0").takes(&[string("key")]),
+            no_cluster("cluster|links", 2, "7.0.0"),
+            no_cluster("cluster|myshardid", 2, "7.2.0"),
+            no_cluster("cluster|countkeysinslot", 3, "3.0.0").takes(&[integer("slot")]),
+            no_cluster("cluster|getkeysinslot", 4, "3.0.0").takes(&[integer("slot"), integer("count")]),
+            no_cluster("cluster|replicas", 3, "5.0.0").takes(&[string("node-id")]).flagged(ADMIN.and(STALE)),
+            no_cluster("cluster|help", 2, "5.0.0").flagged(ALWAYS),
         ],
     )
     .about("3.0.0", "Depends on the subcommand", "Commands of Redis Cluster, which this is not."),
+    of_cluster("asking", FAST),
+    of_cluster("readonly", ALWAYS.and(FAST)),
+    of_cluster("readwrite", ALWAYS.and(FAST)),
     flush("flushall"),
     flush("flushdb"),
     command("swapdb", 3, WRITE.and(FAST), data::swapdb)
         .about("4.0.0", "O(1)", "Refused: what others write at the same time would be torn apart.")
         .also(Categories::KEYSPACE.and(Categories::DANGEROUS))
         .takes(&[integer("index1"), integer("index2")]),
+    command("shutdown", -1, WATCH.and(NO_MULTI).and(ALLOW_BUSY), persistence::shutdown)
+        .about("1.0.0", "O(1)", "Stops the daemon as a signal does, its clients not being served on.")
+        .changed(&[("7.0.0", "Added NOW, FORCE and ABORT.")])
+        .takes(&[
+            one_of("save-selector", &[word("NOSAVE"), word("SAVE")]).optional(),
+            word("NOW").optional(),
+            word("FORCE").optional(),
+            word("ABORT").optional(),
+        ]),
     command("save", 1, SAVES.and(NO_MULTI), persistence::save).about(
         "1.0.0",
         "O(1)",
@@ -224,6 +280,11 @@ const fn no_cluster(name: &'static str, arity: i16, since: &'static str) -> Comm
         "O(1)",
         "Refused: there is no Redis Cluster.",
     )
+}
+
+/// What clients say to a node of a cluster before they ask it.
+const fn of_cluster(name: &'static str, flags: Flags) -> Command {
+    no_cluster(name, 1, "3.0.0").flagged(flags).also(Categories::CONNECTION)
 }
 
 const FLUSH_TYPES: &[Argument] = &[one_of("flush-type", &[word("ASYNC"), word("SYNC")]).optional()];

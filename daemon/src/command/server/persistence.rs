@@ -1,10 +1,11 @@
-//! SAVE, BGSAVE, LASTSAVE: copies of the log, as of one moment, beside it.
+//! SAVE, BGSAVE, LASTSAVE: copies of the log, as of one moment, beside it. SHUTDOWN.
 //!
 //! There is nothing else to save: what is applied is written all the time. A copy is made of second names for the log's
 //! files, so it takes no longer for more data, and space only for what is overwritten later.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tracing::{info, warn};
 
@@ -47,6 +48,23 @@ pub(super) fn lastsave(ctx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>
     let started = wall - ctx.server.started.elapsed().as_secs().min(wall);
     reply.integer(saved_at.unwrap_or(started).cast_signed());
     Ok(Flow::Continue)
+}
+
+/// What is written is handed over and on disk before the daemon ends, whatever is said about saving; with NOW it does not wait for
+/// other replicas. The client is not answered: its connection ends with the daemon. Nothing calls that back.
+pub(super) fn shutdown(ctx: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+    let given = |word: &str| args.from(1).iter().filter(|arg| is(arg, word)).count() > 0;
+    let known = ["nosave", "save", "now", "force", "abort"];
+    let contradicts = given("save") && given("nosave") || given("abort") && args.len() > 2;
+    if contradicts || !args.from(1).iter().all(|arg| known.iter().any(|word| is(arg, word))) {
+        return Err(CommandError::Syntax);
+    }
+    if given("abort") {
+        return Err(CommandError::text("ERR No shutdown in progress."));
+    }
+    ctx.server.hurries.store(given("now"), Relaxed);
+    ctx.server.shutdown.notify_one();
+    Ok(Flow::Wait(Wait::new(|_, _| std::future::pending::<()>(), |_, (), _| Ok(Flow::Continue)).for_others()))
 }
 
 fn is_kept(ctx: &Context<'_>) -> Result<(), CommandError> {

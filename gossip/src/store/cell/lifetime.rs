@@ -124,6 +124,12 @@ impl Lifetime {
         self.all().filter_map(|ruling| ruling.deadline)
     }
 
+    /// Whether what was said last is that there is an end. What replicas that were apart have said may rule some cells
+    /// otherwise.
+    pub(in crate::store) fn ends(&self) -> bool {
+        self.all().max_by_key(|it| it.rank()).is_some_and(|it| it.deadline.is_some())
+    }
+
     /// What rules a cell of this stamp.
     fn ruling(&self, (clock, writer): Stamp) -> Option<&Ruling> {
         let own = self.until.iter().filter(|(replica, upto, _)| *replica == writer && clock <= *upto);

@@ -18,6 +18,8 @@ const PREFIX_SHIFT: u32 = u64::BITS - BUCKETS.ilog2() - PREFIX_BITS;
 /// Entries beyond twice the number of keys with deadlines before it is made anew, and the part of all keys beyond that.
 const STALE_MIN: usize = 64;
 const STALE_PART: usize = 16;
+/// Deadlines that are looked at where a mean is asked for.
+const SAMPLED: usize = 8;
 /// When it is full it grows by one part in this many.
 const GROWTH: usize = 8;
 
@@ -64,6 +66,12 @@ impl Deadlines {
 
     pub(in crate::store) fn clear(&mut self) {
         self.heap = BinaryHeap::new();
+    }
+
+    /// A few deadlines, those at the top of the heap left out: they are the first ones.
+    pub(in crate::store) fn some(&self) -> impl Iterator<Item = u64> + '_ {
+        let entries = self.heap.as_slice();
+        entries[entries.len() / 2..].iter().take(SAMPLED).map(|Reverse(entry)| deadline_of(entry))
     }
 
     /// The first deadline.

@@ -58,7 +58,9 @@ pub(in crate::store) struct Keys {
     data: usize,
     /// Keys with attributes.
     volatile: usize,
-    /// Of the keys of numbered databases, how many have data and how many have attributes.
+    /// Keys with data that end.
+    ending: usize,
+    /// Of the keys of numbered databases, how many have data and how many of these end.
     numbered: BTreeMap<u8, (usize, usize)>,
     deadlines: Deadlines,
     /// Deadlines up to here were looked at.
@@ -147,7 +149,17 @@ impl Keys {
         self.volatile
     }
 
-    /// Of the keys of each numbered database: how many have data, and how many have attributes.
+    /// A few of the deadlines that are to come or have been.
+    pub(in crate::store) fn some_deadlines(&self) -> impl Iterator<Item = u64> + '_ {
+        self.deadlines.some()
+    }
+
+    /// Keys with data that end: those that have expired included.
+    pub(in crate::store) fn ending(&self) -> usize {
+        self.ending
+    }
+
+    /// Of the keys of each numbered database: how many have data, and how many of these end.
     pub(in crate::store) fn numbered(&self) -> impl Iterator<Item = (u8, (usize, usize))> {
         self.numbered.iter().map(|(database, counts)| (*database, *counts))
     }
@@ -607,7 +619,7 @@ impl Keys {
         if record.is_empty() {
             return self.take_away(key_hash, key);
         }
-        if at.first == record[0] && at.first != SEVERAL && at.first != TABLES {
+        if at.first == record[0] && at.first < ATTRIBUTES {
             return self.records.replace(at.found, key, record); // it stays of one class: of the same kind
         }
         let (before, after) = (Traits::of(self.at(at)), Traits::of(self.entry(record)));
@@ -646,6 +658,7 @@ impl Keys {
         self.clashes = self.clashes + usize::from(after.clashes) - usize::from(before.clashes);
         self.data = self.data + usize::from(after.data) - usize::from(before.data);
         self.volatile = self.volatile + usize::from(after.volatile) - usize::from(before.volatile);
+        self.ending = self.ending + usize::from(after.ends) - usize::from(before.ends);
         match (before.holds_ballots, after.holds_ballots) {
             (false, true) => drop(self.ballots.insert(key.into())),
             (true, false) => drop(self.ballots.remove(key)),
@@ -659,10 +672,10 @@ impl Keys {
         if number == 0 {
             return;
         }
-        let (data, volatile) = self.numbered.entry(number).or_default();
+        let (data, ending) = self.numbered.entry(number).or_default();
         *data = *data + usize::from(after.data) - usize::from(before.data);
-        *volatile = *volatile + usize::from(after.volatile) - usize::from(before.volatile);
-        if (*data, *volatile) == (0, 0) {
+        *ending = *ending + usize::from(after.ends) - usize::from(before.ends);
+        if (*data, *ending) == (0, 0) {
             self.numbered.remove(&number);
         }
     }
@@ -675,16 +688,15 @@ struct Traits {
     holds_ballots: bool,
     data: bool,
     volatile: bool,
+    ends: bool,
 }
 
 impl Traits {
     fn of(entry: Entry<'_>) -> Self {
-        Self {
-            clashes: entry.clashes(),
-            holds_ballots: entry.holds_ballots(),
-            data: entry.has_data(),
-            volatile: entry.has_attributes(),
-        }
+        let (data, volatile) = (entry.has_data(), entry.has_attributes());
+        // Attributes outlive what they said: PERSIST leaves one, too.
+        let ends = data && volatile && Lifetime::of(entry, 0).ends();
+        Self { clashes: entry.clashes(), holds_ballots: entry.holds_ballots(), data, volatile, ends }
     }
 }
 
