@@ -37,9 +37,18 @@ fn without_order(heard: Vec<Vec<Value>>, words: &str) -> Vec<Vec<String>> {
                 parts = parts.iter().flat_map(|part| part.split(' ')).map(str::to_owned).collect();
                 parts.sort();
             }
+            // Of one that is in a transaction, what was said before may be heard with what it says next.
+            parts
+                .chunk_by_mut(|one, next| to_a_pattern(one).is_some() && to_a_pattern(one) == to_a_pattern(next))
+                .for_each(<[_]>::sort);
             parts
         })
         .collect()
+}
+
+/// What is said, and where, to one who listens to a pattern.
+fn to_a_pattern(line: &str) -> Option<&str> {
+    line.split_once("pmessage ")?.1.splitn(3, ' ').nth(2)
 }
 
 fn commands() -> impl Strategy<Value = Vec<(usize, String)>> {
