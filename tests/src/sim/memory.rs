@@ -139,7 +139,9 @@ mod tests {
         world.advance(5_000_000);
         assert!(world.is_within_bounds());
         let used: Vec<usize> = (0..4).map(|host| world.process(host).engine.store().used()).collect();
-        assert!(used.iter().all(|used| bytes_max - used < 5_000), "{used:?} of {bytes_max}");
+        // Rounds begin when a 64th is left, and free no more than that: a few keys of a hundred bytes.
+        let least = bytes_max - bytes_max / 64 - 2_000;
+        assert!(used.iter().all(|used| *used > least), "{used:?} of {bytes_max}");
         world.heal(&[]);
         assert!(world.is_within_bounds());
     }
