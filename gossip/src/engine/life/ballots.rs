@@ -101,8 +101,7 @@ impl Replica {
 
     /// The live replicas, this one included.
     pub fn live(&self) -> impl Iterator<Item = ReplicaId> + '_ {
-        let peers = self.peers.iter().filter(|(_, peer)| peer.live).map(|(id, _)| *id);
-        [self.id()].into_iter().chain(peers)
+        [self.id()].into_iter().chain(self.peers.live_ids())
     }
 
     /// What the live replicas have cast at `key`: nothing, if it holds no votes. O(ballots of the key + members).

@@ -142,7 +142,7 @@ impl Replica {
     #[cold]
     fn clock_stepped(&mut self, now: Now, step_ms: i64) {
         self.counters.clock_steps += 1;
-        let live: Vec<ReplicaId> = self.peers.iter().filter(|(_, it)| it.live).map(|(id, _)| *id).collect();
+        let live: Vec<ReplicaId> = self.peers.live_ids().collect();
         for id in live {
             self.peers.get_mut(&id).expect("it was just seen").clock_offset_ms = None;
         }
@@ -168,7 +168,7 @@ impl Replica {
 
     /// Asks some live peers what their clocks read.
     fn ask_clocks(&mut self) {
-        let mut live: Vec<ReplicaId> = self.peers.iter().filter(|(_, it)| it.live).map(|(id, _)| *id).collect();
+        let mut live: Vec<ReplicaId> = self.peers.live_ids().collect();
         while live.len() > ASKED_MAX {
             live.swap_remove(self.random_below(live.len()));
         }

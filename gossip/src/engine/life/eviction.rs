@@ -378,7 +378,7 @@ impl Replica {
             return;
         }
         self.eviction.has_told = near > 0;
-        let live: Vec<ReplicaId> = self.peers.iter().filter(|(_, peer)| peer.live).map(|(id, _)| *id).collect();
+        let live: Vec<ReplicaId> = self.peers.live_ids().collect();
         live.into_iter().for_each(|id| self.tell(id, &Message::Full { over: near as u64 }));
     }
 
@@ -539,8 +539,7 @@ impl Replica {
         let uses = std::mem::take(&mut self.eviction.uses);
         let mut of_peers: BTreeMap<ReplicaId, Vec<[u8; 8]>> = BTreeMap::new();
         for hash in uses {
-            let live = self.peers.iter().filter(|(_, peer)| peer.live).map(|(id, _)| *id);
-            if let Some(decider) = live.max_by_key(|id| (rank(hash, *id), *id)) {
+            if let Some(decider) = self.peers.live_ids().max_by_key(|id| (rank(hash, *id), *id)) {
                 of_peers.entry(decider).or_default().push(hash.to_le_bytes());
             }
         }

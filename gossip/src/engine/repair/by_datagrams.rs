@@ -6,7 +6,8 @@
 //!
 //! Unlike a stream's, such an answer is kept by the peer for as long as the asker fetches it: two at most for each asker,
 //! all of them within a bound, each for as long as chunks of it are asked for. What finds no room is put off; a bucket that
-//! is longer than an answer may be has to wait for streams, which are tried again at once. Lost, forgotten or refused, an answer is only asked for again.
+//! is longer than an answer may be has to wait for streams, which are tried again at once. Lost, forgotten or refused, an
+//! answer is only asked for again.
 
 use std::collections::BTreeMap;
 

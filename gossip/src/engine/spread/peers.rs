@@ -93,6 +93,10 @@ impl Peers {
         self.live
     }
 
+    pub(in crate::engine) fn live_ids(&self) -> impl Iterator<Item = ReplicaId> + '_ {
+        self.iter().filter(|(_, peer)| peer.live).map(|(id, _)| *id)
+    }
+
     pub(in crate::engine) fn len(&self) -> usize {
         self.all.len()
     }

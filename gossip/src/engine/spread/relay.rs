@@ -192,7 +192,7 @@ impl Replica {
             return;
         }
         let me = self.id();
-        let live: Vec<ReplicaId> = self.peers.iter().filter(|(_, it)| it.live).map(|(id, _)| *id).collect();
+        let live: Vec<ReplicaId> = self.peers.live_ids().collect();
         for id in &live {
             // What went to it by a tree that may be no more it is asked about; nothing is sent again.
             let peer = self.peers.get_mut(id).expect("it was just seen");
